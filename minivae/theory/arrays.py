@@ -1,0 +1,48 @@
+"""Take tensors or numpy arrays, compute in torch, and give back the kind that was given."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+Array = np.ndarray | torch.Tensor | float
+"""What a theory function takes: a tensor, a numpy array, a number or a nested list of numbers."""
+
+
+def as_tensors(*values: Array) -> tuple[list[torch.Tensor], Callable[[torch.Tensor], Array]]:
+    """Bring `values` to tensors of one floating dtype on one device; also return the function for the way back.
+
+    The dtype is the widest floating dtype among the arrays; numbers and integer arrays take it too and are float64
+    where there is no other. If any value is a tensor, the way back returns tensors (autograd passes through), on the
+    device of the first tensor; otherwise it returns numpy arrays, or numpy scalars for results without axes.
+
+    Examples
+    --------
+    >>> (a, b), back = as_tensors(np.ones(3, dtype=np.float32), 2)
+    >>> back(a * b)
+    array([2., 2., 2.], dtype=float32)
+    """
+    given = [v if isinstance(v, torch.Tensor) else np.asarray(v) for v in values]
+    device = next((v.device for v in given if isinstance(v, torch.Tensor)), None)
+    made = [v if isinstance(v, torch.Tensor) else torch.from_numpy(_native(v)).to(device) for v in given]
+    kept = [m.dtype for m, v in zip(made, values, strict=True) if isinstance(v, (torch.Tensor, np.ndarray, np.generic))]
+    dtype = None
+    for d in (d for d in kept if d.is_floating_point):
+        dtype = d if dtype is None else torch.promote_types(dtype, d)
+    made = [m.to(device=device, dtype=dtype or torch.float64) for m in made]
+    return made, _to_numpy if device is None else _identity
+
+
+def _native(a: np.ndarray) -> np.ndarray:
+    """`a` as torch can share it: native byte order, positive strides, writable (copies only where it must)."""
+    if not a.dtype.isnative:
+        a = a.astype(a.dtype.newbyteorder("="))
+    return np.require(a, requirements=["C", "W"])
+
+
+def _to_numpy(t: torch.Tensor) -> np.ndarray:
+    return t.detach().numpy()[()]
+
+
+def _identity(t: torch.Tensor) -> torch.Tensor:
+    return t
