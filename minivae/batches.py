@@ -1,0 +1,179 @@
+"""Training users on the device, batch by batch, and the three ways to mask their input.
+
+The training matrix lives on the device as CSR. A batch is the list of its interactions; nothing of size B×I is made.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+from minivae import streams
+from minivae.errors import InputError
+
+Mask = Literal["normalize-then-mask", "mask-then-normalize", "raw"]
+
+
+@dataclass(frozen=True)
+class UserBatch:
+    """The interactions of B users, row after row.
+
+    Attributes
+    ----------
+    users : (B,) int64, rows of the training matrix.
+    items : (n,) int64, all items of these users.
+    rows : (n,) int64, row in the batch (0..B-1) of each interaction.
+    offsets : (B+1,) int64, where each row begins in `items`.
+    counts : (B,) float32, N_x.
+    positions : (n,) int64, index of each interaction in the training matrix: its address for random masks.
+    weights : (n,) float32, what the encoder sees of each interaction: 0 where masked.
+    """
+
+    users: Tensor
+    items: Tensor
+    rows: Tensor
+    offsets: Tensor
+    counts: Tensor
+    positions: Tensor
+    weights: Tensor
+
+    @property
+    def size(self) -> int:
+        return self.counts.shape[0]
+
+
+class DeviceCSR:
+    """A binary user × item matrix resident on `device`.
+
+    Parameters
+    ----------
+    matrix : scipy CSR (U, I), binary.
+    device : where the column indices live; row pointers stay on the host too, so that no batch needs a device read.
+    """
+
+    def __init__(self, matrix: sp.csr_matrix, device: torch.device | str = "cpu") -> None:
+        self.n_users, self.n_items = matrix.shape
+        self.device = torch.device(device)
+        self._starts = torch.from_numpy(np.asarray(matrix.indptr, dtype=np.int64))
+        self._items = torch.from_numpy(np.asarray(matrix.indices, dtype=np.int64)).to(self.device)
+
+    def batch(self, users: Tensor) -> UserBatch:
+        """The clean, L2-normalised batch of the given rows, (B,) int64 on the host."""
+        start, stop = self._starts[users], self._starts[users + 1]
+        counts = stop - start
+        offsets = torch.zeros(len(users) + 1, dtype=torch.int64)
+        torch.cumsum(counts, 0, out=offsets[1:])
+        total = int(offsets[-1])
+        users, start, counts, offsets = (
+            t.to(self.device, non_blocking=True) for t in (users, start, counts, offsets)
+        )
+        rows = torch.repeat_interleave(torch.arange(len(users), device=self.device), counts, output_size=total)
+        positions = torch.arange(total, device=self.device) + (start - offsets[:-1])[rows]
+        floats = counts.to(torch.float32)
+        return UserBatch(
+            users=users,
+            items=self._items[positions],
+            rows=rows,
+            offsets=offsets,
+            counts=floats,
+            positions=positions,
+            weights=floats.clamp_min(1).rsqrt()[rows],
+        )
+
+    def epoch(self, seed: int, epoch: int, size: int) -> Iterator[UserBatch]:
+        """All users once, in the random order of (seed, epoch), `size` at a time; the last batch may be smaller."""
+        for users in streams.permutation(seed, epoch, self.n_users).split(size):
+            yield self.batch(users)
+
+
+def input_weights(rows: Tensor, counts: Tensor, kept: Tensor, keep: float, mask: Mask) -> Tensor:
+    """Encoder input of each interaction under a mask.
+
+    * normalize-then-mask: ``x/‖x‖ ⊙ b / ρ`` (Mult-VAE as published: inverted dropout, unbiased);
+    * mask-then-normalize: ``x⊙b / ‖x⊙b‖`` (a row with nothing kept is the zero vector);
+    * raw: ``x ⊙ b``.
+
+    Parameters
+    ----------
+    rows : (n,) int64, row of each interaction.
+    counts : (B,) N_x.
+    kept : (n,) bool, the mask b on the interactions.
+    keep : ρ, the probability to keep.
+
+    Returns
+    -------
+    (n,) of the dtype of `counts`.
+    """
+    b = kept.to(counts.dtype)
+    if mask == "normalize-then-mask":
+        return b * (counts.clamp_min(1).rsqrt() / keep)[rows]
+    if mask == "mask-then-normalize":
+        n_kept = torch.zeros_like(counts).index_add_(0, rows, b)
+        return b * n_kept.clamp_min(1).rsqrt()[rows]
+    if mask == "raw":
+        return b
+    raise InputError(f"mask={mask!r} is unknown; choose one of {', '.join(get_args(Mask))}")
+
+
+def masked(batch: UserBatch, keep: float, mask: Mask, seed: int, step: int) -> UserBatch:
+    """The batch with the input mask of update `step`: interaction `j` is kept with probability ρ = keep.
+
+    The draw depends on (seed, step, position of the interaction) alone, whatever batch or process it is in.
+    """
+    kept = streams.uniform(seed, "mask", step, batch.positions) < keep
+    return replace(batch, weights=input_weights(batch.rows, batch.counts, kept, keep, mask))
+
+
+def as_csr(x: sp.spmatrix | sp.sparray | np.ndarray | Tensor) -> sp.csr_matrix:
+    """Users as scipy CSR (U, I), from CSR or dense, numpy or torch.
+
+    Raises
+    ------
+    InputError
+        If `x` is not two-dimensional.
+    """
+    if isinstance(x, Tensor):
+        x = x.detach().cpu().numpy()
+    if getattr(x, "ndim", 0) != 2:
+        raise InputError(f"expected a matrix of users × items, got shape {getattr(x, 'shape', None)}")
+    csr = sp.csr_matrix(x)
+    if not csr.has_canonical_format:
+        csr = csr.copy()
+        csr.sum_duplicates()
+    return csr
+
+
+def mask_input(
+    x: sp.spmatrix | np.ndarray | Tensor,
+    keep: float,
+    mask: Mask = "normalize-then-mask",
+    generator: torch.Generator | None = None,
+) -> sp.csr_matrix:
+    """One random mask per row, in the form that ``model.encode(..., normalize=False)`` takes.
+
+    Parameters
+    ----------
+    x : (U, I) binary rows, CSR or dense.
+    keep : ρ in (0, 1].
+    mask : convention, see `input_weights`.
+    generator : torch generator of the draw; the global one if None.
+
+    Returns
+    -------
+    scipy CSR (U, I), float64 for dense float64 input, else float32; masked interactions are not stored.
+    """
+    if not 0 < keep <= 1:
+        raise InputError(f"keep={keep} is no probability of keeping an interaction; it must be in (0, 1]")
+    csr = as_csr(x)
+    dtype = torch.float64 if csr.dtype == np.float64 else torch.float32
+    counts = torch.from_numpy(np.diff(csr.indptr)).to(dtype)
+    rows = torch.repeat_interleave(torch.arange(csr.shape[0]), counts.to(torch.int64))
+    kept = torch.rand(csr.nnz, generator=generator) < keep
+    weights = input_weights(rows, counts, kept, keep, mask)
+    out = sp.csr_matrix((weights.numpy(), csr.indices.copy(), csr.indptr.copy()), shape=csr.shape)
+    out.eliminate_zeros()
+    return out

@@ -1,0 +1,43 @@
+"""The first layer of an encoder, fed with interactions instead of dense rows."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from minivae.batches import UserBatch
+
+
+class SparseLinear(nn.Module):
+    """``y = x W + b`` for sparse rows x, as a weighted sum of the rows of W that x touches.
+
+    Attributes
+    ----------
+    weight : (I, hidden), one row per item (the transpose of `nn.Linear`'s layout).
+    bias : (hidden,)
+    """
+
+    def __init__(self, n_items: int, hidden: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(n_items, hidden))
+        self.bias = nn.Parameter(torch.empty(hidden))
+
+    def forward(self, batch: UserBatch) -> Tensor:
+        """(B, hidden) from the weights of the batch's interactions."""
+        items, weights, offsets = batch.items, batch.weights, batch.offsets
+        if not items.is_cuda:  # dropping what is masked halves the work; on a GPU the unknown length would cost a sync
+            kept = weights != 0
+            ends = F.pad(torch.cumsum(kept, 0), (1, 0))
+            items, weights, offsets = items[kept], weights[kept], ends[offsets]
+        y = F.embedding_bag(
+            items,
+            self.weight,
+            offsets,
+            mode="sum",
+            per_sample_weights=weights.to(self.weight.dtype),
+            include_last_offset=True,
+        )
+        return y + self.bias  # (B, hidden)
+
+    def dense(self, x: Tensor) -> Tensor:
+        """The same for dense rows (B, I) -> (B, hidden); differentiable in x."""
+        return x @ self.weight + self.bias

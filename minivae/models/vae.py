@@ -1,0 +1,101 @@
+"""What every VAE recommender here has in common: encode, decode, score, and room for anchors."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor, nn
+
+from minivae.batches import DeviceCSR, UserBatch, as_csr
+from minivae.errors import InputError
+
+Users = sp.spmatrix | sp.sparray | np.ndarray | Tensor
+ENCODE_BLOCK = 4096
+
+
+class VAE(nn.Module):
+    """Base of the VAEs: a Gaussian posterior over a latent vector and a decoder to item logits.
+
+    A subclass sets `n_items`, `latent`, `decoder` (an `nn.Sequential` that ends in the item-sized `nn.Linear`) and
+    implements `posterior(batch)` and `reset_parameters(generator)`.
+
+    Attributes
+    ----------
+    n_items, latent : I and d.
+    normalize : whether the encoder sees L2-normalised rows (False after training with ``mask="raw"``).
+    anchors : (I, d) parameter e_i of the anchor regularizer (PIA), or None without it.
+    """
+
+    n_items: int
+    latent: int
+    decoder: nn.Sequential
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.normalize = True
+        self.register_parameter("anchors", None)
+
+    def posterior(self, batch: UserBatch) -> tuple[Tensor, Tensor]:
+        """μ and log σ² of q(z|x) from the encoder input in the batch, each (B, d)."""
+        raise NotImplementedError
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw fresh weights."""
+        raise NotImplementedError
+
+    def add_anchors(self, generator: torch.Generator | None = None) -> None:
+        """Give every item an anchor e_i ~ N(0, I/d)."""
+        like = next(self.parameters())
+        e = torch.randn(self.n_items, self.latent, generator=generator) / self.latent**0.5
+        self.anchors = nn.Parameter(e.to(like))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Item logits f_θ(z): (..., d) -> (..., I)."""
+        return self.decoder(z)
+
+    def encode(self, x: Users, normalize: bool | None = None) -> tuple[Tensor, Tensor]:
+        """Posterior N(μ, diag sd²) of users, without any mask.
+
+        Parameters
+        ----------
+        x : (B, I) users, scipy CSR or dense, numpy or torch.
+        normalize : L2-normalise the rows first. None: as the model was trained. False: `x` is the ready encoder
+            input, for instance from `minivae.batches.mask_input`.
+
+        Returns
+        -------
+        mu, sd : each (B, d), on the model's device and in its dtype.
+
+        Raises
+        ------
+        InputError
+            If `x` does not have I columns.
+        """
+        normalize = self.normalize if normalize is None else normalize
+        parts = [self._encode_block(block, normalize) for block in self._blocks(x)]
+        mu, sd = (torch.cat(p) for p in zip(*parts, strict=True))
+        return mu, sd
+
+    def _encode_block(self, block: sp.csr_matrix, normalize: bool) -> tuple[Tensor, Tensor]:
+        like = next(self.parameters())
+        values = block.data.astype(np.float64)
+        if normalize:
+            norms = np.sqrt(np.asarray(block.multiply(block).sum(axis=1), dtype=np.float64).ravel())
+            values = values / np.repeat(norms, np.diff(block.indptr))
+        batch = DeviceCSR(block, like.device).batch(torch.arange(block.shape[0]))
+        object.__setattr__(batch, "weights", torch.from_numpy(values).to(like))
+        mu, logvar = self.posterior(batch)
+        return mu, torch.exp(0.5 * logvar)
+
+    def _blocks(self, x: Users) -> Iterator[sp.csr_matrix]:
+        csr = as_csr(x)
+        if csr.shape[1] != self.n_items:
+            raise InputError(f"x has {csr.shape[1]} columns, but the model knows {self.n_items} items")
+        for first in range(0, max(csr.shape[0], 1), ENCODE_BLOCK):
+            yield csr[first : first + ENCODE_BLOCK]
+
+    @torch.no_grad()
+    def score(self, history: Users) -> Tensor:
+        """Ranking scores: the logits at z = μ, (B, I)."""
+        return self.decode(self.encode(history)[0])

@@ -1,0 +1,159 @@
+"""The training objective: multinomial likelihood, Gaussian KL with its schedule, and the anchor term.
+
+``E_b[ ℓ(x; z) + β KL(q(z|x_h) ‖ N(0, I)) + λ_A L_A ]``, summed over items and latent dimensions, averaged over users.
+"""
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from minivae.batches import UserBatch
+from minivae.errors import InputError
+
+AnchorVariant = Literal["full", "centroid+variance", "centroid"]
+CHUNK_CELLS = 1 << 25
+
+
+class _MultinomialNLL(torch.autograd.Function):
+    """Σ_u w_u ℓ_u and its gradients in one pass over blocks of users; only one block of logits ever lives.
+
+    The gradient with respect to the logits is ``w_u (N_u π − x_u)``, so it is made where the logits were, in the
+    precision of the item-sized products, and used at once. Sums run in float32.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx,
+        h: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        batch: UserBatch,
+        user_weights: Tensor,
+        products: torch.dtype,
+    ) -> Tensor:
+        n_users, n_items = h.shape[0], weight.shape[0]
+        low_weight, low_bias = weight.to(products), bias.to(products)
+        low_h = h.detach().to(products)
+        grads = any(ctx.needs_input_grad[:3])
+        loss = torch.zeros((), dtype=h.dtype, device=h.device)
+        step = max(1, CHUNK_CELLS // n_items)
+        bounds = batch.offsets.tolist() if n_users > step else [0, *[0] * (n_users - 1), batch.items.shape[0]]
+        d_h = torch.empty_like(h) if grads else None
+        d_weight = d_bias = None
+        for a in range(0, n_users, step):
+            b = min(a + step, n_users)
+            rows, items = batch.rows[bounds[a] : bounds[b]] - a, batch.items[bounds[a] : bounds[b]]
+            logits = torch.addmm(low_bias, low_h[a:b], low_weight.T)  # (b-a, I)
+            top = logits.amax(1)
+            positives = torch.zeros(b - a, dtype=h.dtype, device=h.device)
+            positives.index_add_(0, rows, logits[rows, items].to(h.dtype))
+            pi = torch.softmax(logits, 1)  # (b-a, I), accumulated in float32 whatever its dtype
+            del logits
+            # log of the normaliser from the largest probability: it is at least 1/I, so this never underflows
+            lse = top.to(h.dtype) - torch.log(pi.amax(1).to(h.dtype))
+            w = user_weights[a:b]
+            loss += w @ (batch.counts[a:b].to(h.dtype) * lse - positives)
+            if not grads:
+                continue
+            delta = pi.mul_((w * batch.counts[a:b]).to(products)[:, None])
+            delta[rows, items] -= w[rows].to(products)  # (b-a, I) = w (N π − x)
+            d_h[a:b] = delta @ low_weight
+            block_weight = (delta.T @ low_h[a:b]).to(weight.dtype)  # (I, hidden)
+            block_bias = (delta.new_ones(1, b - a) @ delta)[0].to(bias.dtype)  # (I,); a product beats a column sum
+            d_weight = block_weight if d_weight is None else d_weight.add_(block_weight)
+            d_bias = block_bias if d_bias is None else d_bias.add_(block_bias)
+        if grads:
+            ctx.save_for_backward(d_h, d_weight, d_bias)
+        return loss
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        grads = ctx.saved_tensors
+        if grad.is_cuda or grad.item() != 1:
+            grads = tuple(g * grad for g in grads)
+        return (*grads, None, None, None)
+
+
+def multinomial_nll(
+    h: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    batch: UserBatch,
+    user_weights: Tensor | None = None,
+    products: torch.dtype | None = None,
+) -> Tensor:
+    """Weighted sum of multinomial negative log-likelihoods, without a dense target.
+
+    ``Σ_u w_u ( N_u logsumexp(f_u) − Σ_{i∈S_u} f_ui )`` with ``f_u = W h_u + b``; the constant of the multinomial
+    coefficient is dropped (Liang et al. 2018, eq. 2). Gradients are computed in the forward pass, once: the result
+    cannot be differentiated twice.
+
+    Parameters
+    ----------
+    h : (B, hidden), last hidden layer of the decoder.
+    weight, bias : (I, hidden) and (I,), its output layer.
+    batch : the users; the target is their full history, whatever is masked in the input.
+    user_weights : (B,) w_u; 1/B each if None, which gives the mean over users.
+    products : dtype of the three item-sized products, for instance ``torch.bfloat16``; that of `h` if None.
+
+    Returns
+    -------
+    scalar in nats, dtype of `h`.
+    """
+    if user_weights is None:
+        user_weights = torch.full_like(h[:, 0], 1 / h.shape[0]).detach()
+    return _MultinomialNLL.apply(h, weight, bias, batch, user_weights, products or h.dtype)
+
+
+def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
+    """``KL(N(μ, diag σ²) ‖ N(0, I)) = ½ Σ_j (μ_j² + σ_j² − 1 − log σ_j²)`` in nats: (..., d) -> (...)."""
+    return 0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum(-1)
+
+
+def beta_at(step: int, beta: float, anneal_steps: int) -> float:
+    """β of update `step` (0, 1, ...): rises linearly from 0 and stays at `beta` from `anneal_steps` on.
+
+    Liang et al. use ``min(0.2, step / 200000)``, which is ``beta_at(step, 0.2, 40000)``.
+    """
+    return beta if step >= anneal_steps else beta * step / anneal_steps
+
+
+def anchor_terms(mu: Tensor, variance: Tensor, anchors: Tensor, batch: UserBatch) -> tuple[Tensor, Tensor, Tensor]:
+    """The three terms of the anchor loss per user (Proposition 3.1), each (B,).
+
+    ``L_A = ‖μ − ē_x‖² + tr Σ + (1/N_x) Σ_{i∈S_x} ‖e_i − ē_x‖²``, with ē_x the mean anchor of the full set S_x. The
+    last term is ``mean ‖e_i‖² − ‖ē_x‖²``: one sparse product, not N_x distances. A user without items costs nothing.
+
+    Parameters
+    ----------
+    mu, variance : (B, d) of q(z|x_h).
+    anchors : (I, d).
+    batch : users with their full item sets.
+
+    Returns
+    -------
+    mean_term, variance_term, scatter_term
+    """
+    items, offsets = batch.items, batch.offsets
+    share = (1 / batch.counts.to(mu.dtype).clamp_min(1))[batch.rows]  # (n,)
+    centroid = torch.nn.functional.embedding_bag(
+        items, anchors, offsets, mode="sum", per_sample_weights=share, include_last_offset=True
+    )  # (B, d)
+    square = torch.zeros_like(mu[:, 0]).index_add(0, batch.rows, anchors.square().sum(-1)[items] * share)
+    some = (batch.counts > 0).to(mu.dtype)
+    mean_term = (mu - centroid).square().sum(-1) * some
+    scatter_term = square - centroid.square().sum(-1)
+    return mean_term, variance.sum(-1) * some, scatter_term
+
+
+def anchor_loss(mu: Tensor, variance: Tensor, anchors: Tensor, batch: UserBatch, variant: AnchorVariant) -> Tensor:
+    """L_A per user, (B,): `full`, without the scatter of the anchors, or the centroid's term alone."""
+    mean_term, variance_term, scatter_term = anchor_terms(mu, variance, anchors, batch)
+    if variant == "full":
+        return mean_term + variance_term + scatter_term
+    if variant == "centroid+variance":
+        return mean_term + variance_term
+    if variant == "centroid":
+        return mean_term
+    raise InputError(f"anchor_variant={variant!r} is unknown; choose one of {', '.join(get_args(AnchorVariant))}")

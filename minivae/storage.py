@@ -1,0 +1,101 @@
+"""Files on disk: safetensors with a checksum of their content, and writes that happen whole or not at all.
+
+Nothing here is ever pickled, so opening somebody else's split or model cannot run code.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from minivae.errors import InputError
+
+
+def digest(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
+    """sha256 over names, dtypes, shapes and bytes of `arrays` and over `metadata`, independent of their order."""
+    h = hashlib.sha256()
+    for name in sorted(arrays):
+        a = np.ascontiguousarray(arrays[name])
+        h.update(f"{name}|{a.dtype.str}|{a.shape}|".encode())
+        h.update(a.reshape(-1).view(np.uint8))
+    for key in sorted(metadata):
+        h.update(f"{key}={metadata[key]}|".encode())
+    return h.hexdigest()
+
+
+def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
+    """Let `write` fill a temporary neighbour of `path`, flush it to disk and rename it: a reader never sees half a file.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written (missing, read-only, full).
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        write(temporary)
+        with temporary.open("rb+") as f:
+            os.fsync(f.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except (OSError, SafetensorError) as e:
+        reason = getattr(e, "strerror", None) or str(e)
+        raise InputError(f"cannot write {path}: {reason}; choose another folder or free some space") from e
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 with line feeds, whole or not at all."""
+    write_whole(path, lambda p: p.write_text(text, encoding="utf-8", newline="\n"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, whole or not at all. NaN is refused: JSON has none."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def save_arrays(path: Path, kind: str, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
+    """Write named arrays as one safetensors file that knows its `kind` and the sha256 of its content."""
+    meta = {"kind": kind, **metadata}
+    arrays = {k: np.ascontiguousarray(a) for k, a in arrays.items()}
+    write_whole(path, lambda p: save_file(arrays, p, {**meta, "sha256": digest(arrays, meta)}))
+
+
+def load_arrays(path: Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Read what `save_arrays` wrote and verify its checksum.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, truncated, damaged (any flipped byte), or of another kind.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path} is not a file; expected a {kind} written by minivae")
+    try:
+        with safe_open(path, framework="numpy") as f:
+            meta = dict(f.metadata() or {})
+            arrays = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118 (safe_open is no mapping)
+    except (SafetensorError, OSError, TypeError, ValueError, KeyError) as e:
+        raise InputError(f"{path} cannot be read as a safetensors file ({e}); it is truncated, damaged or another format") from e
+    found, stated = meta.get("kind"), meta.pop("sha256", None)
+    if found != kind:
+        what = f"a {found}" if found else "no file of minivae"
+        raise InputError(f"{path} is {what}, but a {kind} was expected")
+    if digest(arrays, meta) != stated:
+        raise InputError(f"{path} is damaged: its content does not match the checksum in it; make or fetch it again")
+    return arrays, meta
