@@ -1,0 +1,247 @@
+"""Theorem 2.3: whom a gradient step on one user helps, and the latent radius within which it is sure to.
+
+Entry [u, v] of every matrix is about the effect on user u of a step on user v.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from minivae.batches import Mask, mask_input
+from minivae.errors import InputError
+from minivae.models.vae import VAE, Users
+from minivae.theory.coupling import coupled
+from minivae.theory.layers import (
+    TILE_BYTES,
+    check_rows,
+    dense,
+    float64_decoder,
+    gram,
+    still,
+    tiled_gram,
+    width,
+)
+from minivae.theory.steps import curvature, step_effect
+
+__all__ = ["Sharing", "curvature", "gram", "sharing", "step_effect", "view_sharing"]
+
+EXACT = "exact for the sampled posteriors"
+BOUND = "bound"
+MEASURED = "measured"
+PROVED = "bound with a constant proved by the caller"
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """Theorem 2.3 for all pairs; [..., u, v] is the effect on u of a step on v.
+
+    Attributes
+    ----------
+    exact : (..., U, U) ⟨g_u, g_v⟩.
+    norm : (..., U) ‖g_u‖.
+    distance : (..., U, U) W2(q_u, q_v), an upper bound on W1.
+    mismatch : (..., U, U) Δ_x(u, v) = E_{z~q_v} ‖∇ℓ(z, x_u) − ∇ℓ(z, x_v)‖.
+    lipschitz : (..., U, U) the constant L_θz that `penalty`, `radius` and `certified` use.
+    penalty : (..., U, U) D_uv = L_θz · distance + Δ_x ≥ ‖g_u − g_v‖.
+    radius : (..., U, U) r_share(u, v) = [‖g_u‖ − Δ_x]_+ / L_θz.
+    certified : (..., U, U) bool, ``D_uv < ‖g_u‖``, that is distance < radius: a small step on v lowers the loss of u.
+    slack : (..., U, U) ⟨g_u, g_v⟩ − ‖g_u‖ (‖g_u‖ − D_uv) ≥ 0, what the bound gives away.
+    links : bounds on ‖g_u − g_v‖, (..., U, U) each, from the tightest to the one that is easiest to read.
+    norm_bias : (..., U) estimate of E‖ĝ_u‖² − ‖g_u‖² = tr Cov(∇ℓ)/S: by how much sampling inflates ‖g_u‖².
+    z : (..., U, S, d) the samples that stand for the posteriors.
+    status : what each number is: exact, bound or measured.
+    """
+
+    exact: Tensor
+    norm: Tensor
+    distance: Tensor
+    mismatch: Tensor
+    lipschitz: Tensor
+    penalty: Tensor
+    radius: Tensor
+    certified: Tensor
+    slack: Tensor
+    links: dict[str, Tensor]
+    norm_bias: Tensor
+    z: Tensor
+    status: dict[str, str] = field(repr=False)
+
+    def chain(self, among: Tensor | np.ndarray | None = None) -> dict[str, float]:
+        """Fraction of the pairs u ≠ v that transfer ("inner product") and that each link certifies, in turn.
+
+        Parameters
+        ----------
+        among : (U, U) bool, the pairs to count, for instance those within a community; None: all.
+        """
+        pairs = ~torch.eye(self.exact.shape[-1], dtype=torch.bool, device=self.exact.device)
+        if among is not None:
+            pairs = pairs & torch.as_tensor(among, device=pairs.device)
+        own = self.norm[..., :, None]
+        sure = {"inner product": self.exact > 0} | {name: bound < own for name, bound in self.links.items()}
+        return {name: float(s[..., pairs].double().mean()) for name, s in sure.items()}
+
+    def max_step(self, smoothness: Tensor | float) -> Tensor:
+        """Learning rates below which a step on v lowers the loss of u, (..., U, U); 0 where nothing is certified.
+
+        ``η < 2 ‖g_u‖ (‖g_u‖ − D_uv) / (M ‖g_v‖²)``, from the descent lemma.
+
+        Parameters
+        ----------
+        smoothness : M, with ∇L_u M-Lipschitz along the step: a number, (..., U, 1) per user, or (..., U, U).
+        """
+        gain = self.norm[..., :, None] * (self.norm[..., :, None] - self.penalty)
+        cost = torch.as_tensor(smoothness).to(gain) * self.norm[..., None, :].square()
+        return torch.where(self.certified, 2 * gain / cost, 0.0)
+
+
+def sharing(
+    model: VAE,
+    x: Users,
+    n_samples: int = 8,
+    generator: torch.Generator | None = None,
+    lipschitz: str | float | Tensor | np.ndarray = "pair",
+    target: Users | None = None,
+) -> Sharing:
+    """Sharing radius, transfer penalty and certificate for all pairs of users (Theorem 2.3).
+
+    An SGD step on v strictly lowers the loss of u, if small, whenever ``W1(q_u, q_v) < r_share(u, v)``,
+    ``r_share(u, v) = [‖g_u‖ − Δ_x(u, v)]_+ / L_θz``. The step is plain SGD on the decoder, with one user.
+
+    The posteriors are represented by S samples ``μ + sd ⊙ ε_s`` with one ε for all users, standardised to mean 0 and
+    mean square 1 per coordinate. So the mean squared distance of two users' samples is W2² exactly, and every
+    inequality of the chain holds for the sampled posteriors without any sampling error. That is what *exact* and
+    *bound* mean here; as estimates for the true posteriors, `norm_bias` says how far ‖g_u‖² is inflated. A measured
+    constant is the largest ratio seen on these samples, hence valid on them and nowhere else.
+
+    Parameters
+    ----------
+    model : a VAE; θ are the parameters of `model.decoder`. Computed in float64 whatever its dtype.
+    x : (U, I) users, scipy CSR or dense.
+    n_samples : S ≥ 2, or 0 for ``z = μ`` (then distance is between means).
+    generator : torch generator of ε.
+    lipschitz : constant of ``z ↦ ∇_θ ℓ(θ; z, x_u)``: measured per "pair" (local), per "user" or "global" (one for
+        all); or proved, a number or (U,), for instance from `minivae.theory.toy.proved_lipschitz`.
+    target : (U, I) what the loss reconstructs; None: `x`. Pass ``x / N_x`` for the loss per interaction.
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit the model or one sample is asked for.
+    """
+    with still(model), torch.no_grad():
+        mu, sd = (t.double() for t in model.encode(x))
+        z = _coupled_samples(mu, sd, n_samples, generator)  # (U, S, d)
+        target = x if target is None else target
+        check_rows(model, target, z)
+        measured = _measure(float64_decoder(model), mu, sd, z, dense(target, slice(None), z))
+    return _conclude(measured, z, lipschitz)
+
+
+def view_sharing(
+    model: VAE,
+    x: Users,
+    keep: float,
+    mask: Mask = "normalize-then-mask",
+    n_views: int = 2,
+    n_samples: int = 8,
+    generator: torch.Generator | None = None,
+    lipschitz: str | float | Tensor | np.ndarray = "pair",
+) -> Sharing:
+    """Theorem 2.3 between masked views of ONE user: equal targets, so Δ_x = 0 and only the distance counts.
+
+    Parameters
+    ----------
+    model, x, n_samples, generator, lipschitz : as in `sharing`; a proved constant per user is (U, 1).
+    keep, mask : probability to keep an interaction and input convention, see `minivae.batches.mask_input`.
+    n_views : V, independent masks per user.
+
+    Returns
+    -------
+    Sharing with one V × V matrix per user, (U, V, V).
+    """
+    with still(model), torch.no_grad():
+        views = [model.encode(mask_input(x, keep, mask, generator), normalize=False) for _ in range(n_views)]
+        mu, sd = (torch.stack(t, 1).double() for t in zip(*views, strict=True))  # (U, V, d) each
+        z = _coupled_samples(mu, sd, n_samples, generator)  # (U, V, S, d)
+        check_rows(model, x, z[:, 0])
+        decoder = float64_decoder(model)
+        group = max(1, TILE_BYTES // (8 * width(decoder) * n_views * z.shape[-2]))
+        parts = []
+        for first in range(0, len(mu), group):
+            p = slice(first, first + group)
+            goal = dense(x, p, z)[:, None].expand(-1, n_views, -1)  # (g, V, I)
+            parts.append(_measure(decoder, mu[p], sd[p], z[p], goal))
+    return _conclude({name: torch.cat([part[name] for part in parts]) for name in parts[0]}, z, lipschitz)
+
+
+def _coupled_samples(mu: Tensor, sd: Tensor, n_samples: int, generator: torch.Generator | None) -> Tensor:
+    """``μ + sd ⊙ ε`` (..., S, d) with one ε for all, of mean 0 and mean square 1: mean ‖z_u − z_v‖² is W2² exactly."""
+    if n_samples == 0:
+        return mu[..., None, :]
+    if n_samples < 2:
+        raise InputError(f"n_samples={n_samples} cannot stand for a Gaussian; take at least 2, or 0 for the means")
+    noise = torch.randn(n_samples, mu.shape[-1], generator=generator, dtype=torch.float64)
+    noise = noise - noise.mean(0)
+    noise = (noise / noise.square().mean(0).sqrt()).to(mu.device)
+    return mu[..., None, :] + sd[..., None, :] * noise
+
+
+def _measure(decoder: nn.Module, mu: Tensor, sd: Tensor, z: Tensor, x: Tensor) -> dict[str, Tensor]:
+    """All that the theorem needs, exact for the samples z (..., U, S, d)."""
+    n_samples = z.shape[-2]
+    at = torch.cat([mu, sd], -1) if n_samples > 1 else mu
+    pieces = coupled(decoder, z, x)
+    exact, each = tiled_gram(decoder, z, lambda part: x[..., part, :])
+    return {
+        "exact": exact,
+        "each": each,
+        "distance": torch.cdist(at, at, compute_mode="donot_use_mm_for_euclid_dist"),
+        "latent": pieces.latent,
+        "mismatch": pieces.mismatch,
+        "ratio": pieces.ratio,
+    }
+
+
+def _conclude(m: dict[str, Tensor], z: Tensor, lipschitz: str | float | Tensor | np.ndarray) -> Sharing:
+    """The theorem from its ingredients, with the constant that was asked for."""
+    exact, distance, mismatch, ratio = m["exact"], m["distance"], m["mismatch"], m["ratio"]
+    square = exact.diagonal(dim1=-2, dim2=-1)  # (..., U)
+    norm = square.clamp_min(0).sqrt()
+    per_user = ratio.amax(-1, keepdim=True)
+    constants = {"pair": ratio, "user": per_user.expand_as(ratio), "global": ratio.max().expand_as(ratio)}
+    links = {
+        "gradient distance": (square[..., :, None] + square[..., None, :] - 2 * exact).clamp_min(0).sqrt(),
+        "coupling": m["latent"] + mismatch,
+    } | {f"Lipschitz per {name}": c * distance + mismatch for name, c in constants.items()}
+    proved = not isinstance(lipschitz, str)
+    if proved:
+        constant = torch.as_tensor(lipschitz).to(norm).expand(norm.shape)[..., None].expand_as(ratio)
+        links["Lipschitz proved"] = constant * distance + mismatch
+    elif lipschitz in constants:
+        constant = constants[lipschitz]
+    else:
+        raise InputError(f"lipschitz={lipschitz!r} is unknown; choose one of {', '.join(constants)}, or pass constants")
+    own = norm[..., :, None]
+    penalty = constant * distance + mismatch
+    left = (own - mismatch).clamp_min(0)
+    radius = torch.where(constant > 0, left / constant, torch.where(left > 0, torch.inf, 0.0))
+    n_samples = z.shape[-2]
+    return Sharing(
+        exact=exact,
+        norm=norm,
+        distance=distance,
+        mismatch=mismatch,
+        lipschitz=constant,
+        penalty=penalty,
+        radius=radius,
+        certified=penalty < own,
+        slack=exact - own * (own - penalty),
+        links=links,
+        norm_bias=(m["each"] - square) / (n_samples - 1) if n_samples > 1 else torch.zeros_like(square),
+        z=z,
+        status={"exact": EXACT, "norm": EXACT, "mismatch": EXACT, "distance": BOUND}
+        | {"lipschitz": PROVED if proved else MEASURED}
+        | dict.fromkeys(("penalty", "radius", "certified"), BOUND if proved else MEASURED),
+    )
