@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from minivae.errors import InputError
+
 Array = np.ndarray | torch.Tensor | float
 """What a theory function takes: a tensor, a numpy array, a number or a nested list of numbers."""
 
@@ -31,6 +33,19 @@ def as_tensors(*values: Array) -> tuple[list[torch.Tensor], Callable[[torch.Tens
         dtype = d if dtype is None else torch.promote_types(dtype, d)
     made = [m.to(device=device, dtype=dtype or torch.float64) for m in made]
     return made, _to_numpy if device is None else _identity
+
+
+def check_sd(*sds: torch.Tensor) -> None:
+    """Refuse a spread that is negative or NaN: a log variance handed over as `sd` is the usual slip.
+
+    Raises
+    ------
+    InputError
+        If any value is below zero or not a number.
+    """
+    for sd in sds:
+        if not bool((sd >= 0).all()):
+            raise InputError("sd has a negative or missing value; pass the standard deviation, exp(logvar / 2)")
 
 
 def _native(a: np.ndarray) -> np.ndarray:
