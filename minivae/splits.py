@@ -169,8 +169,10 @@ class Assignment:
         Codes of the items that stay, in the order of first appearance in the training events.
     uid : (U,) int32
         Position of each user in `users`, -1 if dropped.
-    sid : (U,) int32
+    sid : (I',) int32
         Position of each item in `vocabulary`, -1 if dropped.
+    n_events, n_items : int
+        What the two filters leave, before the vocabulary.
     """
 
     part: np.ndarray
@@ -178,6 +180,8 @@ class Assignment:
     vocabulary: np.ndarray
     uid: np.ndarray
     sid: np.ndarray
+    n_events: int
+    n_items: int
 
 
 def strong_split(
@@ -203,28 +207,32 @@ def strong_split(
     InputError
         If fewer users than 2 n_heldout + 1 are left, or an argument is out of range.
     """
-    a = assign_events(data, n_heldout, seed, min_user, min_item)
+    protocol = {"n_heldout": n_heldout, "seed": seed, "min_user": min_user, "min_item": min_item}
+    return build_split(data, assign_events(data, **protocol), protocol)
+
+
+def build_split(data: Interactions, a: Assignment, protocol: Mapping[str, int]) -> StrongSplit:
+    """The matrices of an assignment of events."""
+    n_heldout = protocol["n_heldout"]
     n_train = a.users.size - 2 * n_heldout
-    start = {TRAIN: 0, VALIDATION_HISTORY: n_train, TEST_HISTORY: n_train + n_heldout}
 
     def matrix(part: int, first: int, rows: int) -> sp.csr_matrix:
         of = a.part == part
         return binary_csr(a.uid[data.user[of]] - first, a.sid[data.item[of]], (rows, a.vocabulary.size))
 
-    def fold_in(history: int, heldout: int) -> FoldIn:
-        first = start[history]
+    def fold_in(history: int, heldout: int, first: int) -> FoldIn:
         labels = data.user_labels[a.users[first : first + n_heldout]]
         return FoldIn(matrix(history, first, n_heldout), matrix(heldout, first, n_heldout), labels)
 
     return StrongSplit(
         matrix(TRAIN, 0, n_train),
-        fold_in(VALIDATION_HISTORY, VALIDATION_HELDOUT),
-        fold_in(TEST_HISTORY, TEST_HELDOUT),
+        fold_in(VALIDATION_HISTORY, VALIDATION_HELDOUT, n_train),
+        fold_in(TEST_HISTORY, TEST_HELDOUT, n_train + n_heldout),
         data.item_labels[a.vocabulary],
         None if data.item_titles is None else data.item_titles[a.vocabulary],
         data.user_labels[a.users[:n_train]],
         data.name,
-        {"n_heldout": n_heldout, "seed": seed, "min_user": min_user, "min_item": min_item},
+        protocol,
     )
 
 
@@ -253,6 +261,8 @@ def assign_events(data: Interactions, n_heldout: int, seed: int, min_user: int, 
     group[users[n_train : n_train + n_heldout]] = VALIDATION_HISTORY
     group[users[n_train + n_heldout :]] = TEST_HISTORY
     part = np.where(keep, group[data.user], np.int8(DROPPED))
+    n_events = int((part != DROPPED).sum())
+    n_items = int(np.count_nonzero(np.bincount(data.item[part != DROPPED])))
 
     vocabulary = order_of_appearance(data.item[part == TRAIN], data.n_items)
     sid = np.full(data.n_items, -1, np.int32)
@@ -261,7 +271,7 @@ def assign_events(data: Interactions, n_heldout: int, seed: int, min_user: int, 
     for history, heldout in ((VALIDATION_HISTORY, VALIDATION_HELDOUT), (TEST_HISTORY, TEST_HELDOUT)):
         events = np.flatnonzero(part == history)
         part[events[draw_heldout(data.user[events], seed)]] = heldout
-    return Assignment(part, users, vocabulary, uid, sid)
+    return Assignment(part, users, vocabulary, uid, sid, n_events, n_items)
 
 
 def draw_heldout(user: np.ndarray, seed: int) -> np.ndarray:

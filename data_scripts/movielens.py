@@ -1,0 +1,109 @@
+"""MovieLens to the split that the published figures were measured on.
+
+    python data_scripts/movielens.py ml-1m --out data
+    python data_scripts/movielens.py ml-20m --from-file ~/Downloads/ml-20m.zip --out data
+
+Downloads the archive from GroupLens, or takes what is there; keeps ratings of 4 and more; verifies; writes
+OUT/NAME.safetensors. MovieLens is for research; its licence forbids to redistribute it.
+"""
+
+import csv
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Annotated, Literal
+
+import polars as pl
+import tyro
+
+from minivae.catalogue import DATASETS, Dataset
+from minivae.errors import InputError
+from minivae.interactions import Interactions
+from minivae.preparation.archives import blocks, streams
+from minivae.preparation.command import Options, guarded, run
+from minivae.preparation.rows import Raw, check_range, parse, without_header
+
+COLUMNS = {"userId": pl.Int32, "movieId": pl.Int32, "rating": pl.Float32, "timestamp": pl.Int64}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names and separators of the two members that are read."""
+
+    ratings: str
+    movies: str
+    separator: str
+    header: bool
+
+
+LAYOUTS = {
+    "ml-100k": Layout("u.data", "u.item", "\t", header=False),
+    "ml-1m": Layout("ratings.dat", "movies.dat", "::", header=False),
+    "ml-20m": Layout("ratings.csv", "movies.csv", ",", header=True),
+    "ml-latest-small": Layout("ratings.csv", "movies.csv", ",", header=True),
+}
+
+
+def read(dataset: Dataset, path: Path, watch: Callable[[Iterator[bytes]], Iterator[bytes]]) -> Raw:
+    """The events with rating >= 4 of an archive, a folder, or a single file of ratings; titles where it has them.
+
+    Raises
+    ------
+    InputError
+        If the ratings are not there, or a line of them is not user, movie, rating, timestamp.
+    """
+    layout = LAYOUTS[dataset.name]
+    titles: dict[str, str] = {}
+    md5: dict[str, str] = {}
+
+    def members() -> Iterator[tuple[str, IO[bytes]]]:
+        for name, stream in streams(path, {layout.ratings, layout.movies}.__contains__, 3 * dataset.raw_bytes):
+            if name == layout.movies:
+                titles.update(read_titles(stream.read(1 << 26), layout.separator, layout.header))
+            else:
+                yield layout.ratings, stream
+
+    text = blocks(members(), md5)
+    if layout.header:
+        text = without_header(text, ",".join(COLUMNS).encode(), f"{path}: {layout.ratings}")
+    kept, ratings = [], 0
+    for block in watch(text):
+        separator = layout.separator
+        if separator == "::":
+            block, separator = block.replace(b"::", b"\t"), "\t"
+        where = f"{path}: {layout.ratings} after row {ratings:,}"
+        table = parse(block, COLUMNS, ["userId", "movieId", "rating"], separator, where)
+        check_range(table, "rating", 0.5, 5, where)
+        ratings += table.height
+        kept.append(
+            table.lazy().filter(pl.col("rating") >= dataset.protocol.min_rating).select("userId", "movieId").collect()
+        )
+    if not ratings:
+        raise InputError(f"{path} has no ratings in a {layout.ratings}; is it the archive {dataset.name}.zip?")
+    events = pl.concat(kept)
+    data = Interactions.from_labels(events["userId"], events["movieId"], titles or None, dataset.name)
+    return Raw(data, ratings, md5)
+
+
+def read_titles(text: bytes, separator: str, header: bool) -> dict[str, str]:
+    """Movie id → title. The old archives are Latin-1, the new ones UTF-8."""
+    try:
+        lines = text.decode().splitlines()
+    except UnicodeDecodeError:
+        lines = text.decode("latin-1").splitlines()
+    if separator == ",":
+        rows = csv.reader(lines[int(header) :])
+    else:
+        rows = (line.split("|" if separator == "\t" else separator) for line in lines)
+    return {row[0]: row[1].strip() for row in rows if len(row) > 1}
+
+
+def main(
+    name: Annotated[Literal["ml-100k", "ml-1m", "ml-20m", "ml-latest-small"], tyro.conf.Positional],
+    options: Annotated[Options, tyro.conf.arg(name="")],
+) -> Path:
+    return run(DATASETS[name], read, options)
+
+
+if __name__ == "__main__":
+    guarded(lambda: tyro.cli(main, description=__doc__))

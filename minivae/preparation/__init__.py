@@ -1,0 +1,1 @@
+"""From raw archives to exact splits: what the scripts in data_scripts/ share."""

@@ -1,0 +1,195 @@
+"""Streams out of raw files, folders, zip and tar archives. Nothing is unpacked to disk, so nothing can escape there."""
+
+import gzip
+import hashlib
+import lzma
+import os
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, TypeVar
+
+from minivae.errors import InputError
+
+T = TypeVar("T")
+BLOCK = 1 << 25
+LONGEST_LINE = 1 << 16
+BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, EOFError)
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn every way in which reading an archive fails into one sentence."""
+    try:
+        yield
+    except BROKEN as e:
+        raise InputError(f"{path} is truncated or damaged ({e}); fetch it again") from e
+    except (NotImplementedError, RuntimeError) as e:  # an unknown compression; a password
+        raise InputError(f"{path} cannot be unpacked ({e}); pack it again as a plain zip or tar") from e
+    except OSError as e:
+        raise InputError(f"{path} cannot be read: {e.strerror or e}") from e
+
+
+def streams(path: Path, wanted: Callable[[str], bool], limit: int) -> Iterator[tuple[str, IO[bytes]]]:
+    """(base name, stream) of the wanted members of a folder, zip, tar or tar in a tar, or of the file itself.
+
+    In the order of names, but a tar is read once, in its own order. Read each stream before asking for the next.
+
+    Parameters
+    ----------
+    path : the raw data as the user has it
+    wanted : says by its base name whether a member is needed
+    limit : bytes; members that unpack to more are refused
+
+    Raises
+    ------
+    InputError
+        If `path` is missing, a web page, damaged; if a member is a link, or stands in it twice.
+    """
+    if not path.exists():
+        raise InputError(f"{path} does not exist; check the path")
+    seen: set[str] = set()
+
+    def once(name: str) -> str:
+        base = PurePosixPath(name).name
+        if base in seen:
+            raise InputError(f"{path} holds {base} twice; remove the copy that is not meant")
+        seen.add(base)
+        return base
+
+    with readable(path):
+        if path.is_dir():
+            found = (Path(f, n) for f, _, names in os.walk(path) for n in names if wanted(n))
+            for file in sorted(found, key=lambda p: p.name):
+                with file.open("rb") as stream:
+                    yield once(file.name), Limited(stream, file, limit)
+        elif zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                members = [m for m in archive.infolist() if not m.is_dir() and wanted(PurePosixPath(m.filename).name)]
+                for member in sorted(members, key=lambda m: PurePosixPath(m.filename).name):
+                    if member.external_attr >> 28 == 0o12:
+                        raise InputError(f"{path}: {member.filename} is a link, not a file; fetch the original archive")
+                    with archive.open(member) as stream:
+                        yield once(member.filename), Limited(stream, f"{path}/{member.filename}", limit)
+        elif is_tar(path):
+            with tarfile.open(path, "r|*") as archive:
+                for name, stream in in_tar(archive, wanted, path):
+                    yield once(name), Limited(stream, f"{path}/{name}", limit)
+        else:
+            refuse_web_page(path)
+            with gzip.open(path) if starts(path, b"\x1f\x8b") else path.open("rb") as stream:
+                yield path.name.removesuffix(".gz"), Limited(stream, path, limit)
+
+
+def in_tar(archive: tarfile.TarFile, wanted: Callable[[str], bool], path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """Members of a tar, and of the tars in it, in their order."""
+    for member in archive:
+        base = PurePosixPath(member.name).name
+        nested = base.endswith(".tar")
+        if not (nested or wanted(base)) or member.isdir():
+            continue
+        stream = archive.extractfile(member) if member.isreg() else None
+        if stream is None:
+            raise InputError(f"{path}: {member.name} is a link or device, not a file; fetch the original archive")
+        if nested:
+            with tarfile.open(fileobj=stream, mode="r|") as inner:
+                yield from in_tar(inner, wanted, path)
+        else:
+            yield member.name, stream
+
+
+class Limited:
+    """A stream that refuses to give more than `limit` bytes: what unpacks to more is not the file it claims to be."""
+
+    def __init__(self, stream: IO[bytes], where: object, limit: int) -> None:
+        self.stream, self.where, self.left, self.limit = stream, where, limit, limit
+
+    def read(self, n: int) -> bytes:
+        data = self.stream.read(n)
+        self.left -= len(data)
+        if self.left < 0:
+            raise InputError(
+                f"{self.where} unpacks to over {self.limit:,} bytes, more than the original has; fetch it again"
+            )
+        return data
+
+
+def blocks(
+    members: Iterable[tuple[str, IO[bytes]]], md5: MutableMapping[str, str] | None = None, size: int = BLOCK
+) -> Iterator[bytes]:
+    """The members one after the other in blocks of whole lines; a last line without line feed gets one.
+
+    Parameters
+    ----------
+    members : (name, stream) in order, as from `streams`
+    md5 : filled with the checksum of every member read to its end
+    size : bytes of a block, at least
+
+    Raises
+    ------
+    InputError
+        At a zero byte, or a line longer than any of these files has.
+    """
+    parts: list[bytes] = []
+    pending = 0
+    for name, stream in members:
+        digest = hashlib.md5(usedforsecurity=False)
+        last = b"\n"
+        while chunk := stream.read(size):
+            digest.update(chunk)
+            if b"\x00" in chunk:
+                raise InputError(f"{name} contains zero bytes: it is no text; fetch the original again")
+            last = chunk[-1:]
+            parts.append(chunk)
+            pending += len(chunk)
+            if pending >= size:
+                whole = b"".join(parts)
+                end = whole.rfind(b"\n") + 1
+                if len(whole) - end > LONGEST_LINE:
+                    raise InputError(f"{name} has a line of over {LONGEST_LINE:,} bytes: it is no table of ratings")
+                parts, pending = [whole[end:]], len(whole) - end
+                yield whole[:end]
+        if last != b"\n":
+            parts.append(b"\n")
+        if md5 is not None:
+            md5[name] = digest.hexdigest()
+    if pending:
+        yield b"".join(parts)
+
+
+def ahead(items: Iterator[T]) -> Iterator[T]:
+    """The same items, the next one being made by another thread while this one is used."""
+    with ThreadPoolExecutor(1) as pool:
+        upcoming = pool.submit(next, items, None)
+        while (item := upcoming.result()) is not None:
+            upcoming = pool.submit(next, items, None)
+            yield item
+
+
+def starts(path: Path, magic: bytes) -> bool:
+    with path.open("rb") as f:
+        return f.read(len(magic)) == magic
+
+
+def is_tar(path: Path) -> bool:
+    try:
+        return tarfile.is_tarfile(path)
+    except BROKEN:
+        return False
+
+
+def refuse_web_page(path: Path) -> None:
+    with path.open("rb") as f:
+        start = f.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if not start:
+        raise InputError(f"{path} is empty; fetch it again")
+    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        raise InputError(
+            f"{path} is a web page, not data: the link is dead or asks for a login; see data_scripts/README.md"
+        )
+    if start.startswith(b"pk\x03\x04"):
+        raise InputError(f"{path} is a truncated zip archive; fetch it again")

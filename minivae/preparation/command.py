@@ -1,0 +1,130 @@
+"""What the preparation scripts have in common: options, the way from a raw archive to a verified split, errors."""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from minivae.catalogue import Dataset
+from minivae.errors import InputError
+from minivae.interactions import Interactions
+from minivae.preparation import export
+from minivae.preparation.archives import ahead
+from minivae.preparation.download import fetch, progress
+from minivae.preparation.rows import Raw
+from minivae.preparation.verify import Verification
+from minivae.splits import TEST_HELDOUT, VALIDATION_HELDOUT, Assignment, StrongSplit, assign_events, build_split
+
+ANY_DRAW = ("ratings", "events", "users", "items")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of every preparation script."""
+
+    out: Path
+    """Folder for NAME.safetensors (and for the download)."""
+    from_file: Path | None = None
+    """Raw data that is already here: the archive, an unpacked folder, or the single file of ratings."""
+    heldout: int | None = None
+    """Users held out for validation, and as many for test; as published if not given."""
+    split_seed: int = 98765
+    """Seed of the permutation of users and of the fold-in; 98765 is Liang et al.'s."""
+    export_csv: Path | None = None
+    """Folder for unique_sid.txt, train.csv, … in the layout of the original code."""
+    verify: Annotated[bool, tyro.conf.arg(name="verify")] = True
+    """Compare with what is published; a difference is an error."""
+
+
+Reader = Callable[[Dataset, Path, Callable[[Iterator[bytes]], Iterator[bytes]]], Raw]
+
+
+def run(dataset: Dataset, read: Reader, options: Options) -> Path:
+    """Obtain, read, verify, split, verify again, write; returns the path of the split.
+
+    Raises
+    ------
+    InputError
+        At the first thing that is not as it should be; then nothing has been written.
+    """
+    n_heldout = dataset.protocol.n_heldout if options.heldout is None else options.heldout
+    target = options.out / f"{dataset.name}.safetensors"
+    protocol = {
+        "n_heldout": n_heldout,
+        "seed": options.split_seed,
+        "min_user": dataset.protocol.min_user,
+        "min_item": dataset.protocol.min_item,
+    }
+    refuse_other(target, protocol)
+    raw = read(dataset, options.from_file or fetch(dataset, options.out), watched(dataset))
+    checks = Verification(options.verify)
+    checks.stage((f"md5 of {name}", md5, raw.md5.get(name, "missing")) for name, md5 in dataset.members.items())
+    checks.stage([("ratings", dataset.counts.get("ratings"), raw.ratings)])
+    assignment = assign_events(raw.data, **protocol)
+    published = n_heldout == dataset.protocol.n_heldout and options.split_seed == dataset.protocol.seed
+    expected = {k: v for k, v in dataset.counts.items() if published or k in ANY_DRAW}
+    got = count(assignment, n_heldout)
+    checks.stage((step, expected.get(step), n) for step, n in got.items())
+    if published and dataset.files:
+        checks.stage(compare_files(raw.data, assignment, dataset))
+    build_split(raw.data, assignment, protocol).save(target)
+    if options.export_csv is not None:
+        export.write(options.export_csv, raw.data, assignment)
+    checks.print()
+    return target
+
+
+def refuse_other(target: Path, protocol: dict[str, int]) -> None:
+    """A split made in another way is not overwritten."""
+    if target.exists():
+        found = dict(StrongSplit.load(target).protocol)
+        if found != protocol:
+            raise InputError(f"{target} holds another split ({found}); choose another --out, or remove it")
+
+
+def count(a: Assignment, n_heldout: int) -> dict[str, int]:
+    """The steps after the ratings, in order."""
+    return {
+        "events": a.n_events,
+        "users": a.users.size,
+        "items": a.n_items,
+        "vocabulary": a.vocabulary.size,
+        "training users": a.users.size - 2 * n_heldout,
+        "held-out events, validation": int((a.part == VALIDATION_HELDOUT).sum()),
+        "held-out events, test": int((a.part == TEST_HELDOUT).sum()),
+    }
+
+
+def compare_files(data: Interactions, a: Assignment, dataset: Dataset) -> Iterator[tuple[str, str, str]]:
+    for name, content in export.files(data, a):
+        if name in dataset.files:
+            expected = dataset.files[name]
+            yield name, expected, export.fingerprint(content, expected.partition(":")[0])
+
+
+def watched(dataset: Dataset) -> Callable[[Iterator[bytes]], Iterator[bytes]]:
+    """Reads blocks ahead and shows how far it is."""
+
+    def watch(blocks: Iterator[bytes]) -> Iterator[bytes]:
+        with progress() as bar:
+            task = bar.add_task(f"reading {dataset.name}", total=dataset.raw_bytes)
+            for block in ahead(blocks):
+                yield block
+                bar.advance(task, len(block))
+
+    return watch
+
+
+def guarded(main: Callable[[], Path]) -> None:
+    """Run a script: one sentence and status 2 for bad input, a hint after an interruption."""
+    try:
+        print(main())
+    except InputError as e:
+        print(f"error: {e}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to continue", file=sys.stderr)
+        sys.exit(130)

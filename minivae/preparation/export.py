@@ -1,0 +1,57 @@
+"""The split in the file layout of the original code, byte for byte as its pandas wrote it."""
+
+import hashlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from minivae.interactions import Interactions
+from minivae.splits import (
+    TEST_HELDOUT,
+    TEST_HISTORY,
+    TRAIN,
+    VALIDATION_HELDOUT,
+    VALIDATION_HISTORY,
+    Assignment,
+)
+from minivae.storage import write_whole
+
+PARTS = {
+    "train.csv": TRAIN,
+    "validation_tr.csv": VALIDATION_HISTORY,
+    "validation_te.csv": VALIDATION_HELDOUT,
+    "test_tr.csv": TEST_HISTORY,
+    "test_te.csv": TEST_HELDOUT,
+}
+
+
+def files(data: Interactions, a: Assignment) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of each file, one at a time: unique_sid.txt, then uid,sid tables.
+
+    Training rows stand in file order; rows of held-out users by original user label, in file order within a user.
+    """
+    yield "unique_sid.txt", "".join(f"{label}\n" for label in data.item_labels[a.vocabulary].tolist()).encode()
+    for name, part in PARTS.items():
+        events = np.flatnonzero(a.part == part)
+        if part != TRAIN:
+            events = events[np.argsort(data.user[events], kind="stable")]
+        table = pl.DataFrame({"uid": a.uid[data.user[events]], "sid": a.sid[data.item[events]]})
+        text = io.BytesIO()
+        table.write_csv(text, line_terminator="\n")
+        yield name, text.getvalue()
+
+
+def write(folder: Path, data: Interactions, a: Assignment) -> None:
+    """Write all files to `folder`, each whole or not at all."""
+    for name, content in files(data, a):
+        write_whole(folder / name, lambda path, content=content: path.write_bytes(content))
+
+
+def fingerprint(content: bytes, algorithm: str) -> str:
+    """ "sha256:…", or "git:…", the id under which git stores such a file."""
+    if algorithm == "git":
+        return "git:" + hashlib.sha1(b"blob %d\x00" % len(content) + content, usedforsecurity=False).hexdigest()
+    return f"{algorithm}:" + hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()
