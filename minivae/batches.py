@@ -3,7 +3,6 @@
 The training matrix lives on the device as CSR. A batch is the list of its interactions; nothing of size B×I is made.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -68,9 +67,7 @@ class DeviceCSR:
         offsets = torch.zeros(len(users) + 1, dtype=torch.int64)
         torch.cumsum(counts, 0, out=offsets[1:])
         total = int(offsets[-1])
-        users, start, counts, offsets = (
-            t.to(self.device, non_blocking=True) for t in (users, start, counts, offsets)
-        )
+        users, start, counts, offsets = (t.to(self.device, non_blocking=True) for t in (users, start, counts, offsets))
         rows = torch.repeat_interleave(torch.arange(len(users), device=self.device), counts, output_size=total)
         positions = torch.arange(total, device=self.device) + (start - offsets[:-1])[rows]
         floats = counts.to(torch.float32)
@@ -83,11 +80,6 @@ class DeviceCSR:
             positions=positions,
             weights=floats.clamp_min(1).rsqrt()[rows],
         )
-
-    def epoch(self, seed: int, epoch: int, size: int) -> Iterator[UserBatch]:
-        """All users once, in the random order of (seed, epoch), `size` at a time; the last batch may be smaller."""
-        for users in streams.permutation(seed, epoch, self.n_users).split(size):
-            yield self.batch(users)
 
 
 def input_weights(rows: Tensor, counts: Tensor, kept: Tensor, keep: float, mask: Mask) -> Tensor:
@@ -141,9 +133,10 @@ def as_csr(x: sp.spmatrix | sp.sparray | np.ndarray | Tensor) -> sp.csr_matrix:
     if getattr(x, "ndim", 0) != 2:
         raise InputError(f"expected a matrix of users × items, got shape {getattr(x, 'shape', None)}")
     csr = sp.csr_matrix(x)
-    if not csr.has_canonical_format:
+    if not csr.has_canonical_format or not csr.data.all():
         csr = csr.copy()
         csr.sum_duplicates()
+        csr.eliminate_zeros()
     return csr
 
 

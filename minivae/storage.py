@@ -31,7 +31,7 @@ def digest(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str
 
 
 def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
-    """Let `write` fill a temporary neighbour of `path`, flush it to disk and rename it: a reader never sees half a file.
+    """Let `write` fill a temporary neighbour of `path`, flush it and rename it: a reader never sees half a file.
 
     Raises
     ------
@@ -91,7 +91,8 @@ def load_arrays(path: Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str,
             meta = dict(f.metadata() or {})
             arrays = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118 (safe_open is no mapping)
     except (SafetensorError, OSError, TypeError, ValueError, KeyError) as e:
-        raise InputError(f"{path} cannot be read as a safetensors file ({e}); it is truncated, damaged or another format") from e
+        why = "it is truncated, damaged or another format"
+        raise InputError(f"{path} cannot be read as a safetensors file ({e}); {why}") from e
     found, stated = meta.get("kind"), meta.pop("sha256", None)
     if found != kind:
         what = f"a {found}" if found else "no file of minivae"

@@ -28,6 +28,10 @@ class MultVAE(VAE):
         self.decoder = nn.Sequential(nn.Linear(latent, hidden), nn.Tanh(), nn.Linear(hidden, n_items))
         self.reset_parameters()
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {"n_items": self.n_items, "hidden": self.hidden, "latent": self.latent}
+
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Weights Xavier uniform, biases normal with sd .001 cut at two sd, as published."""
         with torch.no_grad():

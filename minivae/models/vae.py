@@ -1,6 +1,7 @@
 """What every VAE recommender here has in common: encode, decode, score, and room for anchors."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -35,6 +36,11 @@ class VAE(nn.Module):
         super().__init__()
         self.normalize = True
         self.register_parameter("anchors", None)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The arguments that make an empty model of this shape."""
+        raise NotImplementedError
 
     def posterior(self, batch: UserBatch) -> tuple[Tensor, Tensor]:
         """μ and log σ² of q(z|x) from the encoder input in the batch, each (B, d)."""
@@ -84,8 +90,7 @@ class VAE(nn.Module):
             norms = np.sqrt(np.asarray(block.multiply(block).sum(axis=1), dtype=np.float64).ravel())
             values = values / np.repeat(norms, np.diff(block.indptr))
         batch = DeviceCSR(block, like.device).batch(torch.arange(block.shape[0]))
-        object.__setattr__(batch, "weights", torch.from_numpy(values).to(like))
-        mu, logvar = self.posterior(batch)
+        mu, logvar = self.posterior(replace(batch, weights=torch.from_numpy(values).to(like)))
         return mu, torch.exp(0.5 * logvar)
 
     def _blocks(self, x: Users) -> Iterator[sp.csr_matrix]:

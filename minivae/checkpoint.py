@@ -1,0 +1,118 @@
+"""The state of a run between two updates: what must survive a kill, and nothing else."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from minivae.errors import InputError
+from minivae.storage import load_arrays, save_arrays, write_text
+
+KIND = "checkpoint"
+
+
+class Checkpoint:
+    """Parameters, Adam's moments, the best parameters so far, the position in the data, and the log.
+
+    Order, masks and noise are functions of (seed, step), so the position is all there is to know about randomness.
+
+    Parameters
+    ----------
+    model, optimizer : kept by reference.
+    identity : what the run is a function of; `load` refuses a checkpoint of another run.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Adam, identity: Mapping[str, Any]) -> None:
+        self.model, self.optimizer = model, optimizer
+        self.identity = json.dumps(identity, sort_keys=True)
+        self.epoch = 0  # epochs done
+        self.batches = 0  # updates done in the current epoch
+        self.seconds = 0.0  # spent on the current epoch before an interruption
+        self.best_epoch, self.best_score = 0, float("-inf")
+        self.best: dict[str, Tensor] = {}
+        self.log: list[dict[str, Any]] = []
+        self._sums: dict[str, Tensor] = {}
+        self._users = 0
+
+    def add(self, terms: Mapping[str, Tensor], users: int) -> None:
+        """Count one update; sums stay on the device."""
+        for name, value in terms.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value.detach() * users
+        self._users += users
+        self.batches += 1
+
+    def means(self) -> dict[str, float]:
+        """Mean per user of each term over the current epoch."""
+        return {name: float(total) / self._users for name, total in self._sums.items()}
+
+    def close_epoch(self, means: Mapping[str, float], validation: float, updates: int, seconds: float) -> None:
+        """Write the epoch into the log and keep its parameters if it is the best."""
+        self.epoch += 1
+        line = {"epoch": self.epoch, "updates": updates, **means, "validation": validation}
+        self.log.append(line | {"seconds": round(self.seconds + seconds, 3)})
+        self.batches, self._sums, self._users, self.seconds = 0, {}, 0, 0.0
+        if validation > self.best_score:
+            self.best_epoch, self.best_score = self.epoch, validation
+            self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+
+    def restore_best(self) -> None:
+        """Give the model the parameters of its best epoch."""
+        self.model.load_state_dict(self.best)
+
+    def write_log(self, path: Path) -> None:
+        """The log as JSON lines."""
+        write_text(path, "".join(json.dumps(line) + "\n" for line in self.log))
+
+    def save(self, path: Path) -> None:
+        """Write everything as one safetensors file, whole or not at all."""
+        arrays = {f"model/{k}": v for k, v in self.model.state_dict().items()}
+        arrays |= {f"best/{k}": v for k, v in self.best.items()}
+        arrays |= {f"sums/{k}": v for k, v in self._sums.items()}
+        for name, p in self.model.named_parameters():
+            arrays |= {f"adam/{key}/{name}": v for key, v in self.optimizer.state.get(p, {}).items()}
+        position = {k: getattr(self, k) for k in ("epoch", "batches", "seconds", "best_epoch", "best_score", "_users")}
+        meta = {"identity": self.identity, "log": json.dumps(self.log), "position": json.dumps(position)}
+        save_arrays(path, KIND, {k: v.detach().cpu().numpy() for k, v in arrays.items()}, meta)
+
+    def load(self, path: Path) -> None:
+        """Continue where `save` left off.
+
+        Raises
+        ------
+        InputError
+            If the file is damaged or belongs to a run with another configuration or other data.
+        """
+        arrays, meta = load_arrays(path, KIND)
+        if meta.get("identity") != self.identity:
+            raise InputError(
+                f"{path} belongs to {_difference(meta.get('identity', '{}'), self.identity)}; "
+                "resume with the options it was started with, or choose another folder"
+            )
+        groups: dict[str, dict[str, np.ndarray]] = {"model": {}, "best": {}, "sums": {}, "adam": {}}
+        for name, value in arrays.items():
+            group, _, rest = name.partition("/")
+            groups[group][rest] = value
+        like = next(self.model.parameters())
+        self.model.load_state_dict({k: torch.from_numpy(v) for k, v in groups["model"].items()})
+        self.best = {k: torch.from_numpy(v).to(like.device) for k, v in groups["best"].items()}
+        self._sums = {k: torch.from_numpy(v).to(like.device) for k, v in groups["sums"].items()}
+        for name, p in self.model.named_parameters():
+            moments = {key.partition("/")[0]: v for key, v in groups["adam"].items() if key.partition("/")[2] == name}
+            if moments:
+                self.optimizer.state[p] = {k: torch.from_numpy(v).to(p.device) for k, v in moments.items()}
+        for name, value in json.loads(meta["position"]).items():
+            setattr(self, name, value)
+        self.log = json.loads(meta["log"])
+
+
+def _difference(theirs: str, ours: str) -> str:
+    a, b = json.loads(theirs), json.loads(ours)
+    if a.get("data") != b.get("data"):
+        return "a run on other data"
+    x, y = a.get("config", {}), b.get("config", {})
+    changed = [f"{k}={x.get(k)!r} (now {y[k]!r})" for k in y if x.get(k) != y[k]]
+    return f"another run, with {', '.join(changed)}" if changed else "another run"

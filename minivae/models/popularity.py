@@ -1,0 +1,21 @@
+"""The floor of every benchmark: the same list for everybody."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from minivae.batches import as_csr
+from minivae.models.vae import Users
+
+
+class Popularity:
+    """Scores each item by its number of training users."""
+
+    def fit(self, train: Users) -> "Popularity":
+        """Count the users of each item in `train`, (U, I)."""
+        self.counts = torch.from_numpy(np.bincount(as_csr(train).indices, minlength=train.shape[1]).astype(np.float32))
+        return self
+
+    def score(self, history: Users) -> Tensor:
+        """(B, I), the same row for every user."""
+        return self.counts.repeat(history.shape[0], 1)

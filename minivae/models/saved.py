@@ -1,0 +1,48 @@
+"""Trained models on disk: one safetensors file, no pickle."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from minivae.errors import InputError
+from minivae.models.multvae import MultVAE
+from minivae.models.vae import VAE
+from minivae.storage import load_arrays, save_arrays
+
+KIND = "model"
+CLASSES: dict[str, type[VAE]] = {"MultVAE": MultVAE}
+
+
+def save_model(model: VAE, path: Path | str, notes: Mapping[str, str] | None = None) -> None:
+    """Write class, sizes, parameters (anchors among them) and free-text `notes` to `path`."""
+    meta = {"class": type(model).__name__, "sizes": json.dumps(model.sizes), "normalize": json.dumps(model.normalize)}
+    meta |= {f"note.{k}": v for k, v in (notes or {}).items()}
+    save_arrays(Path(path), KIND, {k: v.detach().cpu().numpy() for k, v in model.state_dict().items()}, meta)
+
+
+def load_model(path: Path | str) -> VAE:
+    """Read what `save_model` wrote, in evaluation mode on the CPU.
+
+    Parameters
+    ----------
+    path : the file, or a folder that holds `model.safetensors`.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, no model, or its parameters do not fit its sizes.
+    """
+    path = Path(path)
+    path = path / "model.safetensors" if path.is_dir() else path
+    arrays, meta = load_arrays(path, KIND)
+    try:
+        model = CLASSES[meta["class"]](**json.loads(meta["sizes"]))
+        if "anchors" in arrays:
+            model.add_anchors()
+        model.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()})
+        model.normalize = bool(json.loads(meta["normalize"]))
+    except (KeyError, TypeError, ValueError, RuntimeError) as e:
+        raise InputError(f"{path} holds a model whose parts do not fit each other ({e}); train it again") from e
+    return model.eval()

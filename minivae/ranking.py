@@ -1,0 +1,269 @@
+"""Exact ranking of all items: Recall@k and nDCG@k as Liang et al. (2018) define them, per user.
+
+Scores come in blocks of users, the history is masked in place, one `topk` serves every metric, and hits are looked up
+in the sorted list of held-out interactions. Nothing is sampled and no user is looped over in Python.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from scipy import stats
+from torch import Tensor
+
+from minivae.batches import as_csr
+from minivae.errors import InputError
+from minivae.splits import FoldIn
+
+METRICS = ("recall@20", "recall@50", "ndcg@100")
+BLOCK_CELLS = 1 << 23
+ACTIVITY_GROUPS = ((5, 10), (11, 50), (51, 100), (101, None))
+
+
+class Scorer(Protocol):
+    """Anything that scores all items for users given their history."""
+
+    def score(self, history: sp.csr_matrix) -> Tensor:
+        """(B, I) scores, higher is better, for a scipy CSR history (B, I)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics of one model on one set of users.
+
+    Attributes
+    ----------
+    per_user : metric -> (U,) float64, NaN for users without held-out items.
+    n_users : users that count.
+    n_skipped : users left out because nothing of theirs is held out.
+    coverage : share of the items that appear in somebody's top k, with k the largest cutoff.
+    popularity : mean training count of the items in the top 20 (NaN unless `item_counts` was given).
+    """
+
+    per_user: Mapping[str, np.ndarray]
+    n_users: int
+    n_skipped: int
+    coverage: float
+    popularity: float
+
+    def __getitem__(self, metric: str) -> tuple[float, float]:
+        """(mean, standard error): population sd over users / sqrt(number of users)."""
+        return self.mean(metric, slice(None))
+
+    def mean(self, metric: str, users: slice | np.ndarray) -> tuple[float, float]:
+        """(mean, standard error) over some of the users, those without held-out items left out."""
+        values = self.per_user[metric][users]
+        values = values[~np.isnan(values)]
+        if len(values) == 0:
+            return float("nan"), float("nan")
+        return float(values.mean()), float(values.std() / np.sqrt(len(values)))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Paired difference a − b of a metric over the same users, with its 95 % t interval. Unpacks as a tuple."""
+
+    difference: float
+    se: float
+    low: float
+    high: float
+
+    def __iter__(self) -> Iterator[float]:
+        return iter((self.difference, self.se, self.low, self.high))
+
+
+def parse_metric(name: str) -> tuple[str, int]:
+    """("ndcg", 100) from "ndcg@100"."""
+    match = re.fullmatch(r"(recall|ndcg)@([1-9]\d*)", name)
+    if not match:
+        raise InputError(f"metric {name!r} is unknown; write recall@K or ndcg@K, for instance ndcg@100")
+    return match[1], int(match[2])
+
+
+def metric_values(hits: np.ndarray, n_heldout: np.ndarray, name: str) -> np.ndarray:
+    """One metric for each user from the hits of a ranking.
+
+    Recall@k = hits among the first k / min(k, n). nDCG@k = Σ hit_r / log2(r + 1) over ranks r = 1..k, divided by the
+    same sum for min(k, n) hits in front. n is the number of held-out items; n = 0 gives NaN.
+
+    Parameters
+    ----------
+    hits : (U, K) bool, whether the item at each rank is held out. If K < k, only K items could be ranked.
+    n_heldout : (U,) n.
+    name : "recall@k" or "ndcg@k".
+
+    Returns
+    -------
+    (U,) float64
+    """
+    kind, k = parse_metric(name)
+    k = min(k, hits.shape[1])
+    best = np.minimum(k, n_heldout)
+    if kind == "recall":
+        gained, ideal = hits[:, :k].sum(1).astype(np.float64), best.astype(np.float64)
+    else:
+        discount = 1 / np.log2(np.arange(2, k + 2))
+        gained = hits[:, :k] @ discount
+        ideal = np.concatenate([[0.0], np.cumsum(discount)])[best]
+    return np.divide(gained, ideal, out=np.full(len(hits), np.nan), where=ideal > 0)
+
+
+def top_items(scores: Tensor, history: sp.csr_matrix, k: int) -> tuple[Tensor, Tensor]:
+    """The k best items per row that are not in the history: scores and items, each (B, k).
+
+    `scores` is overwritten at the history with −inf; where fewer than k items are left, the rest has score −inf.
+
+    Raises
+    ------
+    InputError
+        If a score is NaN or the shapes differ.
+    """
+    if scores.shape != history.shape:
+        raise InputError(
+            f"the model returned scores of shape {tuple(scores.shape)} for a history of shape {history.shape}"
+        )
+    rows = np.repeat(np.arange(history.shape[0]), np.diff(history.indptr))
+    flat = rows * history.shape[1] + history.indices.astype(np.int64)
+    scores.view(-1).index_fill_(0, torch.from_numpy(flat).to(scores.device), float("-inf"))
+    values, items = torch.topk(scores, min(k, scores.shape[1]), dim=1)
+    if bool(torch.isnan(values[:, :1]).any()):  # NaN sorts above everything, so the first column shows it
+        raise InputError("the model returned NaN scores; it has diverged or its file is damaged")
+    return values, items
+
+
+def _hits(values: Tensor, items: Tensor, heldout: sp.csr_matrix) -> np.ndarray:
+    """(B, k) bool: whether each ranked item is held out, by search in the sorted list of (row, item) keys."""
+    n_rows, n_items = heldout.shape
+    rows = np.repeat(np.arange(n_rows, dtype=np.int64), np.diff(heldout.indptr))
+    keys = torch.from_numpy(rows * n_items + heldout.indices).to(items.device)
+    if len(keys) == 0:
+        return np.zeros(tuple(items.shape), dtype=bool)
+    ranked = items + n_items * torch.arange(n_rows, device=items.device)[:, None]  # (B, k)
+    found = keys[torch.searchsorted(keys, ranked).clamp_max(len(keys) - 1)] == ranked
+    return (found & (values > float("-inf"))).cpu().numpy()
+
+
+def evaluate(
+    model: Scorer,
+    fold_in: FoldIn,
+    metrics: Sequence[str] = METRICS,
+    item_counts: np.ndarray | None = None,
+) -> Evaluation:
+    """Rank all items for held-out users from their history and compare with what was held out.
+
+    Parameters
+    ----------
+    model : any object with ``score(history: scipy CSR (B, I)) -> tensor (B, I)``; called block after block in row
+        order, and the returned tensor is overwritten.
+    fold_in : `history` and `heldout`, CSR of equal shape.
+    metrics : names such as "recall@20" or "ndcg@100"; k is cut to the number of items.
+    item_counts : (I,) interactions of each item in training, for the popularity of what is recommended.
+
+    Returns
+    -------
+    Evaluation
+        Ties between equal scores are broken as `torch.topk` does: the same on each run on one kind of device.
+
+    Raises
+    ------
+    InputError
+        For an unknown metric, unequal shapes, or NaN scores.
+    """
+    history, heldout = as_csr(fold_in.history), as_csr(fold_in.heldout)
+    if history.shape != heldout.shape:
+        raise InputError(f"history has shape {history.shape} but heldout has shape {heldout.shape}; they must be equal")
+    k = max(parse_metric(m)[1] for m in metrics)
+    n_users, n_items = history.shape
+    n_heldout = np.diff(heldout.indptr)
+    per_user = {m: np.full(n_users, np.nan) for m in metrics}
+    shown = np.zeros(n_items, dtype=bool)
+    seen_counts: list[float] = []
+    block = max(1, BLOCK_CELLS // max(n_items, 1))
+    for a in range(0, n_users, block):
+        b = min(a + block, n_users)
+        with torch.no_grad():
+            values, items = top_items(model.score(history[a:b]), history[a:b], k)
+            hits = _hits(values, items, heldout[a:b])
+        for m in metrics:
+            per_user[m][a:b] = metric_values(hits, n_heldout[a:b], m)
+        ranked, real = items.cpu().numpy(), (values > float("-inf")).cpu().numpy()
+        shown[ranked[real]] = True
+        if item_counts is not None:
+            seen_counts.append(float(item_counts[ranked[:, :20][real[:, :20]]].mean()) * (b - a))
+    return Evaluation(
+        per_user=per_user,
+        n_users=int((n_heldout > 0).sum()),
+        n_skipped=int((n_heldout == 0).sum()),
+        coverage=float(shown.mean()) if n_items else float("nan"),
+        popularity=sum(seen_counts) / n_users if seen_counts else float("nan"),
+    )
+
+
+def compare(a: Evaluation, b: Evaluation) -> dict[str, Difference]:
+    """Paired differences a − b, user by user, for every metric that both have.
+
+    The interval is ``mean ± t_{n−1, .975} · sd / sqrt(n)`` over users with a value in both, sd with n − 1.
+
+    Raises
+    ------
+    InputError
+        If the evaluations are of different numbers of users.
+    """
+    result = {}
+    for m in a.per_user.keys() & b.per_user.keys():
+        x, y = a.per_user[m], b.per_user[m]
+        if x.shape != y.shape:
+            raise InputError(f"cannot pair {len(x)} users with {len(y)}: evaluate both models on the same users")
+        result[m] = paired_difference(x - y)
+    return result
+
+
+def paired_difference(d: np.ndarray) -> Difference:
+    """Mean of differences with its 95 % t interval; NaN entries are left out."""
+    d = d[~np.isnan(d)]
+    n = len(d)
+    if n < 2:
+        mean = float(d.mean()) if n else float("nan")
+        return Difference(mean, float("nan"), float("nan"), float("nan"))
+    mean, se = float(d.mean()), float(d.std(ddof=1) / np.sqrt(n))
+    half = float(stats.t.ppf(0.975, n - 1)) * se
+    return Difference(mean, se, mean - half, mean + half)
+
+
+def activity_groups(fold_in: FoldIn) -> dict[str, np.ndarray]:
+    """Users by their number of interactions (history and held out): label -> (U,) bool.
+
+    The groups of the paper, 5–10, 11–50, 51–100 and 101+, after one for fewer than five if anybody is in it.
+    """
+    n = np.diff(as_csr(fold_in.history).indptr) + np.diff(as_csr(fold_in.heldout).indptr)
+    groups = {"1–4": n < ACTIVITY_GROUPS[0][0]} if (n < ACTIVITY_GROUPS[0][0]).any() else {}
+    for low, high in ACTIVITY_GROUPS:
+        label = f"{low}–{high}" if high else f"{low}+"
+        groups[label] = (n >= low) & (n <= (high or n.max(initial=0)))
+    return groups
+
+
+def recommend(model: Scorer, history: sp.csr_matrix, k: int = 10) -> tuple[Tensor, Tensor]:
+    """The k best new items for each user.
+
+    Returns
+    -------
+    items : (B, k) int64, padded with −1 where fewer than k items are new.
+    scores : (B, k), padded with −inf.
+    """
+    if k < 1:
+        raise InputError(f"k={k} is no number of recommendations; ask for at least 1")
+    history = as_csr(history)
+    with torch.no_grad():
+        values, items = top_items(model.score(history), history, k)
+    items = torch.where(values > float("-inf"), items, -1)
+    missing = k - items.shape[1]
+    if missing > 0:
+        items = torch.nn.functional.pad(items, (0, missing), value=-1)
+        values = torch.nn.functional.pad(values, (0, missing), value=float("-inf"))
+    return items, values

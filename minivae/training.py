@@ -1,0 +1,330 @@
+"""Training: `fit` turns (model, split, config) into a run that depends on nothing else."""
+
+import math
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from minivae import streams
+from minivae.allocation import keep_freed_memory
+from minivae.batches import DeviceCSR, Mask, UserBatch, masked
+from minivae.checkpoint import Checkpoint
+from minivae.errors import InputError
+from minivae.models.vae import VAE
+from minivae.objective import AnchorVariant, anchor_loss, beta_at, gaussian_kl, multinomial_nll
+from minivae.ranking import evaluate
+from minivae.splits import StrongSplit
+from minivae.storage import digest
+
+Precision = Literal["auto", "fp32", "bf16"]
+SELECTION = "ndcg@100"
+CHECKPOINT_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything a run depends on beside its data and its model's sizes.
+
+    Attributes
+    ----------
+    keep : ρ, the probability to keep an interaction in the input; 1 trains on clean input.
+    mask : input convention: normalize-then-mask (Mult-VAE), mask-then-normalize, or raw.
+    beta : weight of the KL term at the end of its schedule.
+    anneal_steps : updates over which β rises linearly from 0 to `beta`.
+    anchor : λ_A, weight of the anchor regularizer (PIA); 0 trains without anchors.
+    anchor_variant : full, centroid+variance (no pull between anchors), or centroid.
+    lr : step size of Adam.
+    batch_size : users per update.
+    epochs : passes over the training users, at most.
+    patience : stop after so many epochs without a better validation nDCG@100.
+    seed : of weights, order, masks and noise.
+    device : auto (cuda, else cpu), cpu, cuda, cuda:1, ...
+    precision : of the item-sized products: auto (bf16 where the hardware multiplies it natively), fp32, bf16.
+    """
+
+    keep: float = 0.5
+    mask: Mask = "normalize-then-mask"
+    beta: float = 0.2
+    anneal_steps: int = 1500
+    anchor: float = 0.0
+    anchor_variant: AnchorVariant = "full"
+    lr: float = 1e-3
+    batch_size: int = 500
+    epochs: int = 100
+    patience: int = 15
+    seed: int = 0
+    device: str = "auto"
+    precision: Precision = "auto"
+
+    def __post_init__(self) -> None:
+        checks = {
+            "keep": (0 < self.keep <= 1, "in (0, 1]"),
+            "beta": (self.beta >= 0, "at least 0"),
+            "anneal_steps": (self.anneal_steps >= 0, "at least 0"),
+            "anchor": (self.anchor >= 0, "at least 0"),
+            "lr": (self.lr > 0, "positive"),
+            "batch_size": (self.batch_size >= 1, "at least 1"),
+            "epochs": (self.epochs >= 1, "at least 1"),
+            "patience": (self.patience >= 1, "at least 1"),
+            "mask": (self.mask in get_args(Mask), f"one of {', '.join(get_args(Mask))}"),
+            "anchor_variant": (
+                self.anchor_variant in get_args(AnchorVariant),
+                f"one of {', '.join(get_args(AnchorVariant))}",
+            ),
+            "precision": (self.precision in get_args(Precision), f"one of {', '.join(get_args(Precision))}"),
+        }
+        for name, (good, rule) in checks.items():
+            if not good:
+                raise InputError(f"{name}={getattr(self, name)!r} is not possible; it must be {rule}")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What `fit` returns: the model of the best epoch and how it came about.
+
+    Attributes
+    ----------
+    model : in evaluation mode, with the parameters of `best_epoch`.
+    config : as given.
+    best_epoch : 1-based epoch with the highest validation nDCG@100.
+    log : one dict per epoch: epoch, updates, beta, loss, nll, kl, anchor, anchor_norm, validation, seconds.
+    """
+
+    model: VAE
+    config: TrainConfig
+    best_epoch: int
+    log: list[dict[str, Any]] = field(repr=False)
+
+    @property
+    def validation(self) -> float:
+        """Validation nDCG@100 of the best epoch."""
+        return self.log[self.best_epoch - 1]["validation"]
+
+    @property
+    def seconds(self) -> float:
+        """Training and validation time of all epochs."""
+        return sum(line["seconds"] for line in self.log)
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device behind `name`; "auto" is cuda where there is one, else cpu.
+
+    Raises
+    ------
+    InputError
+        If the device is unknown or not on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as e:
+        raise InputError(f"device={name!r} is not available on this machine; use auto, cpu or cuda") from e
+    return device
+
+
+def product_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """dtype of the item-sized products: "auto" is bf16 where the hardware multiplies it natively, else float32."""
+    if precision == "auto":
+        native = torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else _cpu_has_bf16()
+        return torch.bfloat16 if native else torch.float32
+    return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+def _cpu_has_bf16() -> bool:
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
+
+
+def loss_terms(
+    model: VAE, batch: UserBatch, config: TrainConfig, step: int, products: torch.dtype = torch.float32
+) -> dict[str, Tensor]:
+    """The objective on one batch at one update: loss, nll, kl and anchor, scalars averaged over users.
+
+    ``loss = ℓ(x; z) + β_step KL(q(z|x_h) ‖ N(0, I)) + λ_A L_A`` with one draw of the mask and of z per user, both
+    looked up from (seed, step).
+    """
+    seen = masked(batch, config.keep, config.mask, config.seed, step)
+    mu, logvar = model.posterior(seen)  # (B, d) each
+    address = batch.users[:, None] * model.latent + torch.arange(model.latent, device=mu.device)
+    z = mu + torch.exp(0.5 * logvar) * streams.normal(config.seed, "noise", step, address)  # (B, d)
+    output = model.decoder[-1]
+    terms = {
+        "nll": multinomial_nll(model.decoder[:-1](z), output.weight, output.bias, batch, products=products),
+        "kl": gaussian_kl(mu, logvar).mean(),
+    }
+    loss = terms["nll"] + beta_at(step, config.beta, config.anneal_steps) * terms["kl"]
+    if model.anchors is not None:
+        terms["anchor"] = anchor_loss(mu, logvar.exp(), model.anchors, batch, config.anchor_variant).mean()
+        loss = loss + config.anchor * terms["anchor"]
+    return {"loss": loss, **terms}
+
+
+def fit(
+    model: VAE,
+    split: StrongSplit,
+    config: TrainConfig | None = None,
+    *,
+    folder: Path | str | None = None,
+    resume: bool = False,
+    label: str = "training",
+) -> Run:
+    """Train `model` from fresh parameters and keep the epoch that ranks the validation users best.
+
+    The result is a function of (split, config, model sizes): parameters are reset from ``config.seed``, and order,
+    masks and noise are looked up from (seed, step). On a CPU with the same number of threads it is the same to the
+    last bit, interrupted and resumed or not.
+
+    Parameters
+    ----------
+    model : any `VAE`; it is moved to the device and changed in place.
+    split : training and validation users.
+    config : `TrainConfig()` if None.
+    folder : where `log.jsonl` and `checkpoint.safetensors` go; nothing is written without it.
+    resume : continue from the checkpoint in `folder`, if there is one.
+    label : shown beside the progress bar (on a terminal only).
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    InputError
+        If the split does not fit the model, the validation users have nothing held out, the loss becomes NaN, or the
+        checkpoint belongs to another run.
+    KeyboardInterrupt
+        On Ctrl-C, after the current update, with a checkpoint in `folder`.
+    """
+    config = config or TrainConfig()
+    if split.n_items != model.n_items:
+        raise InputError(f"the split has {split.n_items} items but the model {model.n_items}; make one for the other")
+    if split.train.shape[0] == 0 or split.validation.heldout.nnz == 0:
+        raise InputError("the split has no training users or no held-out validation items, so no epoch can be chosen")
+    keep_freed_memory()
+    device = resolve_device(config.device)
+    _reset(model, config, device)
+    matrix = DeviceCSR(split.train, device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
+    run_length = {"epochs", "patience"}  # a run may be resumed for longer than it was first meant to last
+    identity = {k: v for k, v in asdict(config).items() if k not in run_length}
+    state = Checkpoint(model, optimizer, {"config": identity, "data": _fingerprint(split)})
+    path = Path(folder) / "checkpoint.safetensors" if folder is not None else None
+    if resume and path is not None and path.is_file():
+        state.load(path)
+    saved_at = time.monotonic()
+    with _progress(label, config.epochs) as show, _interruptible() as interrupted:
+        while state.epoch < config.epochs and state.epoch - state.best_epoch < config.patience:
+            started = time.perf_counter()
+            updates = _train_epoch(state, matrix, config, show, interrupted)
+            if interrupted():
+                state.seconds += time.perf_counter() - started
+                if path is not None:
+                    state.save(path)
+                raise KeyboardInterrupt
+            means = state.means() | {"beta": beta_at(updates - 1, config.beta, config.anneal_steps)}
+            if not math.isfinite(means["loss"]):
+                raise InputError(_diverged(config, state, path))
+            if model.anchors is not None:
+                means["anchor_norm"] = float(model.anchors.detach().norm(dim=1).mean())
+            ndcg = evaluate(model.eval(), split.validation, (SELECTION,))[SELECTION][0]
+            state.close_epoch(means, ndcg, updates, time.perf_counter() - started)
+            if path is not None:
+                state.write_log(path.with_name("log.jsonl"))
+                if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+                    state.save(path)
+                    saved_at = time.monotonic()
+    if path is not None:
+        state.save(path)
+    state.restore_best()
+    return Run(model.eval(), config, state.best_epoch, state.log)
+
+
+def _reset(model: VAE, config: TrainConfig, device: torch.device) -> None:
+    """Fresh parameters from the seed, drawn on the CPU so that every device starts alike."""
+    generator = torch.Generator().manual_seed(config.seed)
+    model.to("cpu").reset_parameters(generator)
+    model.anchors = None
+    if config.anchor > 0:
+        model.add_anchors(generator)
+    model.normalize = config.mask != "raw"
+    model.to(device)
+
+
+def _train_epoch(
+    state: Checkpoint,
+    matrix: DeviceCSR,
+    config: TrainConfig,
+    show: Callable[[int, float], None],
+    interrupted: Callable[[], bool],
+) -> int:
+    """The updates that are left of the current epoch, up to an interruption; returns the updates since the start.
+
+    Nothing here reads from the device, so that a GPU never waits for the host.
+    """
+    model, optimizer = state.model.train(), state.optimizer
+    products = product_dtype(config.precision, matrix.device)
+    order = streams.permutation(config.seed, state.epoch, matrix.n_users).split(config.batch_size)
+    first = state.epoch * len(order)
+    for users in order[state.batches :]:
+        batch = matrix.batch(users)
+        terms = loss_terms(model, batch, config, first + state.batches, products)
+        optimizer.zero_grad(set_to_none=True)
+        terms["loss"].backward()
+        optimizer.step()
+        state.add(terms, batch.size)
+        show(state.epoch, state.batches / len(order))
+        if interrupted():
+            break
+    return first + state.batches
+
+
+def _fingerprint(split: StrongSplit) -> str:
+    """sha256 of what training looks at."""
+    parts = {"train": split.train, "history": split.validation.history, "heldout": split.validation.heldout}
+    arrays = {f"{k}.{a}": getattr(m, a) for k, m in parts.items() for a in ("indptr", "indices")}
+    return digest(arrays, {})
+
+
+def _diverged(config: TrainConfig, state: Checkpoint, path: Path | None) -> str:
+    kept = f"; the checkpoint of an earlier epoch is in {path}" if path is not None and path.is_file() else ""
+    return (
+        f"the loss became NaN or infinite in epoch {state.epoch + 1}: "
+        f"lower lr (now {config.lr:g}) or anchor (now {config.anchor:g}), or use precision fp32{kept}"
+    )
+
+
+@contextmanager
+def _progress(label: str, epochs: int) -> Iterator[Callable[[int, float], None]]:
+    """A bar on stderr when it is a terminal; a no-op otherwise."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(label, total=epochs)
+        yield lambda epoch, share: bar.update(task, completed=epoch + share)
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Turn Ctrl-C into a question that the loop asks between updates, so that no update is cut in two."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: asked.set())
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
