@@ -1,5 +1,6 @@
 """The statements of the paper as functions: one module for each mechanism."""
 
-from minivae.theory import bottleneck, distances, locality
+from minivae.theory import anchoring, bottleneck, conventions, distances, locality, masking
+from minivae.theory.adapter import wrap
 
-__all__ = ["bottleneck", "distances", "locality"]
+__all__ = ["anchoring", "bottleneck", "conventions", "distances", "locality", "masking", "wrap"]
