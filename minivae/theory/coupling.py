@@ -14,6 +14,9 @@ from torch import Tensor, nn
 
 from minivae.theory.layers import TILE_BYTES, Stack, gradients, stack_of, width
 
+ROUNDING = 1e-9
+"""Samples closer than this, relative to the largest, are the same point up to rounding: no slope is read off them."""
+
 
 @dataclass(frozen=True)
 class Coupled:
@@ -24,7 +27,7 @@ class Coupled:
     latent : (..., U, U) mean of ‖∇ℓ(z_u, x_u) − ∇ℓ(z_v, x_u)‖.
     mismatch : (..., U, U) Δ_x(u, v), mean of ‖∇ℓ(z_v, x_u) − ∇ℓ(z_v, x_v)‖.
     ratio : (..., U, U) largest of ‖∇ℓ(z_u, x_u) − ∇ℓ(z_v, x_u)‖ / ‖z_u − z_v‖: the Lipschitz constant of this pair
-        on these samples; 0 where the samples coincide.
+        on these samples; 0 where the samples coincide up to rounding.
     """
 
     latent: Tensor
@@ -49,10 +52,11 @@ def coupled(decoder: nn.Module, z: Tensor, x: Tensor) -> Coupled:
     latent, mismatch, ratio = zero.clone(), zero.clone(), zero.clone()
     for at in z.unbind(-2):  # (..., U, d)
         apart, content = _layered(stack, at, x) if stack else _flat(decoder, at, x)
-        move = torch.cdist(at, at, compute_mode="donot_use_mm_for_euclid_dist")
+        move = _distances(at, at)
         latent += apart
         mismatch += content
-        ratio = torch.maximum(ratio, torch.where(move > 0, apart / move, 0.0))
+        real = move > ROUNDING * at.norm(dim=-1).max()
+        ratio = torch.maximum(ratio, torch.where(real, apart / move, 0.0))
     return Coupled(latent / z.shape[-2], mismatch / z.shape[-2], ratio)
 
 
@@ -64,8 +68,8 @@ def _layered(stack: Stack, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     biases = [m.bias is not None for m in stack.linears]
 
     x_pi, pi_pi, x_x = x @ pi.mT, pi @ pi.mT, x @ x.mT  # (..., U, U), [u, v] = ⟨x_u, π_v⟩ and so on
-    pi_u, pi_v = _column(pi_pi), _row(pi_pi)
-    turned = n.square() * (pi_u + pi_v - 2 * pi_pi)  # ‖N_u (π_u − π_v)‖²
+    pi_v = _row(pi_pi)
+    turned = (n * _distances(pi, pi)).square()  # ‖N_u (π_u − π_v)‖², not from pi_pi: neighbours would lose all digits
     error = n.square() * pi_v - 2 * n * x_pi + _column(x_x)  # ‖N_u π_v − x_u‖²
     cross = n.square() * (pi_pi - pi_v) - n * (_column(x_pi) - x_pi)  # ⟨N_u (π_u − π_v), N_u π_v − x_u⟩
     apart = _outer_change(turned, error, cross, inputs[-1], biases[-1])
@@ -102,8 +106,7 @@ def _outer_change(
     other = h[..., part, :]
     hh = h @ other.mT
     own = h.square().sum(-1)[..., None]
-    moved = torch.cdist(h, other, compute_mode="donot_use_mm_for_euclid_dist").square()
-    return turned * (own + bias) + error * moved + 2 * cross * (own - hh)
+    return turned * (own + bias) + error * _distances(h, other).square() + 2 * cross * (own - hh)
 
 
 def _flat(decoder: nn.Module, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -122,6 +125,11 @@ def _flat(decoder: nn.Module, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
             apart[..., u, v] = (own_u[..., :, None, :] - there).norm(dim=-1)
             content[..., u, v] = (there - own_v[..., None, :, :]).norm(dim=-1)
     return apart, content
+
+
+def _distances(a: Tensor, b: Tensor) -> Tensor:
+    """Euclidean distances of all rows from differences, (..., R, R'); the product form cancels for neighbours."""
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def _column(matrix: Tensor) -> Tensor:

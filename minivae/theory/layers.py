@@ -137,7 +137,7 @@ def _flat_gradients(decoder: nn.Module, z: Tensor, x: Tensor) -> Gradient:
 
     per_row = vmap(grad(loss), in_dims=(None, 0, 0))
     rows = per_row(theta, z.expand(*batch, -1).flatten(0, -2), x.expand(*batch, -1).flatten(0, -2))
-    flat = torch.cat([g.flatten(1) for g in rows.values()], 1).unflatten(0, batch)  # (..., R, P)
+    flat = torch.cat([g.reshape(len(g), -1) for g in rows.values()], 1).unflatten(0, batch)  # (..., R, P)
     return Gradient((flat,), (flat.new_ones(*batch, 1),), (False,))
 
 

@@ -30,6 +30,7 @@ __all__ = ["Sharing", "curvature", "gram", "sharing", "step_effect", "view_shari
 EXACT = "exact for the sampled posteriors"
 BOUND = "bound"
 MEASURED = "measured"
+DERIVED = ("penalty", "radius", "certified", "slack", "radius_sharp", "certified_sharp")
 PROVED = "bound with a constant proved by the caller"
 
 
@@ -48,7 +49,9 @@ class Sharing:
     radius : (..., U, U) r_share(u, v) = [‖g_u‖ − Δ_x]_+ / L_θz.
     certified : (..., U, U) bool, ``D_uv < ‖g_u‖``, that is distance < radius: a small step on v lowers the loss of u.
     slack : (..., U, U) ⟨g_u, g_v⟩ − ‖g_u‖ (‖g_u‖ − D_uv) ≥ 0, what the bound gives away.
-    links : bounds on ‖g_u − g_v‖, (..., U, U) each, from the tightest to the one that is easiest to read.
+    radius_sharp, certified_sharp : (..., U, U) the same from the polarisation identity, see `sharing`; certified is a
+        pair within radius_sharp in either direction.
+    links : bounds on ‖g_u − g_v‖, (..., U, U) each, from exact to the one that is easiest to read.
     norm_bias : (..., U) estimate of E‖ĝ_u‖² − ‖g_u‖² = tr Cov(∇ℓ)/S: by how much sampling inflates ‖g_u‖².
     z : (..., U, S, d) the samples that stand for the posteriors.
     status : what each number is: exact, bound or measured.
@@ -63,37 +66,48 @@ class Sharing:
     radius: Tensor
     certified: Tensor
     slack: Tensor
+    radius_sharp: Tensor
+    certified_sharp: Tensor
     links: dict[str, Tensor]
     norm_bias: Tensor
     z: Tensor
     status: dict[str, str] = field(repr=False)
 
-    def chain(self, among: Tensor | np.ndarray | None = None) -> dict[str, float]:
+    def chain(self, among: Tensor | np.ndarray | None = None, sharp: bool = False) -> dict[str, float]:
         """Fraction of the pairs u ≠ v that transfer ("inner product") and that each link certifies, in turn.
 
         Parameters
         ----------
         among : (U, U) bool, the pairs to count, for instance those within a community; None: all.
+        sharp : certify by polarisation instead of the theorem's Cauchy–Schwarz.
         """
         pairs = ~torch.eye(self.exact.shape[-1], dtype=torch.bool, device=self.exact.device)
         if among is not None:
             pairs = pairs & torch.as_tensor(among, device=pairs.device)
-        own = self.norm[..., :, None]
-        sure = {"inner product": self.exact > 0} | {name: bound < own for name, bound in self.links.items()}
+        certify = _polarised if sharp else _cauchy_schwarz
+        sure = {"inner product": self.exact > 0}
+        sure |= {name: certify(self.norm, bound) for name, bound in self.links.items()}
         return {name: float(s[..., pairs].double().mean()) for name, s in sure.items()}
 
-    def max_step(self, smoothness: Tensor | float) -> Tensor:
+    def max_step(self, smoothness: Tensor | float, sharp: bool = False) -> Tensor:
         """Learning rates below which a step on v lowers the loss of u, (..., U, U); 0 where nothing is certified.
 
-        ``η < 2 ‖g_u‖ (‖g_u‖ − D_uv) / (M ‖g_v‖²)``, from the descent lemma.
+        ``η < 2 ‖g_u‖ (‖g_u‖ − D_uv) / (M ‖g_v‖²)``, from the descent lemma; by polarisation,
+        ``η < (‖g_u‖² + ‖g_v‖² − D²) / (M ‖g_v‖²)``.
 
         Parameters
         ----------
         smoothness : M, with ∇L_u M-Lipschitz along the step: a number, (..., U, 1) per user, or (..., U, U).
+        sharp : by polarisation, for the pairs of `certified_sharp`.
         """
-        gain = self.norm[..., :, None] * (self.norm[..., :, None] - self.penalty)
-        cost = torch.as_tensor(smoothness).to(gain) * self.norm[..., None, :].square()
-        return torch.where(self.certified, 2 * gain / cost, 0.0)
+        own, other = self.norm[..., :, None], self.norm[..., None, :]
+        if sharp:
+            least = torch.minimum(self.penalty, self.penalty.mT)
+            gain = (own.square() + other.square() - least.square()) / 2
+        else:
+            gain = own * (own - self.penalty)
+        cost = torch.as_tensor(smoothness).to(gain) * other.square()
+        return torch.where(self.certified_sharp if sharp else self.certified, 2 * gain / cost, 0.0)
 
 
 def sharing(
@@ -108,6 +122,10 @@ def sharing(
 
     An SGD step on v strictly lowers the loss of u, if small, whenever ``W1(q_u, q_v) < r_share(u, v)``,
     ``r_share(u, v) = [‖g_u‖ − Δ_x(u, v)]_+ / L_θz``. The step is plain SGD on the decoder, with one user.
+
+    ★ Cauchy–Schwarz throws ‖g_v‖ away. By polarisation ``⟨g_u, g_v⟩ = (‖g_u‖² + ‖g_v‖² − ‖g_u − g_v‖²)/2``, so
+    ``D < sqrt(‖g_u‖² + ‖g_v‖²)`` is enough, with D the smaller of D_uv and D_vu. It certifies whatever the theorem
+    does, loses nothing where ‖g_u − g_v‖ is exact, and gives ``radius_sharp = [sqrt(‖g_u‖² + ‖g_v‖²) − Δ_x]_+ / L_θz``.
 
     The posteriors are represented by S samples ``μ + sd ⊙ ε_s`` with one ε for all users, standardised to mean 0 and
     mean square 1 per coordinate. So the mean squared distance of two users' samples is W2² exactly, and every
@@ -225,8 +243,7 @@ def _conclude(m: dict[str, Tensor], z: Tensor, lipschitz: str | float | Tensor |
         raise InputError(f"lipschitz={lipschitz!r} is unknown; choose one of {', '.join(constants)}, or pass constants")
     own = norm[..., :, None]
     penalty = constant * distance + mismatch
-    left = (own - mismatch).clamp_min(0)
-    radius = torch.where(constant > 0, left / constant, torch.where(left > 0, torch.inf, 0.0))
+    both = (square[..., :, None] + square[..., None, :]).clamp_min(0).sqrt()
     n_samples = z.shape[-2]
     return Sharing(
         exact=exact,
@@ -235,13 +252,32 @@ def _conclude(m: dict[str, Tensor], z: Tensor, lipschitz: str | float | Tensor |
         mismatch=mismatch,
         lipschitz=constant,
         penalty=penalty,
-        radius=radius,
-        certified=penalty < own,
+        radius=_radius(own, mismatch, constant),
+        certified=_cauchy_schwarz(norm, penalty),
         slack=exact - own * (own - penalty),
+        radius_sharp=_radius(both, mismatch, constant),
+        certified_sharp=_polarised(norm, penalty),
         links=links,
         norm_bias=(m["each"] - square) / (n_samples - 1) if n_samples > 1 else torch.zeros_like(square),
         z=z,
         status={"exact": EXACT, "norm": EXACT, "mismatch": EXACT, "distance": BOUND}
         | {"lipschitz": PROVED if proved else MEASURED}
-        | dict.fromkeys(("penalty", "radius", "certified"), BOUND if proved else MEASURED),
+        | dict.fromkeys(DERIVED, BOUND if proved else MEASURED),
     )
+
+
+def _cauchy_schwarz(norm: Tensor, bound: Tensor) -> Tensor:
+    """Theorem 2.3: ``bound < ‖g_u‖`` implies ⟨g_u, g_v⟩ > 0."""
+    return bound < norm[..., :, None]
+
+
+def _polarised(norm: Tensor, bound: Tensor) -> Tensor:
+    """``bound² < ‖g_u‖² + ‖g_v‖²`` implies ⟨g_u, g_v⟩ > 0; both directions bound the same ‖g_u − g_v‖."""
+    least = torch.minimum(bound, bound.mT)
+    return least.square() < norm[..., :, None].square() + norm[..., None, :].square()
+
+
+def _radius(reach: Tensor, mismatch: Tensor, constant: Tensor) -> Tensor:
+    """``[reach − Δ_x]_+ / L``; with L = 0 no distance matters."""
+    left = (reach - mismatch).clamp_min(0)
+    return torch.where(constant > 0, left / constant, torch.where(left > 0, torch.inf, 0.0))
