@@ -1,7 +1,7 @@
 """The anchor regularizer (PIA): alignment (Proposition 3.1), shrinkage over masks (Proposition 3.2), anchor norms.
 
 ``L_A = (1/N_x) Σ_{i∈S_x} E_{z~q(·|x_h)} ‖z − e_i‖²`` with learnable anchors e_i and the FULL item set S_x.
-The variance over masks of a trained encoder, which Proposition 3.2 is about, is `minivae.theory.masking.mask_variance`.
+The variance over masks of a trained encoder, which Proposition 3.2 is about, is `minivae.theory.drift.mask_variance`.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from torch import Tensor
 from minivae.batches import as_csr
 from minivae.errors import InputError
 from minivae.theory.arrays import Array, as_tensors
-from minivae.theory.masking import MaskVariance, mask_variance
+from minivae.theory.drift import MaskVariance, mask_variance
 
 __all__ = [
     "Alignment",
