@@ -11,6 +11,7 @@ from minivae.errors import InputError
 from minivae.interactions import Interactions, read_interactions
 from minivae.models import EASE, VAE, MultVAE, Popularity, load_model, save_model
 from minivae.objective import anchor_loss, gaussian_kl, multinomial_nll
+from minivae.population import Planted, planted
 from minivae.ranking import Evaluation, compare, evaluate, recommend
 from minivae.splits import FoldIn, StrongSplit, strong_split
 from minivae.training import Run, TrainConfig, fit
@@ -24,6 +25,7 @@ __all__ = [
     "InputError",
     "Interactions",
     "MultVAE",
+    "Planted",
     "Popularity",
     "Run",
     "StrongSplit",
@@ -36,6 +38,7 @@ __all__ = [
     "gaussian_kl",
     "load_model",
     "multinomial_nll",
+    "planted",
     "read_interactions",
     "recommend",
     "save_model",
