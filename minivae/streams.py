@@ -32,6 +32,11 @@ def _shift(words: Tensor, by: int) -> Tensor:
     return (words >> by) & ((1 << (64 - by)) - 1)
 
 
+def _open_unit(words: Tensor) -> Tensor:
+    """The upper 23 bits as float32 in (0, 1); with a 24th bit the largest number would round to 1."""
+    return (_shift(words, 41).to(torch.float32) + 0.5) * 2.0**-23
+
+
 def bits(seed: int, purpose: str, step: int, index: Tensor) -> Tensor:
     """64 random bits per entry of `index`, as int64.
 
@@ -52,14 +57,14 @@ def bits(seed: int, purpose: str, step: int, index: Tensor) -> Tensor:
 
 
 def uniform(seed: int, purpose: str, step: int, index: Tensor) -> Tensor:
-    """Uniform float32 in (0, 1), 24 bits each, never 0 nor 1."""
-    return (_shift(bits(seed, purpose, step, index), 40).to(torch.float32) + 0.5) * 2.0**-24
+    """Uniform float32 in (0, 1), never 0 nor 1: the odd multiples of 2⁻²⁴, which float32 holds exactly."""
+    return _open_unit(bits(seed, purpose, step, index))
 
 
 def normal(seed: int, purpose: str, step: int, index: Tensor) -> Tensor:
     """Standard normal float32 by Box and Muller: one 64-bit word gives the radius and the angle."""
     words = bits(seed, purpose, step, index)
-    radius = (_shift(words, 40).to(torch.float32) + 0.5) * 2.0**-24
+    radius = _open_unit(words)
     angle = (words & ((1 << 24) - 1)).to(torch.float32) * (2 * math.pi * 2.0**-24)
     return torch.sqrt(-2 * torch.log(radius)) * torch.cos(angle)
 
