@@ -22,11 +22,10 @@ def digest(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str
     """sha256 over names, dtypes, shapes and bytes of `arrays` and over `metadata`, independent of their order."""
     h = hashlib.sha256()
     for name in sorted(arrays):
-        a = np.ascontiguousarray(arrays[name])
+        a = np.asarray(arrays[name], order="C")
         h.update(f"{name}|{a.dtype.str}|{a.shape}|".encode())
         h.update(a.reshape(-1).view(np.uint8))
-    for key in sorted(metadata):
-        h.update(f"{key}={metadata[key]}|".encode())
+    h.update(json.dumps(dict(metadata), sort_keys=True).encode())
     return h.hexdigest()
 
 
@@ -71,7 +70,7 @@ def write_json(path: Path, value: Any) -> None:
 def save_arrays(path: Path, kind: str, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
     """Write named arrays as one safetensors file that knows its `kind` and the sha256 of its content."""
     meta = {"kind": kind, **metadata}
-    arrays = {k: np.ascontiguousarray(a) for k, a in arrays.items()}
+    arrays = {k: np.asarray(a, order="C") for k, a in arrays.items()}
     write_whole(path, lambda p: save_file(arrays, p, {**meta, "sha256": digest(arrays, meta)}))
 
 
