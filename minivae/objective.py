@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from minivae.batches import UserBatch
 from minivae.errors import InputError
@@ -68,6 +69,7 @@ class _MultinomialNLL(torch.autograd.Function):
         return loss
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
         grads = ctx.saved_tensors
         if grad.is_cuda or grad.item() != 1:
