@@ -126,13 +126,15 @@ def as_csr(x: sp.spmatrix | sp.sparray | np.ndarray | Tensor) -> sp.csr_matrix:
     Raises
     ------
     InputError
-        If `x` is not two-dimensional.
+        If `x` is not two-dimensional, or holds NaN or infinity.
     """
     if isinstance(x, Tensor):
         x = x.detach().cpu().numpy()
     if getattr(x, "ndim", 0) != 2:
         raise InputError(f"expected a matrix of users × items, got shape {getattr(x, 'shape', None)}")
     csr = sp.csr_matrix(x)
+    if csr.dtype.kind == "f" and not np.isfinite(csr.data).all():
+        raise InputError("the users × items matrix holds NaN or infinity; a user either has an item or has not")
     if not csr.has_canonical_format or not csr.data.all():
         csr = csr.copy()
         csr.sum_duplicates()
