@@ -29,11 +29,19 @@ class EASE:
         x = as_csr(train).astype(np.float32)
         gram = torch.from_numpy((x.T @ x).toarray())
         gram.diagonal().add_(self.l2)
-        p = torch.cholesky_inverse(torch.linalg.cholesky(gram))
+        try:
+            p = torch.cholesky_inverse(torch.linalg.cholesky(gram))
+        except torch.linalg.LinAlgError as e:
+            raise InputError(
+                f"l2={self.l2} is too small for float32 on this data; raise it, 100 to 1000 is usual"
+            ) from e
         self.weights = p.div_(-p.diagonal().clone())  # column j is divided by −P_jj
         self.weights.fill_diagonal_(0)
         return self
 
     def score(self, history: Users) -> Tensor:
         """(B, I) = history · B."""
-        return torch.from_numpy(as_csr(history).astype(np.float32) @ self.weights.numpy())
+        csr = as_csr(history).astype(np.float32)
+        if csr.shape[1] != len(self.weights):
+            raise InputError(f"history has {csr.shape[1]} columns, but the model knows {len(self.weights)} items")
+        return torch.from_numpy(csr @ self.weights.numpy())

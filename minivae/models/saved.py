@@ -39,10 +39,11 @@ def load_model(path: Path | str) -> VAE:
     arrays, meta = load_arrays(path, KIND)
     try:
         model = CLASSES[meta["class"]](**json.loads(meta["sizes"]))
+        model.to(torch.from_numpy(next(iter(arrays.values()))).dtype)
         if "anchors" in arrays:
             model.add_anchors()
         model.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()})
         model.normalize = bool(json.loads(meta["normalize"]))
-    except (KeyError, TypeError, ValueError, RuntimeError) as e:
+    except (KeyError, TypeError, ValueError, RuntimeError, StopIteration) as e:
         raise InputError(f"{path} holds a model whose parts do not fit each other ({e}); train it again") from e
     return model.eval()
