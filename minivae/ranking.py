@@ -6,7 +6,7 @@ in the sorted list of held-out interactions. Nothing is sampled and no user is l
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -39,17 +39,25 @@ class Evaluation:
     Attributes
     ----------
     per_user : metric -> (U,) float64, NaN for users without held-out items.
-    n_users : users that count.
-    n_skipped : users left out because nothing of theirs is held out.
+    n_heldout : (U,) number of held-out items of each user.
     coverage : share of the items that appear in somebody's top k, with k the largest cutoff.
     popularity : mean training count of the items in the top 20 (NaN unless `item_counts` was given).
     """
 
-    per_user: Mapping[str, np.ndarray]
-    n_users: int
-    n_skipped: int
+    per_user: Mapping[str, np.ndarray] = field(repr=False)
+    n_heldout: np.ndarray = field(repr=False)
     coverage: float
     popularity: float
+
+    @property
+    def n_users(self) -> int:
+        """Users that count."""
+        return int((self.n_heldout > 0).sum())
+
+    @property
+    def n_skipped(self) -> int:
+        """Users left out because nothing of theirs is held out."""
+        return int((self.n_heldout == 0).sum())
 
     def __getitem__(self, metric: str) -> tuple[float, float]:
         """(mean, standard error): population sd over users / sqrt(number of users)."""
@@ -116,21 +124,29 @@ def metric_values(hits: np.ndarray, n_heldout: np.ndarray, name: str) -> np.ndar
 def top_items(scores: Tensor, history: sp.csr_matrix, k: int) -> tuple[Tensor, Tensor]:
     """The k best items per row that are not in the history: scores and items, each (B, k).
 
-    `scores` is overwritten at the history with −inf; where fewer than k items are left, the rest has score −inf.
+    Where fewer than k items are left, the rest has score −inf. `scores` is masked in place, not copied, and given back
+    as it was: a model may return a tensor that it keeps.
 
     Raises
     ------
     InputError
         If a score is NaN or the shapes differ.
     """
+    scores = torch.as_tensor(scores)
     if scores.shape != history.shape:
         raise InputError(
             f"the model returned scores of shape {tuple(scores.shape)} for a history of shape {history.shape}"
         )
     rows = np.repeat(np.arange(history.shape[0]), np.diff(history.indptr))
-    flat = rows * history.shape[1] + history.indices.astype(np.int64)
-    scores.view(-1).index_fill_(0, torch.from_numpy(flat).to(scores.device), float("-inf"))
+    seen = torch.from_numpy(rows * history.shape[1] + history.indices.astype(np.int64)).to(scores.device)
+    if not scores.is_floating_point():
+        scores = scores.to(torch.float64)
+    scores = scores.clone() if scores.is_inference() else scores.detach().contiguous()
+    flat = scores.view(-1)
+    before = flat[seen]
+    flat.index_fill_(0, seen, float("-inf"))
     values, items = torch.topk(scores, min(k, scores.shape[1]), dim=1)
+    flat.index_copy_(0, seen, before)
     if bool(torch.isnan(values[:, :1]).any()):  # NaN sorts above everything, so the first column shows it
         raise InputError("the model returned NaN scores; it has diverged or its file is damaged")
     return values, items
@@ -159,7 +175,7 @@ def evaluate(
     Parameters
     ----------
     model : any object with ``score(history: scipy CSR (B, I)) -> tensor (B, I)``; called block after block in row
-        order, and the returned tensor is overwritten.
+        order.
     fold_in : `history` and `heldout`, CSR of equal shape.
     metrics : names such as "recall@20" or "ndcg@100"; k is cut to the number of items.
     item_counts : (I,) interactions of each item in training, for the popularity of what is recommended.
@@ -182,7 +198,7 @@ def evaluate(
     n_heldout = np.diff(heldout.indptr)
     per_user = {m: np.full(n_users, np.nan) for m in metrics}
     shown = np.zeros(n_items, dtype=bool)
-    seen_counts: list[float] = []
+    popularity_sum, n_shown = 0.0, 0
     block = max(1, BLOCK_CELLS // max(n_items, 1))
     for a in range(0, n_users, block):
         b = min(a + block, n_users)
@@ -194,13 +210,13 @@ def evaluate(
         ranked, real = items.cpu().numpy(), (values > float("-inf")).cpu().numpy()
         shown[ranked[real]] = True
         if item_counts is not None:
-            seen_counts.append(float(item_counts[ranked[:, :20][real[:, :20]]].mean()) * (b - a))
+            first = ranked[:, :20][real[:, :20]]
+            popularity_sum, n_shown = popularity_sum + float(item_counts[first].sum()), n_shown + len(first)
     return Evaluation(
         per_user=per_user,
-        n_users=int((n_heldout > 0).sum()),
-        n_skipped=int((n_heldout == 0).sum()),
+        n_heldout=n_heldout,
         coverage=float(shown.mean()) if n_items else float("nan"),
-        popularity=sum(seen_counts) / n_users if seen_counts else float("nan"),
+        popularity=popularity_sum / n_shown if n_shown else float("nan"),
     )
 
 
@@ -212,15 +228,14 @@ def compare(a: Evaluation, b: Evaluation) -> dict[str, Difference]:
     Raises
     ------
     InputError
-        If the evaluations are of different numbers of users.
+        If the evaluations are not of the same users: their numbers of held-out items differ.
     """
-    result = {}
-    for m in a.per_user.keys() & b.per_user.keys():
-        x, y = a.per_user[m], b.per_user[m]
-        if x.shape != y.shape:
-            raise InputError(f"cannot pair {len(x)} users with {len(y)}: evaluate both models on the same users")
-        result[m] = paired_difference(x - y)
-    return result
+    n, m = len(a.n_heldout), len(b.n_heldout)
+    if n != m:
+        raise InputError(f"cannot pair {n} users with {m}: evaluate both models on the same users")
+    if not np.array_equal(a.n_heldout, b.n_heldout):
+        raise InputError("cannot pair users with other held-out items: evaluate both models on the same users")
+    return {k: paired_difference(a.per_user[k] - b.per_user[k]) for k in a.per_user if k in b.per_user}
 
 
 def paired_difference(d: np.ndarray) -> Difference:
