@@ -113,6 +113,6 @@ def _difference(theirs: str, ours: str) -> str:
     a, b = json.loads(theirs), json.loads(ours)
     if a.get("data") != b.get("data"):
         return "a run on other data"
-    x, y = a.get("config", {}), b.get("config", {})
+    x, y = ({**v.get("model", {}), **v.get("config", {})} for v in (a, b))
     changed = [f"{k}={x.get(k)!r} (now {y[k]!r})" for k in y if x.get(k) != y[k]]
     return f"another run, with {', '.join(changed)}" if changed else "another run"

@@ -1,13 +1,14 @@
 """Training: `fit` turns (model, split, config) into a run that depends on nothing else."""
 
 import math
+import operator
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -68,12 +69,16 @@ class TrainConfig:
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
+        for f in fields(self):
+            if f.type in (int, float):
+                object.__setattr__(self, f.name, _number(f.name, getattr(self, f.name), f.type))
         checks = {
             "keep": (0 < self.keep <= 1, "in (0, 1]"),
-            "beta": (self.beta >= 0, "at least 0"),
+            "beta": (0 <= self.beta < math.inf, "finite and at least 0"),
             "anneal_steps": (self.anneal_steps >= 0, "at least 0"),
-            "anchor": (self.anchor >= 0, "at least 0"),
-            "lr": (self.lr > 0, "positive"),
+            "anchor": (0 <= self.anchor < math.inf, "finite and at least 0"),
+            "lr": (0 < self.lr < math.inf, "finite and positive"),
+            "seed": (0 <= self.seed < 1 << 63, "in 0..2**63 - 1"),
             "batch_size": (self.batch_size >= 1, "at least 1"),
             "epochs": (self.epochs >= 1, "at least 1"),
             "patience": (self.patience >= 1, "at least 1"),
@@ -87,6 +92,15 @@ class TrainConfig:
         for name, (good, rule) in checks.items():
             if not good:
                 raise InputError(f"{name}={getattr(self, name)!r} is not possible; it must be {rule}")
+
+
+def _number(name: str, value: Any, kind: type) -> int | float:
+    """`value` as a plain int or float, so that 1, 1.0 and numpy's 1 describe the same run."""
+    try:
+        return operator.index(value) if kind is int else float(value)
+    except (TypeError, ValueError) as e:
+        rule = "a whole number" if kind is int else "a number"
+        raise InputError(f"{name}={value!r} is not possible; it must be {rule}") from e
 
 
 @dataclass(frozen=True)
@@ -149,7 +163,7 @@ def _cpu_has_bf16() -> bool:
 
 
 def loss_terms(
-    model: VAE, batch: UserBatch, config: TrainConfig, step: int, products: torch.dtype = torch.float32
+    model: VAE, batch: UserBatch, config: TrainConfig, step: int, products: torch.dtype | None = None
 ) -> dict[str, Tensor]:
     """The objective on one batch at one update: loss, nll, kl and anchor, scalars averaged over users.
 
@@ -220,7 +234,8 @@ def fit(
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
     run_length = {"epochs", "patience"}  # a run may be resumed for longer than it was first meant to last
     identity = {k: v for k, v in asdict(config).items() if k not in run_length}
-    state = Checkpoint(model, optimizer, {"config": identity, "data": _fingerprint(split)})
+    sizes = {"class": type(model).__name__, **model.sizes}
+    state = Checkpoint(model, optimizer, {"config": identity, "model": sizes, "data": _fingerprint(split)})
     path = Path(folder) / "checkpoint.safetensors" if folder is not None else None
     if resume and path is not None and path.is_file():
         state.load(path)
