@@ -15,7 +15,7 @@ them. `python data_scripts/match_population.py ZIP` measures both sides again.
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -34,6 +34,7 @@ CHUNK = 2_048  # users per chunk: part of the definition of the random stream, a
 POOL, PAIRS = 2_000, 200  # known pairs are looked for among so many users, and so many are kept
 FAR_SIMILARITY, NEAR_QUANTILE = 0.5, 0.99
 BITS = 24  # of an item and of a place in the order of drawing; with 11 bits for a row of a chunk they fit an int64
+LIMITS = (2, 1 << 30), (MIN_ACTIVITY, 1 << BITS), (1, (1 << 31) - 1)  # of users, items, events
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Law:
     """
 
     communities: int = 12
-    niches: int = 400
+    niches: int = 800
     rank: int = 32
     taste: float = 1.6
     decay: float = 0.635
@@ -69,16 +70,16 @@ class Law:
 
     def __post_init__(self) -> None:
         for name in ("communities", "niches", "rank"):
-            if not getattr(self, name) >= 1:
-                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
+            if not (isinstance(n := getattr(self, name), int | np.integer) and 1 <= n <= 100_000):
+                raise InputError(f"{name} must be an integer from 1 to 100,000, not {n!r}")
         for name in ("user_community", "item_community", "longest"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} must lie between 0 and 1, not {getattr(self, name)}")
         for name in ("taste", "decay", "tilt", "popularity_exponent", "activity"):
-            if not 0 <= getattr(self, name) <= 100:
-                raise InputError(f"{name} must lie between 0 and 100, not {getattr(self, name)}")
-        if not 0 < self.popularity_shift < np.inf:
-            raise InputError(f"popularity_shift must be positive and finite, not {self.popularity_shift}")
+            if not 0 <= getattr(self, name) <= 20:
+                raise InputError(f"{name} must lie between 0 and 20, not {getattr(self, name)}")
+        if not 1e-6 <= self.popularity_shift <= 1e6:
+            raise InputError(f"popularity_shift must lie between 1e-6 and 1e6, not {self.popularity_shift}")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -199,8 +200,6 @@ def planted(
     )
     chosen = np.sort(root.choice(n_users, min(POOL, n_users), replace=False))
     far, near = known_pairs(truth, chosen, item, start)
-    object.__setattr__(truth, "far_pairs", far)
-    object.__setattr__(truth, "near_pairs", near)
     return Planted(
         user=np.repeat(np.arange(n_users, dtype=np.int32), activity),
         item=item,
@@ -208,7 +207,7 @@ def planted(
         item_labels=np.arange(n_items),
         item_titles=items.titles()[appearance],
         name=f"planted-{shape}" if shape else "planted",
-        truth=truth,
+        truth=replace(truth, far_pairs=far, near_pairs=near),
     )
 
 
@@ -223,21 +222,19 @@ def sizes(
         if any(n is not None for n in given.values()):
             raise InputError("a shape fixes users, items and events: give either shape or n_users, n_items, n_events")
         return SHAPES[shape]
-    for name, n in given.items():
-        if n is not None and not (isinstance(n, int | np.integer) and 1 <= n < 1 << 31):
-            raise InputError(f"{name} must be a positive integer below 2^31, not {n!r}")
+    for (name, n), (low, high) in zip(given.items(), LIMITS, strict=True):
+        if n is not None and not (isinstance(n, int | np.integer) and low <= n <= high):
+            raise InputError(f"{name} must be an integer from {low} to {high:,}, not {n!r}")
     n_users = int(DEFAULT_USERS if n_users is None else n_users)
     n_items = int(DEFAULT_ITEMS if n_items is None else n_items)
     longest = longest_history(n_items, law)
-    if n_items < MIN_ACTIVITY or n_items > 1 << BITS:
-        raise InputError(f"n_items must lie between {MIN_ACTIVITY} and {1 << BITS:,}, not {n_items}")
     low, high = max(MIN_ACTIVITY * n_users, n_items), longest * n_users
     if low > high:
         raise InputError(f"{n_users} users with at most {longest} items each cannot cover {n_items} items: add users")
     n_events = min(max(DEFAULT_ACTIVITY * n_users, low), high) if n_events is None else int(n_events)
     if not low <= n_events <= high:
         raise InputError(
-            f"n_events must lie between {low:,} and {high:,} for {n_users:,} users and {n_items:,} items, not {n_events:,}"
+            f"{n_users:,} users and {n_items:,} items can have between {low:,} and {high:,} events, not {n_events:,}"
         )
     return n_users, n_items, n_events
 
@@ -340,9 +337,9 @@ def successive_sample(
 ) -> np.ndarray:
     """Draw `size[u]` distinct items for every user u of a chunk, one after the other with probability ∝ exp f_ui.
 
-    Exact: the first n distinct values of an independent sequence follow the Plackett–Luce law. A draw takes a niche, then an
-    item of it. Users who need so much of the catalogue that repetitions abound are completed by Gumbel top-k over the
-    items that they lack, which is the same law.
+    Exact: the first n distinct values of an independent sequence follow the Plackett–Luce law. A draw takes a niche,
+    then an item of it. Users who need so much of the catalogue that repetitions abound are completed by Gumbel top-k
+    over the items that they lack, which is the same law.
 
     Parameters
     ----------
@@ -360,9 +357,10 @@ def successive_sample(
     n, n_niches = len(theta), len(items.niche_factors)
     mass = np.diff(items.cumulated[items.edges])
     weight = theta @ items.niche_factors.T  # (B, K)
+    weight += np.log(np.maximum(mass, np.finfo(np.float32).tiny)).astype(np.float32)
     weight -= weight.max(axis=1, keepdims=True)
     np.exp(weight, out=weight)
-    cdf = np.cumsum(weight * mass, axis=1)
+    cdf = np.cumsum(weight, axis=1, dtype=np.float64)
     cdf = (cdf / cdf[:, -1:] + np.arange(n)[:, None]).ravel()  # row u climbs from u to u + 1
 
     out, start = np.empty(size.sum(), np.int32), np.cumsum(size) - size
