@@ -1,0 +1,290 @@
+"""The objective against plain dense formulas, their autograd gradients, and torch.distributions."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.distributions import Normal, kl_divergence
+
+from minivae import InputError, objective
+from minivae.batches import DeviceCSR
+from minivae.objective import anchor_loss, anchor_terms, beta_at, gaussian_kl, multinomial_nll
+
+HIDDEN, LATENT = 9, 5
+
+
+def users(seed, n_users=13, n_items=31):
+    """Dense binary rows and their batch; user 4 has no items."""
+    x = np.random.default_rng(seed).random((n_users, n_items)) < 0.25
+    x[4] = False
+    return torch.from_numpy(x), DeviceCSR(sp.csr_matrix(x, dtype=np.float32)).batch(torch.arange(n_users))
+
+
+def layers(seed, n_users=13, n_items=31, dtype=torch.float64, scale=1.0):
+    g = torch.Generator().manual_seed(seed)
+    shapes = (n_users, HIDDEN), (n_items, HIDDEN), (n_items,)
+    return [(scale * torch.randn(s, generator=g, dtype=torch.float64)).to(dtype).requires_grad_() for s in shapes]
+
+
+def dense_nll(h, weight, bias, x, w):
+    """Liang et al. (2018), eq. 2: −Σ_u w_u Σ_i x_ui log softmax_i(f_u)."""
+    log_pi = torch.log_softmax(h @ weight.T + bias, dim=1)  # (B, I)
+    return -(w[:, None] * x * log_pi).sum()
+
+
+def value_and_gradients(loss, parameters):
+    return loss.detach(), *torch.autograd.grad(loss, parameters)
+
+
+def check_nll(nll, seed, dtype, tolerance, user_weights=None):
+    x, batch = users(seed)
+    parameters = layers(seed, dtype=dtype)
+    w = torch.full((len(x),), 1 / len(x), dtype=dtype) if user_weights is None else user_weights.to(dtype)
+    got = value_and_gradients(nll(*parameters, batch, user_weights if user_weights is None else w), parameters)
+    precise = [p.detach().double().requires_grad_() for p in parameters]
+    expected = value_and_gradients(dense_nll(*precise, x.double(), w.double()), precise)
+    for a, b in zip(got, expected, strict=True):
+        assert a.dtype == dtype
+        assert float((a.double() - b).abs().max()) <= tolerance * max(1.0, float(b.abs().max()))
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-10)])
+@pytest.mark.parametrize("cells", [1, 31 * 4, 31 * 5 + 3, 1 << 25])  # one user a chunk, four, five, all
+def test_nll_and_gradients_are_those_of_the_dense_formula(monkeypatch, dtype, tolerance, cells):
+    monkeypatch.setattr(objective, "CHUNK_CELLS", cells)
+    for seed in range(4):
+        check_nll(multinomial_nll, seed, dtype, tolerance)
+        weights = torch.rand(13, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        check_nll(multinomial_nll, seed, dtype, tolerance, weights)
+
+
+def test_nll_twins_are_rejected():
+    def per_interaction(h, weight, bias, batch, w):
+        """Broken twin: divides by N_x."""
+        return multinomial_nll(h, weight, bias, batch, 1 / batch.counts.clamp_min(1).to(h.dtype) / batch.size)
+
+    def half_the_gradient(*args):
+        """Broken twin: the value is right, the gradients are not."""
+        loss = multinomial_nll(*args)
+        return (loss + loss.detach()) / 2
+
+    def sum_over_users(h, weight, bias, batch, w):
+        """Broken twin: a sum where the mean belongs."""
+        return multinomial_nll(h, weight, bias, batch, torch.ones_like(h[:, 0]))
+
+    for twin in (per_interaction, half_the_gradient, sum_over_users):
+        with pytest.raises(AssertionError):
+            check_nll(twin, 0, torch.float64, 1e-10)
+
+
+def test_nll_gradients_pass_gradcheck():
+    _, batch = users(2)
+    parameters = layers(2)
+    assert torch.autograd.gradcheck(lambda *p: multinomial_nll(*p, batch), parameters)
+
+
+def test_nll_survives_extreme_logits():
+    """Logits in the thousands: the normaliser comes from the largest, and nothing overflows."""
+    x, batch = users(3)
+    for dtype in (torch.float32, torch.float64):
+        parameters = layers(3, dtype=dtype, scale=30.0)
+        got = value_and_gradients(multinomial_nll(*parameters, batch), parameters)
+        expected = value_and_gradients(dense_nll(*parameters, x, torch.full((13,), 1 / 13, dtype=dtype)), parameters)
+        for a, b in zip(got, expected, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_nll_within_a_larger_graph():
+    """The upstream gradient multiplies, backward may run twice, and without gradients the value is the same."""
+    _, batch = users(5)
+    parameters = layers(5)
+    once = value_and_gradients(multinomial_nll(*parameters, batch), parameters)
+    thrice = value_and_gradients(3 * multinomial_nll(*parameters, batch), parameters)
+    for a, b in zip(once, thrice, strict=True):
+        torch.testing.assert_close(3 * a, b)
+    loss = multinomial_nll(*parameters, batch)
+    loss.backward(retain_graph=True)
+    loss.backward()
+    for p, g in zip(parameters, once[1:], strict=True):
+        torch.testing.assert_close(p.grad, 2 * g)
+    with torch.no_grad():
+        assert float(multinomial_nll(*parameters, batch)) == float(once[0])
+
+
+def test_nll_refuses_to_be_differentiated_twice():
+    """The gradients are made once, in the forward pass; a second derivative would silently be wrong."""
+    _, batch = users(6)
+    parameters = layers(6)
+    (grad,) = torch.autograd.grad(multinomial_nll(*parameters, batch).square(), parameters[:1], create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        grad.sum().backward()
+
+
+def check_bf16(nll):
+    """bf16 keeps 8 significant bits: unit roundoff u = 2⁻⁹. Bounds follow from the roundings that take place.
+
+    A logit is a sum of products of two rounded factors, with a rounded bias, rounded once more:
+    |error| ≤ e = 2u Σ_k |h_k W_ik| + u|b| + u|f|, to first order; the softmax is rounded once, so the relative error of
+    π_i is at most exp(2 max e) − 1 + u, and log Z is off by max e + u. Twice the bound covers second order.
+    """
+    u = 2.0**-9
+    x, batch = users(7)
+    parameters = layers(7, dtype=torch.float32)
+    value, *got = value_and_gradients(nll(*parameters, batch), parameters)
+    h, weight, bias = (p.detach().double() for p in parameters)
+    x, n = x.double(), x.sum(1).double()
+    logits = h @ weight.T + bias
+    e = 2 * u * h.abs() @ weight.T.abs() + u * bias.abs() + u * logits.abs()  # (B, I)
+    worst = e.amax(1)
+    w = 1 / len(x)
+    assert abs(float(value) - float(dense_nll(h, weight, bias, x, torch.full_like(n, w)))) <= 2 * w * float(
+        (n * (worst + u)).sum() + (x * e).sum()
+    )
+    pi = torch.softmax(logits, 1)
+    delta = w * (n[:, None] * pi - x)
+    d_error = w * n[:, None] * pi * (torch.expm1(2 * worst) + 3 * u)[:, None] + u * w * x + u * delta.abs()
+    expected = delta @ weight, delta.T @ h, delta.sum(0)
+    errors = (
+        d_error @ weight.abs() + 2 * u * delta.abs() @ weight.abs(),
+        d_error.T @ h.abs() + 2 * u * delta.abs().T @ h.abs(),
+        d_error.sum(0) + u * delta.abs().sum(0),
+    )
+    for a, b, error in zip(got, expected, errors, strict=True):
+        assert a.dtype == torch.float32
+        assert bool(((a - b).abs() <= 2 * error).all())
+
+
+def test_bf16_products_stay_within_their_rounding():
+    check_bf16(lambda *args: multinomial_nll(*args, products=torch.bfloat16))
+
+    def without_bias(h, weight, bias, batch):
+        return multinomial_nll(h, weight, 0 * bias, batch, products=torch.bfloat16)
+
+    def doubled_gradient(h, weight, bias, batch):
+        loss = multinomial_nll(h, weight, bias, batch, products=torch.bfloat16)
+        return 2 * loss - loss.detach()
+
+    for twin in (without_bias, doubled_gradient):
+        with pytest.raises(AssertionError):
+            check_bf16(twin)
+
+
+def check_kl(kl):
+    g = torch.Generator().manual_seed(0)
+    mu, logvar = torch.randn(3, 4, LATENT, generator=g).double(), torch.randn(3, 4, LATENT, generator=g).double()
+    expected = kl_divergence(Normal(mu, (0.5 * logvar).exp()), Normal(0.0, 1.0)).sum(-1)
+    torch.testing.assert_close(kl(mu, logvar), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_gaussian_kl():
+    check_kl(gaussian_kl)
+    assert float(gaussian_kl(torch.zeros(LATENT), torch.zeros(LATENT))) == 0
+    for twin in (
+        lambda mu, logvar: gaussian_kl(mu, 2 * logvar),  # takes log sd for log variance
+        lambda mu, logvar: gaussian_kl(mu, logvar) / LATENT,  # a mean over dimensions
+    ):
+        with pytest.raises(AssertionError):
+            check_kl(twin)
+
+
+@given(st.integers(0, 10**6))
+def test_beta_schedule_is_that_of_liang_et_al(step):
+    assert math.isclose(beta_at(step, 0.2, 40000), min(0.2, step / 200000), rel_tol=1e-14)
+
+
+@given(st.integers(0, 5000), st.floats(0, 10), st.integers(0, 3000))
+def test_beta_rises_from_0_to_beta(step, beta, anneal_steps):
+    value = beta_at(step, beta, anneal_steps)
+    assert 0 <= value <= beta
+    assert value <= beta_at(step + 1, beta, anneal_steps)
+    assert beta_at(anneal_steps, beta, anneal_steps) == beta
+    if anneal_steps:
+        assert beta_at(0, beta, anneal_steps) == 0
+
+
+def posterior(seed, n_users=13, n_items=31):
+    g = torch.Generator().manual_seed(seed)
+    mu, logvar, anchors = (
+        torch.randn(*s, generator=g, dtype=torch.float64).requires_grad_()
+        for s in ((n_users, LATENT), (n_users, LATENT), (n_items, LATENT))
+    )
+    return mu, logvar.exp(), anchors, (mu, logvar, anchors)
+
+
+def mean_squared_distance(mu, variance, anchors, x):
+    """(1/N_x) Σ_{i∈S_x} E‖z − e_i‖², item by item: E‖z − e‖² = ‖μ − e‖² + Σ_j σ_j²."""
+    square = (mu[:, None] - anchors[None]).square().sum(-1) + variance.sum(-1, keepdim=True)  # (B, I)
+    return (x * square).sum(1) / x.sum(1).clamp_min(1)
+
+
+def check_anchor_loss(loss):
+    """Value per user and the gradients to μ, log σ² and E, for several draws of users."""
+    for seed in range(3):
+        x, batch = users(seed)
+        mu, variance, anchors, leaves = posterior(seed)
+        upstream = torch.rand(len(x), generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+        got, expected = loss(mu, variance, anchors, batch), mean_squared_distance(mu, variance, anchors, x.double())
+        torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
+        for a, b in zip(
+            torch.autograd.grad(upstream @ got, leaves, retain_graph=True),
+            torch.autograd.grad(upstream @ expected, leaves),
+            strict=True,
+        ):
+            torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_full_anchor_loss_is_the_mean_squared_distance():
+    check_anchor_loss(lambda *a: anchor_loss(*a, "full"))
+
+
+@pytest.mark.parametrize(
+    "twin",
+    [
+        lambda *a: anchor_loss(*a, "centroid+variance"),  # forgets the scatter of the anchors
+        lambda *a: anchor_terms(*a)[0] + anchor_terms(*a)[2],  # forgets tr Σ
+        lambda mu, v, e, b: anchor_loss(mu, v, e.detach(), b, "full") + 0 * e.sum(),  # the value, but E stands still
+        lambda mu, v, e, b: anchor_loss(mu, v, e, b, "full") * b.counts,  # a sum over the items
+    ],
+)
+def test_anchor_twins_are_rejected(twin):
+    with pytest.raises(AssertionError):
+        check_anchor_loss(twin)
+
+
+def test_anchor_loss_is_the_mean_over_samples_of_z():
+    x, batch = users(1)
+    mu, variance, anchors, _ = (p.detach() if isinstance(p, torch.Tensor) else p for p in posterior(1))
+    n = 40000
+    z = mu + variance.sqrt() * torch.randn(n, *mu.shape, generator=torch.Generator().manual_seed(2)).double()
+    per_sample = torch.stack(
+        [(z[:, u, None] - anchors[x[u]]).square().sum(-1).mean(-1) for u in range(len(x)) if x[u].any()]
+    )  # (users with items, n)
+    got = anchor_loss(mu, variance, anchors, batch, "full")[batch.counts > 0]
+    se = per_sample.std(1) / math.sqrt(n)
+    assert bool(((per_sample.mean(1) - got).abs() < 5 * se).all())
+
+
+def test_anchor_variants_and_terms():
+    x, batch = users(8)
+    mu, variance, anchors, _ = posterior(8)
+    mean_term, variance_term, scatter_term = anchor_terms(mu, variance, anchors, batch)
+    for u in range(len(x)):
+        mine = anchors[x[u]]
+        if len(mine) == 0:
+            assert (mean_term[u], variance_term[u], scatter_term[u]) == (0, 0, 0)
+            continue
+        torch.testing.assert_close(mean_term[u], (mu[u] - mine.mean(0)).square().sum())
+        torch.testing.assert_close(variance_term[u], variance[u].sum())
+        torch.testing.assert_close(scatter_term[u], (mine - mine.mean(0)).square().sum(-1).mean())
+    for variant, terms in {
+        "full": mean_term + variance_term + scatter_term,
+        "centroid+variance": mean_term + variance_term,
+        "centroid": mean_term,
+    }.items():
+        assert torch.equal(anchor_loss(mu, variance, anchors, batch, variant), terms)
+    with pytest.raises(InputError, match="anchor_variant='idf' is unknown; choose one of full"):
+        anchor_loss(mu, variance, anchors, batch, "idf")
