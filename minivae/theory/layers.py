@@ -60,7 +60,7 @@ class Stack:
 
 def stack_of(decoder: nn.Module) -> Stack | None:
     """Read `decoder` as a `Stack`; None if it is anything else (gates, normalisation, learnable activations)."""
-    modules = [decoder] if isinstance(decoder, nn.Linear) else list(decoder) if type(decoder) is nn.Sequential else []
+    modules = _unfold(decoder)
     at = [i for i, m in enumerate(modules) if type(m) is nn.Linear]
     if not at or at[-1] != len(modules) - 1:
         return None
@@ -71,6 +71,12 @@ def stack_of(decoder: nn.Module) -> Stack | None:
     if not all(_is_pointwise(m, modules[at[0]].weight) for group in between for m in group):
         return None
     return Stack(tuple(modules[: at[0]]), tuple(modules[i] for i in at), tuple(between))
+
+
+def _unfold(module: nn.Module) -> list[nn.Module]:
+    if type(module) is nn.Sequential:
+        return [inner for part in module for inner in _unfold(part)]
+    return [module]
 
 
 def _is_pointwise(module: nn.Module, like: Tensor) -> bool:

@@ -69,7 +69,8 @@ def curvature(model: VAE, x: Users, step_on: int, z: Tensor) -> Tensor:
 
         def losses(t: Tensor) -> Tensor:
             moved = {name: p - t * g[name] for name, p in theta.items()}
-            return nll(functional_call(decoder, moved, (z[part],)), goal).mean(-1)
+            logits = functional_call(decoder, moved, (z[part].flatten(0, 1),))  # an outside module may want a matrix
+            return nll(logits.unflatten(0, (-1, z.shape[1])), goal).mean(-1)
 
         return jvp(lambda t: jvp(losses, (t,), (one,))[1], (nought,), (one,))[1]
 
@@ -79,7 +80,11 @@ def curvature(model: VAE, x: Users, step_on: int, z: Tensor) -> Tensor:
 @torch.no_grad()
 def _losses(decoder: nn.Module, z: Tensor, x: Users) -> Tensor:
     """L_u of every user, (U,)."""
-    return torch.cat([nll(decoder(z[p]), dense(x, p, z)[:, None]).mean(-1) for p in _parts(decoder, z)])
+    losses = []
+    for p in _parts(decoder, z):
+        logits = decoder(z[p].flatten(0, 1)).unflatten(0, (-1, z.shape[1]))  # (u, S, I)
+        losses.append(nll(logits, dense(x, p, z)[:, None]).mean(-1))
+    return torch.cat(losses)
 
 
 def _parts(decoder: nn.Module, z: Tensor) -> list[slice]:

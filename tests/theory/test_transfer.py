@@ -49,7 +49,9 @@ STACKS = {
     "mult-vae": lambda d, i: nn.Sequential(nn.Linear(d, 5), nn.Tanh(), nn.Linear(5, i)),
     "some biases": lambda d, i: nn.Sequential(nn.Linear(d, 5), nn.ReLU(inplace=True), nn.Linear(5, i, bias=False)),
     "deep": lambda d, i: nn.Sequential(
-        nn.Tanh(), nn.Linear(d, 6, bias=False), nn.GELU(), nn.Dropout(0.5), nn.Linear(6, 4), nn.Linear(4, i)
+        nn.Sequential(nn.Tanh(), nn.Linear(d, 6, bias=False), nn.GELU(), nn.Dropout(0.5)),
+        nn.Linear(6, 4),
+        nn.Linear(4, i),
     ),
 }
 OTHERS = {
@@ -164,7 +166,7 @@ def test_gram_leaves_the_model_as_it_was():
     first = transfer.gram(model, x, z=z)
     torch.testing.assert_close(transfer.gram(model, x, z=z), first, rtol=0, atol=0)
     assert model.training
-    assert model.decoder[3].training
+    assert model.decoder[0][3].training
     assert all(p.grad is None and p.requires_grad for p in model.parameters())
 
 
