@@ -1,0 +1,100 @@
+"""Figures: functions that draw one message on `Axes` and return it. Colours are those of Okabe and Ito (2008)."""
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
+
+
+def intervals(
+    labels: Sequence[str],
+    centres: Sequence[float],
+    low: Sequence[float],
+    high: Sequence[float],
+    xlabel: str,
+    reference: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Points with error bars, one row per label, the first on top.
+
+    Parameters
+    ----------
+    centres, low, high : the point and the ends of its bar.
+    xlabel : what is measured, and what the bar means.
+    reference : where a vertical line is drawn, for instance 0.
+    """
+    ax = plt.gca() if ax is None else ax
+    y = np.arange(len(labels))[::-1]
+    colours = [c for c, _ in zip(cycle(COLOURS), labels, strict=False)]
+    for at, c, a, b, colour in zip(y, centres, low, high, colours, strict=True):
+        ax.errorbar(c, at, xerr=[[c - a], [b - c]], fmt="o", color=colour, capsize=4, markersize=7, linewidth=2)
+    if reference is not None:
+        ax.axvline(reference, color="0.5", linewidth=1, linestyle="--", zorder=0)
+    ax.set_yticks(y, labels)
+    ax.set_ylim(-0.6, len(labels) - 0.4)
+    ax.set_xlabel(xlabel)
+    ax.grid(axis="x", color="0.9")
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def learning_curves(
+    curves: Mapping[str, Sequence[Sequence[float]]],
+    references: Mapping[str, float] | None = None,
+    ylabel: str = "validation nDCG@100",
+    ax: Axes | None = None,
+) -> Axes:
+    """A validation metric by epoch, one line per run, its best epoch marked.
+
+    Parameters
+    ----------
+    curves : label -> one sequence of values per seed.
+    references : label -> level of a model that is not trained step by step, as a horizontal line.
+    """
+    ax = plt.gca() if ax is None else ax
+    for (label, runs), colour in zip(curves.items(), cycle(COLOURS), strict=False):
+        for k, values in enumerate(runs):
+            epochs = np.arange(1, len(values) + 1)
+            ax.plot(epochs, values, color=colour, linewidth=1.8, label=label if k == 0 else None)
+            best = int(np.argmax(values))
+            ax.plot(best + 1, values[best], "o", color=colour, markersize=7, markeredgecolor="white")
+    for (label, level), style in zip((references or {}).items(), cycle(("--", ":", "-.")), strict=False):
+        ax.axhline(level, color="0.35", linewidth=1.5, linestyle=style, label=label)
+    ax.set_xlabel("epoch (dot: the one that is kept)")
+    ax.set_ylabel(ylabel)
+    ax.grid(color="0.9")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False)
+    return ax
+
+
+def latent_map(mu: np.ndarray, activity: np.ndarray, title: str = "", ax: Axes | None = None) -> Axes:
+    """Users in the plane of the first two principal components of their posterior means, coloured by activity.
+
+    Parameters
+    ----------
+    mu : (U, d) posterior means.
+    activity : (U,) number of interactions, at least 1.
+    """
+    ax = plt.gca() if ax is None else ax
+    centred = mu - mu.mean(0)
+    u, s, _ = np.linalg.svd(centred, full_matrices=False)
+    plane = u[:, :2] * s[:2]  # (U, 2)
+    plane *= np.where((plane**3).sum(0) < 0, -1.0, 1.0)  # the sign of a component is arbitrary: fix it by its skewness
+    share = s[:2] ** 2 / max(float((s**2).sum()), 1e-12)
+    order = np.random.default_rng(0).permutation(len(mu))  # nobody is always on top
+    norm = LogNorm(max(int(activity.min()), 1), max(int(activity.max()), 2))
+    dots = ax.scatter(*plane[order].T, c=activity[order], norm=norm, cmap="cividis", s=9, linewidths=0)
+    bar = ax.figure.colorbar(dots, ax=ax, label="interactions of the user")
+    bar.outline.set_visible(False)
+    ax.set_xlabel(f"component 1 ({share[0]:.0%} of the variance)")
+    ax.set_ylabel(f"component 2 ({share[1]:.0%})")
+    ax.set_title(title)
+    ax.set_aspect("equal", adjustable="datalim")
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax

@@ -1,0 +1,1 @@
+"""Studies: presets, runs, tables, figures, reports."""

@@ -1,0 +1,176 @@
+"""A study: many runs into one folder, what is done is skipped, and a report at the end."""
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from minivae.batches import DeviceCSR
+from minivae.catalogue import describe
+from minivae.errors import InputError
+from minivae.models import VAE
+from minivae.splits import StrongSplit
+from minivae.storage import write_json
+from minivae.study import figures, folders, report, results
+from minivae.study.presets import ModelSpec, Preset
+from minivae.study.runs import Job, Result, check_evaluable, execute, finished
+from minivae.study.sources import fingerprint
+from minivae.training import loss_terms, product_dtype, resolve_device
+
+TIMED_UPDATES = 5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study will do.
+
+    Attributes
+    ----------
+    preset : its settings.
+    jobs : the runs, in order.
+    options : settings given by hand (epochs, device, precision); None where the preset's holds.
+    """
+
+    preset: Preset
+    jobs: list[Job]
+    options: dict[str, Any]
+
+    @classmethod
+    def make(cls, preset: Preset, specs: Sequence[ModelSpec], seeds: int, **options: Any) -> "Plan":
+        """Every trained model once per seed 0 .. seeds − 1, every baseline once."""
+        if seeds < 1:
+            raise InputError(f"seeds={seeds} gives no run; ask for at least 1")
+        jobs = [
+            Job(spec, spec.config(seed=seed, **options))
+            for spec in specs
+            for seed in range(seeds if spec.trained else 1)
+        ]
+        resolve_device(jobs[0].config.device)
+        return cls(preset, jobs, options)
+
+
+def run(plan: Plan, split: StrongSplit, data: Path | None, out: Path, resume: bool) -> dict[str, Any]:
+    """Do what is not done yet, then write results.json, the figures and the report into `out`; returns the results.
+
+    Parameters
+    ----------
+    data : file of the split; None if it was made on the fly, then it is saved as out/split.safetensors.
+
+    Raises
+    ------
+    InputError
+        If `out` holds something else, or data or settings do not allow a run.
+    KeyboardInterrupt
+        On Ctrl-C; everything done so far is in `out`.
+    """
+    check_evaluable(split)
+    digest = fingerprint(split)
+    identity = {"preset": plan.preset.name, "options": plan.options, "data": {"name": split.name, "sha256": digest}}
+    folders.claim(out, "study.json", identity, resume)
+    if data is None:
+        data = out.absolute() / "split.safetensors"
+        if not data.is_file():
+            split.save(data)
+    console = Console(stderr=True, quiet=not sys.stderr.isatty())
+    done = []
+    for k, job in enumerate(plan.jobs, 1):
+        folder = out / "runs" / job.name
+        what = job.identity(split, digest, str(data))
+        if (folder / "config.json").is_file():
+            folders.refuse_other(folder / "config.json", what, frozenset({"data.split"}))
+        write_json(folder / "config.json", what)
+        if not finished(folder):
+            execute(job, split, folder, f"{job.name} ({k} of {len(plan.jobs)})")
+            (folder / "checkpoint.safetensors").unlink(missing_ok=True)  # as large as four models
+        done.append(Result.load(folder))
+        metrics = done[-1].metrics
+        console.print(
+            f"{job.name}: test nDCG@100 {metrics['test']['ndcg@100']['mean']:.4f}, {metrics['seconds']:.1f} s"
+        )
+    return write_results(plan, split, done, out)
+
+
+def write_results(plan: Plan, split: StrongSplit, done: list[Result], out: Path) -> dict[str, Any]:
+    """results.json, figures, report.md and report.html from finished runs."""
+    models = results.group(done)
+    first = plan.jobs[0].config
+    used = {job.spec.name: job for job in reversed(plan.jobs)}
+    value = {
+        "data": describe(split),
+        "environment": results.environment(first.device, first.precision),
+        "preset": {
+            "name": plan.preset.name,
+            "title": plan.preset.title if split.name == plan.preset.data else split.name or plan.preset.title,
+            "models": {m.name: _settings(used[m.name]) for m in models},
+        },
+        "runs": results.run_rows(models),
+        "summary": results.summary(models, split.test),
+        "differences": results.differences(models),
+    }
+    write_json(out / "results.json", value)
+    captions = figures.draw(models, value["differences"], split, out)
+    report.write(value, models, captions, out)
+    return value
+
+
+def _settings(job: Job) -> dict[str, Any]:
+    training = asdict(job.config) if job.spec.trained else {}
+    return {"class": job.spec.kind, "arguments": dict(job.spec.arguments), "training": training}
+
+
+def forecast(plan: Plan, split: StrongSplit) -> list[list[str]]:
+    """A table of what would run: parameters, memory, and the longest time from a few updates measured here.
+
+    Memory counts weights, gradients, Adam's two moments and the best weights, in float32; EASE two I×I matrices. Time
+    is that of all epochs without validation; early stopping can only shorten it.
+    """
+    table = [["model", "seeds", "parameters", "memory", "updates per epoch", "epochs", "ms per update", "at most"]]
+    for spec in {job.spec.name: job.spec for job in plan.jobs}.values():
+        jobs = [job for job in plan.jobs if job.spec.name == spec.name]
+        if not spec.trained:
+            n = {"EASE": split.n_items * (split.n_items - 1)}.get(spec.kind, split.n_items)
+            memory = {"EASE": 8 * split.n_items**2}.get(spec.kind, 4 * n)
+            table.append([spec.name, "1", f"{n:,}", _megabytes(memory), "–", "–", "–", "–"])
+            continue
+        config = jobs[0].config
+        model = spec.build(split.n_items)
+        seconds = _time_update(model, split, jobs[0])
+        n = sum(p.numel() for p in model.parameters())
+        updates = -(-split.train.shape[0] // config.batch_size)
+        longest = seconds * updates * config.epochs * len(jobs)
+        row = [spec.name, str(len(jobs)), f"{n:,}", _megabytes(20 * n), str(updates), str(config.epochs)]
+        table.append([*row, f"{1000 * seconds:.1f}", f"{longest / 60:.1f} min"])
+    return table
+
+
+def _megabytes(n: int) -> str:
+    return f"{n / 1e6:,.1f} MB"
+
+
+def _time_update(model: VAE, split: StrongSplit, job: Job) -> float:
+    """Median seconds of an update after two warm ones; the model gets its anchors."""
+    config = replace(job.config, batch_size=min(job.config.batch_size, split.train.shape[0]))
+    device = resolve_device(config.device)
+    if config.anchor > 0:
+        model.add_anchors()
+    model.to(device).train()
+    matrix = DeviceCSR(split.train, device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
+    products = product_dtype(config.precision, device)
+    times = []
+    for step in range(2 + TIMED_UPDATES):
+        started = time.perf_counter()
+        users = torch.randperm(matrix.n_users)[: config.batch_size]
+        terms = loss_terms(model, matrix.batch(users), config, step, products)
+        optimizer.zero_grad(set_to_none=True)
+        terms["loss"].backward()
+        optimizer.step()
+        float(terms["loss"].detach())  # a GPU has finished when this is known
+        times.append(time.perf_counter() - started)
+    return float(np.median(times[2:]))

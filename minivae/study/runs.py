@@ -1,0 +1,156 @@
+"""One run: one model, one seed, in a folder of its own."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minivae.errors import InputError
+from minivae.models import EASE, VAE, Popularity, save_model
+from minivae.ranking import Evaluation, activity_groups, evaluate
+from minivae.splits import FoldIn, StrongSplit
+from minivae.storage import load_arrays, save_arrays, write_json
+from minivae.study.folders import read_json
+from minivae.study.presets import ModelSpec
+from minivae.training import TrainConfig, fit
+
+PARTS = ("test", "validation")
+PER_USER = "per-user metrics"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be run.
+
+    Attributes
+    ----------
+    spec : the model.
+    config : how it is trained; the seed is in it.
+    """
+
+    spec: ModelSpec
+    config: TrainConfig
+
+    @property
+    def name(self) -> str:
+        """Name of its folder in a study."""
+        return f"{self.spec.name}-seed{self.config.seed}"
+
+    def identity(self, split: StrongSplit, digest: str, data: str) -> dict[str, Any]:
+        """The content of config.json: what the run is a function of, and where its data lies."""
+        return {
+            "model": self.spec.name,
+            "class": self.spec.kind,
+            "arguments": dict(self.spec.arguments),
+            "training": asdict(self.config) if self.spec.trained else {},
+            "data": {"name": split.name, "split": data, "sha256": digest},
+        }
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished run left in its folder.
+
+    Attributes
+    ----------
+    folder : where it is.
+    metrics : content of metrics.json.
+    scored : "test" and "validation" -> metrics of each user.
+    log : one dict per epoch; empty for baselines.
+    """
+
+    folder: Path
+    metrics: Mapping[str, Any]
+    scored: Mapping[str, Evaluation]
+    log: list[dict[str, Any]]
+
+    @classmethod
+    def load(cls, folder: Path) -> "Result":
+        """Read a finished run; `InputError` if it is damaged."""
+        arrays, _ = load_arrays(folder / "users.safetensors", PER_USER)
+        metrics = read_json(folder / "metrics.json")
+        scored = {}
+        for part in PARTS:
+            own = {name.removeprefix(f"{part}/"): a for name, a in arrays.items() if name.startswith(f"{part}/")}
+            n_heldout = own.pop("n_heldout")
+            scored[part] = Evaluation(own, n_heldout, **metrics["recommended"][part])
+        log = folder / "log.jsonl"
+        lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
+        return cls(folder, metrics, scored, [json.loads(line) for line in lines])
+
+
+def check_evaluable(split: StrongSplit) -> None:
+    """Raise `InputError` if a mean with a standard error over held-out users is not possible."""
+    for part in PARTS:
+        n = int((np.diff(getattr(split, part).heldout.indptr) > 0).sum())
+        if n < 2:
+            raise InputError(
+                f"{n} of the {part} users have held-out items, but at least 2 are needed; hold out more users"
+            )
+
+
+def finished(folder: Path) -> bool:
+    """Whether a run is complete: metrics.json is written last."""
+    return (folder / "metrics.json").is_file()
+
+
+def execute(job: Job, split: StrongSplit, folder: Path, label: str) -> Result:
+    """Train (from the checkpoint in `folder`, if there is one), evaluate on both parts, write everything.
+
+    Raises
+    ------
+    InputError
+        From `fit`, `evaluate` or writing.
+    KeyboardInterrupt
+        On Ctrl-C; the checkpoint is in `folder`.
+    """
+    model = job.spec.build(split.n_items)
+    if isinstance(model, VAE):
+        run = fit(model, split, job.config, folder=folder, resume=True, label=label)
+        save_model(model, folder / "model.safetensors")
+        cost = {"epochs": len(run.log), "best_epoch": run.best_epoch, "seconds": run.seconds}
+    else:
+        started = time.perf_counter()
+        model.fit(split.train)
+        cost = {"epochs": 0, "best_epoch": None, "seconds": time.perf_counter() - started}
+    counts = np.bincount(split.train.indices, minlength=split.n_items)
+    scored = {part: evaluate(model, getattr(split, part), item_counts=counts) for part in PARTS}
+    arrays = {f"{part}/{m}": values for part in PARTS for m, values in scored[part].per_user.items()}
+    arrays |= {f"{part}/n_heldout": scored[part].n_heldout for part in PARTS}
+    save_arrays(folder / "users.safetensors", PER_USER, arrays, {"model": job.name})
+    seed = {"model": job.spec.name, "seed": job.config.seed}
+    parts = {part: means(scored[part]) for part in PARTS}
+    extra = {
+        "parameters": parameters(model),
+        "recommended": {p: {"coverage": s.coverage, "popularity": s.popularity} for p, s in scored.items()},
+        "groups": by_activity(scored["test"], split.test),
+    }
+    write_json(folder / "metrics.json", seed | parts | cost | extra)
+    return Result.load(folder)
+
+
+def means(scored: Evaluation, users: np.ndarray | slice = slice(None)) -> dict[str, dict[str, float]]:
+    """metric -> {"mean", "se"} over users."""
+    return {m: dict(zip(("mean", "se"), scored.mean(m, users), strict=True)) for m in scored.per_user}
+
+
+def by_activity(scored: Evaluation, fold_in: FoldIn) -> dict[str, dict[str, Any]]:
+    """Activity group -> number of users with held-out items, and metrics; empty groups have no metrics."""
+    groups = {}
+    for label, of in activity_groups(fold_in).items():
+        users = of & (scored.n_heldout > 0)
+        groups[label] = {"users": int(users.sum()), "metrics": means(scored, users) if users.any() else {}}
+    return groups
+
+
+def parameters(model: VAE | EASE | Popularity) -> int:
+    """Numbers that are learned. EASE: the off-diagonal of B; popularity: one count an item."""
+    if isinstance(model, VAE):
+        return sum(p.numel() for p in model.parameters())
+    if isinstance(model, EASE):
+        return model.weights.numel() - len(model.weights)
+    return model.counts.numel()
