@@ -124,18 +124,38 @@ class Interactions:
             raise InputError("there is no interaction in the data: nothing to learn from")
         user_codes, user_labels = factorize(user, "user")
         item_codes, item_labels = factorize(item, "item")
-        pair = user_codes.astype(np.int64) * len(item_labels) + item_codes
+        return cls.from_codes(user_codes, user_labels, item_codes, item_labels, titles, name)
+
+    @classmethod
+    def from_codes(
+        cls,
+        user: np.ndarray,
+        user_labels: np.ndarray,
+        item: np.ndarray,
+        item_labels: np.ndarray,
+        titles: Mapping[str, str] | None = None,
+        name: str = "",
+    ) -> "Interactions":
+        """Events whose labels are already numbered: repeated pairs merged, items put in order of first appearance.
+
+        Parameters
+        ----------
+        user, item : (E,) integers, positions in the labels
+        user_labels : sorted; item_labels : in any order, those that do not occur are left out
+        titles, name : as in `from_labels`
+        """
+        pair = user.astype(np.int64) * len(item_labels) + item
         ordered = np.sort(pair)
         if (ordered[1:] == ordered[:-1]).any():
             first = pl.Series(pair).is_first_distinct().to_numpy()
-            user_codes, item_codes = user_codes[first], item_codes[first]
-        del pair, ordered
-        appearance = order_of_appearance(item_codes, len(item_labels))
-        position = np.empty(len(item_labels), np.int32)
-        position[appearance] = np.arange(len(item_labels), dtype=np.int32)
+            user, item = user[first], item[first]
+        del pair, ordered  # at full size these are the largest arrays
+        appearance = order_of_appearance(item, len(item_labels))
+        position = np.zeros(len(item_labels), np.int32)
+        position[appearance] = np.arange(appearance.size, dtype=np.int32)
         item_labels = item_labels[appearance]
         shown = None if titles is None else np.array([titles.get(str(i)) or str(i) for i in item_labels.tolist()])
-        return cls(user_codes, position[item_codes], user_labels, item_labels, shown, name)
+        return cls(user, position[item], user_labels, item_labels, shown, name)
 
 
 def read_interactions(

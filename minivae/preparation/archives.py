@@ -63,10 +63,15 @@ def streams(path: Path, wanted: Callable[[str], bool], limit: int) -> Iterator[t
 
     with readable(path):
         if path.is_dir():
-            found = (Path(f, n) for f, _, names in os.walk(path) for n in names if wanted(n))
-            for file in sorted(found, key=lambda p: p.name):
-                with file.open("rb") as stream:
-                    yield once(file.name), Limited(stream, file, limit)
+            files = [Path(f, n) for f, _, names in os.walk(path) for n in names if wanted(n) or n.endswith(".tar")]
+            for file in sorted(files, key=lambda p: p.name):
+                if file.suffix == ".tar":
+                    with tarfile.open(file, "r|") as archive:
+                        for name, stream in in_tar(archive, wanted, file):
+                            yield once(name), Limited(stream, f"{file}/{name}", limit)
+                else:
+                    with file.open("rb") as stream:
+                        yield once(file.name), Limited(stream, file, limit)
         elif zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 members = [m for m in archive.infolist() if not m.is_dir() and wanted(PurePosixPath(m.filename).name)]

@@ -50,7 +50,9 @@ class Verification:
         for step, expected, got in self.rows:
             table.add_row(step, shown(expected), shown(got), verdict(expected, got))
         console = Console()
-        console.print(table, width=None if console.is_terminal else 190)
+        if not console.is_terminal:
+            console.width = 200
+        console.print(table)
 
 
 def verdict(expected: Value, got: Value) -> str:

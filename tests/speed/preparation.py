@@ -1,0 +1,269 @@
+"""Speed and memory of data preparation at full size, against the usual pandas way and the floor of reading the archive.
+
+    python tests/speed/preparation.py --work /tmp/preparation [--only ml-20m] [--scale 0.01]
+
+Generates raw archives of the size and shape of the originals (their users, items, ratings; power-law popularity,
+log-normal activity), prepares each in a process of its own, and prints wall time and peak memory as a table and JSON.
+The pandas way prepares the same archive in the same run, and its six files must be the same bytes. Needs up to 12 GB of
+disk under --work, which it removes again.
+"""
+
+import argparse
+import io
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tarfile
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+
+ROOT = Path(__file__).resolve().parents[2]
+SHAPES = {  # users, items, ratings of the originals
+    "ml-20m": (138_493, 26_744, 20_000_263),
+    "netflix": (480_189, 17_770, 100_480_507),
+    "msd": (1_019_318, 384_546, 48_373_586),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="folder for the generated archives")
+    parser.add_argument("--only", choices=SHAPES, action="append", help="data sets to measure; all if not given")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="share of the ratings; users and items shrink by its root"
+    )
+    parser.add_argument("--repeat", type=int, default=3, help="runs of ours; the median counts")
+    parser.add_argument("--keep", action="store_true", help="leave the generated archives for another run")
+    parser.add_argument("--generate-only", action="store_true", help="make the archives and stop")
+    parser.add_argument("--json", type=Path, help="where to write the results")
+    parser.add_argument("--pandas", nargs=3, metavar=("ARCHIVE", "OUT", "HELDOUT"), help=argparse.SUPPRESS)
+    parser.add_argument("--floor", metavar="ARCHIVE", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.pandas:
+        return pandas_way(Path(args.pandas[0]), Path(args.pandas[1]), int(args.pandas[2]))
+    if args.floor:
+        return only_read(Path(args.floor))
+    results = []
+    for name in args.only or SHAPES:
+        archive = generate(name, args.work, args.scale)
+        if not args.generate_only:
+            results.append(measure(name, archive, args.work, args.scale, args.repeat))
+            print(json.dumps(results[-1], indent=1), flush=True)
+        if not args.keep and not args.generate_only:
+            archive.unlink()
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def measure(name: str, archive: Path, work: Path, scale: float, repeat: int) -> dict:
+    """Median wall seconds and peak memory of ours, the floor, and for ml-20m the pandas way."""
+    heldout = max(1, int({"ml-20m": 10_000, "netflix": 40_000, "msd": 50_000}[name] * scale**0.5))
+    out, csv, rival = work / "out", work / "ours", work / "pandas"
+    script = {"ml-20m": ["movielens.py", "ml-20m"], "netflix": ["netflix.py"], "msd": ["msd.py"]}[name]
+    command = [sys.executable, str(ROOT / "data_scripts" / script[0]), *script[1:], "--from-file", str(archive)]
+    command += ["--out", str(out), "--heldout", str(heldout), "--no-verify"]
+    with_csv = [*command, "--export-csv", str(csv)]
+    result: dict = {"data": name, "scale": scale, "archive bytes": archive.stat().st_size, "cpus": os.cpu_count()}
+    floors, ours, peaks = [], [], []
+    for _ in range(repeat):
+        floors.append(timed([sys.executable, __file__, "--work", str(work), "--floor", str(archive)])[0])
+        seconds, peak = timed(with_csv if name == "ml-20m" else command)
+        ours.append(seconds)
+        peaks.append(peak)
+    result |= {"floor: read the archive, s": statistics.median(floors), "minivae, s": statistics.median(ours)}
+    result |= {"minivae runs, s": ours, "minivae peak, GB": max(peaks)}
+    if name == "ml-20m":
+        seconds, peak = timed(
+            [sys.executable, __file__, "--work", str(work), "--pandas", str(archive), str(rival), str(heldout)]
+        )
+        result |= {"pandas, s": seconds, "pandas peak, GB": peak, "times faster": seconds / statistics.median(ours)}
+        files = sorted(p.name for p in rival.iterdir())
+        result["same bytes"] = (
+            all((rival / f).read_bytes() == (csv / f).read_bytes() for f in files) and len(files) == 6
+        )
+    for folder in (out, csv, rival):
+        shutil.rmtree(folder, ignore_errors=True)
+    return {k: round(v, 2) if isinstance(v, float) else v for k, v in result.items()}
+
+
+def timed(command: list[str]) -> tuple[float, float]:
+    """Wall seconds and peak resident GB of a command."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(command)} failed")
+    return time.perf_counter() - start, usage.ru_maxrss * (1024 if sys.platform != "darwin" else 1) / 1e9
+
+
+def only_read(archive: Path) -> None:
+    """The floor: unpack every byte and look at none."""
+    if archive.suffix == ".zip":
+        with zipfile.ZipFile(archive) as z:
+            for member in z.infolist():
+                with z.open(member) as f:
+                    while f.read(1 << 25):
+                        pass
+    else:
+        with tarfile.open(archive, "r|gz") as t:
+            for member in t:
+                f = t.extractfile(member)
+                while f and f.read(1 << 25):
+                    pass
+
+
+def pandas_way(archive: Path, out: Path, heldout: int) -> None:
+    """The steps of the published notebook, written for today's pandas."""
+    out.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(archive) as z, z.open("ml-20m/ratings.csv") as f:
+        raw = pd.read_csv(f)
+    raw = raw[raw["rating"] > 3.5]
+    count = raw.groupby("userId").size()
+    raw = raw[raw["userId"].isin(count.index[count >= 5])]
+    users = raw.groupby("userId").size().index
+    rng = np.random.RandomState(98765)
+    users = users[rng.permutation(users.size)]
+    train_users, validation_users, test_users = np.split(users, [users.size - 2 * heldout, users.size - heldout])
+    train = raw.loc[raw["userId"].isin(train_users)]
+    items = pd.unique(train["movieId"])
+    (out / "unique_sid.txt").write_text("".join(f"{i}\n" for i in items))
+    item_number = {item: k for k, item in enumerate(items)}
+    user_number = {user: k for k, user in enumerate(users)}
+
+    def save(rows: pd.DataFrame, name: str) -> None:
+        uid = [user_number[u] for u in rows["userId"]]
+        sid = [item_number[i] for i in rows["movieId"]]
+        pd.DataFrame({"uid": uid, "sid": sid}).to_csv(out / name, index=False)
+
+    save(train, "train.csv")
+    for name, group in (("validation", validation_users), ("test", test_users)):
+        plays = raw.loc[raw["userId"].isin(group)]
+        plays = plays.loc[plays["movieId"].isin(items)]
+        rng = np.random.RandomState(98765)
+        histories, targets = [], []
+        for _, rows in plays.groupby("userId"):
+            n = len(rows)
+            if n >= 5:
+                chosen = np.zeros(n, bool)
+                chosen[rng.choice(n, size=int(0.2 * n), replace=False)] = True
+                histories.append(rows[~chosen])
+                targets.append(rows[chosen])
+            else:
+                histories.append(rows)
+        save(pd.concat(histories), f"{name}_tr.csv")
+        save(pd.concat(targets), f"{name}_te.csv")
+
+
+def generate(name: str, work: Path, scale: float) -> Path:
+    """A raw archive like the original in size and shape; one that is there already is taken."""
+    ending = "nf_prize_dataset.tar.gz" if name == "netflix" else f"{name}.zip"
+    archive = work / f"{scale:g}-{ending}"
+    if archive.exists():
+        return archive
+    work.mkdir(parents=True, exist_ok=True)
+    users, items = (max(50, int(n * scale**0.5)) for n in SHAPES[name][:2])
+    ratings = int(SHAPES[name][2] * scale)
+    rng = np.random.default_rng(0)
+    key = draw_pairs(rng, users, items, ratings)
+    part = archive.with_name(archive.name + ".part")
+    {"ml-20m": write_movielens, "netflix": write_netflix, "msd": write_msd}[name](part, key, items, rng)
+    part.replace(archive)
+    return archive
+
+
+def draw_pairs(rng: np.random.Generator, users: int, items: int, ratings: int) -> np.ndarray:
+    """`ratings` distinct pairs as sorted numbers user * items + item; every user and item at least once."""
+    activity = np.cumsum(rng.lognormal(0, 1.2, users))
+    popularity = np.cumsum(rng.permutation((np.arange(items) + 0.01 * items) ** -1.1))
+    key = np.concatenate(
+        [
+            np.arange(users) * items + rng.integers(0, items, users),
+            rng.integers(0, users, items) * items + np.arange(items),
+        ]
+    )
+    while key.size < ratings:
+        n = min(int((ratings - key.size) * 1.3) + 1000, 20_000_000)
+        user = np.searchsorted(activity, rng.random(n, np.float32) * activity[-1]).clip(max=users - 1)
+        item = np.searchsorted(popularity, rng.random(n, np.float32) * popularity[-1]).clip(max=items - 1)
+        key = np.unique(np.concatenate([key, user * items + item]))
+    extra = key.size - ratings
+    return np.delete(key, rng.choice(key.size, extra, replace=False)) if extra else key
+
+
+def write_movielens(path: Path, key: np.ndarray, items: int, rng: np.random.Generator) -> None:
+    rating = rng.choice(np.arange(1, 11) / 2, key.size, p=[0.01, 0.03, 0.02, 0.07, 0.04, 0.22, 0.11, 0.28, 0.08, 0.14])
+    table = pl.DataFrame(
+        {
+            "userId": (key // items + 1).astype(np.int32),
+            "movieId": (5 * (key % items) + 1).astype(np.int32),
+            "rating": rating,
+            "timestamp": rng.integers(800_000_000, 1_400_000_000, key.size),
+        }
+    )
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as z:
+        with z.open("ml-20m/ratings.csv", "w", force_zip64=True) as f:
+            for k, rows in enumerate(table.iter_slices(1_000_000)):
+                f.write(rows.write_csv(include_header=k == 0).encode())
+        with z.open("ml-20m/movies.csv", "w") as f:
+            f.write(b"movieId,title,genres\n")
+            f.write("".join(f'{5 * i + 1},"Movie, The {i} (1999)",Drama\n' for i in range(items)).encode())
+
+
+def write_netflix(path: Path, key: np.ndarray, items: int, rng: np.random.Generator) -> None:
+    """movie_titles.txt and training_set.tar of mv_*.txt, in a tar.gz."""
+    user = (key // items).astype(np.int32)
+    order = np.argsort((key % items).astype(np.int16 if items < 1 << 15 else np.int32), kind="stable")
+    movie, user = (key % items)[order], user[order]
+    del key, order
+    bounds = np.searchsorted(movie, np.arange(items + 1))
+    inner = path.with_name("training_set.tar")
+    with tarfile.open(inner, "w") as t:
+        for m in range(items):
+            some = user[bounds[m] : bounds[m + 1]]
+            rows = pl.DataFrame(
+                {
+                    "user": 5 * some + 6,
+                    "rating": rng.choice(np.arange(1, 6), some.size, p=[0.05, 0.1, 0.29, 0.33, 0.23]),
+                    "date": pl.repeat("2005-09-06", some.size, eager=True),
+                }
+            )
+            add(t, f"training_set/mv_{m + 1:07d}.txt", f"{m + 1}:\n{rows.write_csv(include_header=False)}".encode())
+    titles = "".join(f"{m + 1},1999,Movie, The {m}\n" for m in range(items)).encode("latin-1")
+    with tarfile.open(path, "w:gz", compresslevel=1) as t:
+        add(t, "download/movie_titles.txt", titles)
+        t.add(inner, "download/training_set.tar")
+    inner.unlink()
+
+
+def add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    archive.addfile(member, io.BytesIO(content))
+
+
+def write_msd(path: Path, key: np.ndarray, items: int, rng: np.random.Generator) -> None:
+    """train_triplets.txt in a zip: users of 40 hexadecimal digits, in no order, songs of 18 characters."""
+    users = int(key[-1] // items) + 1
+    digits = rng.bytes(20 * users).hex()
+    user_name = pl.Series([digits[40 * k : 40 * k + 40] for k in range(users)])
+    song_name = pl.Series([f"SO{v:012X}{k:04X}" for k, v in enumerate(rng.integers(0, 1 << 48, items).tolist())])
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as z,
+        z.open("train_triplets.txt", "w", force_zip64=True) as f,
+    ):
+        for some in np.array_split(key, max(1, key.size // 1_000_000)):
+            rows = pl.DataFrame({"u": user_name[some // items], "s": song_name[some % items]})
+            rows = rows.with_columns(plays=pl.Series(rng.geometric(0.35, some.size)))
+            f.write(rows.write_csv(include_header=False, separator="\t").encode())
+
+
+if __name__ == "__main__":
+    main()
