@@ -247,3 +247,30 @@ def sharing_map(
         certified=s.certified[user].numpy(),
         eta=eta,
     )
+
+
+def closing_radius(
+    seed: int, stops: Sequence[int] = (0, 10, 30, 100, 300), n_samples: int = 8, lr: float = 0.5
+) -> list[dict[str, float | int | str]]:
+    """How the sharing radius closes as the toy is trained: who is certified within and between communities.
+
+    Returns
+    -------
+    One row per stop, link of the chain and test ("theorem" or "polarised"): step, link, test, the fractions of pairs
+    "same" and "other" (community), and the means of ‖g_u‖ ("norm") and of the proved L_θz ("lipschitz").
+    Loss per interaction.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    x, community = toy_users(seed=seed)
+    model = ToyVAE(x.shape[1], generator=generator)
+    goal = x / x.sum(1, keepdim=True)
+    same = community[:, None] == community
+    rows = []
+    for step in train_toy(model, x, stops, lr=lr, generator=generator):
+        constant = proved_lipschitz(model.decoder, goal)
+        s = sharing(model, x, n_samples, generator, constant, target=goal)
+        common = {"step": step, "norm": float(s.norm.mean()), "lipschitz": float(constant.mean())}
+        for test in ("theorem", "polarised"):
+            inside, outside = (s.chain(among, sharp=test == "polarised") for among in (same, ~same))
+            rows += [{"link": k, "test": test, "same": inside[k], "other": outside[k]} | common for k in inside]
+    return rows

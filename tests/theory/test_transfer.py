@@ -3,6 +3,7 @@
 import copy
 from dataclasses import replace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import ot
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.func import functional_call, grad, vmap
 
+from minivae import plots
 from minivae.errors import InputError
 from minivae.models import MultVAE
 from minivae.theory import coupling, layers, toy, transfer
@@ -525,3 +527,25 @@ def test_toy_training_lowers_the_loss_and_the_map_shows_real_steps():
     assert (np.sign(picture.change) == -np.sign(s.exact[3].numpy()))[clear].all()
     assert (picture.radius <= picture.reach * (1 + 1e-12)).all()
     assert (picture.certified == (picture.distance < picture.radius)).all()
+
+
+def test_closing_radius_tells_the_links_in_order():
+    rows = toy.closing_radius(0, stops=(0, 5), n_samples=2)
+    assert [r["step"] for r in rows].count(5) == len(rows) // 2
+    for test in ("theorem", "polarised"):
+        measured = [r["same"] for r in rows if r["step"] == 0 and r["test"] == test and r["link"] != "Lipschitz proved"]
+        assert measured == sorted(measured, reverse=True)
+        assert 0 < measured[-1] <= 1
+
+
+def test_the_figure_draws_the_radius_and_rims_the_certified():
+    generator = torch.Generator().manual_seed(0)
+    x, community = toy.toy_users(30, 30, seed=0)
+    picture = toy.sharing_map(toy.ToyVAE(30, generator=generator), x, community, user=3, generator=generator)
+    _, ax = plt.subplots()
+    fields = {k: getattr(picture, k) for k in ("mu", "community", "change", "certified", "user", "reach")}
+    plots.sharing_plane(**fields, ax=ax)
+    assert [c.radius for c in ax.patches] == [picture.reach]
+    rims = sum(int((dots.get_linewidths() > 1).sum()) for dots in ax.collections[:-1])
+    assert rims == picture.certified[np.arange(30) != 3].sum() > 0
+    plt.close("all")
