@@ -294,7 +294,14 @@ def compromise_monte_carlo(
         Draws from each posterior, at least 2.
     generator
         Source of the draws.
+
+    Raises
+    ------
+    InputError
+        If `n_samples` is below 2, a spread is negative or a distribution does not sum to one.
     """
+    if n_samples < 2:
+        raise InputError(f"n_samples is {n_samples}, but a standard error needs at least two draws")
     (mu_u, sd_u, mu_v, sd_v, p_u, p_v, n_u, n_v), back = as_tensors(mu_u, sd_u, mu_v, sd_v, p_u, p_v, n_u, n_v)
     _check_distributions(p_u, p_v)
     mu_u, sd_u, mu_v, sd_v = (q[..., None, :] for q in _posteriors(mu_u, sd_u, mu_v, sd_v))  # (..., 1, d)

@@ -371,7 +371,7 @@ def test_integral_twins_are_rejected():
 
     for twin in (densities_without_counts, variances):
         with pytest.raises(AssertionError):
-            check_integral_1d(twin, 3)
+            check_integral_1d(twin, 1)
 
 
 def check_sampling(monte_carlo, d, seed):
@@ -460,3 +460,8 @@ def test_curve_starts_at_the_full_gap_and_ends_at_zero():
 def test_quadrature_in_three_dimensions_is_refused():
     with pytest.raises(InputError, match="Monte Carlo"):
         L.compromise_integral(*pair(0, 3))
+
+
+def test_a_single_draw_is_refused():
+    with pytest.raises(InputError, match="n_samples"):
+        L.compromise_monte_carlo(*pair(0, 3), n_samples=1)

@@ -1,0 +1,144 @@
+"""What the β-weighted KL term does to a population of posteriors: information, contraction, collapse.
+
+Section 4 of the theory. Both sides of the KL decomposition are in `minivae.theory.information` and exported here.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+
+from minivae.errors import InputError
+from minivae.theory.arrays import Array, as_tensors
+from minivae.theory.distances import gaussian_kl, t1_bound, w2_matrix
+from minivae.theory.information import (
+    BatchInformation,
+    KLDecomposition,
+    batch_information,
+    check_population,
+    kl_decomposition,
+    kl_decomposition_quadrature,
+)
+
+__all__ = [
+    "BatchInformation",
+    "Collapse",
+    "Contraction",
+    "KLDecomposition",
+    "active_units",
+    "batch_information",
+    "collapse",
+    "contraction",
+    "kl_decomposition",
+    "kl_decomposition_quadrature",
+    "kl_per_dimension",
+]
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """`W2(q_u, q_v) <= r_u + r_v` with `r = sqrt(2 KL(q || N(0, I)))`, for all pairs: how β pulls users together."""
+
+    w2: Array
+    """(U, U)."""
+    radius: Array
+    """(U,) the KL radius of every user."""
+    worst_ratio: Array
+    """Largest `W2 / (r_u + r_v)` over pairs: above one would refute the statement."""
+    mean_ratio: Array
+    holds: bool
+
+
+def contraction(mu: Array, sd: Array) -> Contraction:
+    """Uniform contraction of all pairs of the (U, d) posteriors by their KL, from Talagrand's inequality.
+
+    The paper's statement is for W1. The Gaussian prior satisfies the inequality for W2 as well, which is stronger and
+    has a closed form, so that the check needs no bracket: `W1 <= W2 <= r_u + r_v` by the triangle inequality.
+
+    Examples
+    --------
+    >>> opposite = contraction([[-3.0], [3.0]], [[1.0], [1.0]])
+    >>> float(opposite.worst_ratio)  # attained by shifts in opposite directions
+    1.0
+    """
+    (mu, sd), back = as_tensors(mu, sd)
+    check_population(mu, sd)
+    w2, radius = w2_matrix(mu, sd), t1_bound(mu, sd)
+    bound = radius[:, None] + radius
+    ratio = w2 / torch.where(bound > 0, bound, 1)
+    off = len(mu) * (len(mu) - 1)
+    tolerance = 100 * torch.finfo(mu.dtype).eps
+    worst, mean = ratio.max(), ratio.sum() / max(off, 1)  # the diagonal is zero
+    return Contraction(back(w2), back(radius), back(worst), back(mean), bool(worst <= 1 + tolerance))
+
+
+def active_units(mu: Array, threshold: float = 0.01) -> Array:
+    """Latent dimensions in use: variance over users of the posterior mean above `threshold`, (U, d) gives (d,) bool.
+
+    Examples
+    --------
+    >>> active_units([[1.0, 0.01], [-1.0, 0.0]]).tolist()
+    [True, False]
+    """
+    (mu,), back = as_tensors(mu)
+    return back(mu.var(0) > threshold)
+
+
+def kl_per_dimension(mu: Array, sd: Array) -> Array:
+    """Mean over users of the KL of every latent dimension, (U, d) gives (d,), in nats; its sum is `mean_kl`."""
+    (kl,), back = as_tensors(gaussian_kl(mu, sd, per_dimension=True))
+    return back(kl.mean(0))
+
+
+@dataclass(frozen=True)
+class Collapse:
+    """A sweep of β as a table, one row for each trained model, in ascending β: float64 tensors of length B."""
+
+    beta: torch.Tensor
+    active_units: torch.Tensor
+    mean_kl: torch.Tensor
+    mutual_information: torch.Tensor
+    marginal_kl: torch.Tensor
+    mean_radius: torch.Tensor
+    """Mean over users of `sqrt(2 KL)`: half the bound on the distance of an average pair."""
+    mean_w2: torch.Tensor
+    """Mean W2 over pairs of users."""
+    accuracy: torch.Tensor
+    kl_per_dimension: torch.Tensor
+    """(B, d), each row in descending order."""
+
+
+def collapse(
+    sweep: Iterable[tuple[float, Array, Array, float]],
+    n_samples: int = 2,
+    generator: torch.Generator | None = None,
+) -> Collapse:
+    """What a growing β leaves of the latent space; takes results and trains nothing.
+
+    Parameters
+    ----------
+    sweep
+        `(beta, mu, sd, accuracy)` of one trained model each, posteriors (U, d) of the same users and latent size.
+    n_samples, generator
+        For `kl_decomposition`.
+    """
+    rows = sorted(sweep, key=lambda row: row[0])
+    if not rows:
+        raise InputError("the sweep is empty; give at least one (beta, mu, sd, accuracy)")
+    columns: dict[str, list] = {name: [] for name in Collapse.__dataclass_fields__}
+    for beta, mu, sd, accuracy in rows:
+        (mu, sd), _ = as_tensors(mu, sd)
+        mu, sd = mu.double(), sd.double()
+        parts, pairs = kl_decomposition(mu, sd, n_samples, generator), contraction(mu, sd)
+        columns["beta"].append(beta)
+        columns["active_units"].append(active_units(mu).sum())
+        columns["mean_kl"].append(parts.mean_kl)
+        columns["mutual_information"].append(parts.mutual_information)
+        columns["marginal_kl"].append(parts.marginal_kl)
+        columns["mean_radius"].append(pairs.radius.mean())
+        columns["mean_w2"].append(pairs.w2.sum() / max(len(mu) * (len(mu) - 1), 1))
+        columns["accuracy"].append(accuracy)
+        columns["kl_per_dimension"].append(kl_per_dimension(mu, sd).sort(descending=True).values)
+    return Collapse(
+        **{k: torch.stack([torch.as_tensor(v, dtype=torch.float64) for v in vs]) for k, vs in columns.items()}
+    )
