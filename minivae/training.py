@@ -263,6 +263,8 @@ def fit(
                     saved_at = time.monotonic()
     if path is not None:
         state.save(path)
+    if interrupted():  # during the last validation: whoever runs several of these wants to stop here
+        raise KeyboardInterrupt
     state.restore_best()
     return Run(model.eval(), config, state.best_epoch, state.log)
 

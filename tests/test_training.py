@@ -272,6 +272,29 @@ def test_resuming_twin_is_rejected(toy_split, tmp_path, monkeypatch):
         check_resumed(without_moments, toy_split, 18, tmp_path)
 
 
+class InterruptingValidation(MultVAE):
+    """Presses Ctrl-C in its n-th validation."""
+
+    press_at = 0
+    validations = 0
+
+    def score(self, history):
+        self.validations += 1
+        if self.validations == self.press_at:
+            signal.raise_signal(signal.SIGINT)
+        return super().score(history)
+
+
+@pytest.mark.parametrize("press_at", [1, 4])  # the first, the last
+def test_an_interruption_during_validation_is_not_swallowed(toy_split, tmp_path, press_at):
+    model = InterruptingValidation(120, HIDDEN, D)
+    model.press_at = press_at
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, toy_split, CONFIG, folder=tmp_path)
+    resumed = fit(InterruptingValidation(120, HIDDEN, D), toy_split, CONFIG, folder=tmp_path, resume=True)
+    check_same_run(resumed, fit(toy_model(), toy_split, CONFIG))
+
+
 def test_interrupted_twice(toy_split, tmp_path):
     for press_at in (3, 6):
         with pytest.raises(KeyboardInterrupt):
