@@ -150,6 +150,12 @@ def test_anchors_are_a_parameter_of_the_stated_law():
     assert abs(float(e.square().sum(1).mean()) - 1) < 5 * math.sqrt(2 / 50 / 2000)  # E‖e‖² = 1
 
 
+@pytest.mark.parametrize("sizes", [(0, 5, 5), (5, 0, 5), (5, 5, 0), (5, -1, 5)])
+def test_sizes_must_be_positive(sizes):
+    with pytest.raises(InputError, match="at least 1"):
+        MultVAE(*sizes)
+
+
 # files
 
 
@@ -192,6 +198,7 @@ def test_files_that_are_no_model_are_refused(model, tmp_path):
         ("class", arrays, good | {"class": "Transformer"}),
         ("sizes", arrays, good | {"sizes": '{"n_items": 36, "hidden": 11, "latent": 5}'}),
         ("json", arrays, good | {"sizes": "[1"}),
+        ("negative", arrays, good | {"sizes": '{"n_items": 37, "hidden": -11, "latent": 5}'}),
         ("list", arrays, good | {"sizes": "[37, 11, 5]"}),
         ("part", {k: v for k, v in arrays.items() if k != "decoder.2.bias"}, good),
         ("none", {}, good),

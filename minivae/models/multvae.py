@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from minivae.batches import UserBatch
+from minivae.errors import InputError
 from minivae.models.sparse_linear import SparseLinear
 from minivae.models.vae import VAE
 
@@ -18,10 +19,19 @@ class MultVAE(VAE):
     n_items : I.
     hidden : width of the hidden layers.
     latent : d.
+
+    Raises
+    ------
+    InputError
+        If a size is less than 1.
     """
 
     def __init__(self, n_items: int, hidden: int = 600, latent: int = 200) -> None:
         super().__init__()
+        if min(n_items, hidden, latent) < 1:
+            raise InputError(
+                f"a model needs sizes of at least 1, not n_items={n_items}, hidden={hidden}, latent={latent}"
+            )
         self.n_items, self.hidden, self.latent = n_items, hidden, latent
         self.encoder_input = SparseLinear(n_items, hidden)
         self.encoder_output = nn.Linear(hidden, 2 * latent)
