@@ -193,6 +193,12 @@ def gram(
     -----
     Theorem 2.3 of the paper needs these numbers. Memory: the result and a few tiles of `TILE_BYTES`, whatever the
     number of parameters; time grows with (U·S)².
+
+    Examples
+    --------
+    >>> from minivae.models import MultVAE
+    >>> gram(MultVAE(5, hidden=3, latent=2), torch.eye(5), n_samples=2).shape
+    torch.Size([5, 5])
     """
     like = next(model.decoder.parameters())
     with still(model), torch.no_grad():

@@ -152,6 +152,12 @@ def toy_users(
 
     Items are shared out evenly; a user takes each item of the own community with probability `inside`, any other
     with `outside`.
+
+    Examples
+    --------
+    >>> x, community = toy_users(n_users=3, n_items=6, inside=1, outside=0)
+    >>> x.int().tolist()
+    [[1, 1, 0, 0, 0, 0], [0, 0, 1, 1, 0, 0], [0, 0, 0, 0, 1, 1]]
     """
     rng = np.random.default_rng(seed)
     community = np.arange(n_users) % n_communities

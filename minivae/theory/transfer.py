@@ -147,6 +147,13 @@ def sharing(
     ------
     InputError
         If shapes do not fit the model or one sample is asked for.
+
+    Examples
+    --------
+    >>> from minivae.models import MultVAE
+    >>> s = sharing(MultVAE(5, hidden=3, latent=2), torch.eye(5))
+    >>> bool((s.slack >= -1e-9).all())
+    True
     """
     with still(model), torch.no_grad():
         mu, sd = (t.double() for t in model.encode(x))

@@ -540,12 +540,12 @@ def test_closing_radius_tells_the_links_in_order():
 
 def test_the_figure_draws_the_radius_and_rims_the_certified():
     generator = torch.Generator().manual_seed(0)
-    x, community = toy.toy_users(30, 30, seed=0)
-    picture = toy.sharing_map(toy.ToyVAE(30, generator=generator), x, community, user=3, generator=generator)
+    x, community = toy.toy_users(seed=0)
+    picture = toy.sharing_map(toy.ToyVAE(60, generator=generator), x, community, user=4, generator=generator)
     _, ax = plt.subplots()
     fields = {k: getattr(picture, k) for k in ("mu", "community", "change", "certified", "user", "reach")}
     plots.sharing_plane(**fields, ax=ax)
     assert [c.radius for c in ax.patches] == [picture.reach]
-    rims = sum(int((dots.get_linewidths() > 1).sum()) for dots in ax.collections[:-1])
-    assert rims == picture.certified[np.arange(30) != 3].sum() > 0
+    rims = sum(int((np.asarray(dots.get_linewidths()) > 1).sum()) for dots in ax.collections[:-1])
+    assert rims == picture.certified[np.arange(60) != 4].sum() > 0
     plt.close("all")
