@@ -59,13 +59,16 @@ class Stack:
 
 
 def stack_of(decoder: nn.Module) -> Stack | None:
-    """Read `decoder` as a `Stack`; None if it is anything else (gates, normalisation, learnable activations)."""
+    """Read `decoder` as a `Stack`; None for anything else: gates, norms, learnable activations, tied weights."""
     modules = _unfold(decoder)
     at = [i for i, m in enumerate(modules) if type(m) is nn.Linear]
     if not at or at[-1] != len(modules) - 1:
         return None
     others = [m for m in modules if type(m) is not nn.Linear]
     if any(True for m in others for _ in m.parameters()):
+        return None
+    theta = [id(p) for i in at for p in modules[i].parameters()]
+    if len(set(theta)) < len(theta):  # a shared weight collects gradients of two layers
         return None
     between = [tuple(modules[i + 1 : j]) for i, j in pairwise(at)]
     if not all(_is_pointwise(m, modules[at[0]].weight) for group in between for m in group):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.func import functional_call, grad, vmap
 
-from minivae import plots
+from minivae import plots, theory
 from minivae.errors import InputError
 from minivae.models import MultVAE
 from minivae.theory import coupling, layers, toy, transfer
@@ -45,6 +45,11 @@ class Scaled(nn.Module):
         return torch.tanh(self.scale * a)
 
 
+def tied(d, n_items):
+    layer = nn.Linear(d, d)
+    return nn.Sequential(layer, nn.Tanh(), layer, nn.Linear(d, n_items))
+
+
 STACKS = {
     "linear": lambda d, i: nn.Linear(d, i),
     "linear without bias": lambda d, i: nn.Sequential(nn.Linear(d, i, bias=False)),
@@ -58,6 +63,7 @@ STACKS = {
 }
 OTHERS = {
     "gated": Gated,
+    "tied": tied,
     "learnable activation": lambda d, i: nn.Sequential(nn.Linear(d, 5), Scaled(), nn.Linear(5, i)),
     "normalised": lambda d, i: nn.Sequential(nn.Linear(d, 5), nn.Softmax(-1), nn.Linear(5, i)),
     "ends in an activation": lambda d, i: nn.Sequential(nn.Linear(d, i), nn.Softplus()),
@@ -160,6 +166,21 @@ def test_gram_takes_every_kind_of_users_and_keeps_the_dtype():
     single = transfer.gram(model.float(), x.float(), z=z)
     assert single.dtype == torch.float32
     torch.testing.assert_close(single.double(), g, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("decoder", ["mult-vae", "gated"])
+def test_wrapped_outside_models_give_the_same(decoder):
+    model, x, z = world(decoder)
+    outside = theory.wrap(encode=lambda rows: model.encode(rows, normalize=False), decode=model.decoder, normalize=True)
+    torch.testing.assert_close(transfer.gram(outside, x, z=z), transfer.gram(model, x, z=z))
+    own, other = (transfer.sharing(m, x, 3, torch.Generator().manual_seed(0)) for m in (model, outside))
+    torch.testing.assert_close(other.penalty, own.penalty)
+    own, other = (
+        transfer.view_sharing(m, x, 0.5, n_samples=3, generator=torch.Generator().manual_seed(0))
+        for m in (model, outside)
+    )
+    torch.testing.assert_close(other.exact, own.exact)
+    torch.testing.assert_close(transfer.step_effect(outside, x, 1, 1e-3, z), transfer.step_effect(model, x, 1, 1e-3, z))
 
 
 def test_gram_leaves_the_model_as_it_was():
