@@ -5,7 +5,8 @@
     python data_scripts/match_population.py ml-1m.zip --evaluations 120   # searches the parameters again (minutes)
 
 The search is Nelder and Mead's, with one fixed seed, over the parameters in START; it lowers the weighted squared
-differences of the statistics in WEIGHTS. It sees no recommender and no accuracy.
+differences of the statistics in WEIGHTS. It sees no recommender and no accuracy. The spread of activity is not
+searched: it follows from the quantiles of activity alone.
 """
 
 import dataclasses
@@ -51,7 +52,6 @@ START = {
     "tilt": Law.tilt,
     "popularity_exponent": Law.popularity_exponent,
     "popularity_shift": Law.popularity_shift,
-    "activity": Law.activity,
 }
 
 
@@ -168,7 +168,8 @@ def main(
         digits = 0 if name == "activity" else 4 if name == "popularity" else 3
         table.add_row(name, *(" ".join(f"{v:.{digits}f}" for v in column[name]) for column in columns))
     Console(width=None if sys.stdout.isatty() else 220).print(table)
-    return f"distance {distance(columns[1], aim):.3f} at {dataclasses.asdict(law)}"
+    values = ", ".join(f"{k} {v:.4g}" for k, v in dataclasses.asdict(law).items())
+    return f"distance {distance(columns[1], aim):.3f} at {values}"
 
 
 if __name__ == "__main__":
