@@ -71,7 +71,24 @@ def save_arrays(path: Path, kind: str, arrays: Mapping[str, np.ndarray], metadat
     """Write named arrays as one safetensors file that knows its `kind` and the sha256 of its content."""
     meta = {"kind": kind, **metadata}
     arrays = {k: np.asarray(a, order="C") for k, a in arrays.items()}
-    write_whole(path, lambda p: save_file(arrays, p, {**meta, "sha256": digest(arrays, meta)}))
+
+    def write(p: Path) -> None:
+        save_file(arrays, p, {**meta, "sha256": digest(arrays, meta)})
+        _sort_metadata(p)
+
+    write_whole(path, write)
+
+
+def _sort_metadata(path: Path) -> None:
+    """Put the metadata in order: safetensors shuffles them, and equal content should be equal bytes."""
+    with path.open("rb+") as f:
+        size = int.from_bytes(f.read(8), "little")
+        header = json.loads(f.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) <= size:
+            f.seek(8)
+            f.write(text.ljust(size))
 
 
 def load_arrays(path: Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:

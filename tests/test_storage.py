@@ -208,3 +208,12 @@ def test_writes_make_folders_and_replace(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         write_json(target, {"mean": float("nan")})
     assert json.loads(target.read_text()) == {"mean": 0.25}
+
+
+def test_equal_content_is_equal_bytes(tmp_path):
+    """safetensors orders metadata at random; eight writes would agree by chance with probability (1/120)^7."""
+    arrays, meta = {"b": np.arange(3), "a": np.ones((2, 2), np.float32)}, {k: "ä\n\x01" + k for k in "wxyz"}
+    for i in range(8):
+        save_arrays(tmp_path / str(i), "thing", arrays, dict(sorted(meta.items(), reverse=i % 2 == 0)))
+    assert len({(tmp_path / str(i)).read_bytes() for i in range(8)}) == 1
+    assert load_arrays(tmp_path / "0", "thing")[1] == {"kind": "thing", **meta}
