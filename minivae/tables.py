@@ -4,6 +4,7 @@ import csv
 import difflib
 import gzip
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,7 +15,9 @@ import scipy.sparse as sp
 from minivae.errors import InputError
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".dat": "::"}
-COMPRESSED = {".gz", ".zst", ".zz"}
+COMPRESSED = {".gz", ".zst"}
+PEEK = 1 << 20
+PEEK_FIELD = 1 << 17
 
 
 def read_table(
@@ -40,8 +43,12 @@ def read_table(
             table, first_row = read_parquet(path, columns), 1
         else:
             table, first_row = read_text(path, columns, suffix, separator, header)
-    except (pl.exceptions.PolarsError, OSError) as e:
-        reason = str(e).strip().splitlines()[0] if str(e).strip() else type(e).__name__
+    except pl.exceptions.NoDataError as e:
+        raise InputError(f"{path} has no rows; expected one row per interaction") from e
+    except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error) as e:
+        reason = next(iter(str(e).strip().splitlines()), type(e).__name__)
+        if 'parse `"' in reason or "malformed" in reason:
+            reason = "a quotation mark inside a field, or one that is never closed"
         raise InputError(f"{path} cannot be read as a table: {reason}") from e
     if table.height == 0:
         raise InputError(f"{path} has no rows; expected one row per interaction")
@@ -56,10 +63,15 @@ def read_table(
 
 
 def read_parquet(path: Path, columns: Mapping[str, str | int]) -> pl.DataFrame:
-    names = pl.read_parquet_schema(path)
+    with path.open("rb") as f:
+        names = pl.read_parquet_schema(f)
     found = {role: locate(column, list(names), path) for role, column in columns.items()}
     refuse_same(found, path)
-    return pl.scan_parquet(path).select(pl.col(names_at).alias(role) for role, names_at in found.items()).collect()
+    return (
+        pl.scan_parquet(path, glob=False)
+        .select(pl.col(names_at).alias(role) for role, names_at in found.items())
+        .collect()
+    )
 
 
 def read_text(
@@ -74,10 +86,12 @@ def read_text(
         head = [line.replace("::", "\t") for line in head]
     if len(separator.encode()) != 1:
         raise InputError(f"separator must be one character, not {separator!r}")
-    fields = [split_line(line, separator) for line in head]
+    fields = [next(csv.reader([line[:PEEK_FIELD]], delimiter=separator), [""]) for line in head]
     if header is None:
         header = find_header(path, fields, columns)
     names = fields[0] if header else [str(k) for k in range(len(fields[0]))]
+    if not head[-1].strip():
+        raise InputError(f"{path}: line {len(head)} is empty; expected one row per interaction")
     found = {role: locate(column, names, path, by_position=not header) for role, column in columns.items()}
     refuse_same(found, path)
     roles = {names.index(name): role for role, name in found.items()}
@@ -88,7 +102,7 @@ def read_text(
         separator=separator,
         columns=sorted(roles),
         infer_schema=False,
-        raise_if_empty=False,
+        glob=False,
     )
     table.columns = [roles[k] for k in sorted(roles)]
     blank = table.select(pl.all_horizontal(pl.all().is_null())).to_series()
@@ -119,9 +133,6 @@ def first_lines(path: Path) -> list[str]:
         raise InputError(f"{path} is not UTF-8 text ({e.reason} at byte {e.start} of a line); save it as UTF-8") from e
 
 
-PEEK = 1 << 20
-
-
 def peek(path: Path) -> bytes:
     """The first bytes of a text file, decompressed."""
     if path.suffix.lower() == ".gz":
@@ -144,10 +155,6 @@ def find_separator(line: str, expected: str | None) -> str:
     count = {s: line.count(s) for s in "\t,;|"}
     best = max(count, key=count.__getitem__)
     return best if count[best] else expected or ","
-
-
-def split_line(line: str, separator: str) -> list[str]:
-    return next(csv.reader([line], delimiter=separator), [""])
 
 
 def find_header(path: Path, fields: list[list[str]], columns: Mapping[str, str | int]) -> bool:
