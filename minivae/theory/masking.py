@@ -8,6 +8,7 @@ what is left of it in latent space in `minivae.theory.drift`, whose functions ar
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -169,10 +170,9 @@ def contraction_threshold(keep: Array) -> Array:
 
 
 def _pmf(s: float, d: float, keep: float, shared: bool) -> np.ndarray:
-    s, d = int(s), int(d)
-    different = binom.pmf(np.arange(d + 1), d, keep)
-    common = np.zeros(s + 1)
-    common[0] = 1.0
-    if not shared:
-        common = binom.pmf(np.arange(s + 1), s, 2 * keep * (1 - keep))
-    return np.convolve(different, common)
+    return np.convolve(_binomial(int(d), keep), _binomial(int(s), 0.0 if shared else 2 * keep * (1 - keep)))
+
+
+@lru_cache(maxsize=1024)  # pairs of users share their counts
+def _binomial(n: int, p: float) -> np.ndarray:
+    return binom.pmf(np.arange(n + 1), n, p)
