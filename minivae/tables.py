@@ -67,11 +67,8 @@ def read_parquet(path: Path, columns: Mapping[str, str | int]) -> pl.DataFrame:
         names = pl.read_parquet_schema(f)
     found = {role: locate(column, list(names), path) for role, column in columns.items()}
     refuse_same(found, path)
-    return (
-        pl.scan_parquet(path, glob=False)
-        .select(pl.col(names_at).alias(role) for role, names_at in found.items())
-        .collect()
-    )
+    chosen = [pl.col(name).alias(role) for role, name in found.items()]
+    return pl.scan_parquet(path, glob=False).select(chosen).collect()
 
 
 def read_text(
@@ -122,7 +119,7 @@ def first_lines(path: Path) -> list[str]:
         raise InputError(
             f"{path} is not plain UTF-8 text (a spreadsheet, an archive or UTF-16); export it as UTF-8 CSV"
         )
-    lines = raw.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    lines = raw.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n").split(b"\n")
     if len(lines) == 1 and len(raw) == PEEK:
         raise InputError(
             f"{path} has a first line of over {PEEK:,} bytes; is this a table with one interaction per row?"

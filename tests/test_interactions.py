@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 import scipy.sparse as sp
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minivae.errors import InputError
@@ -45,6 +45,7 @@ def test_labels_and_order_are_kept(rows):
     check_events(Interactions.from_labels(*zip(*rows, strict=True)), rows)
 
 
+@settings(max_examples=12)
 @given(rows=labels, ratings=st.lists(st.sampled_from([1.0, 2.5, 4.0, 5.0]), min_size=1))
 def test_every_format_gives_the_same_events(tmp_path_factory, rows, ratings):
     folder = tmp_path_factory.mktemp("tables")
