@@ -188,6 +188,11 @@ def observed_smoothness(model: VAE, x: Users, y: Users | None = None) -> Observe
     """Measure Lemma 2.4 on all pairs of rows of `x` (U, I), or on row b of `x` against row b of `y` (B, I).
 
     The largest ratios sit at near-duplicates; `without_one` makes such pairs from any users.
+
+    Raises
+    ------
+    InputError
+        If a row is empty or not binary.
     """
     x = as_csr(x)
     mu, sd = (t.double() for t in model.encode(x))
@@ -224,6 +229,10 @@ def without_one(x: Users, generator: torch.Generator | None = None) -> tuple[sp.
 
 def _counts(x: sp.csr_matrix) -> tuple[torch.Tensor, int]:
     """Interactions of every row, and the fewest."""
+    if (x.data != 1).any():
+        raise InputError(
+            "x has entries other than 0 and 1; Lemma 2.4 is measured on binary rows, set the entries to one"
+        )
     counts = np.diff(x.indptr)
     if counts.size == 0 or counts.min() == 0:
         raise InputError(

@@ -155,6 +155,8 @@ def test_what_lemma_2_4_cannot_serve_is_refused():
     model = random_encoder(6)
     with pytest.raises(InputError, match="without interactions"):
         L.observed_smoothness(model, np.zeros((2, 7)))
+    with pytest.raises(InputError, match="binary"):
+        L.observed_smoothness(model, np.full((2, 7), 4.0))
 
     class Other(MultVAE.__base__):
         pass
