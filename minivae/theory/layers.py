@@ -23,7 +23,7 @@ from torch.func import functional_call, grad, vmap
 from minivae.errors import InputError
 from minivae.models.vae import VAE, Users
 
-TILE_BYTES = 1 << 27
+TILE_BYTES = 1 << 26
 """Memory of one tile of errors; a few tiles live at a time."""
 
 
