@@ -245,8 +245,8 @@ class Recommend(SplitFlags):
         names = lookup.names(split)
         known = names[history.indices]
         more = f" and {len(known) - 5} more" if len(known) > 5 else ""
-        print(f"knowing {'; '.join(known[:5])}{more}:")
         items, scores = (t[0].tolist() for t in recommend(model, history, self.k))
+        print(f"knowing {'; '.join(known[:5])}{more}:")
         rows = [[str(r), names[i], f"{s:.3f}"] for r, (i, s) in enumerate(zip(items, scores, strict=True), 1) if i >= 0]
         print_table([["rank", "item", "score"], *rows])
 

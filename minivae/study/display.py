@@ -11,7 +11,7 @@ from rich.table import Table
 
 from minivae.study import figures, tables
 
-WIDTH_OF_A_FILE = 200  # a table that is piped into a file is not cut
+WIDTH_OF_A_FILE = 10_000  # a table that is piped into a file is neither cut nor folded
 
 
 def print_table(rows: tables.Table, title: str | None = None) -> None:

@@ -1,6 +1,6 @@
 """The figures of a study as PNG files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from minivae.splits import StrongSplit
 from minivae.storage import write_whole
 from minivae.study.results import ModelResult
 
-DPI = 110
+DPI = 100
+ORDER = ("popularity", "ease", "multvae-clean", "multvae", "multvae+anchor")  # a model keeps its colour
 
 
 def draw(
@@ -27,7 +28,7 @@ def draw(
             paired(differences),
             "Paired differences of test nDCG@100, 95 % intervals over users. Left of the line the second is better.",
         ),
-        "curves.png": (curves(models), "Validation nDCG@100 by epoch; EASE and popularity need no epochs."),
+        "curves.png": (curves(models), "Validation nDCG@100 by epoch; EASE needs no epochs."),
         "latent.png": (
             latent(models, split),
             "Posterior means of test users (first seed), first two principal components; light: active users.",
@@ -45,12 +46,13 @@ def draw(
 
 def metrics(models: Sequence[ModelResult]) -> Figure:
     """One panel per metric, one row per model."""
-    figure = Figure(figsize=(11, 1.4 + 0.42 * len(models)), layout="constrained")
+    names = [m.name for m in models]
+    figure = Figure(figsize=(10, 1.2 + 0.38 * len(models)), layout="constrained")
     for ax, metric in zip(figure.subplots(1, len(METRICS), sharey=True), METRICS, strict=True):
         values = np.array([m.pooled()[metric] for m in models])
         half = 1.96 * values[:, 1]
         low, high = values[:, 0] - half, values[:, 0] + half
-        plots.intervals([m.name for m in models], values[:, 0], low, high, f"test {shown(metric)}", ax=ax)
+        plots.intervals(names, values[:, 0], low, high, f"test {shown(metric)}", colours=colours(names), ax=ax)
     return figure
 
 
@@ -62,7 +64,8 @@ def paired(differences: Sequence[Mapping[str, Any]]) -> Figure | None:
     figure = Figure(figsize=(8, 1.4 + 0.42 * len(rows)), layout="constrained")
     columns = ([d[k] for d in rows] for k in ("difference", "low", "high"))
     labels = [f"{d['a']} − {d['b']}" for d in rows]
-    plots.intervals(labels, *columns, "difference of test nDCG@100", reference=0.0, ax=figure.subplots())
+    one = colours([d["a"] for d in rows])
+    plots.intervals(labels, *columns, "difference of test nDCG@100", reference=0.0, colours=one, ax=figure.subplots())
     return figure
 
 
@@ -71,9 +74,9 @@ def curves(models: Sequence[ModelResult]) -> Figure | None:
     trained = {m.name: [[line["validation"] for line in r.log] for r in m.runs] for m in models if m.runs[0].log}
     if not trained:
         return None
-    levels = {m.name: m.pooled("validation")["ndcg@100"][0] for m in models if not m.runs[0].log}
+    levels = {m.name: m.pooled("validation")["ndcg@100"][0] for m in models if m.name == "ease"}
     figure = Figure(figsize=(8, 4.6), layout="constrained")
-    plots.learning_curves(trained, levels, ax=figure.subplots())
+    plots.learning_curves(trained, levels, colours=colours(trained), ax=figure.subplots())
     return figure
 
 
@@ -84,11 +87,17 @@ def latent(models: Sequence[ModelResult], split: StrongSplit) -> Figure | None:
         return None
     activity = np.diff(split.test.history.indptr)
     there = activity > 0
-    figure = Figure(figsize=(5.4 * len(folders), 4.6), layout="constrained")
+    figure = Figure(figsize=(1 + 3.6 * len(folders), 4), layout="constrained")
     for ax, (name, folder) in zip(figure.subplots(1, len(folders), squeeze=False)[0], folders.items(), strict=True):
         mu = load_model(folder).encode(split.test.history[there])[0].detach().numpy()
-        plots.latent_map(mu, activity[there], name, ax)
+        plots.latent_map(mu, activity[there], name, bar=name == list(folders)[-1], ax=ax)
     return figure
+
+
+def colours(names: Collection[str]) -> list[str]:
+    """One colour per model; further models take the rest in turn."""
+    every = [*ORDER, *sorted({n for n in names if n not in ORDER})]
+    return [plots.COLOURS[every.index(n) % len(plots.COLOURS)] for n in names]
 
 
 def shown(metric: str) -> str:
