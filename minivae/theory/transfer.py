@@ -52,7 +52,7 @@ class Sharing:
     radius_sharp, certified_sharp : (..., U, U) the same from the polarisation identity, see `sharing`; certified is a
         pair within radius_sharp in either direction.
     links : bounds on ‖g_u − g_v‖, (..., U, U) each, from exact to the one that is easiest to read.
-    norm_bias : (..., U) estimate of E‖ĝ_u‖² − ‖g_u‖² = tr Cov(∇ℓ)/S: by how much sampling inflates ‖g_u‖².
+    norm_bias : (..., U) estimate of tr Cov(∇ℓ)/S, by which S independent samples inflate ‖g_u‖².
     z : (..., U, S, d) the samples that stand for the posteriors.
     status : what each number is: exact, bound or measured.
     """
@@ -130,8 +130,9 @@ def sharing(
     The posteriors are represented by S samples ``μ + sd ⊙ ε_s`` with one ε for all users, standardised to mean 0 and
     mean square 1 per coordinate. So the mean squared distance of two users' samples is W2² exactly, and every
     inequality of the chain holds for the sampled posteriors without any sampling error. That is what *exact* and
-    *bound* mean here; as estimates for the true posteriors, `norm_bias` says how far ‖g_u‖² is inflated. A measured
-    constant is the largest ratio seen on these samples, hence valid on them and nowhere else.
+    *bound* mean here. As estimates for the true posteriors, ‖g_u‖² is inflated by about `norm_bias`, and ⟨g_u, g_v⟩ is
+    biased too, since the two share their noise: estimate it by `gram`, whose noise is independent. A measured constant
+    is the largest ratio seen on these samples, hence valid on them and nowhere else.
 
     Parameters
     ----------
@@ -242,7 +243,7 @@ def _conclude(m: dict[str, Tensor], z: Tensor, lipschitz: str | float | Tensor |
     } | {f"Lipschitz per {name}": c * distance + mismatch for name, c in constants.items()}
     proved = not isinstance(lipschitz, str)
     if proved:
-        constant = torch.as_tensor(lipschitz).to(norm).expand(norm.shape)[..., None].expand_as(ratio)
+        constant = _per_user(lipschitz, norm)[..., None].expand_as(ratio)
         links["Lipschitz proved"] = constant * distance + mismatch
     elif lipschitz in constants:
         constant = constants[lipschitz]
@@ -271,6 +272,18 @@ def _conclude(m: dict[str, Tensor], z: Tensor, lipschitz: str | float | Tensor |
         | {"lipschitz": PROVED if proved else MEASURED}
         | dict.fromkeys(DERIVED, BOUND if proved else MEASURED),
     )
+
+
+def _per_user(lipschitz: float | Tensor | np.ndarray, norm: Tensor) -> Tensor:
+    """Given constants, one for every user: a number, or whatever broadcasts to (..., U)."""
+    constant = torch.as_tensor(lipschitz).to(norm)
+    if constant.ndim > norm.ndim or any(
+        c not in (1, n) for c, n in zip(constant.shape[::-1], norm.shape[::-1], strict=False)
+    ):
+        raise InputError(f"lipschitz has shape {tuple(constant.shape)}, which does not fit {tuple(norm.shape)} users")
+    if not bool((constant >= 0).all()):
+        raise InputError("lipschitz holds a negative or undefined constant; a Lipschitz constant is at least 0")
+    return constant.expand(norm.shape)
 
 
 def _cauchy_schwarz(norm: Tensor, bound: Tensor) -> Tensor:

@@ -203,6 +203,8 @@ def test_gram_leaves_the_model_as_it_was():
         (lambda m, x, z: transfer.gram(m, x, n_samples=1, unbiased=True), "at least 2"),
         (lambda m, x, z: transfer.sharing(m, x, n_samples=1), "at least 2"),
         (lambda m, x, z: transfer.sharing(m, x, lipschitz="best"), "'best' is unknown"),
+        (lambda m, x, z: transfer.sharing(m, x, lipschitz=[1.0, 2.0]), "does not fit"),
+        (lambda m, x, z: transfer.sharing(m, x, lipschitz=-1.0), "at least 0"),
         (lambda m, x, z: toy.proved_lipschitz(m.decoder, x), "measure them"),
     ],
 )
