@@ -59,7 +59,7 @@ class EncoderConstants:
     both_output: float
     """The norm of the two stacked, at most `hypot(mu_output, sd_output)`."""
     sd_max: torch.Tensor
-    """(d,) proved upper bounds of the spreads, from intervals of the hidden units."""
+    """(d,) proved upper bounds of the spreads."""
 
     @property
     def mu(self) -> float:
@@ -95,9 +95,13 @@ class EncoderConstants:
 def encoder_constants(model: VAE, min_count: int = 1) -> EncoderConstants:
     """Lemma 2.4 for a Mult-VAE, from its weights in float64 and nothing else.
 
-    The spread `exp(½ logvar)` is Lipschitz only where logvar is bounded above. That is no assumption here: a hidden
-    unit is `tanh` of `b + <w, x>` with `x >= 0` and `||x||_2 <= 1`, so it lies between `tanh(b - ||w_-||)` and
-    `tanh(b + ||w_+||)`, and logvar, linear in the units, has a largest value by interval arithmetic.
+    The spread `exp(½ logvar)` is Lipschitz only where logvar is bounded above. That is no assumption here, logvar is
+    linear in the hidden units h and they are bounded twice over; the smaller bound counts, dimension by dimension:
+
+    * intervals: `h = tanh(b + <w, x>)` with `x >= 0`, `||x||_2 <= 1` lies in `tanh(b - ||w_-||) … tanh(b + ||w_+||)`;
+    * norms: `||h(x) - h(0)||_2 <= ||W1||_2`.
+
+    Without normalisation (raw masks) only `|h| <= 1` is left of it.
 
     Parameters
     ----------
@@ -122,14 +126,17 @@ def encoder_constants(model: VAE, min_count: int = 1) -> EncoderConstants:
     if model.normalize:
         low = torch.tanh(b1 - w1.clamp_max(0).norm(dim=0))
         high = torch.tanh(b1 + w1.clamp_min(0).norm(dim=0))
+    hidden = _operator_norm(w1)
     to_mu, to_logvar = w2.chunk(2)  # (d, h) each
-    logvar_max = b2.chunk(2)[1] + to_logvar.clamp_min(0) @ high + to_logvar.clamp_max(0) @ low  # (d,)
-    sd_max = (0.5 * logvar_max).exp()
+    logvar_max = to_logvar.clamp_min(0) @ high + to_logvar.clamp_max(0) @ low  # (d,)
+    if model.normalize:
+        logvar_max = torch.minimum(logvar_max, to_logvar @ torch.tanh(b1) + hidden * to_logvar.norm(dim=1))
+    sd_max = (0.5 * (b2.chunk(2)[1] + logvar_max)).exp()
     to_sd = 0.5 * sd_max[:, None] * to_logvar
     return EncoderConstants(
         normalisation=normalisation_constant(min_count) if model.normalize else 1.0,
         normalisation_l2=normalisation_constant(min_count, norm=2) if model.normalize else 1.0,
-        hidden=_operator_norm(w1),
+        hidden=hidden,
         mu_output=_operator_norm(to_mu),
         sd_output=_operator_norm(to_sd),
         both_output=_operator_norm(torch.cat([to_mu, to_sd])),

@@ -59,9 +59,10 @@ def random_encoder(seed, n_items=7, hidden=5, latent=3, normalize=True):
     g = torch.Generator().manual_seed(seed % 2**31)
     model = MultVAE(n_items, hidden, latent).double()
     model.normalize = normalize
+    scale = 0.01 ** torch.rand(1, generator=g).item()  # from nearly linear to saturated units
     with torch.no_grad():
         for p in model.parameters():
-            p.copy_(torch.randn(p.shape, generator=g, dtype=torch.float64))
+            p.copy_(scale * torch.randn(p.shape, generator=g, dtype=torch.float64))
     return model
 
 
@@ -95,7 +96,6 @@ def test_proved_constant_holds_for_every_pair(seed, normalize):
     observed = L.observed_smoothness(model, all_binary(7))
     c = observed.proved
     assert c.joint <= c.separate * (1 + 1e-12)
-    assert (model.encode(all_binary(7))[1] <= c.sd_max * (1 + 1e-12)).all()
     assert (observed.latent_distance <= c.joint_l2 * observed.input_distance.sqrt() * (1 + 1e-9)).all()
     if normalize:
         assert (observed.latent_distance <= c.unit * observed.unit_distance * (1 + 1e-9) + 1e-12).all()
@@ -114,6 +114,26 @@ def test_proved_constant_is_nearly_attained_so_that_twins_are_rejected():
     for twin in twins:
         with pytest.raises(AssertionError):
             check_lipschitz(model, twin)
+
+
+def check_sd_max(sd_max, model):
+    """No binary row may have a larger spread."""
+    sd = model.encode(all_binary(model.n_items))[1]
+    assert (sd <= sd_max(model) * (1 + 1e-12)).all()
+
+
+@given(seeds, st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_largest_spread(seed, normalize):
+    check_sd_max(lambda m: L.encoder_constants(m).sd_max, random_encoder(seed, normalize=normalize))
+
+
+def test_largest_spread_twins_are_rejected():
+    model = random_encoder(1)
+    logvar_bias = model.encoder_output.bias.chunk(2)[1]
+    for twin in (lambda m: (0.5 * logvar_bias).exp(), lambda m: L.encoder_constants(m).sd_max.sqrt()):
+        with pytest.raises(AssertionError):
+            check_sd_max(twin, model)
 
 
 def test_slope_of_the_encoder_by_autograd_stays_below():
