@@ -46,7 +46,7 @@ class Labels:
         codes = np.empty(sum(map(len, self.codes)), np.int32)
         start = offset = 0
         for distinct, block in zip(self.distinct, self.codes, strict=True):
-            codes[start : start + block.size] = place[offset + block]
+            codes[start : start + block.size] = place[offset : offset + len(distinct)][block]
             start, offset = start + block.size, offset + len(distinct)
         self.distinct, self.codes = [], []
         return codes, labels.to_numpy().astype(str)

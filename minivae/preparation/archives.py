@@ -124,7 +124,7 @@ class Limited:
 
 
 def blocks(
-    members: Iterable[tuple[str, IO[bytes]]], md5: MutableMapping[str, str] | None = None, size: int = BLOCK
+    members: Iterable[tuple[str, IO[bytes]]], md5: MutableMapping[str, str] | None = None, size: int | None = None
 ) -> Iterator[bytes]:
     """The members one after the other in blocks of whole lines; a last line without line feed gets one.
 
@@ -132,13 +132,14 @@ def blocks(
     ----------
     members : (name, stream) in order, as from `streams`
     md5 : filled with the checksum of every member read to its end
-    size : bytes of a block, at least
+    size : bytes of a block, at least; BLOCK if not given
 
     Raises
     ------
     InputError
         At a zero byte, or a line longer than any of these files has.
     """
+    size = size or BLOCK
     parts: list[bytes] = []
     pending = 0
     for name, stream in members:
@@ -157,7 +158,8 @@ def blocks(
                 if len(whole) - end > LONGEST_LINE:
                     raise InputError(f"{name} has a line of over {LONGEST_LINE:,} bytes: it is no table of ratings")
                 parts, pending = [whole[end:]], len(whole) - end
-                yield whole[:end]
+                if end:
+                    yield whole[:end]
         if last != b"\n":
             parts.append(b"\n")
         if md5 is not None:
