@@ -21,6 +21,7 @@ from minivae.study.display import Interrupted, fact, print_metrics, print_table,
 from minivae.study.runs import Job, by_activity, check_evaluable, execute, means
 from minivae.study.sources import Source, fingerprint
 from minivae.training import Precision, resolve_device
+from minivae.version import __version__
 
 EXAMPLES = {
     "study": """
@@ -265,7 +266,7 @@ class Info:
     """planted, the name of a prepared data set, or a split file."""
 
     def run(self) -> None:
-        facts = folders.flat(catalogue.describe(Source(self.data).load()))
+        facts = folders.flat(catalogue.describe(Source(self.data).load(tables=False)))
         print_table([["fact", "value"], *([k.replace(".", ", "), fact(v)] for k, v in facts.items())])
 
 
@@ -302,7 +303,7 @@ def load_both(path: Path, flags: SplitFlags) -> tuple[VAE, StrongSplit]:
     known = folders.read_json(note)["data"] if note.is_file() else None
     if flags.data is None and known is None:
         raise InputError(f"no config.json beside {path} says which data it was trained on; give --data")
-    split = flags.source(known["split"] if known else "").load()
+    split = flags.source(known["split"] if known else "").load(tables=False)
     if known and fingerprint(split) != known["sha256"]:
         raise InputError(
             f"{path} was trained on another split of {known['name']}; leave --data out to use {known['split']}"
@@ -314,12 +315,21 @@ def load_both(path: Path, flags: SplitFlags) -> tuple[VAE, StrongSplit]:
     return model, split
 
 
+def examples(command: str) -> list[str]:
+    """What the help of a command ends with; the program's shows the first of each."""
+    lines = {name: [line.strip() for line in text.strip().splitlines()] for name, text in EXAMPLES.items()}
+    return lines.get(command) or [*(of[0] for of in lines.values()), "minivae --version"]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 0, 2 after bad input, 130 after Ctrl-C.
 
     `--help` and flags that do not exist end in `SystemExit`, as `argparse` does.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
+    if argv == ["--version"]:
+        print(__version__)
+        return 0
     try:
         command = tyro.cli(
             Command,
@@ -329,9 +339,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
         )
     except SystemExit as e:
-        if not e.code and argv and argv[0] in EXAMPLES:
-            lines = [line.strip() for line in EXAMPLES[argv[0]].strip().splitlines()]
-            print("examples:", *(f"  {line}" for line in lines), sep="\n")
+        if not e.code:
+            print("examples:", *(f"  {line}" for line in examples(argv[0])), sep="\n")
         raise
     try:
         command.run()

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import resource
 import shlex
 import signal
 import subprocess
@@ -79,6 +78,16 @@ def test_help_explains_every_flag_and_ends_with_examples(command, capsys):
     assert_every_flag_is_explained(words, command)
     with pytest.raises(AssertionError):
         assert_every_flag_is_explained(re.sub(r"(--data \w+) [^()]*.*?\(default", r"\1 (default", words), command)
+
+
+def test_the_program_shows_its_commands_and_its_version(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert stop.value.code == 0
+    assert all(f"minivae {name} " in shown for name in EXAMPLES)
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == mv.__version__
 
 
 def test_examples_name_flags_that_exist():
@@ -239,6 +248,8 @@ BAD = {
     "title of several": (["recommend", "--model", "{run}", "--items", "item 1"], "matches"),
     "nobody": (["recommend", "--model", "{run}"], "--user"),
     "no recommendations": (["recommend", "--model", "{run}", "--items", "0", "-k", "0"], "k=0"),
+    "a table where a split is due": (["data", "info", "{table}"], "is no split"),
+    "evaluated on a table": (["evaluate", "--model", "{run}", "--data", "{table}"], "is no split"),
     "no such data": (["data", "info", "ml-2m"], "ml-2m"),
 }
 
@@ -318,6 +329,7 @@ def test_ctrl_c_says_where_the_checkpoint_is_and_how_to_resume(data, tmp_path):
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_no_half_file(data, tmp_path):
+    resource = pytest.importorskip("resource")
     out = tmp_path / "run"
 
     def small_files():

@@ -53,8 +53,12 @@ class Source:
             raise InputError(f"{path} is a folder; give the split file or the table in it")
         return path.absolute() if path.suffix == ".safetensors" else None
 
-    def load(self) -> StrongSplit:
+    def load(self, tables: bool = True) -> StrongSplit:
         """The split; a prepared one is read, anything else is split by Liang et al.'s protocol.
+
+        Parameters
+        ----------
+        tables : whether a raw table will do.
 
         Raises
         ------
@@ -63,6 +67,10 @@ class Source:
         """
         path = self.file
         if self.data != "planted" and path is None:
+            if not tables:
+                raise InputError(
+                    f"{self.data} is no split; give a split.safetensors, as train and study leave beside a run"
+                )
             data = self._read_table()
             return self._split(data, min(DEFAULT_HELDOUT, max(1, data.n_users // 10)))
         self._refuse(("user", "item", "rating", "min_rating", "title"), "it has no columns to choose from")
