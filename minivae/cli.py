@@ -125,7 +125,7 @@ class Study(TableFlags):
         preset = presets.load(self.preset) if self.preset else None
         source = self.source((preset and preset.data) or "planted")
         split = source.load()
-        preset = preset or presets.for_data(split.name)
+        preset = preset or presets.for_data("" if source.table else split.name)
         options = {"epochs": self.epochs, "device": self.device, "precision": self.precision}
         plan = runner.Plan.make(preset, preset.pick(self.models), self.seeds, **options)
         if self.dry_run:
@@ -181,7 +181,7 @@ class Train(TableFlags):
         source = self.source()
         split = source.load()
         check_evaluable(split)
-        preset = presets.load(self.preset) if self.preset else presets.for_data(split.name)
+        preset = presets.load(self.preset) if self.preset else presets.for_data("" if source.table else split.name)
         spec = preset.model(self.model)
         if not spec.trained:
             raise InputError(f"{spec.name} is not trained step by step; use minivae study --models {spec.name}")

@@ -248,8 +248,11 @@ def test_every_published_figure_has_a_source_and_a_tag():
 
 def test_published_figures_stand_apart_and_only_beside_their_data(study, results):
     models = runner.results.group(runner.Result.load(p) for p in sorted((study / "runs").iterdir()))
-    value = {**results, "data": {**results["data"], "name": "msd"}}
-    text = report.compose(value, models, {})
+    counts = DATASETS["msd"].counts
+    described = results["data"] | {"name": "msd"}
+    assert "Published" not in report.compose(results | {"data": described}, models, {})  # only the name is the same
+    described |= {"items": counts["vocabulary"], "users": described["users"] | {"training": counts["training users"]}}
+    text = report.compose(results | {"data": described}, models, {})
     ours, _, theirs = text.partition("## Published figures")
     assert ".389 [M]" in theirs
     assert "arXiv 1905.03375" in theirs

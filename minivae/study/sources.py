@@ -53,6 +53,11 @@ class Source:
             raise InputError(f"{path} is a folder; give the split file or the table in it")
         return path.absolute() if path.suffix == ".safetensors" else None
 
+    @property
+    def table(self) -> bool:
+        """Whether it is a raw table."""
+        return self.data != "planted" and self.file is None
+
     def load(self, tables: bool = True) -> StrongSplit:
         """The split; a prepared one is read, anything else is split by Liang et al.'s protocol.
 
@@ -66,7 +71,7 @@ class Source:
             If there is no such data, it is damaged, or an option does not fit its kind.
         """
         path = self.file
-        if self.data != "planted" and path is None:
+        if self.table:
             if not tables:
                 raise InputError(
                     f"{self.data} is no split; give a split.safetensors, as train and study leave beside a run"
