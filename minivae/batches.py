@@ -129,10 +129,11 @@ def as_csr(x: sp.spmatrix | sp.sparray | np.ndarray | Tensor) -> sp.csr_matrix:
         If `x` is not two-dimensional, or holds NaN or infinity.
     """
     if isinstance(x, Tensor):
-        x = x.detach().cpu().numpy()
+        x = x.detach().cpu()
+        x = (x.float() if x.dtype in (torch.float16, torch.bfloat16) else x).numpy()
     if getattr(x, "ndim", 0) != 2:
         raise InputError(f"expected a matrix of users × items, got shape {getattr(x, 'shape', None)}")
-    csr = sp.csr_matrix(x)
+    csr = sp.csr_matrix(x.astype(np.float32) if x.dtype == np.float16 else x)
     if csr.dtype.kind == "f" and not np.isfinite(csr.data).all():
         raise InputError("the users × items matrix holds NaN or infinity; a user either has an item or has not")
     if not csr.has_canonical_format or not csr.data.all():

@@ -193,6 +193,8 @@ def evaluate(
     history, heldout = as_csr(fold_in.history), as_csr(fold_in.heldout)
     if history.shape != heldout.shape:
         raise InputError(f"history has shape {history.shape} but heldout has shape {heldout.shape}; they must be equal")
+    if not metrics:
+        raise InputError("no metric was asked for; name at least one, for instance ndcg@100")
     k = max(parse_metric(m)[1] for m in metrics)
     n_users, n_items = history.shape
     n_heldout = np.diff(heldout.indptr)

@@ -217,8 +217,8 @@ def fit(
     Raises
     ------
     InputError
-        If the split does not fit the model, the validation users have nothing held out, the loss becomes NaN, or the
-        checkpoint belongs to another run.
+        If the split does not fit the model, the validation users have nothing held out, the loss becomes NaN, or
+        `folder` holds another run, or this one and `resume` is False.
     KeyboardInterrupt
         On Ctrl-C, after the current update, with a checkpoint in `folder`.
     """
@@ -237,7 +237,11 @@ def fit(
     sizes = {"class": type(model).__name__, **model.sizes}
     state = Checkpoint(model, optimizer, {"config": identity, "model": sizes, "data": _fingerprint(split)})
     path = Path(folder) / "checkpoint.safetensors" if folder is not None else None
-    if resume and path is not None and path.is_file():
+    if path is not None and path.is_file():
+        if not resume:
+            raise InputError(
+                f"{path.parent} already holds a run; continue it with resume=True or choose another folder"
+            )
         state.load(path)
     saved_at = time.monotonic()
     with _progress(label, config.epochs) as show, _interruptible() as interrupted:

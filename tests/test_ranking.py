@@ -370,3 +370,9 @@ def test_a_fold_in_without_users():
     res = evaluate(Fixed(np.zeros((1, 4))), FoldIn(csr(np.zeros((0, 4))), csr(np.zeros((0, 4)))))
     assert (res.n_users, res.n_skipped) == (0, 0)
     assert math.isnan(res["ndcg@100"][0])
+
+
+def test_no_metric_is_one_sentence():
+    one = sp.csr_matrix(np.eye(3, dtype=np.float32))
+    with pytest.raises(InputError, match="no metric"):
+        evaluate(None, FoldIn(history=one, heldout=one[::-1]), metrics=())

@@ -476,3 +476,11 @@ def test_splits_that_cannot_be_trained_on_are_refused(toy_split):
     nobody = replace(toy_split, train=toy_split.train[:0])
     with pytest.raises(InputError, match="no training users"):
         fit(toy_model(), nobody, CONFIG)
+
+
+def test_a_folder_with_a_run_is_not_overwritten(toy_split, tmp_path):
+    fit(toy_model(), toy_split, replace(CONFIG, epochs=1), folder=tmp_path)
+    before = (tmp_path / "checkpoint.safetensors").read_bytes()
+    with pytest.raises(InputError, match="already holds a run"):
+        fit(toy_model(), toy_split, replace(CONFIG, epochs=1), folder=tmp_path)
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
