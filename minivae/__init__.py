@@ -1,21 +1,25 @@
 """minivae: the mechanisms of collaborative learning in VAE recommenders (arXiv 2511.06781), computed and tested."""
 
 import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 # Item-sized buffers span thousands of small pages; with huge pages a float32 product takes a third less time. torch
 # reads this at its first allocation, so it must be set before.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
-from minivae import theory
-from minivae.errors import InputError
-from minivae.interactions import Interactions, read_interactions
-from minivae.models import EASE, VAE, MultVAE, Popularity, load_model, save_model
-from minivae.objective import anchor_loss, gaussian_kl, multinomial_nll
-from minivae.population import Planted, planted
-from minivae.ranking import Evaluation, compare, evaluate, recommend
-from minivae.splits import FoldIn, StrongSplit, strong_split
-from minivae.training import Run, TrainConfig, fit
 from minivae.version import __version__
+
+if TYPE_CHECKING:
+    from minivae import theory
+    from minivae.errors import InputError
+    from minivae.interactions import Interactions, read_interactions
+    from minivae.models import EASE, VAE, MultVAE, Popularity, load_model, save_model
+    from minivae.objective import anchor_loss, gaussian_kl, multinomial_nll
+    from minivae.population import Planted, planted
+    from minivae.ranking import Evaluation, compare, evaluate, recommend
+    from minivae.splits import FoldIn, StrongSplit, strong_split
+    from minivae.training import Run, TrainConfig, fit
 
 __all__ = [
     "EASE",
@@ -45,3 +49,30 @@ __all__ = [
     "strong_split",
     "theory",
 ]
+
+# Names are imported at their first use: torch takes seconds, for which --help or preparing data need not wait.
+_HOMES = {
+    "errors": ("InputError",),
+    "interactions": ("Interactions", "read_interactions"),
+    "models": ("EASE", "VAE", "MultVAE", "Popularity", "load_model", "save_model"),
+    "objective": ("anchor_loss", "gaussian_kl", "multinomial_nll"),
+    "population": ("Planted", "planted"),
+    "ranking": ("Evaluation", "compare", "evaluate", "recommend"),
+    "splits": ("FoldIn", "StrongSplit", "strong_split"),
+    "training": ("Run", "TrainConfig", "fit"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = next((module for module, names in _HOMES.items() if name in names), None)
+    if home is not None:
+        globals()[name] = getattr(import_module(f"minivae.{home}"), name)
+    elif name == "theory":
+        import_module("minivae.theory")
+    else:
+        raise AttributeError(f"module 'minivae' has no attribute {name!r}")
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
