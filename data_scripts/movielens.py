@@ -63,7 +63,7 @@ def read(dataset: Dataset, path: Path, watch: Callable[[Iterator[bytes]], Iterat
             else:
                 yield layout.ratings, stream
 
-    text = blocks(members(), md5)
+    text = blocks(members(), md5 if dataset.members else None)
     if layout.header:
         text = without_header(text, ",".join(COLUMNS).encode(), f"{path}: {layout.ratings}")
     kept, ratings = [], 0

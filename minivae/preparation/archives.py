@@ -146,7 +146,8 @@ def blocks(
         digest = hashlib.md5(usedforsecurity=False)
         last = b"\n"
         while chunk := stream.read(size):
-            digest.update(chunk)
+            if md5 is not None:
+                digest.update(chunk)
             if b"\x00" in chunk:
                 raise InputError(f"{name} contains zero bytes: it is no text; fetch the original again")
             last = chunk[-1:]

@@ -40,23 +40,20 @@ def main() -> None:
     parser.add_argument(
         "--scale", type=float, default=1.0, help="share of the ratings; users and items shrink by its root"
     )
-    parser.add_argument("--repeat", type=int, default=3, help="runs of ours; the median counts")
+    parser.add_argument("--repeat", type=int, default=3, help="rounds; the medians count")
     parser.add_argument("--keep", action="store_true", help="leave the generated archives for another run")
     parser.add_argument("--generate-only", action="store_true", help="make the archives and stop")
     parser.add_argument("--json", type=Path, help="where to write the results")
     parser.add_argument("--pandas", nargs=3, metavar=("ARCHIVE", "OUT", "HELDOUT"), help=argparse.SUPPRESS)
-    parser.add_argument("--floor", metavar="ARCHIVE", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.pandas:
         return pandas_way(Path(args.pandas[0]), Path(args.pandas[1]), int(args.pandas[2]))
-    if args.floor:
-        return only_read(Path(args.floor))
     results = []
     for name in args.only or SHAPES:
         archive = generate(name, args.work, args.scale)
         if not args.generate_only:
             results.append(measure(name, archive, args.work, args.scale, args.repeat))
-            print(json.dumps(results[-1], indent=1), flush=True)
+            print("\n".join(f"{k:32} {v}" for k, v in results[-1].items()), flush=True)
         if not args.keep and not args.generate_only:
             archive.unlink()
     if args.json:
@@ -64,44 +61,51 @@ def main() -> None:
 
 
 def measure(name: str, archive: Path, work: Path, scale: float, repeat: int) -> dict:
-    """Median wall seconds and peak memory of ours, the floor, and for ml-20m the pandas way."""
+    """Medians over `repeat` rounds; in each: the floor, ours, and for ml-20m the pandas way, one after the other."""
     heldout = max(1, int({"ml-20m": 10_000, "netflix": 40_000, "msd": 50_000}[name] * scale**0.5))
     out, csv, rival = work / "out", work / "ours", work / "pandas"
     script = {"ml-20m": ["movielens.py", "ml-20m"], "netflix": ["netflix.py"], "msd": ["msd.py"]}[name]
-    command = [sys.executable, str(ROOT / "data_scripts" / script[0]), *script[1:], "--from-file", str(archive)]
-    command += ["--out", str(out), "--heldout", str(heldout), "--no-verify"]
-    with_csv = [*command, "--export-csv", str(csv)]
-    result: dict = {"data": name, "scale": scale, "archive bytes": archive.stat().st_size, "cpus": os.cpu_count()}
-    floors, ours, peaks = [], [], []
-    for _ in range(repeat):
-        floors.append(timed([sys.executable, __file__, "--work", str(work), "--floor", str(archive)])[0])
-        seconds, peak = timed(with_csv if name == "ml-20m" else command)
-        ours.append(seconds)
-        peaks.append(peak)
-    result |= {"floor: read the archive, s": statistics.median(floors), "minivae, s": statistics.median(ours)}
-    result |= {"minivae runs, s": ours, "minivae peak, GB": max(peaks)}
+    ours = [sys.executable, str(ROOT / "data_scripts" / script[0]), *script[1:], "--from-file", str(archive)]
+    ours += ["--out", str(out), "--heldout", str(heldout), "--no-verify"]
+    commands = {"minivae": ours}
     if name == "ml-20m":
-        seconds, peak = timed(
-            [sys.executable, __file__, "--work", str(work), "--pandas", str(archive), str(rival), str(heldout)]
-        )
-        result |= {"pandas, s": seconds, "pandas peak, GB": peak, "times faster": seconds / statistics.median(ours)}
+        commands["minivae"] = [*ours, "--export-csv", str(csv)]
+        pandas = [sys.executable, __file__, "--work", str(work), "--pandas", str(archive), str(rival), str(heldout)]
+        commands["pandas"] = pandas
+    rounds: dict[str, list] = {"floor": [], **{way: [] for way in commands}}
+    for _ in range(repeat):
+        wall, cpu = time.perf_counter(), time.process_time()
+        only_read(archive)
+        rounds["floor"].append((time.perf_counter() - wall, time.process_time() - cpu, 0.0))
+        for way, command in commands.items():
+            rounds[way].append(timed(command))
+    result: dict = {"data": name, "scale": scale, "archive bytes": archive.stat().st_size, "cpus": os.cpu_count()}
+    for way, runs in rounds.items():
+        wall, cpu, peak = zip(*runs, strict=True)
+        result |= {f"{way}: wall, s": statistics.median(wall), f"{way}: processor, s": statistics.median(cpu)}
+        result |= {f"{way}: wall of each run, s": [round(w, 2) for w in wall], f"{way}: peak, GB": max(peak)}
+    del result["floor: peak, GB"]
+    if name == "ml-20m":
+        result |= {
+            f"times faster, {k}": result[f"pandas: {k}, s"] / result[f"minivae: {k}, s"] for k in ("wall", "processor")
+        }
         files = sorted(p.name for p in rival.iterdir())
-        result["same bytes"] = (
-            all((rival / f).read_bytes() == (csv / f).read_bytes() for f in files) and len(files) == 6
-        )
+        same = all((rival / f).read_bytes() == (csv / f).read_bytes() for f in files)
+        result["six files, same bytes"] = same and len(files) == 6
     for folder in (out, csv, rival):
         shutil.rmtree(folder, ignore_errors=True)
     return {k: round(v, 2) if isinstance(v, float) else v for k, v in result.items()}
 
 
-def timed(command: list[str]) -> tuple[float, float]:
-    """Wall seconds and peak resident GB of a command."""
+def timed(command: list[str]) -> tuple[float, float, float]:
+    """Wall seconds, processor seconds and peak resident GB of a command."""
     start = time.perf_counter()
     process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(command)} failed")
-    return time.perf_counter() - start, usage.ru_maxrss * (1024 if sys.platform != "darwin" else 1) / 1e9
+    peak = usage.ru_maxrss * (1024 if sys.platform != "darwin" else 1) / 1e9
+    return time.perf_counter() - start, usage.ru_utime + usage.ru_stime, peak
 
 
 def only_read(archive: Path) -> None:
