@@ -133,7 +133,7 @@ class Study(TableFlags):
             return
         out = self.out or Path("runs") / f"study-{datetime.now():%Y%m%d-%H%M%S}"
         with resumable("the finished runs and the checkpoint are", out):
-            results = runner.run(plan, split, source.file, out, self.resume)
+            results = runner.run(plan, split, source, out, self.resume)
         print_table(tables.metrics(results["summary"]), f"{split.name}: test metrics, mean ± standard error over users")
         if results["differences"]:
             print_table(tables.differences(results["differences"]), "paired over users, 95 % intervals")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 import minivae as mv
 from minivae import cli
@@ -219,6 +220,7 @@ BAD = {
         ["study", "--data", "{table}", "--user", "userId", "--item", "movieId", "--heldout", "40"],
         "40",
     ),
+    "columns of a matrix": (["train", "--data", "{tmp}/matrix.npz", "--user", "u"], "a matrix has no columns"),
     "columns of a split": (["train", "--data", "{data}", "--rating", "x"], "--rating"),
     "draw of a split": (["train", "--data", "{data}", "--split-seed", "1"], "--split-seed"),
     "unknown model": (["train", "--data", "{data}", "--model", "multvea"], "did you mean multvae"),
@@ -273,6 +275,7 @@ def test_bad_input_is_one_sentence_and_status_2_and_leaves_no_trace(
     (tmp_path / "cut.safetensors").write_bytes(data.read_bytes()[:-100])
     (tmp_path / "words.csv").write_text("user,item,rating\n1,2,good\n")
     (tmp_path / "nan.csv").write_text("user,item,rating\n1,2,5\n1,3,NaN\n")
+    sp.save_npz(tmp_path / "matrix.npz", sp.csr_matrix(np.eye(9)))
     other = tmp_path / "other.safetensors"
     mv.strong_split(mv.planted(seed=1, n_users=100, n_items=50, n_events=1500), n_heldout=10).save(other)
     places = {"tmp": tmp_path, "run": trained, "table": table, "data": data, "other": other}

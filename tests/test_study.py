@@ -16,6 +16,7 @@ from minivae.errors import InputError
 from minivae.ranking import METRICS, activity_groups
 from minivae.storage import load_arrays
 from minivae.study import lookup, presets, report, runner, tables
+from minivae.study.sources import Source
 
 MODELS = ["popularity", "ease", "multvae-clean", "multvae", "multvae+anchor"]
 TINY = ["--epochs", "2", "--device", "cpu", "--precision", "fp32"]
@@ -137,7 +138,7 @@ def test_the_summary_gives_errors_over_users_and_over_seeds(study, results):
             assert of["seed_se"] == pytest.approx(np.nanmean(values, 1).std(ddof=1) / np.sqrt(2))
 
 
-def test_the_report_holds_tables_and_figures_and_html_needs_no_other_file(study):
+def test_the_report_holds_tables_and_figures_and_html_needs_no_other_file(study, results):
     text = (study / "report.md").read_text(encoding="utf-8")
     for name in ("metrics", "differences", "curves", "latent"):
         assert (study / f"{name}.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
@@ -145,6 +146,7 @@ def test_the_report_holds_tables_and_figures_and_html_needs_no_other_file(study)
     for word in (*MODELS, "Paired differences", "By activity", "Coverage", "Cost", "averaged over seeds"):
         assert word in text
     assert "Published" not in text
+    assert f"Made from `{results['data']['source']['data']}`." in text
     page = (study / "report.html").read_text(encoding="utf-8")
     assert page.count("src=") == page.count('src="data:image/png;base64,') == 4
     assert "http" not in re.sub(r"base64,[^\"]+", "", page)
@@ -228,7 +230,7 @@ def test_a_split_without_heldout_users_to_compare_is_refused(split, tmp_path):
     bare = mv.StrongSplit(split.train, split.validation, empty, split.item_labels)
     plan = runner.Plan.make(presets.load("default"), presets.load("default").pick("popularity"), 1)
     with pytest.raises(InputError, match="test users have held-out items"):
-        runner.run(plan, bare, None, tmp_path / "s", False)
+        runner.run(plan, bare, Source(), tmp_path / "s", False)
     assert not (tmp_path / "s").exists()
 
 

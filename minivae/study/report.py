@@ -70,13 +70,15 @@ def _data(data: Mapping[str, Any]) -> str:
     users, skipped = data["users"], data["users without held-out items"]["test"]
     left_out = f" {skipped:,} test users have no held-out item and are left out." if skipped else ""
     seed = data["protocol"].get("seed")
+    source = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in data["source"].items() if k != "data")
+    made = f" Made from `{data['source']['data']}`{f' with {source}' if source else ''}."
     draw = f" Draw of held-out users: seed {seed}." if seed is not None else ""
     return (
         f"Data `{data['name']}`: {data['items']:,} items, {users['training']:,} training users with "
         f"{data['events']['training']:,} interactions (density {data['density']:.2%}), {users['validation']:,} "
         f"validation and {users['test']:,} test users. Strong generalization after Liang et al. (2018): test users are "
-        f"new; a fifth of their items is held out.{draw}{left_out} Epochs are chosen on validation users; test users "
-        "are looked at once."
+        f"new; a fifth of their items is held out.{draw}{left_out}{made} Epochs are chosen on "
+        "validation users; test users are looked at once."
     )
 
 

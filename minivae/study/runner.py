@@ -20,7 +20,7 @@ from minivae.storage import write_json
 from minivae.study import figures, folders, report, results
 from minivae.study.presets import ModelSpec, Preset
 from minivae.study.runs import Job, Result, check_evaluable, execute, finished
-from minivae.study.sources import fingerprint
+from minivae.study.sources import Source, fingerprint
 from minivae.training import loss_terms, product_dtype, resolve_device
 
 TIMED_UPDATES = 5
@@ -55,12 +55,12 @@ class Plan:
         return cls(preset, jobs, options)
 
 
-def run(plan: Plan, split: StrongSplit, data: Path | None, out: Path, resume: bool) -> dict[str, Any]:
+def run(plan: Plan, split: StrongSplit, source: Source, out: Path, resume: bool) -> dict[str, Any]:
     """Do what is not done yet, then write results.json, the figures and the report into `out`; returns the results.
 
     Parameters
     ----------
-    data : file of the split; None if it was made on the fly, then it is saved as out/split.safetensors.
+    source : where the split comes from; one that was made on the fly is saved as out/split.safetensors.
 
     Raises
     ------
@@ -73,10 +73,9 @@ def run(plan: Plan, split: StrongSplit, data: Path | None, out: Path, resume: bo
     digest = fingerprint(split)
     identity = {"preset": plan.preset.name, "options": plan.options, "data": {"name": split.name, "sha256": digest}}
     folders.claim(out, "study.json", identity, resume)
-    if data is None:
-        data = out.absolute() / "split.safetensors"
-        if not data.is_file():
-            split.save(data)
+    data = source.file or out.absolute() / "split.safetensors"
+    if not data.is_file():
+        split.save(data)
     console = Console(stderr=True, quiet=not sys.stderr.isatty())
     done = []
     for k, job in enumerate(plan.jobs, 1):
@@ -93,16 +92,16 @@ def run(plan: Plan, split: StrongSplit, data: Path | None, out: Path, resume: bo
         console.print(
             f"{job.name}: test nDCG@100 {metrics['test']['ndcg@100']['mean']:.4f}, {metrics['seconds']:.1f} s"
         )
-    return write_results(plan, split, done, out)
+    return write_results(plan, split, source, done, out)
 
 
-def write_results(plan: Plan, split: StrongSplit, done: list[Result], out: Path) -> dict[str, Any]:
+def write_results(plan: Plan, split: StrongSplit, source: Source, done: list[Result], out: Path) -> dict[str, Any]:
     """results.json, figures, report.md and report.html from finished runs."""
     models = results.group(done)
     first = plan.jobs[0].config
     used = {job.spec.name: job for job in reversed(plan.jobs)}
     value = {
-        "data": describe(split),
+        "data": describe(split) | {"source": source.given},
         "environment": results.environment(first.device, first.precision),
         "preset": {
             "name": plan.preset.name,

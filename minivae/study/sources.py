@@ -1,6 +1,6 @@
 """From what the command line says about data to a split."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +54,11 @@ class Source:
         return path.absolute() if path.suffix == ".safetensors" else None
 
     @property
+    def given(self) -> dict[str, object]:
+        """What was said, without what was left open."""
+        return {k: v for k, v in asdict(self).items() if v is not None}
+
+    @property
     def table(self) -> bool:
         """Whether it is a raw table."""
         return self.data != "planted" and self.file is None
@@ -90,11 +95,10 @@ class Source:
             raise InputError(f"{' and '.join(given)} cannot go with --data {self.data}: {why}; leave it out")
 
     def _read_table(self) -> Interactions:
-        def column(name: str) -> str | int:
-            return int(name) if name.isdecimal() else name
-
-        given = {k: v for k in ("user", "item", "rating", "title") if (v := getattr(self, k)) is not None}
-        chosen = {k: column(v) for k, v in given.items()}
+        columns = ("user", "item", "rating", "title")
+        if self.data.lower().endswith(".npz"):
+            self._refuse(columns, "a matrix has no columns to choose from")
+        chosen = {k: int(v) if v.isdecimal() else v for k in columns if (v := getattr(self, k)) is not None}
         return read_interactions(self.data, **chosen, min_rating=self.min_rating)
 
     def _split(self, data: Interactions, n_heldout: int) -> StrongSplit:
