@@ -22,7 +22,7 @@ BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, gzip
 
 
 @contextmanager
-def readable(path: Path) -> Iterator[None]:
+def readable(path: str | Path) -> Iterator[None]:
     """Turn every way in which reading an archive fails into one sentence."""
     try:
         yield
@@ -110,11 +110,12 @@ def in_tar(archive: tarfile.TarFile, wanted: Callable[[str], bool], path: Path) 
 class Limited:
     """A stream that refuses to give more than `limit` bytes: what unpacks to more is not the file it claims to be."""
 
-    def __init__(self, stream: IO[bytes], where: object, limit: int) -> None:
+    def __init__(self, stream: IO[bytes], where: str | Path, limit: int) -> None:
         self.stream, self.where, self.left, self.limit = stream, where, limit, limit
 
     def read(self, n: int) -> bytes:
-        data = self.stream.read(n)
+        with readable(self.where):
+            data = self.stream.read(n)
         self.left -= len(data)
         if self.left < 0:
             raise InputError(

@@ -11,7 +11,7 @@ from minivae.catalogue import Dataset
 from minivae.errors import InputError
 
 ATTEMPTS = 3
-CHUNK = 1 << 20
+CHUNK = 1 << 16  # at most that much is fetched twice
 
 
 def fetch(dataset: Dataset, folder: Path) -> Path:

@@ -1,0 +1,336 @@
+"""Archives that are damaged, hostile or something else, and downloads that break off."""
+
+import hashlib
+import io
+import os
+import re
+import tarfile
+import threading
+import zipfile
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minivae.catalogue import DATASETS, describe, find, folders, info, listing, resolve
+from minivae.errors import InputError
+from minivae.preparation import archives, download
+from minivae.preparation.archives import ahead, blocks, streams
+
+TEXT = b"1,2\n3,4\n"
+
+
+def contents(path, wanted="r.txt".__eq__, limit=1 << 20):
+    return {name: stream.read(1 << 20) for name, stream in streams(path, wanted, limit)}
+
+
+def zipped(path, members, **kwargs):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, **kwargs) as z:
+        for name, content in members:
+            z.writestr(name, content)
+    return path
+
+
+def tarred(path, members, mode="w"):
+    with tarfile.open(path, mode) as t:
+        for member, content in members:
+            member = tarfile.TarInfo(member) if isinstance(member, str) else member
+            member.size = len(content)
+            t.addfile(member, io.BytesIO(content))
+    return path
+
+
+def refused(sentence, path, **kwargs):
+    before = sorted(path.parent.rglob("*"))
+    with pytest.raises(InputError, match=sentence) as caught:
+        contents(path, **kwargs)
+    assert "\n" not in str(caught.value)
+    assert sorted(path.parent.rglob("*")) == before  # nothing was unpacked
+
+
+def test_names_that_climb_out_are_read_but_never_written(tmp_path):
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    for path in (
+        zipped(folder / "z.zip", [("../../r.txt", TEXT), ("/etc/passwd", b"x")]),
+        tarred(folder / "t.tar", [("../../r.txt", TEXT), ("/etc/passwd", b"x")]),
+    ):
+        assert contents(path) == {"r.txt": TEXT}
+    assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == ["t.tar", "z.zip"]
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
+def test_links_and_devices_in_a_tar(tmp_path, kind):
+    member = tarfile.TarInfo("data/r.txt")
+    member.type, member.linkname = kind, "/etc/passwd"
+    refused("is a link or device", tarred(tmp_path / "t.tar", [(member, b"")]))
+
+
+def test_a_link_in_a_zip(tmp_path):
+    member = zipfile.ZipInfo("r.txt")
+    member.external_attr = 0o120777 << 16
+    refused("is a link", zipped(tmp_path / "z.zip", [(member, b"/etc/passwd")]))
+
+
+def test_bombs_stop_at_the_limit(tmp_path):
+    bomb = b"1,2\n" * (1 << 20)
+    for path in (
+        zipped(tmp_path / "z.zip", [("r.txt", bomb)]),
+        tarred(tmp_path / "t.tar.gz", [("r.txt", bomb)], "w:gz"),
+    ):
+        with pytest.raises(InputError, match="unpacks to over 1,000,000 bytes"):
+            list(blocks(streams(path, "r.txt".__eq__, 1_000_000), size=1 << 16))
+
+
+def test_a_line_without_end(tmp_path):
+    path = zipped(tmp_path / "z.zip", [("r.txt", TEXT + b"1" * (1 << 18))])
+    with pytest.raises(InputError, match="line of over"):
+        list(blocks(streams(path, "r.txt".__eq__, 1 << 20), size=1 << 17))
+
+
+def test_the_same_name_twice(tmp_path):
+    refused("holds r.txt twice", zipped(tmp_path / "z.zip", [("a/r.txt", TEXT), ("b/r.txt", TEXT)]))
+    refused("holds r.txt twice", tarred(tmp_path / "t.tar", [("a/r.txt", TEXT), ("b/r.txt", TEXT)]))
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("kind", ["zip", "tar.gz", "tar"])
+def test_truncated_archives(tmp_path, kind, share):
+    noise = hashlib.shake_256(b"seed").hexdigest(30_000).encode()
+    path = tmp_path / f"a.{kind}"
+    if kind == "zip":
+        zipped(path, [("r.txt", noise)])
+    else:
+        tarred(path, [("r.txt", noise)], "w:gz" if kind == "tar.gz" else "w")
+        share = min(share, 0.8)  # the end of a tar is padding
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    refused("truncated|damaged", path)
+
+
+def test_a_flipped_byte_in_a_zip(tmp_path):
+    path = zipped(tmp_path / "z.zip", [("r.txt", hashlib.shake_256(b"seed").hexdigest(9_000).encode())])
+    raw = bytearray(path.read_bytes())
+    raw[4000] ^= 1
+    path.write_bytes(raw)
+    refused("truncated or damaged", path)
+
+
+def test_encrypted_and_unknown_compression(tmp_path):
+    path = zipped(tmp_path / "z.zip", [("r.txt", TEXT)])
+    raw = bytearray(path.read_bytes())
+    for signature, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        raw[raw.find(signature) + at] |= 1
+    path.write_bytes(raw)
+    refused("cannot be unpacked", path)
+    raw = bytearray(zipped(path, [("r.txt", TEXT)]).read_bytes())
+    for signature, at in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        raw[raw.find(signature) + at] = 97
+    path.write_bytes(raw)
+    refused("cannot be unpacked", path)
+
+
+@pytest.mark.parametrize(
+    "page", [b"<!DOCTYPE html>", b"\n <html><body>", b"<?xml version='1.0'?>", b"\xef\xbb\xbf<HTML>"]
+)
+def test_a_web_page_instead_of_an_archive(tmp_path, page):
+    path = tmp_path / "ml-20m.zip"
+    path.write_bytes(page + b"404")
+    refused("is a web page, not data", path)
+
+
+def test_empty_missing_and_unreadable(tmp_path):
+    refused("does not exist", tmp_path / "none")
+    (tmp_path / "empty").touch()
+    refused("is empty", tmp_path / "empty")
+    if os.geteuid():
+        (tmp_path / "secret").write_bytes(TEXT)
+        (tmp_path / "secret").chmod(0)
+        refused("cannot be read", tmp_path / "secret")
+
+
+@given(st.binary(max_size=300), st.sampled_from([b"", b"PK\x03\x04", b"\x1f\x8b\x08\x00"]))
+def test_any_bytes_are_read_or_refused(tmp_path_factory, noise, magic):
+    path = tmp_path_factory.mktemp("any") / "file"
+    path.write_bytes(magic + noise)
+    try:
+        list(blocks(streams(path, "r.txt".__eq__, 1 << 20)))
+    except InputError as e:
+        assert str(path) in str(e) or "zero bytes" in str(e)  # noqa: PT017 (only some examples raise)
+
+
+@given(st.lists(st.binary(max_size=40).map(lambda b: b.replace(b"\x00", b"\n")), max_size=6), st.integers(1, 50))
+def test_blocks_are_whole_lines_and_lose_nothing(members, size):
+    named = [(f"m{k}", io.BytesIO(content)) for k, content in enumerate(members)]
+    md5 = {}
+    got = list(blocks(iter(named), md5, size))
+    assert all(block.endswith(b"\n") for block in got)
+    whole = b"".join(content + (b"\n" if content and not content.endswith(b"\n") else b"") for content in members)
+    assert b"".join(got) == whole
+    assert list(md5.values()) == [hashlib.md5(content).hexdigest() for content in members]
+
+
+def test_ahead_gives_the_same_and_passes_errors_on():
+    assert list(ahead(iter([b"a", b"", b"c"]))) == [b"a", b"", b"c"]
+
+    def broken():
+        yield b"a"
+        raise InputError("here")
+
+    with pytest.raises(InputError, match="here"):
+        list(ahead(broken()))
+
+
+CONTENT = hashlib.shake_256(b"content").digest(2_000_000)
+MD5 = hashlib.md5(CONTENT).hexdigest()
+
+
+class Server(BaseHTTPRequestHandler):
+    """/f.zip is CONTENT, with ranges; breaks off after `cut` bytes while `breaks` lasts; the rest are web pages."""
+
+    breaks, cut, ranges, asked = 0, 500_000, True, []
+
+    def do_GET(self):
+        cls = type(self)
+        cls.asked.append(self.headers.get("Range"))
+        if self.path != "/f.zip":
+            self.send_response(404 if self.path == "/gone" else 200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(b"<html>sorry</html>")
+            return
+        start = int(re.search(r"\d+", self.headers["Range"])[0]) if self.headers.get("Range") and cls.ranges else 0
+        if start >= len(CONTENT):
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(CONTENT)}")
+            self.end_headers()
+            return
+        body = CONTENT[start:]
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if cls.breaks:
+            cls.breaks -= 1
+            body = body[: cls.cut]
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+@contextmanager
+def served(**state):
+    handler = type("Handler", (Server,), {"asked": [], **state})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", handler
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def known(*urls, checksum=MD5):
+    return replace(DATASETS["ml-1m"], sources=urls, archive={"md5": checksum} if checksum else {})
+
+
+def test_download_and_no_second_download(tmp_path):
+    with served() as (url, handler):
+        path = download.fetch(known(f"{url}/f.zip"), tmp_path)
+        assert path.read_bytes() == CONTENT
+        assert download.fetch(known(f"{url}/f.zip"), tmp_path) == path
+        assert len(handler.asked) == 1
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_broken_connection_is_continued_where_it_stopped(tmp_path):
+    with served(breaks=2) as (url, handler):
+        assert download.fetch(known(f"{url}/f.zip"), tmp_path).read_bytes() == CONTENT
+        starts = [int(asked[6:-1]) for asked in handler.asked[1:]]
+        assert handler.asked[0] is None
+        for k, start in enumerate(starts, 1):
+            assert 500_000 * k - k * download.CHUNK <= start <= 500_000 * k
+
+
+def test_a_second_run_continues(tmp_path):
+    with served(breaks=3) as (url, handler):
+        with pytest.raises(InputError, match="run the same command again to continue"):
+            download.fetch(known(f"{url}/f.zip"), tmp_path)
+        (part,) = tmp_path.iterdir()
+        assert part.suffix == ".part"
+        have = part.read_bytes()
+        assert have == CONTENT[: len(have)]
+        assert len(have) > 1_000_000
+        assert download.fetch(known(f"{url}/f.zip"), tmp_path).read_bytes() == CONTENT
+        assert handler.asked[-1] == f"bytes={len(have)}-"
+
+
+def test_a_server_without_ranges_starts_again(tmp_path):
+    with served(breaks=1, ranges=False) as (url, _):
+        assert download.fetch(known(f"{url}/f.zip"), tmp_path).read_bytes() == CONTENT
+
+
+def test_a_complete_part_needs_nothing_more(tmp_path):
+    with served() as (url, _):
+        (tmp_path / "ml-1m-f.zip.part").write_bytes(CONTENT)
+        assert download.fetch(known(f"{url}/f.zip"), tmp_path).read_bytes() == CONTENT
+
+
+def test_wrong_checksum_leaves_nothing(tmp_path):
+    with served() as (url, _), pytest.raises(InputError, match="does not have the checksum md5:0000"):
+        download.fetch(known(f"{url}/f.zip", checksum="0" * 32), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dead_links_are_named_and_the_next_source_is_tried(tmp_path):
+    with served() as (url, _):
+        path = download.fetch(known(f"{url}/page", f"{url}/gone", f"{url}/f.zip"), tmp_path)
+        assert path.read_bytes() == CONTENT
+        with pytest.raises(InputError, match=r"web page instead of a file.*HTTPError") as caught:
+            download.fetch(known(f"{url}/page", f"{url}/gone", checksum=None), tmp_path / "new")
+        assert "--from-file" in str(caught.value)
+
+
+def test_nobody_listens(tmp_path):
+    with pytest.raises(InputError, match="ConnectionError"):
+        download.fetch(known("http://127.0.0.1:9/f.zip"), tmp_path)
+
+
+def test_catalogue_looks_where_it_says(tmp_path, monkeypatch, toy_split):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MINIVAE_DATA", raising=False)
+    with pytest.raises(InputError, match=r"ml-1m is not prepared in data; make it with python data_scripts"):
+        resolve("ml-1m")
+    with pytest.raises(InputError, match="neither a file nor one of the data sets"):
+        resolve("ml-2m")
+    toy_split.save(tmp_path / "data" / "ml-1m.safetensors")
+    assert resolve("ml-1m") == find("ml-1m")
+    monkeypatch.setenv("MINIVAE_DATA", str(tmp_path / "elsewhere"))
+    assert [p.name for p in folders()] == ["elsewhere", "data"]
+    toy_split.save(tmp_path / "elsewhere" / "ml-1m.safetensors")
+    assert resolve("ml-1m").parent.name == "elsewhere"
+    assert folders("given")[0].name == "given"
+    rows = {row["name"]: row for row in listing()}
+    assert set(rows) == {"planted", *DATASETS}
+    assert rows["ml-1m"]["prepared"].endswith("elsewhere/ml-1m.safetensors")
+    assert rows["netflix"]["prepared"] == "no"
+    assert all(all(row.values()) for row in rows.values())
+
+
+def test_info_counts(tmp_path, toy_split):
+    toy_split.save(tmp_path / "s.safetensors")
+    facts = info(tmp_path / "s.safetensors")
+    assert facts["users"] == {"training": 400, "validation": 100, "test": 100}
+    assert facts["events"]["training"] == toy_split.train.nnz
+    assert facts["held-out events"] == {"validation": 200, "test": 200}
+    assert facts["density"] == pytest.approx(toy_split.train.toarray().mean())
+    assert facts["items per user"]["50"] == sorted(toy_split.train.toarray().sum(1))[200]
+    assert describe(toy_split).keys() == facts.keys() - {"file"}
+
+
+def test_scripts_named_in_the_catalogue_exist():
+    root = archives.Path(__file__).resolve().parents[1]
+    for d in DATASETS.values():
+        assert (root / d.script.split()[0]).is_file()
