@@ -10,13 +10,14 @@ import sys
 import time
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 import minivae as mv
-from minivae import cli
+from minivae import batches, flags, training
 from minivae.cli import EXAMPLES, main
 from minivae.interactions import Interactions
 from minivae.storage import load_arrays
@@ -65,7 +66,7 @@ def assert_every_flag_is_explained(words, command):
         assert len(explanation.split()) >= 3, flag
 
 
-@pytest.mark.parametrize("command", [cli.Study, cli.Train, cli.Evaluate, cli.Recommend])
+@pytest.mark.parametrize("command", [flags.Study, flags.Train, flags.Evaluate, flags.Recommend])
 def test_help_explains_every_flag_and_ends_with_examples(command, capsys):
     name = command.__name__.lower()
     with pytest.raises(SystemExit) as stop:
@@ -79,6 +80,18 @@ def test_help_explains_every_flag_and_ends_with_examples(command, capsys):
     assert_every_flag_is_explained(words, command)
     with pytest.raises(AssertionError):
         assert_every_flag_is_explained(re.sub(r"(--data \w+) [^()]*.*?\(default", r"\1 (default", words), command)
+
+
+def test_choices_are_those_of_the_package():
+    assert get_args(flags.Precision) == get_args(training.Precision)
+    assert get_args(flags.Mask) == get_args(batches.Mask)
+
+
+def test_help_does_not_wait_for_torch():
+    code = "import sys, minivae.cli\ntry: minivae.cli.main(['study', '--help'])\nfinally: print('torch' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    shown = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert shown.stdout.splitlines()[-1] == "False"
 
 
 def test_the_program_shows_its_commands_and_its_version(capsys):
@@ -95,7 +108,12 @@ def test_examples_name_flags_that_exist():
     for name, text in EXAMPLES.items():
         for line in text.strip().splitlines():
             words = shlex.split(line)
-            command = {"study": cli.Study, "train": cli.Train, "evaluate": cli.Evaluate, "recommend": cli.Recommend}
+            command = {
+                "study": flags.Study,
+                "train": flags.Train,
+                "evaluate": flags.Evaluate,
+                "recommend": flags.Recommend,
+            }
             known = {f"--{f.name.replace('_', '-')}" for f in fields(command[name])} if name in command else set()
             assert {w for w in words if w.startswith("--")} <= known
 

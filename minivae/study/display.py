@@ -1,8 +1,6 @@
 """What a command shows on the terminal."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from rich import box
@@ -45,26 +43,3 @@ def fact(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if value.is_integer() else f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during work that can be resumed.
-
-    Attributes
-    ----------
-    what : what was kept.
-    folder : where.
-    """
-
-    def __init__(self, what: str, folder: Path) -> None:
-        super().__init__()
-        self.what, self.folder = what, folder
-
-
-@contextmanager
-def resumable(what: str, folder: Path) -> Iterator[None]:
-    """Turn Ctrl-C into `Interrupted`."""
-    try:
-        yield
-    except KeyboardInterrupt as e:
-        raise Interrupted(what, folder) from e

@@ -1,0 +1,179 @@
+"""What each command does."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from minivae import catalogue, flags
+from minivae.errors import InputError
+from minivae.models import VAE, load_model
+from minivae.ranking import evaluate, recommend
+from minivae.splits import StrongSplit
+from minivae.storage import write_json
+from minivae.study import folders, lookup, presets, runner, tables
+from minivae.study.display import fact, print_metrics, print_table
+from minivae.study.runs import Job, by_activity, check_evaluable, execute, means
+from minivae.study.sources import Source, fingerprint
+from minivae.training import resolve_device
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during work that can be resumed.
+
+    Attributes
+    ----------
+    what : what was kept.
+    folder : where.
+    """
+
+    def __init__(self, what: str, folder: Path) -> None:
+        super().__init__()
+        self.what, self.folder = what, folder
+
+
+@contextmanager
+def resumable(what: str, folder: Path) -> Iterator[None]:
+    """Turn Ctrl-C into `Interrupted`."""
+    try:
+        yield
+    except KeyboardInterrupt as e:
+        raise Interrupted(what, folder) from e
+
+
+def study(options: flags.Study) -> None:
+    """Train the models of a preset, compare them, write the report."""
+    if options.resume and options.out is None:
+        raise InputError("--resume needs --out, the folder of the study to continue")
+    preset = presets.load(options.preset) if options.preset else None
+    source = source_of(options, (preset and preset.data) or "planted")
+    split = source.load()
+    preset = preset or presets.for_data("" if source.table else split.name)
+    chosen = {"epochs": options.epochs, "device": options.device, "precision": options.precision}
+    plan = runner.Plan.make(preset, preset.pick(options.models), options.seeds, **chosen)
+    if options.dry_run:
+        print_table(runner.forecast(plan, split), f"{split.name}, preset {preset.name}: nothing was run")
+        return
+    out = options.out or Path("runs") / f"study-{datetime.now():%Y%m%d-%H%M%S}"
+    with resumable("the finished runs and the checkpoint are", out):
+        results = runner.run(plan, split, source, out, options.resume)
+    print_table(tables.metrics(results["summary"]), f"{split.name}: test metrics, mean ± standard error over users")
+    if results["differences"]:
+        print_table(tables.differences(results["differences"]), "paired over users, 95 % intervals")
+    print(f"results: {out}/report.html, {out}/results.json")
+
+
+def train(options: flags.Train) -> None:
+    """Train one VAE and evaluate it on both held-out parts."""
+    source = source_of(options)
+    split = source.load()
+    check_evaluable(split)
+    preset = presets.load(options.preset) if options.preset else presets.for_data("" if source.table else split.name)
+    spec = preset.model(options.model)
+    if not spec.trained:
+        raise InputError(f"{spec.name} is not trained step by step; use minivae study --models {spec.name}")
+    settings = {k: getattr(options, k) for k in presets.CONFIG_KEYS if hasattr(options, k)}
+    job = Job(spec, spec.config(**settings))
+    resolve_device(job.config.device)
+    data = source.file or options.out.absolute() / "split.safetensors"
+    identity = job.identity(split, fingerprint(split), str(data))
+    longer = frozenset({"training.epochs", "training.patience", "data.split"})
+    folders.claim(options.out, "config.json", identity, options.resume, longer)
+    if not data.is_file():
+        split.save(data)
+    with resumable("the checkpoint is", options.out):
+        result = execute(job, split, options.out, job.name)
+    print_metrics(result.metrics["test"], f"{split.name}: test users, epoch {result.metrics['best_epoch']}")
+    print(f"results: {options.out}")
+
+
+def evaluate_model(options: flags.Evaluate) -> None:
+    """Metrics of a trained model, by activity too."""
+    model, split = load_both(options.model, options)
+    check_evaluable(split)
+    fold_in = getattr(split, options.part)
+    scored = evaluate(model.to(resolve_device(options.device)), fold_in)
+    print_metrics(means(scored), f"{split.name}: {scored.n_users:,} {options.part} users")
+    groups = by_activity(scored, fold_in)
+    table = tables.groups([{"model": "nDCG@100", "groups": groups}])
+    print_table([["by activity", *table[0][1:]], *table[1:]])
+    print(f"items in somebody's top 100: {scored.coverage:.1%}")
+    if options.json_file:
+        value = {"data": split.name, "part": options.part, "metrics": means(scored), "groups": groups}
+        write_json(options.json_file, value | {"coverage": scored.coverage})
+        print(f"results: {options.json_file}")
+
+
+def recommend_items(options: flags.Recommend) -> None:
+    """The best new items for one user."""
+    if (options.user is None) == (not options.items):
+        raise InputError("say for whom: either --user LABEL or --items TITLE …")
+    model, split = load_both(options.model, options)
+    history = (
+        lookup.history_from(split, options.items) if options.user is None else lookup.history_of(split, options.user)
+    )
+    names = lookup.names(split)
+    known = names[history.indices]
+    more = f" and {len(known) - 5} more" if len(known) > 5 else ""
+    items, scores = (t[0].tolist() for t in recommend(model, history, options.k))
+    print(f"knowing {'; '.join(known[:5])}{more}:")
+    rows = [[str(r), names[i], f"{s:.3f}"] for r, (i, s) in enumerate(zip(items, scores, strict=True), 1) if i >= 0]
+    print_table([["rank", "item", "score"], *rows])
+
+
+def list_data(_: flags.List) -> None:
+    """Known data sets and where they are prepared."""
+    rows = catalogue.listing()
+    keys = ("name", "title", "download", "needs", "prepared", "obtain")
+    print_table([list(keys), *([row[k] for k in keys] for row in rows)])
+
+
+def data_info(options: flags.Info) -> None:
+    """Facts about one data set."""
+    facts = folders.flat(catalogue.describe(Source(options.data).load(tables=False)))
+    print_table([["fact", "value"], *([k.replace(".", ", "), fact(v)] for k, v in facts.items())])
+
+
+def source_of(options: flags.SplitFlags, default: str = "planted") -> Source:
+    """What the flags say about the data."""
+    source = Source(options.data or default, heldout=options.heldout, split_seed=options.split_seed)
+    if isinstance(options, flags.TableFlags):
+        source = replace(source, **{k: getattr(options, k) for k in ("user", "item", "rating", "min_rating", "title")})
+    return source
+
+
+def load_both(path: Path, options: flags.SplitFlags) -> tuple[VAE, StrongSplit]:
+    """A trained model, and the split it was trained on unless --data says otherwise.
+
+    Raises
+    ------
+    InputError
+        If the model or the split is not there, or they do not belong together.
+    """
+    model = load_model(path)
+    note = (path if path.is_dir() else path.parent) / "config.json"
+    known = folders.read_json(note)["data"] if note.is_file() else None
+    if options.data is None and known is None:
+        raise InputError(f"no config.json beside {path} says which data it was trained on; give --data")
+    split = source_of(options, known["split"] if known else "").load(tables=False)
+    if known and fingerprint(split) != known["sha256"]:
+        raise InputError(
+            f"{path} was trained on another split of {known['name']}; leave --data out to use {known['split']}"
+        )
+    if split.n_items != model.n_items:
+        raise InputError(
+            f"{path} knows {model.n_items} items but the data has {split.n_items}; they do not belong together"
+        )
+    return model, split
+
+
+COMMANDS: dict[type, Callable[[Any], None]] = {
+    flags.Study: study,
+    flags.Train: train,
+    flags.Evaluate: evaluate_model,
+    flags.Recommend: recommend_items,
+    flags.List: list_data,
+    flags.Info: data_info,
+}

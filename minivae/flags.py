@@ -1,0 +1,163 @@
+"""Every flag of every command. Nothing here needs torch, so that `--help` does not wait for it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+Precision = Literal["auto", "fp32", "bf16"]
+Mask = Literal["normalize-then-mask", "mask-then-normalize", "raw"]
+
+
+def option(metavar: str, default: str, **more: Any) -> Any:
+    """How a flag is shown in the help."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"(default: {default})", **more)
+
+
+@dataclass(frozen=True)
+class SplitFlags:
+    """Where the data comes from, for a model that was trained on it."""
+
+    data: Annotated[str | None, option("DATA", "what the model was trained on")] = None
+    """A split file (.safetensors), the name of a prepared data set ($MINIVAE_DATA, then data/), or planted."""
+    heldout: Annotated[int | None, option("N", "1000")] = None
+    """planted: users held out for validation, and as many for test."""
+    split_seed: Annotated[int | None, option("N", "98765")] = None
+    """Seed of the draw of held-out users and items."""
+
+
+@dataclass(frozen=True)
+class TableFlags(SplitFlags):
+    """Where the data comes from, a raw table included."""
+
+    data: Annotated[str | None, option("DATA", "planted")] = None
+    """planted; a split file (.safetensors); the name of a prepared data set ($MINIVAE_DATA, then data/); or a table
+    (CSV, TSV, Parquet, NPZ)."""
+    heldout: Annotated[int | None, option("N", "1000, of a table at most a tenth of the users")] = None
+    """Users held out for validation, and as many for test."""
+    split_seed: Annotated[int | None, option("N", "98765")] = None
+    """Seed of the draw of held-out users and items."""
+    user: Annotated[str | None, option("COLUMN", "user")] = None
+    """Table: column of users, by name or position (0, 1, …)."""
+    item: Annotated[str | None, option("COLUMN", "item")] = None
+    """Table: column of items."""
+    rating: Annotated[str | None, option("COLUMN", "none")] = None
+    """Table: column of ratings, needed for --min-rating."""
+    min_rating: Annotated[float | None, option("R", "every row counts")] = None
+    """Table: keep ratings of at least R."""
+    title: Annotated[str | None, option("COLUMN", "labels are shown")] = None
+    """Table: column of item titles."""
+
+
+@dataclass(frozen=True)
+class Study(TableFlags):
+    preset: Annotated[str | None, option("NAME", "that of the data")] = None
+    """Settings to use: default, planted, ml-1m, ml-20m, netflix, msd. Without --data it chooses the data too."""
+    models: Annotated[str | None, option("A,B,…", "all")] = None
+    """Models to compare: popularity, ease, multvae-clean, multvae, multvae+anchor."""
+    seeds: Annotated[int, option("N", "1")] = 1
+    """Runs per trained model, with seeds 0 to N − 1."""
+    epochs: Annotated[int | None, option("N", "preset")] = None
+    """Passes over the training users, at most."""
+    device: Annotated[str | None, option("DEVICE", "cuda, else cpu")] = None
+    """Where to train: auto, cpu, cuda, cuda:1, …"""
+    precision: Annotated[Precision | None, option("{auto,fp32,bf16}", "auto: bf16 where it is native")] = None
+    """Of the item-sized products."""
+    out: Annotated[Path | None, option("DIR", "runs/study-DATE-TIME")] = None
+    """Folder for results.json, report.md, report.html, figures and runs; new, empty, or to be resumed."""
+    resume: bool = False
+    """Continue the study in --out; finished runs are kept."""
+    dry_run: bool = False
+    """Say what would run, with parameters, memory and time from a few measured updates; write nothing."""
+
+
+@dataclass(frozen=True)
+class Train(TableFlags):
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = tyro.MISSING
+    """Folder for model.safetensors, metrics.json, log.jsonl, config.json and the checkpoint."""
+    model: Annotated[str, option("NAME", "multvae")] = "multvae"
+    """multvae-clean, multvae or multvae+anchor; the flags below change its settings."""
+    preset: Annotated[str | None, option("NAME", "that of the data")] = None
+    """Where the other settings come from."""
+    keep: Annotated[float | None, option("P", "preset")] = None
+    """ρ, probability to keep an interaction in the input; 1 is clean input."""
+    mask: Annotated[Mask | None, option("MASK", "normalize-then-mask")] = None
+    """Input convention: normalize-then-mask (as published), mask-then-normalize, raw."""
+    beta: Annotated[float | None, option("B", "preset")] = None
+    """Weight of the KL term at the end of its schedule."""
+    anneal_steps: Annotated[int | None, option("N", "preset")] = None
+    """Updates over which the KL weight rises from 0."""
+    anchor: Annotated[float | None, option("L", "preset")] = None
+    """λ, weight of the anchor regularizer; 0 is none."""
+    lr: Annotated[float | None, option("RATE", "preset")] = None
+    """Step size of Adam."""
+    batch_size: Annotated[int | None, option("N", "preset")] = None
+    """Users per update."""
+    epochs: Annotated[int | None, option("N", "preset")] = None
+    """Passes over the training users, at most."""
+    patience: Annotated[int | None, option("N", "preset")] = None
+    """Stop after so many epochs without a better validation nDCG@100."""
+    seed: Annotated[int, option("N", "0")] = 0
+    """Of weights, order, masks and noise."""
+    device: Annotated[str | None, option("DEVICE", "cuda, else cpu")] = None
+    """Where to train: auto, cpu, cuda, cuda:1, …"""
+    precision: Annotated[Precision | None, option("{auto,fp32,bf16}", "auto: bf16 where it is native")] = None
+    """Of the item-sized products."""
+    resume: bool = False
+    """Continue the run in --out from its checkpoint, with the same settings; more --epochs and --patience are fine."""
+
+
+@dataclass(frozen=True)
+class Evaluate(SplitFlags):
+    model: Annotated[Path, tyro.conf.arg(metavar="DIR")] = tyro.MISSING
+    """Folder of a trained model, or its model.safetensors."""
+    part: Annotated[Literal["test", "validation"], option("{test,validation}", "test")] = "test"
+    """Which held-out users."""
+    device: Annotated[str, option("DEVICE", "cuda, else cpu")] = "auto"
+    """Where to score."""
+    json_file: Annotated[Path | None, option("FILE", "none")] = None
+    """Write the numbers there too."""
+
+
+@dataclass(frozen=True)
+class Recommend(SplitFlags):
+    model: Annotated[Path, tyro.conf.arg(metavar="DIR")] = tyro.MISSING
+    """Folder of a trained model, or its model.safetensors."""
+    user: Annotated[str | None, option("LABEL", "none")] = None
+    """A user of the data, by the label in the raw file; everything known of them is used."""
+    items: Annotated[tuple[str, ...], option("TITLE [TITLE …]", "none")] = ()
+    """Or a new user, by the items they have: titles, parts of titles that fit one item, or labels."""
+    k: Annotated[int, option("N", "10", aliases=["-k"])] = 10
+    """How many."""
+
+
+@dataclass(frozen=True)
+class List:
+    pass
+
+
+@dataclass(frozen=True)
+class Info:
+    data: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
+    """planted, the name of a prepared data set, or a split file."""
+
+
+DataCommand = Annotated[
+    Annotated[
+        List, tyro.conf.subcommand("list", description="Known data sets, and which are prepared on this machine.")
+    ]
+    | Annotated[
+        Info, tyro.conf.subcommand("info", description="Size, density, activity and popularity of a data set.")
+    ],
+    tyro.conf.subcommand("data", description="What data there is, and what is in it."),
+]
+Command = (
+    Annotated[Study, tyro.conf.subcommand("study", description="Train models, compare them, write a report.")]
+    | Annotated[Train, tyro.conf.subcommand("train", description="Train one VAE and evaluate it.")]
+    | Annotated[Evaluate, tyro.conf.subcommand("evaluate", description="Test metrics of a trained model.")]
+    | Annotated[
+        Recommend, tyro.conf.subcommand("recommend", description="What a user, or somebody with given items, may like.")
+    ]
+    | DataCommand
+)
