@@ -169,7 +169,7 @@ def read_interactions(
     header: bool | None = None,
     name: str | None = None,
 ) -> Interactions:
-    """Read events from CSV, TSV (plain or .gz, .zst), `::`-separated .dat, Parquet, or a scipy sparse matrix (.npz).
+    """Read events from CSV, TSV (plain or .gz), `::`-separated .dat, Parquet, or a scipy sparse matrix (.npz).
 
     Parameters
     ----------

@@ -15,9 +15,7 @@ import scipy.sparse as sp
 from minivae.errors import InputError
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".dat": "::"}
-COMPRESSED = {".gz", ".zst"}
-PEEK = 1 << 20
-PEEK_FIELD = 1 << 17
+LONGEST_HEAD = 1 << 17
 
 
 def read_table(
@@ -36,8 +34,7 @@ def read_table(
         raise InputError(f"{path} does not exist; check the path")
     if not path.is_file():
         raise InputError(f"{path} is a folder, not a file; give the table itself")
-    suffixes = [s.lower() for s in path.suffixes if s.lower() not in COMPRESSED]
-    suffix = suffixes[-1] if suffixes else ""
+    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
     try:
         if suffix in {".parquet", ".pq"}:
             table, first_row = read_parquet(path, columns), 1
@@ -75,15 +72,15 @@ def read_text(
     path: Path, columns: Mapping[str, str | int], suffix: str, separator: str | None, header: bool | None
 ) -> tuple[pl.DataFrame, int]:
     """The columns as strings, and the number of the line on which the first row stands."""
-    head = first_lines(path)
+    raw = content(path)
+    head = first_lines(raw, path)
     separator = separator or find_separator(head[0], SEPARATORS.get(suffix))
-    source: Path | bytes = path
     if separator == "::":
-        source, separator = path.read_bytes().replace(b"::", b"\t"), "\t"
-        head = [line.replace("::", "\t") for line in head]
+        raw, separator = raw.replace(b"::", b"\t"), "\t"
+        head = first_lines(raw, path)
     if len(separator.encode()) != 1:
         raise InputError(f"separator must be one character, not {separator!r}")
-    fields = [next(csv.reader([line[:PEEK_FIELD]], delimiter=separator), [""]) for line in head]
+    fields = [next(csv.reader([line], delimiter=separator), [""]) for line in head]
     if header is None:
         header = find_header(path, fields, columns)
     names = fields[0] if header else [str(k) for k in range(len(fields[0]))]
@@ -93,13 +90,12 @@ def read_text(
     refuse_same(found, path)
     roles = {names.index(name): role for role, name in found.items()}
     table = pl.read_csv(
-        source,
+        raw,
         has_header=False,
         skip_rows=int(header),
         separator=separator,
         columns=sorted(roles),
         infer_schema=False,
-        glob=False,
     )
     table.columns = [roles[k] for k in sorted(roles)]
     blank = table.select(pl.all_horizontal(pl.all().is_null())).to_series()
@@ -107,10 +103,16 @@ def read_text(
     return table.head(rows).select(*columns), 1 + int(header)  # blank lines at the end are no rows
 
 
-def first_lines(path: Path) -> list[str]:
-    """Up to two lines of a text file; refuse what is no text."""
-    raw = peek(path)
-    start = raw.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+def content(path: Path) -> bytes:
+    """A text file, decompressed; refuse what is no text.
+
+    Not left to polars: older versions take a truncated .gz for a short table.
+    """
+    raw = path.read_bytes()
+    if path.suffix.lower() == ".gz":
+        raw = gzip.decompress(raw)
+    raw = raw.removeprefix(b"\xef\xbb\xbf")
+    start = raw[:4096].lstrip().lower()
     if not start:
         raise InputError(f"{path} is empty; expected one row per interaction")
     if start.startswith((b"<!doctype", b"<html", b"<?xml")):
@@ -119,28 +121,20 @@ def first_lines(path: Path) -> list[str]:
         raise InputError(
             f"{path} is not plain UTF-8 text (a spreadsheet, an archive or UTF-16); export it as UTF-8 CSV"
         )
-    lines = raw.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n").split(b"\n")
-    if len(lines) == 1 and len(raw) == PEEK:
+    return raw
+
+
+def first_lines(raw: bytes, path: Path) -> list[str]:
+    """The first two lines, or the one there is."""
+    lines = raw[:LONGEST_HEAD].removesuffix(b"\n").split(b"\n")[:2]
+    if len(lines) == 1 and len(raw) > LONGEST_HEAD:
         raise InputError(
-            f"{path} has a first line of over {PEEK:,} bytes; is this a table with one interaction per row?"
+            f"{path} has a first line of over {LONGEST_HEAD:,} bytes; is it a table, one interaction a row?"
         )
     try:
-        return [line.rstrip(b"\r").decode() for line in lines[:2]]
+        return [line.rstrip(b"\r").decode() for line in lines]
     except UnicodeDecodeError as e:
         raise InputError(f"{path} is not UTF-8 text ({e.reason} at byte {e.start} of a line); save it as UTF-8") from e
-
-
-def peek(path: Path) -> bytes:
-    """The first bytes of a text file, decompressed."""
-    if path.suffix.lower() == ".gz":
-        with gzip.open(path) as f:
-            return f.read(PEEK)
-    with path.open("rb") as f:
-        raw = f.read(PEEK)
-    if raw.startswith(b"\x28\xb5\x2f\xfd"):
-        line = pl.read_csv(path, has_header=False, separator="\x01", n_rows=2, infer_schema=False, quote_char=None)
-        return "\n".join(line.to_series().fill_null("").to_list()).encode() + b"\n"
-    return raw
 
 
 def find_separator(line: str, expected: str | None) -> str:

@@ -148,7 +148,7 @@ BAD_TEXT = {
     "web page": (b"\n<!DOCTYPE html><html>404</html>", {}, "web page"),
     "a zip": (b"PK\x03\x04rest", {}, "not plain UTF-8"),
     "zero byte": (b"user,item\n1,a\x00b\n", {}, "not plain UTF-8"),
-    "zero byte far away": (b"user,item\n" + b"1,2\n" * 400_000 + b"3,\x00\n", {}, "control characters"),
+    "zero byte far away": (b"user,item\n" + b"1,2\n" * 400_000 + b"3,\x00\n", {}, "not plain UTF-8"),
     "utf-16": ("user,item\n1,2\n".encode("utf-16"), {}, "not plain UTF-8"),
     "latin-1": ("user,item\n1,é\n".encode("latin-1"), {}, "UTF-8"),
     "latin-1 far away": (b"user,item\n" + b"1,2\n" * 400_000 + b"3,\xe9\n", {}, "invalid utf-8"),
@@ -168,7 +168,6 @@ BAD_TEXT = {
     "giant field": (b"user,item\n1," + b"x" * (1 << 22) + b"\n", {}, "longer than 500"),
     "giant first line": (b"x" * (1 << 21), {}, "first line of over"),
     "open quote": (b'user,item\n1,"2\n3,4\n', {}, "never closed"),
-    "quote inside": (b'user,item\n1,2"\n3,4\n', {}, "a quotation mark inside a field"),
     "no line 2": (b"user,item\n\n1,2\n", {}, "line 2 is empty"),
     "rating in words": (
         b"user,item,rating\n1,2,5\n1,3,good\n",

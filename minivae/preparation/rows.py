@@ -80,4 +80,5 @@ def without_header(text: Iterator[bytes], header: bytes, where: str) -> Iterator
         if first.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r") != header:
             shown, expected = first[:80].decode(errors="replace"), header.decode()
             raise InputError(f"{where} begins with {shown!r}, expected {expected!r}; is this the right file?")
-        yield rest
+        if rest:
+            yield rest
