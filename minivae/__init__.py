@@ -11,7 +11,7 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 from minivae.version import __version__
 
 if TYPE_CHECKING:
-    from minivae import theory
+    from minivae import checks, plots, theory
     from minivae.errors import InputError
     from minivae.interactions import Interactions, read_interactions
     from minivae.models import EASE, VAE, MultVAE, Popularity, load_model, save_model
@@ -36,6 +36,7 @@ __all__ = [
     "TrainConfig",
     "__version__",
     "anchor_loss",
+    "checks",
     "compare",
     "evaluate",
     "fit",
@@ -43,6 +44,7 @@ __all__ = [
     "load_model",
     "multinomial_nll",
     "planted",
+    "plots",
     "read_interactions",
     "recommend",
     "save_model",
@@ -61,14 +63,15 @@ _HOMES = {
     "splits": ("FoldIn", "StrongSplit", "strong_split"),
     "training": ("Run", "TrainConfig", "fit"),
 }
+_ROOMS = ("checks", "plots", "theory")
 
 
 def __getattr__(name: str) -> Any:
     home = next((module for module, names in _HOMES.items() if name in names), None)
     if home is not None:
         globals()[name] = getattr(import_module(f"minivae.{home}"), name)
-    elif name == "theory":
-        import_module("minivae.theory")
+    elif name in _ROOMS:
+        import_module(f"minivae.{name}")
     else:
         raise AttributeError(f"module 'minivae' has no attribute {name!r}")
     return globals()[name]
