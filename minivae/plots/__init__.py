@@ -1,7 +1,37 @@
-"""Figures: functions that draw one message on `Axes` and return it."""
+"""Figures: functions that draw one message on `Axes` and return it, and the figures of a report card."""
 
+from minivae.plots.card import theory_figures
 from minivae.plots.study import intervals, latent_map, learning_curves
 from minivae.plots.style import COLOURS
-from minivae.plots.theory import certificate_chain, sharing_plane
+from minivae.plots.theory import (
+    active_over_beta,
+    anchor_terms,
+    certificate_chain,
+    compromise_curve,
+    contraction_by_distance,
+    kl_by_dimension,
+    kl_sides,
+    lipschitz_line,
+    masked_law,
+    sharing_plane,
+    shrinkage_bound,
+)
 
-__all__ = ["COLOURS", "certificate_chain", "intervals", "latent_map", "learning_curves", "sharing_plane"]
+__all__ = [
+    "COLOURS",
+    "active_over_beta",
+    "anchor_terms",
+    "certificate_chain",
+    "compromise_curve",
+    "contraction_by_distance",
+    "intervals",
+    "kl_by_dimension",
+    "kl_sides",
+    "latent_map",
+    "learning_curves",
+    "lipschitz_line",
+    "masked_law",
+    "sharing_plane",
+    "shrinkage_bound",
+    "theory_figures",
+]

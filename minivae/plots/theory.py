@@ -92,3 +92,192 @@ def certificate_chain(
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False)
     return ax
+
+
+def lipschitz_line(inputs: np.ndarray, latent: np.ndarray, constant: float | None, ax: Axes | None = None) -> Axes:
+    """Lemma 2.4: how far posteriors are apart against how far inputs are, under the proved line.
+
+    Parameters
+    ----------
+    inputs : (P,) ‖x_u − x_v‖₁.
+    latent : (P,) W2(q_u, q_v).
+    constant : proved slope, or None.
+    """
+    ax = plt.gca() if ax is None else ax
+    some = (inputs > 0) & (latent > 0)
+    inputs, latent = inputs[some], latent[some]
+    shown = np.random.default_rng(0).permutation(len(inputs))[:4000]
+    ax.scatter(inputs[shown], latent[shown], s=6, alpha=0.4, color=COLOURS[0], linewidths=0)
+    ends = np.array([inputs.min(), inputs.max()])
+    for slope, label, style in ((constant, "proved", "-"), (float((latent / inputs).max()), "largest seen", "--")):
+        if slope is not None:
+            ax.plot(ends, slope * ends, style, color="0.2", label=f"{label}: slope {slope:.3g}")
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel("items in which two users differ, $\\|x_u - x_v\\|_1$")
+    ax.set_ylabel("$W_2$ of their posteriors")
+    ax.legend(frameon=False)
+    return _open(ax)
+
+
+def compromise_curve(
+    at: np.ndarray, curves: np.ndarray, distance: np.ndarray, share: np.ndarray, ax: Axes | None = None
+) -> Axes:
+    """Theorem 2.5: what sharing a place costs against the distance of the posteriors, curves and this model's pairs.
+
+    Parameters
+    ----------
+    at, curves : (D,) distances in spreads and (P, D) share of the full gap that pairs of equal spreads pay there.
+    distance, share : (Q,) the same for pairs of a model, in d dimensions.
+    """
+    ax = plt.gca() if ax is None else ax
+    for k, curve in enumerate(curves):
+        label = "theorem: one pair each, equal spreads" if k == 0 else None
+        ax.plot(at, curve, color=COLOURS[0], linewidth=1.2, alpha=0.8, label=label)
+    ax.scatter(distance, share, s=10, color=COLOURS[3], alpha=0.6, linewidths=0, label="pairs of this model")
+    ax.set_xlabel("distance of the posterior means, in spreads")
+    ax.set_ylabel("compromise gap / gap at distance 0")
+    ax.set_ylim(-0.02, 1.02)
+    ax.legend(frameon=False)
+    return _open(ax)
+
+
+def kl_sides(mean_kl: float, information: float, marginal: float, ceiling: float, ax: Axes | None = None) -> Axes:
+    """β-KL: the KL term on one side, its two parts on the other, in nats a user."""
+    ax = plt.gca() if ax is None else ax
+    ax.bar(["left side"], [mean_kl], color="0.6", width=0.6, label="$E\\,KL(q_u \\| p)$, analytic")
+    ax.bar(["right side"], [information], color=COLOURS[0], width=0.6, label="$I(U; Z)$")
+    label = "$KL(\\bar q \\| p)$"
+    ax.bar(["right side"], [marginal], bottom=[information], color=COLOURS[1], width=0.6, label=label)
+    ax.hlines(ceiling, 0.65, 1.35, color="black", linestyle="--", label="ceiling of $I$: $\\log U$")
+    ax.set_ylabel("nats per user")
+    ax.set_xlim(-0.5, 1.5)
+    ax.set_ylim(0, 1.45 * max(mean_kl, ceiling))
+    ax.legend(frameon=False, loc="upper left", ncols=2)
+    return _open(ax)
+
+
+def kl_by_dimension(kl: np.ndarray, ax: Axes | None = None) -> Axes:
+    """Mean KL of every latent dimension (d,) in descending order: which are in use."""
+    ax = plt.gca() if ax is None else ax
+    ax.plot(np.arange(1, len(kl) + 1), np.sort(kl)[::-1], color=COLOURS[0], linewidth=2)
+    ax.set_xlabel("latent dimension, most used first")
+    ax.set_ylabel("KL (nats per user)")
+    ax.set_ylim(bottom=0)
+    return _open(ax)
+
+
+def active_over_beta(beta: np.ndarray, active: np.ndarray, latent: int, ax: Axes | None = None) -> Axes:
+    """Active units against β, one dot per trained model and a line through the means.
+
+    Parameters
+    ----------
+    beta, active : (R,) of R trained models.
+    latent : d, how many units there are.
+    """
+    ax = plt.gca() if ax is None else ax
+    levels = np.unique(beta)
+    ax.plot(levels, [active[beta == b].mean() for b in levels], color=COLOURS[0], linewidth=2)
+    ax.scatter(beta, active, color=COLOURS[0], s=25, zorder=3)
+    ax.axhline(latent, color="0.5", linestyle="--", linewidth=1, label=f"all {latent}")
+    ax.set_xscale("log")
+    ax.set_xticks(levels, [f"{b:g}" for b in levels])
+    ax.minorticks_off()
+    ax.set_ylim(0, 1.08 * latent)
+    ax.set_xlabel("$\\beta$")
+    ax.set_ylabel("active units")
+    ax.legend(frameon=False, loc="lower left")
+    return _open(ax)
+
+
+def masked_law(values: np.ndarray, pmf: np.ndarray, clean: float, ax: Axes | None = None) -> Axes:
+    """Theorem 2.6: the exact law of the masked distance of a pair and simulated masks.
+
+    Parameters
+    ----------
+    values : (n,) simulated distances.
+    pmf : exact probabilities of 0, 1, …
+    clean : distance without masks.
+    """
+    ax = plt.gca() if ax is None else ax
+    seen = np.bincount(np.rint(values).astype(int), minlength=len(pmf)) / len(values)
+    k = np.arange(len(pmf))
+    ax.bar(k, seen, color=COLOURS[5], label=f"{len(values):,} simulated masks")
+    ax.plot(k, pmf, "o-", color="black", markersize=4, linewidth=1, label="exact law")
+    ax.axvline(clean, color=COLOURS[3], linewidth=2, label=f"without masks: {clean:g}")
+    likely = np.flatnonzero(pmf > 1e-4 * pmf.max())
+    ax.set_xlim(min(likely[0], clean) - 1, max(likely[-1], clean) + 1)
+    ax.set_ylim(0, 1.45 * max(pmf.max(), seen.max()))
+    ax.set_xlabel("items in which the two masked users differ")
+    ax.set_ylabel("probability")
+    ax.legend(frameon=False)
+    return _open(ax)
+
+
+def contraction_by_distance(
+    clean: np.ndarray, ratio: np.ndarray, error: np.ndarray, label: str = "", ax: Axes | None = None
+) -> Axes:
+    """Theorem 2.6 in latent space: masked over clean distance, by quantile of the clean distance.
+
+    Parameters
+    ----------
+    clean, ratio, error : (Q,) as in `minivae.theory.drift.LatentContraction`.
+    """
+    ax = plt.gca() if ax is None else ax
+    ax.errorbar(clean, ratio, yerr=error, fmt="o-", color=COLOURS[0], capsize=3, label=label or None)
+    ax.axhline(1, color="0.4", linestyle="--", linewidth=1)
+    low, high = ax.get_ylim()
+    ax.set_ylim(min(low, 0.95), max(high, 1.05))
+    ax.annotate("apart ↑", (0.98, 0.97), xycoords="axes fraction", ha="right", va="top", color="0.3")
+    ax.annotate("together ↓", (0.98, 0.03), xycoords="axes fraction", ha="right", va="bottom", color="0.3")
+    ax.set_xlabel("clean distance of two users in latent space")
+    ax.set_ylabel("masked / clean distance")
+    if label:
+        ax.legend(frameon=False)
+    return _open(ax)
+
+
+def shrinkage_bound(tau: np.ndarray, trace: np.ndarray, spectral: np.ndarray, ax: Axes | None = None) -> Axes:
+    """Proposition 3.2: how much the variance over masks shrinks, against the bound τ².
+
+    Parameters
+    ----------
+    tau, trace, spectral : (R,) fields of `minivae.theory.anchoring.Shrinkage` for R quadratic models.
+    """
+    ax = plt.gca() if ax is None else ax
+    square = tau**2
+    ends = [min(trace.min(), spectral.min(), square.min()) / 1.5, 1]
+    ax.plot(ends, ends, color="black", label="bound $\\tau^2$")
+    ax.scatter(square, spectral, s=28, color=COLOURS[1], marker="D", label="spectral norm", linewidths=0)
+    ax.scatter(square, trace, s=28, color=COLOURS[0], label="trace", linewidths=0)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel("$\\tau^2$,   $\\tau = L/(L + 2\\lambda)$   (left: strong anchors)")
+    ax.set_ylabel("variance over masks, anchored / free")
+    ax.legend(frameon=False)
+    return _open(ax)
+
+
+def anchor_terms(
+    mean_term: np.ndarray, variance_term: np.ndarray, scatter_term: np.ndarray, ax: Axes | None = None
+) -> Axes:
+    """Proposition 3.1: the three terms of the anchor loss, (B,) each, users in ascending order of their sum."""
+    ax = plt.gca() if ax is None else ax
+    terms = np.stack([scatter_term, variance_term, mean_term])
+    terms = terms[:, np.argsort(terms.sum(0))]
+    labels = ("scatter of the user's anchors", "spread of the posterior", "distance of $\\mu$ from the centroid")
+    ax.stackplot(np.arange(terms.shape[1]), terms, labels=labels, colors=[COLOURS[k] for k in (2, 1, 0)], step="mid")
+    ax.set_xlim(0, terms.shape[1] - 1)
+    ax.set_xlabel("users, by anchor loss")
+    ax.set_ylabel("$L_A$ of the user")
+    ax.legend(frameon=False, loc="upper left", reverse=True)
+    ax.set_ylim(0, 1.35 * terms.sum(0).max())
+    return _open(ax)
+
+
+def _open(ax: Axes) -> Axes:
+    """Axes without a box, over a light grid."""
+    ax.grid(color="0.92")
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax

@@ -1,0 +1,86 @@
+"""One figure for each statement on a report card of the theory."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from minivae.plots import theory
+
+if TYPE_CHECKING:
+    from minivae.theory.report import Card
+
+WIDE, SINGLE = (11, 4.2), (6.4, 4.4)
+
+
+def theory_figures(card: "Card") -> dict[str, Figure]:
+    """File name -> figure, for every statement on the card."""
+    draw = {
+        "Theorem 2.3": ("theorem-2.3", _sharing),
+        "Lemma 2.4": ("lemma-2.4", _smooth),
+        "Theorem 2.5": ("theorem-2.5", _compromise),
+        "β-KL": ("beta-kl", _information),
+        "Theorem 2.6": ("theorem-2.6", _masks),
+        "Proposition 3.1": ("proposition-3.1", _anchors),
+        "Proposition 3.2": ("proposition-3.2", _shrinkage),
+    }
+    return {draw[statement][0]: draw[statement][1](data) for statement, data in card.figures.items()}
+
+
+def _sharing(data: dict[str, Any]) -> Figure:
+    figure = Figure(figsize=(12, 4.6), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.1, 1))
+    m = data["plane"]
+    own = (m.community == m.community[m.user]) & (np.arange(len(m.mu)) != m.user)
+    typical = float(np.median(m.radius[own]))
+    theory.sharing_plane(m.mu, m.community, m.change, m.certified, m.user, m.reach, typical, ax=left)
+    left.set_title("toy: a step on a user within reach lowers the star's loss")
+    theory.certificate_chain(data["chains"], ax=right)
+    right.set_title("this model: what each bound still certifies")
+    return figure
+
+
+def _smooth(data: dict[str, Any]) -> Figure:
+    figure = Figure(figsize=SINGLE, layout="constrained")
+    theory.lipschitz_line(data["input"], data["latent"], data["constant"], ax=figure.subplots())
+    return figure
+
+
+def _compromise(data: dict[str, Any]) -> Figure:
+    figure = Figure(figsize=SINGLE, layout="constrained")
+    theory.compromise_curve(data["at"], data["curves"], data["distance"], data["share"], ax=figure.subplots())
+    return figure
+
+
+def _information(data: dict[str, Any]) -> Figure:
+    figure = Figure(figsize=WIDE, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    d = data["decomposition"]
+    parts = (d.mean_kl, d.mutual_information, d.marginal_kl, d.mi_ceiling)
+    theory.kl_sides(*map(float, parts), ax=left)
+    theory.kl_by_dimension(data["kl"], ax=right)
+    return figure
+
+
+def _masks(data: dict[str, Any]) -> Figure:
+    figure = Figure(figsize=WIDE, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    theory.masked_law(data["draws"], data["pmf"], data["clean"], ax=left)
+    left.set_title(f"one pair, {data['common']} items in common, keep {data['keep']:g}")
+    latent = data["latent"]
+    theory.contraction_by_distance(latent.clean, latent.ratio, latent.ratio_se, ax=right)
+    right.set_title("this model's encoder, fifths of all pairs")
+    return figure
+
+
+def _anchors(data: dict[str, Any]) -> Figure:
+    figure = Figure(figsize=SINGLE, layout="constrained")
+    t = data["terms"]
+    theory.anchor_terms(*(v.numpy() for v in (t.mean_term, t.variance_term, t.scatter_term)), ax=figure.subplots())
+    return figure
+
+
+def _shrinkage(data: dict[str, Any]) -> Figure:
+    figure = Figure(figsize=SINGLE, layout="constrained")
+    theory.shrinkage_bound(data["tau"], data["trace"], data["spectral"], ax=figure.subplots())
+    return figure
