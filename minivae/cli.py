@@ -1,4 +1,4 @@
-"""The command line: `minivae study · train · evaluate · recommend · data`."""
+"""The command line: `minivae study · train · evaluate · recommend · theory · data`."""
 
 import shlex
 import sys
@@ -29,6 +29,10 @@ EXAMPLES = {
     "recommend": """
       minivae recommend --model runs/mine --user 42
       minivae recommend --model runs/mine --items "Toy Story (1995)" "Aladdin" -k 5
+    """,
+    "theory": """
+      minivae theory
+      minivae theory --model runs/mine --out runs/card
     """,
     "data": """
       minivae data list

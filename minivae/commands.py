@@ -1,5 +1,6 @@
 """What each command does."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -7,17 +8,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from minivae import catalogue, flags
+from rich.console import Console
+
+from minivae import catalogue, flags, plots
 from minivae.errors import InputError
 from minivae.models import VAE, load_model
 from minivae.ranking import evaluate, recommend
 from minivae.splits import StrongSplit
-from minivae.storage import write_json
+from minivae.storage import write_json, write_text, write_whole
 from minivae.study import folders, lookup, presets, runner, tables
 from minivae.study.display import fact, print_metrics, print_table
 from minivae.study.runs import Job, by_activity, check_evaluable, execute, means
 from minivae.study.sources import Source, fingerprint
-from minivae.training import resolve_device
+from minivae.theory import report
+from minivae.training import fit, resolve_device
 
 
 class Interrupted(KeyboardInterrupt):
@@ -123,6 +127,36 @@ def recommend_items(options: flags.Recommend) -> None:
     print_table([["rank", "item", "score"], *rows])
 
 
+def theory(options: flags.Theory) -> None:
+    """The report card of a model, all of it computed here; exit status 1 if a statement is broken."""
+    model, split, known = None, None, {}
+    if options.model is not None:
+        model, split = load_both(options.model, options)
+        note = (options.model if options.model.is_dir() else options.model.parent) / "config.json"
+        known = folders.read_json(note) if note.is_file() else {}
+    split = split or source_of(options).load(tables=False)
+    if options.out is not None:
+        identity = {"data": split.name, "model": str(options.model or ""), "users": options.users, "seed": options.seed}
+        folders.claim(options.out, "theory.json", identity, resume=False)
+    label = known.get("model", str(options.model))
+    settings = {k: v for k, v in known.get("training", {}).items() if k in ("keep", "mask")}
+    if model is None:
+        spec = presets.for_data(split.name).model("multvae+anchor")
+        config = spec.config(epochs=options.epochs, seed=options.seed)
+        model = fit(spec.build(split.n_items), split, config, label=spec.name).model.cpu()
+        label, settings = f"{spec.name}, {options.epochs} epochs", {"keep": config.keep, "mask": config.mask}
+    card = report.run(split, model, **settings, n_users=options.users, seed=options.seed, label=label)
+    Console(width=None if sys.stdout.isatty() else 200).print(card.table())
+    if options.out is not None:
+        write_text(options.out / "card.md", card.markdown())
+        write_json(options.out / "card.json", card.as_dict())
+        for name, figure in plots.theory_figures(card).items():
+            write_whole(options.out / f"{name}.png", lambda path, f=figure: f.savefig(path, format="png", dpi=100))
+        print(f"results: {options.out}")
+    if card.failed:
+        sys.exit(1)
+
+
 def list_data(_: flags.List) -> None:
     """Known data sets and where they are prepared."""
     rows = catalogue.listing()
@@ -174,6 +208,7 @@ COMMANDS: dict[type, Callable[[Any], None]] = {
     flags.Train: train,
     flags.Evaluate: evaluate_model,
     flags.Recommend: recommend_items,
+    flags.Theory: theory,
     flags.List: list_data,
     flags.Info: data_info,
 }

@@ -133,6 +133,22 @@ class Recommend(SplitFlags):
 
 
 @dataclass(frozen=True)
+class Theory(SplitFlags):
+    data: Annotated[str | None, option("DATA", "what the model was trained on, else planted")] = None
+    """A split file (.safetensors), the name of a prepared data set ($MINIVAE_DATA, then data/), or planted."""
+    model: Annotated[Path | None, option("DIR", "one is trained, in some seconds")] = None
+    """Folder of a trained model; without it the preset's multvae+anchor is trained for --epochs."""
+    epochs: Annotated[int, option("N", "10")] = 10
+    """Passes over the training users when a model is trained here."""
+    users: Annotated[int, option("N", "300")] = 300
+    """Training users drawn for the checks."""
+    seed: Annotated[int, option("N", "0")] = 0
+    """Of that draw, of masks and noise, and of a training here."""
+    out: Annotated[Path | None, option("DIR", "the card is shown only")] = None
+    """Folder for card.md, card.json and a figure for each statement; new or empty."""
+
+
+@dataclass(frozen=True)
 class List:
     pass
 
@@ -158,6 +174,10 @@ Command = (
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate", description="Test metrics of a trained model.")]
     | Annotated[
         Recommend, tyro.conf.subcommand("recommend", description="What a user, or somebody with given items, may like.")
+    ]
+    | Annotated[
+        Theory,
+        tyro.conf.subcommand("theory", description="Check every statement of the paper on a model and its users."),
     ]
     | DataCommand
 )

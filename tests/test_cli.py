@@ -66,7 +66,7 @@ def assert_every_flag_is_explained(words, command):
         assert len(explanation.split()) >= 3, flag
 
 
-@pytest.mark.parametrize("command", [flags.Study, flags.Train, flags.Evaluate, flags.Recommend])
+@pytest.mark.parametrize("command", [flags.Study, flags.Train, flags.Evaluate, flags.Recommend, flags.Theory])
 def test_help_explains_every_flag_and_ends_with_examples(command, capsys):
     name = command.__name__.lower()
     with pytest.raises(SystemExit) as stop:
@@ -99,7 +99,7 @@ def test_the_program_shows_its_commands_and_its_version(capsys):
         main(["--help"])
     shown = capsys.readouterr().out
     assert stop.value.code == 0
-    assert all(f"minivae {name} " in shown for name in EXAMPLES)
+    assert all(f"minivae {name}" in shown for name in EXAMPLES)
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.strip() == mv.__version__
 
@@ -113,6 +113,7 @@ def test_examples_name_flags_that_exist():
                 "train": flags.Train,
                 "evaluate": flags.Evaluate,
                 "recommend": flags.Recommend,
+                "theory": flags.Theory,
             }
             known = {f"--{f.name.replace('_', '-')}" for f in fields(command[name])} if name in command else set()
             assert {w for w in words if w.startswith("--")} <= known
@@ -183,6 +184,28 @@ def test_recommend_for_named_items_is_the_ranking_of_a_new_user(data, trained, c
     scores[[3, 8]] = -np.inf
     wanted = lookup.names(split)[np.argsort(-scores)[:4]]
     assert all(title in row for title, row in zip(wanted, rows, strict=True))
+
+
+def test_theory_shows_and_writes_the_card_of_a_trained_model(trained, tmp_path, capsys):
+    assert main(["theory", "--model", str(trained), "--users", "40", "--out", str(tmp_path / "card")]) == 0
+    shown = capsys.readouterr().out
+    card = json.loads((tmp_path / "card/card.json").read_text(encoding="utf-8"))
+    text = (tmp_path / "card/card.md").read_text(encoding="utf-8")
+    statements = {c["statement"] for c in card["checks"]}
+    assert {
+        "Theorem 2.3",
+        "Lemma 2.4",
+        "Theorem 2.5",
+        "Theorem 2.6",
+        "Proposition 3.1",
+        "Proposition 3.2",
+    } <= statements
+    assert all(s in shown and s in text for s in statements)
+    assert {c["verdict"] for c in card["checks"]} <= {"exact", "bound holds", "measured"}
+    assert "multvae" in card["model"]
+    figures = list((tmp_path / "card").glob("*.png"))
+    assert len(figures) == len(statements)
+    assert all(f.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" for f in figures)
 
 
 def test_a_table_is_split_and_the_split_kept(table, tmp_path, capsys):
@@ -266,6 +289,8 @@ BAD = {
     "unknown user": (["recommend", "--model", "{run}", "--user", "-5"], "user '-5'"),
     "title of nothing": (["recommend", "--model", "{run}", "--items", "Comunity 1 · item 1"], "did you mean"),
     "title of several": (["recommend", "--model", "{run}", "--items", "item 1"], "matches"),
+    "a card over a run": (["theory", "--model", "{run}", "--out", "{run}"], "something else"),
+    "a card of nobody": (["theory", "--model", "{run}", "--users", "3"], "at least 20"),
     "nobody": (["recommend", "--model", "{run}"], "--user"),
     "no recommendations": (["recommend", "--model", "{run}", "--items", "0", "-k", "0"], "k=0"),
     "a table where a split is due": (["data", "info", "{table}"], "is no split"),
