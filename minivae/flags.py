@@ -21,7 +21,7 @@ class SplitFlags:
 
     data: Annotated[str | None, option("DATA", "what the model was trained on")] = None
     """A split file (.safetensors), the name of a prepared data set ($MINIVAE_DATA, then data/), or planted."""
-    heldout: Annotated[int | None, option("N", "1000")] = None
+    heldout: Annotated[int | None, option("N", "2000")] = None
     """planted: users held out for validation, and as many for test."""
     split_seed: Annotated[int | None, option("N", "98765")] = None
     """Seed of the draw of held-out users and items."""
@@ -34,7 +34,7 @@ class TableFlags(SplitFlags):
     data: Annotated[str | None, option("DATA", "planted")] = None
     """planted; a split file (.safetensors); the name of a prepared data set ($MINIVAE_DATA, then data/); or a table
     (CSV, TSV, Parquet, NPZ)."""
-    heldout: Annotated[int | None, option("N", "1000, of a table at most a tenth of the users")] = None
+    heldout: Annotated[int | None, option("N", "2000 of planted; of a table 1000, at most a tenth of its users")] = None
     """Users held out for validation, and as many for test."""
     split_seed: Annotated[int | None, option("N", "98765")] = None
     """Seed of the draw of held-out users and items."""
