@@ -145,11 +145,10 @@ class Interactions:
         titles, name : as in `from_labels`
         """
         pair = user.astype(np.int64) * len(item_labels) + item
-        ordered = np.sort(pair)
-        if (ordered[1:] == ordered[:-1]).any():
+        if has_repetitions(pair):
             first = pl.Series(pair).is_first_distinct().to_numpy()
             user, item = user[first], item[first]
-        del pair, ordered  # at full size these are the largest arrays
+        del pair  # at full size the largest array
         appearance = order_of_appearance(item, len(item_labels))
         position = np.zeros(len(item_labels), np.int32)
         position[appearance] = np.arange(appearance.size, dtype=np.int32)
@@ -228,11 +227,9 @@ def factorize(labels: pl.Series, role: str) -> tuple[np.ndarray, np.ndarray]:
     if labels.null_count():
         raise InputError(f"row {labels.is_null().arg_true()[0] + 1} has no {role}: fill it in or remove the row")
     if labels.dtype.is_integer():
-        try:
-            distinct = labels.unique().sort().cast(pl.Int64).to_numpy()
-        except pl.exceptions.PolarsError:
-            raise InputError(f"a {role} number exceeds 64 bits: store these labels as text") from None
-        return positions(labels.to_numpy(), distinct), distinct
+        if labels.max() >= 2**63:
+            raise InputError(f"a {role} number exceeds 64 bits: store these labels as text")
+        return rank(labels.to_numpy())
     if labels.dtype != pl.String:
         raise InputError(f"the {role} column holds {labels.dtype}; labels must be integers or text")
     distinct = labels.unique().sort()
@@ -240,9 +237,8 @@ def factorize(labels: pl.Series, role: str) -> tuple[np.ndarray, np.ndarray]:
     codes = labels.cast(pl.Enum(distinct)).to_physical().to_numpy().astype(np.int32)
     if distinct.str.contains(r"^(0|-?[1-9][0-9]{0,17})$").all():
         numbers = distinct.cast(pl.Int64).to_numpy()
-        rank = np.empty(numbers.size, np.int32)
-        rank[np.argsort(numbers)] = np.arange(numbers.size, dtype=np.int32)
-        return rank[codes], np.sort(numbers)
+        place, numbers = rank(numbers)
+        return place[codes], numbers
     return codes, distinct.to_numpy().astype(str)
 
 
@@ -260,14 +256,24 @@ def check_labels(distinct: pl.Series, labels: pl.Series, role: str) -> None:
             raise InputError(f"the {role} label {label[:40]!r} (row {row} of those read) {fault}")
 
 
-def positions(values: np.ndarray, distinct: np.ndarray) -> np.ndarray:
-    """Where each of `values` stands in the sorted array `distinct`, int32."""
-    low, high = int(distinct[0]), int(distinct[-1])
+def rank(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Position (int32) of each integer among the sorted distinct ones, and those (int64)."""
+    low, high = int(values.min()), int(values.max())
     if high - low >= max(10 * values.size, 1 << 20):
-        return np.searchsorted(distinct, values).astype(np.int32)
-    table = np.zeros(high - low + 1, np.int32)
-    table[distinct - low] = np.arange(distinct.size, dtype=np.int32)
-    return table[values - low] if low else table[values]
+        distinct, codes = np.unique(values, return_inverse=True)
+        return codes.astype(np.int32), distinct.astype(np.int64)
+    offset = np.subtract(values, low, dtype=np.int64)  # the range is small: a table instead of sorting
+    seen = np.zeros(high - low + 1, bool)
+    seen[offset] = True
+    return (np.cumsum(seen, dtype=np.int32) - np.int32(1))[offset], np.flatnonzero(seen) + low
+
+
+def has_repetitions(values: np.ndarray) -> bool:
+    """Does a value occur twice? Free if they increase, as in files sorted by user and item."""
+    if (values[1:] > values[:-1]).all():
+        return False
+    ordered = np.sort(values)
+    return bool((ordered[1:] == ordered[:-1]).any())
 
 
 def order_of_appearance(codes: np.ndarray, n: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minivae.errors import InputError
-from minivae.interactions import Interactions, order_of_appearance, read_interactions
+from minivae.interactions import Interactions, has_repetitions, order_of_appearance, rank, read_interactions
 
 
 def check_events(data, rows):
@@ -289,3 +289,14 @@ def test_constructor_refuses_what_does_not_fit(change, sentence):
     Interactions(**arrays)
     with pytest.raises(InputError, match=re.escape(sentence)):
         Interactions(**(arrays | change))
+
+
+@given(st.lists(st.integers(-130, 130), min_size=1), st.sampled_from([1, 10**6, 10**15]), st.booleans())
+def test_rank_of_integers_narrow_and_wide(values, scale, narrow):
+    array = np.array(values, np.int8 if narrow and max(map(abs, values)) < 128 else np.int64)
+    array = array if array.dtype == np.int8 else array * scale
+    codes, distinct = rank(array)
+    assert distinct.tolist() == sorted(set(array.tolist()))
+    assert distinct[codes].tolist() == array.tolist()
+    assert (codes.dtype, distinct.dtype) == (np.int32, np.int64)
+    assert has_repetitions(array) == (len(set(values)) < len(values))

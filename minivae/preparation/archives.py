@@ -16,7 +16,7 @@ from typing import IO, TypeVar
 from minivae.errors import InputError
 
 T = TypeVar("T")
-BLOCK = 1 << 25
+BLOCK = 1 << 24
 LONGEST_LINE = 1 << 16
 BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, EOFError)
 

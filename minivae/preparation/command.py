@@ -1,7 +1,7 @@
 """What the preparation scripts have in common: options, the way from a raw archive to a verified split, errors."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +10,6 @@ import tyro
 
 from minivae.catalogue import Dataset
 from minivae.errors import InputError
-from minivae.interactions import Interactions
 from minivae.preparation import export
 from minivae.preparation.archives import ahead
 from minivae.preparation.download import fetch, progress
@@ -68,11 +67,13 @@ def run(dataset: Dataset, read: Reader, options: Options) -> Path:
     expected = {k: v for k, v in dataset.counts.items() if published or k in ANY_DRAW}
     got = count(assignment, n_heldout)
     checks.stage((step, expected.get(step), n) for step, n in got.items())
-    if published and dataset.files:
-        checks.stage(compare_files(raw.data, assignment, dataset))
+    hashed = options.verify and published and bool(dataset.files)
+    files = dict(export.files(raw.data, assignment)) if hashed or options.export_csv else {}
+    if hashed:
+        checks.stage(compare_files(files, dataset))
     build_split(raw.data, assignment, protocol).save(target)
     if options.export_csv is not None:
-        export.write(options.export_csv, raw.data, assignment)
+        export.write(options.export_csv, files)
     checks.print()
     return target
 
@@ -98,11 +99,9 @@ def count(a: Assignment, n_heldout: int) -> dict[str, int]:
     }
 
 
-def compare_files(data: Interactions, a: Assignment, dataset: Dataset) -> Iterator[tuple[str, str, str]]:
-    for name, content in export.files(data, a):
-        if name in dataset.files:
-            expected = dataset.files[name]
-            yield name, expected, export.fingerprint(content, expected.partition(":")[0])
+def compare_files(files: Mapping[str, bytes], dataset: Dataset) -> Iterator[tuple[str, str, str]]:
+    for name, expected in dataset.files.items():
+        yield name, expected, export.fingerprint(files[name], expected.partition(":")[0])
 
 
 def watched(dataset: Dataset) -> Callable[[Iterator[bytes]], Iterator[bytes]]:

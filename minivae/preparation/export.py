@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -44,9 +44,9 @@ def files(data: Interactions, a: Assignment) -> Iterator[tuple[str, bytes]]:
         yield name, text.getvalue()
 
 
-def write(folder: Path, data: Interactions, a: Assignment) -> None:
+def write(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Write all files to `folder`, each whole or not at all."""
-    for name, content in files(data, a):
+    for name, content in contents.items():
         write_whole(folder / name, lambda path, content=content: path.write_bytes(content))
 
 
