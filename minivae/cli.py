@@ -33,6 +33,8 @@ EXAMPLES = {
     "theory": """
       minivae theory
       minivae theory --model runs/mine --out runs/card
+      minivae theory --data ml-1m --study runs/ml-1m --model runs/ml-1m/runs/multvae+anchor-seed0 --out runs/theory
+      minivae theory --seeds 5 --out runs/observations
     """,
     "data": """
       minivae data list

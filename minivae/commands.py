@@ -1,13 +1,15 @@
 """What each command does."""
 
+import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from minivae import catalogue, flags, plots
@@ -16,7 +18,7 @@ from minivae.models import VAE, load_model
 from minivae.ranking import evaluate, recommend
 from minivae.splits import StrongSplit
 from minivae.storage import write_json, write_text, write_whole
-from minivae.study import folders, lookup, presets, runner, tables
+from minivae.study import folders, lookup, observations, presets, prototype, runner, tables
 from minivae.study.display import fact, print_metrics, print_table
 from minivae.study.runs import Job, by_activity, check_evaluable, execute, means
 from minivae.study.sources import Source, fingerprint
@@ -135,9 +137,12 @@ def theory(options: flags.Theory) -> None:
         note = (options.model if options.model.is_dir() else options.model.parent) / "config.json"
         known = folders.read_json(note) if note.is_file() else {}
     split = split or source_of(options).load(tables=False)
+    if options.out is None and (options.seeds or options.resume):
+        raise InputError("--seeds and --resume need --out, the folder for the trained models")
     if options.out is not None:
-        identity = {"data": split.name, "model": str(options.model or ""), "users": options.users, "seed": options.seed}
-        folders.claim(options.out, "theory.json", identity, resume=False)
+        identity = {"data": split.name, "model": str(options.model or ""), "study": str(options.study or "")}
+        identity |= {"users": options.users, "seed": options.seed, "seeds": options.seeds}
+        folders.claim(options.out, "theory.json", identity, options.resume)
     label = known.get("model", str(options.model))
     settings = {k: v for k, v in known.get("training", {}).items() if k in ("keep", "mask")}
     if model is None:
@@ -150,11 +155,40 @@ def theory(options: flags.Theory) -> None:
     if options.out is not None:
         write_text(options.out / "card.md", card.markdown())
         write_json(options.out / "card.json", card.as_dict())
-        for name, figure in plots.theory_figures(card).items():
-            write_whole(options.out / f"{name}.png", lambda path, f=figure: f.savefig(path, format="png", dpi=100))
+        save_figures(plots.theory_figures(card), options.out)
+    if options.study is not None or options.seeds:
+        observe(options, split)
+    if options.out is not None:
         print(f"results: {options.out}")
     if card.failed:
         sys.exit(1)
+
+
+def observe(options: flags.Theory, split: StrongSplit) -> None:
+    """The prototype's observations in the models of a study, or in small ones trained here."""
+    digest = fingerprint(split)
+    if options.seeds:
+        with resumable("the finished runs and the checkpoint are", options.out):
+            observations.train(observations.jobs(options.seeds), split, digest, options.out)
+    found = observations.collect(observations.load(options.study or options.out, split, digest), split)
+    toys = observations.toy_radius(max(len(of) for of in found.values()))
+    rows = prototype.compare(found, toys, comparable=split.name == "ml-1m")
+    title = f"Observations on {split.name}"
+    print_table(
+        [["section", "what", "observed", "prototype", "agrees?"], *([*asdict(r).values()] for r in rows)], title
+    )
+    if options.out is not None:
+        write_text(options.out / "observations.md", prototype.markdown(rows, title))
+        command = shlex.join(["minivae", *sys.argv[1:]])
+        value = {"command": command, "data": split.name} | prototype.as_dict(rows, found, toys)
+        write_json(options.out / "observations.json", value)
+        save_figures(plots.observation_figures(found, toys), options.out)
+
+
+def save_figures(figures: Mapping[str, Figure], out: Path) -> None:
+    """Each as out/NAME.png."""
+    for name, figure in figures.items():
+        write_whole(out / f"{name}.png", lambda path, f=figure: f.savefig(path, format="png", dpi=100))
 
 
 def list_data(_: flags.List) -> None:

@@ -144,8 +144,14 @@ class Theory(SplitFlags):
     """Training users drawn for the checks."""
     seed: Annotated[int, option("N", "0")] = 0
     """Of that draw, of masks and noise, and of a training here."""
+    study: Annotated[Path | None, option("DIR", "none")] = None
+    """A finished study of the same data: the prototype's observations are looked for in its models."""
+    seeds: Annotated[int, option("N", "0: the card only")] = 0
+    """Or train small models for that, ten settings with N seeds each, into --out."""
     out: Annotated[Path | None, option("DIR", "the card is shown only")] = None
-    """Folder for card.md, card.json and a figure for each statement; new or empty."""
+    """Folder for card and observations as Markdown and JSON, and figures; new, empty, or to be resumed."""
+    resume: bool = False
+    """Continue what --out holds; models that are trained are kept."""
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
 """Figures: functions that draw one message on `Axes` and return it, and the figures of a report card."""
 
-from minivae.plots.card import theory_figures
+from minivae.plots.card import observation_figures, theory_figures
 from minivae.plots.study import intervals, latent_map, learning_curves
 from minivae.plots.style import COLOURS
 from minivae.plots.theory import (
     active_over_beta,
     anchor_terms,
     certificate_chain,
+    closing_radius,
     compromise_curve,
     contraction_by_distance,
     kl_by_dimension,
@@ -22,6 +23,7 @@ __all__ = [
     "active_over_beta",
     "anchor_terms",
     "certificate_chain",
+    "closing_radius",
     "compromise_curve",
     "contraction_by_distance",
     "intervals",
@@ -31,6 +33,7 @@ __all__ = [
     "learning_curves",
     "lipschitz_line",
     "masked_law",
+    "observation_figures",
     "sharing_plane",
     "shrinkage_bound",
     "theory_figures",

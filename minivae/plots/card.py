@@ -1,5 +1,6 @@
-"""One figure for each statement on a report card of the theory."""
+"""Figures of a report card of the theory, one for each statement, and of the observations."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,3 +85,25 @@ def _shrinkage(data: dict[str, Any]) -> Figure:
     figure = Figure(figsize=SINGLE, layout="constrained")
     theory.shrinkage_bound(data["tau"], data["trace"], data["spectral"], ax=figure.subplots())
     return figure
+
+
+def observation_figures(
+    found: Mapping[str, list[dict[str, float]]], toys: Sequence[Mapping[str, float]]
+) -> dict[str, Figure]:
+    """File name -> figure, from what `minivae.study.observations` collected."""
+    figures = {}
+    sweep = [r for v, of in found.items() if v.startswith("masked β=") for r in of]
+    if len({r["beta"] for r in sweep}) > 1:
+        figures["observed-beta"] = figure = Figure(figsize=SINGLE, layout="constrained")
+        beta, active = (np.array([r[k] for r in sweep]) for k in ("beta", "active"))
+        theory.active_over_beta(beta, active, int(sweep[0]["latent"]), ax=figure.subplots())
+    figures["observed-contraction"] = figure = Figure(figsize=SINGLE, layout="constrained")
+    ax = figure.subplots()
+    for k, variant in enumerate(v for v in found if v.endswith("β=0.2") and ("PIA" not in v or "λ=1 β" in v)):
+        ratio = np.array([[r[f"ratio {q}"] for q in range(1, 6)] for r in found[variant]])
+        clean = np.array([[r[f"clean {q}"] for q in range(1, 6)] for r in found[variant]]).mean(0)
+        error = ratio.std(0, ddof=1) if len(ratio) > 1 else np.zeros(5)
+        theory.contraction_by_distance(clean, ratio.mean(0), error, variant.removesuffix(" β=0.2"), k, ax=ax)
+    figures["observed-radius"] = figure = Figure(figsize=SINGLE, layout="constrained")
+    theory.closing_radius([dict(t) for t in toys], ax=figure.subplots())
+    return figures

@@ -1,6 +1,6 @@
 """Figures of the theory: one message for each statement of the paper."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 
 import matplotlib.pyplot as plt
@@ -215,7 +215,12 @@ def masked_law(values: np.ndarray, pmf: np.ndarray, clean: float, ax: Axes | Non
 
 
 def contraction_by_distance(
-    clean: np.ndarray, ratio: np.ndarray, error: np.ndarray, label: str = "", ax: Axes | None = None
+    clean: np.ndarray,
+    ratio: np.ndarray,
+    error: np.ndarray,
+    label: str = "",
+    colour: int = 0,
+    ax: Axes | None = None,
 ) -> Axes:
     """Theorem 2.6 in latent space: masked over clean distance, by quantile of the clean distance.
 
@@ -224,7 +229,7 @@ def contraction_by_distance(
     clean, ratio, error : (Q,) as in `minivae.theory.drift.LatentContraction`.
     """
     ax = plt.gca() if ax is None else ax
-    ax.errorbar(clean, ratio, yerr=error, fmt="o-", color=COLOURS[0], capsize=3, label=label or None)
+    ax.errorbar(clean, ratio, yerr=error, fmt="o-", color=COLOURS[colour], capsize=3, label=label or None)
     ax.axhline(1, color="0.4", linestyle="--", linewidth=1)
     low, high = ax.get_ylim()
     ax.set_ylim(min(low, 0.95), max(high, 1.05))
@@ -233,7 +238,27 @@ def contraction_by_distance(
     ax.set_xlabel("clean distance of two users in latent space")
     ax.set_ylabel("masked / clean distance")
     if label:
-        ax.legend(frameon=False)
+        ax.legend(frameon=False, loc="center right")
+    return _open(ax)
+
+
+def closing_radius(rows: Sequence[Mapping[str, float]], ax: Axes | None = None) -> Axes:
+    """Theorem 2.3 during training: certified pairs of the same community of the toy, one line per seed.
+
+    Parameters
+    ----------
+    rows : per seed, "local same STEP" and "proved same STEP" -> fraction of pairs.
+    """
+    ax = plt.gca() if ax is None else ax
+    for kind, colour, label in (("local", 0, "constant of each pair (measured)"), ("proved", 3, "proved constant")):
+        steps = sorted(int(k.split()[-1]) for k in rows[0] if k.startswith(f"{kind} same"))
+        for k, row in enumerate(rows):
+            share = [row[f"{kind} same {step}"] for step in steps]
+            ax.plot(steps, share, "o-", color=COLOURS[colour], alpha=0.7, label=label if k == 0 else None)
+    ax.set_ylim(-0.02, 1.05)
+    ax.set_xlabel("steps of training (toy)")
+    ax.set_ylabel("certified pairs of one community")
+    ax.legend(frameon=False)
     return _open(ax)
 
 

@@ -1,0 +1,159 @@
+"""The prototype's observations beside what is observed here: reproduced, contradicted, or not comparable."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+Numbers = Mapping[str, list[dict[str, float]]]
+RULE = (
+    "One model per seed. agrees? of a number: the prototype's lies within 2 sd or 10 % of the mean (asked on "
+    "MovieLens-1M only); of a statement: in all seeds, in none, or mixed. The prototype: one seed (accuracies: three) "
+    "on MovieLens-1M; its latent numbers come from all ratings, its accuracies here from ratings ≥ 4."
+)
+CLEAN, MASKED, PIA = "clean β=0.2", "masked β=0.2", "masked+PIA λ=1 β=0.2"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One observation.
+
+    Attributes
+    ----------
+    section : of the theory.
+    what : was observed.
+    observed : mean ± sd over seeds, or in how many seeds a statement holds.
+    prototype : what it saw.
+    agrees : yes, no, mixed, or – where there is nothing to compare with.
+    """
+
+    section: str
+    what: str
+    observed: str
+    prototype: str
+    agrees: str
+
+
+def compare(found: Numbers, toys: Sequence[Mapping[str, float]], comparable: bool) -> list[Row]:
+    """The table of observations.
+
+    Parameters
+    ----------
+    found : variant -> numbers per seed, from `minivae.study.observations.collect`.
+    toys : numbers per seed, from `minivae.study.observations.toy_radius`.
+    comparable : whether the data are the prototype's, so that numbers can be compared and not only statements.
+    """
+    rows = []
+    if toys:
+        for step, same, other in ((0, 1.0, 0.0), (100, 0.06, None), (300, 0.02, None)):
+            rows.append(
+                _number(
+                    "2 toy", f"same community certified, step {step}", same, [t[f"local same {step}"] for t in toys]
+                )
+            )
+            if other is not None:
+                rows.append(
+                    _number(
+                        "2 toy", f"other pairs certified, step {step}", other, [t[f"local other {step}"] for t in toys]
+                    )
+                )
+        rows.append(
+            _number("2 toy", "same community, proved constant, step 0", None, [t["proved same 0"] for t in toys])
+        )
+        closing = [t["local same 0"] > t["local same 100"] > t["local same 300"] for t in toys]
+        rows.append(_claim("2 toy", "the radius closes as training goes on", "yes", closing))
+
+    def number(section: str, what: str, prototype: float | None, variant: str, key: str) -> None:
+        if variant in found:
+            rows.append(_number(section, what, prototype, [r[key] for r in found[variant]], comparable))
+
+    def claim(section: str, what: str, holds: Callable[..., bool], *variants: str) -> None:
+        if all(v in found for v in variants):
+            seeds = set.intersection(*({r["seed"] for r in found[v]} for v in variants))
+            by_seed = [[next(r for r in found[v] if r["seed"] == k) for v in variants] for k in sorted(seeds)]
+            if by_seed:
+                rows.append(_claim(section, what, "yes", [holds(*of) for of in by_seed]))
+
+    number("2", "pairs of users certified (local constant)", 0.0, MASKED, "certified")
+    number("2", "pairs certified with ‖g_u − g_v‖ exact", 0.0, MASKED, "certified exact")
+    number("2", "median |cosine| of two users' gradients", 0.001, MASKED, "cosine")
+    number("2", "pairs that transfer positively", 0.5, MASKED, "transfer")
+    for name, variant, value in (("clean", CLEAN, 0.88), ("masked", MASKED, 0.97), ("masked + PIA", PIA, 0.98)):
+        number("2", f"two masked views certified, {name}", value, variant, "views certified")
+    for name, variant in (("clean", CLEAN), ("masked", MASKED), ("masked + PIA", PIA)):
+        number("3", f"largest W2 / ‖x_u − x_v‖₁ seen, {name}", None, variant, "largest ratio")
+        number("3", f"proved constant, {name}", None, variant, "proved")
+    sweep = sorted((of[0]["beta"], v) for v, of in found.items() if v.startswith("masked β="))
+    for beta, variant in sweep:
+        number("4", f"active units, β = {beta:g}", None, variant, "active")
+        number("4", f"KL per user (nats), β = {beta:g}", None, variant, "kl")
+        number("4", f"test nDCG@100, β = {beta:g}", None, variant, "ndcg")
+    if len(sweep) > 1:
+        claim("4", "active units fall from the smallest to the largest β", _fewer, sweep[0][1], sweep[-1][1])
+    for k, value in enumerate((1.11, 1.06, 1.05, 1.04, 1.03), 1):
+        number("5", f"latent distance masked/clean, fifth {k} (near → far)", value, MASKED, f"ratio {k}")
+    number("5", "P(contract), nearest fifth", 0.22, MASKED, "closer near")
+    number("5", "P(contract), farthest fifth", 0.33, MASKED, "closer far")
+    claim("5", "near pairs drift apart more than far ones", lambda r: r["ratio 1"] > r["ratio 5"], MASKED)
+    claim("5", "all fifths drift apart on average", lambda r: min(r[f"ratio {k}"] for k in range(1, 6)) > 1, MASKED)
+    for name, variant, values in (
+        ("clean", CLEAN, (None, None, None)),
+        ("masked", MASKED, (10.6, 0.102, 0.335)),
+        ("masked + PIA", PIA, (1.2, 0.157, 0.304)),
+    ):
+        keys = ("within", "within/between", "overlap")
+        labels = ("within-user variance of μ over masks", "within / between variance", "overlap of 10 neighbours")
+        for key, label, value in zip(keys, labels, values, strict=True):
+            number("6", f"{label}, {name}", value, variant, key)
+    claim("6", "PIA lowers the within-user variance", lambda m, p: p["within"] < m["within"], MASKED, PIA)
+    claim("6", "but raises it relative to that between users", _looser, MASKED, PIA)
+    claim("6", "and neighbours are no more stable", lambda m, p: p["overlap"] <= m["overlap"], MASKED, PIA)
+    published = {CLEAN: 0.381, MASKED: 0.387, PIA: 0.404}
+    for variant in found:
+        if variant.endswith("β=0.2"):
+            number("6", f"test nDCG@100, {variant.removesuffix(' β=0.2')}", published.get(variant), variant, "ndcg")
+    for variant in found:
+        if "PIA" in variant:
+            number("6", f"mean anchor norm, {variant.removesuffix(' β=0.2')}", None, variant, "anchor norm")
+    claim("6", "masks raise accuracy", lambda c, m: m["ndcg"] > c["ndcg"], CLEAN, MASKED)
+    claim("6", "PIA raises accuracy further", lambda m, p: p["ndcg"] > m["ndcg"], MASKED, PIA)
+    return rows
+
+
+def _fewer(small: Mapping[str, float], large: Mapping[str, float]) -> bool:
+    return large["active"] < small["active"]
+
+
+def _looser(masked: Mapping[str, float], pia: Mapping[str, float]) -> bool:
+    return pia["within/between"] > masked["within/between"]
+
+
+def _number(section: str, what: str, prototype: float | None, values: Sequence[float], comparable: bool = True) -> Row:
+    mean, sd = float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+    shown = f"{mean:.4g} ± {sd:.2g}" if len(values) > 1 else f"{mean:.4g} (one seed)"
+    if prototype is None:
+        return Row(section, what, shown, "–", "–")
+    if not comparable:
+        return Row(section, what, shown, f"{prototype:g}", "– (other data)")
+    near = abs(mean - prototype) <= max(2 * np.nan_to_num(sd), 0.1 * abs(prototype), 0.005 if prototype == 0 else 0)
+    return Row(section, what, shown, f"{prototype:g}", "yes" if near else "no")
+
+
+def _claim(section: str, what: str, prototype: str, holds: Sequence[bool]) -> Row:
+    n = sum(map(bool, holds))
+    agrees = "yes" if n == len(holds) else "no" if n == 0 else "mixed"
+    return Row(section, what, f"holds in {n} of {len(holds)} seeds", prototype, agrees)
+
+
+def markdown(rows: Sequence[Row], title: str) -> str:
+    """The table in Markdown."""
+    lines = [f"**{title}**", "", "| section | what | observed (mean ± sd over seeds) | prototype | agrees? |"]
+    lines.append("|---|---|---:|---:|---|")
+    cells = [[c.replace("|", "\\|") for c in asdict(r).values()] for r in rows]
+    return "\n".join([*lines, *(f"| {' | '.join(c)} |" for c in cells), "", RULE, ""])
+
+
+def as_dict(rows: Sequence[Row], found: Numbers, toys: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """For JSON: the table, and the numbers of every model behind it."""
+    return {"rule": RULE, "table": [asdict(r) for r in rows], "models": dict(found), "toy": list(toys)}
