@@ -154,7 +154,7 @@ def theory(options: flags.Theory) -> None:
     Console(width=None if sys.stdout.isatty() else 200).print(card.table())
     if options.out is not None:
         write_text(options.out / "card.md", card.markdown())
-        write_json(options.out / "card.json", card.as_dict())
+        write_json(options.out / "card.json", {"command": command_line(), **card.as_dict()})
         save_figures(plots.theory_figures(card), options.out)
     if options.study is not None or options.seeds:
         observe(options, split)
@@ -179,10 +179,14 @@ def observe(options: flags.Theory, split: StrongSplit) -> None:
     )
     if options.out is not None:
         write_text(options.out / "observations.md", prototype.markdown(rows, title))
-        command = shlex.join(["minivae", *sys.argv[1:]])
-        value = {"command": command, "data": split.name} | prototype.as_dict(rows, found, toys)
+        value = {"command": command_line(), "data": split.name} | prototype.as_dict(rows, found, toys)
         write_json(options.out / "observations.json", value)
         save_figures(plots.observation_figures(found, toys), options.out)
+
+
+def command_line() -> str:
+    """What was typed, so that a result says how it was made."""
+    return shlex.join(["minivae", *sys.argv[1:]])
 
 
 def save_figures(figures: Mapping[str, Figure], out: Path) -> None:
