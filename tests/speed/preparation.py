@@ -2,10 +2,10 @@
 
     python tests/speed/preparation.py --work /tmp/preparation [--only ml-20m] [--scale 0.01]
 
-Generates raw archives of the size and shape of the originals (their users, items, ratings; power-law popularity,
-log-normal activity), prepares each in a process of its own, and prints wall time and peak memory as a table and JSON.
-The pandas way prepares the same archive in the same run, and its six files must be the same bytes. Needs up to 12 GB of
-disk under --work, which it removes again.
+Generates raw archives of the size and shape of the originals (their users and items, about as many ratings; power-law
+popularity, log-normal activity), prepares each in a process of its own, and prints wall time, processor time and peak
+memory as a table and JSON. The pandas way prepares the same archive in the same run, and its six files must be the same
+bytes. Needs up to 6 GB of disk under --work, which it removes again.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import sys
 import tarfile
 import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -175,71 +176,63 @@ def generate(name: str, work: Path, scale: float) -> Path:
     work.mkdir(parents=True, exist_ok=True)
     users, items = (max(50, int(n * scale**0.5)) for n in SHAPES[name][:2])
     ratings = int(SHAPES[name][2] * scale)
-    rng = np.random.default_rng(0)
-    key = draw_pairs(rng, users, items, ratings)
     part = archive.with_name(archive.name + ".part")
-    {"ml-20m": write_movielens, "netflix": write_netflix, "msd": write_msd}[name](part, key, items, rng)
+    write = {"ml-20m": write_movielens, "netflix": write_netflix, "msd": write_msd}[name]
+    write(part, users, items, ratings, np.random.default_rng(0))
     part.replace(archive)
     return archive
 
 
-def draw_pairs(rng: np.random.Generator, users: int, items: int, ratings: int) -> np.ndarray:
-    """`ratings` distinct pairs as sorted numbers user * items + item; every user and item at least once."""
-    activity = np.cumsum(rng.lognormal(0, 1.2, users))
-    popularity = np.cumsum(rng.permutation((np.arange(items) + 0.01 * items) ** -1.1))
-    key = np.concatenate(
-        [
-            np.arange(users) * items + rng.integers(0, items, users),
-            rng.integers(0, users, items) * items + np.arange(items),
-        ]
-    )
-    while key.size < ratings:
-        n = min(int((ratings - key.size) * 1.3) + 1000, 20_000_000)
-        user = np.searchsorted(activity, rng.random(n, np.float32) * activity[-1]).clip(max=users - 1)
-        item = np.searchsorted(popularity, rng.random(n, np.float32) * popularity[-1]).clip(max=items - 1)
-        key = np.unique(np.concatenate([key, user * items + item]))
-    extra = key.size - ratings
-    return np.delete(key, rng.choice(key.size, extra, replace=False)) if extra else key
+def draw_pairs(
+    rng: np.random.Generator, rows: np.ndarray, columns: np.ndarray, pairs: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """About `pairs` distinct (row, column), rows ascending, in pieces of about a million; arguments are weights."""
+    share = np.maximum(1, pairs * rows / rows.sum()).clip(max=0.5 * columns.size)
+    tries = (share * pairs / share.sum() * 1.12).astype(np.int64) + 1  # some are drawn twice
+    pool = np.repeat(np.arange(columns.size), np.maximum(1, 4_000_000 * columns / columns.sum()).astype(np.int64))
+    pieces = np.searchsorted(np.cumsum(tries), np.arange(1_000_000, tries.sum(), 1_000_000))
+    for piece in np.split(np.arange(rows.size), np.unique(pieces)):
+        row = np.repeat(piece, tries[piece])
+        key = np.unique(row * columns.size + pool[rng.integers(0, pool.size, row.size)])
+        yield key // columns.size, key % columns.size
 
 
-def write_movielens(path: Path, key: np.ndarray, items: int, rng: np.random.Generator) -> None:
-    rating = rng.choice(np.arange(1, 11) / 2, key.size, p=[0.01, 0.03, 0.02, 0.07, 0.04, 0.22, 0.11, 0.28, 0.08, 0.14])
-    table = pl.DataFrame(
-        {
-            "userId": (key // items + 1).astype(np.int32),
-            "movieId": (5 * (key % items) + 1).astype(np.int32),
-            "rating": rating,
-            "timestamp": rng.integers(800_000_000, 1_400_000_000, key.size),
-        }
-    )
+def popularity(rng: np.random.Generator, items: int) -> np.ndarray:
+    return rng.permutation((np.arange(items) + 0.01 * items) ** -1.1)
+
+
+def write_movielens(path: Path, users: int, items: int, ratings: int, rng: np.random.Generator) -> None:
+    values = np.arange(1, 11) / 2
+    share = [0.01, 0.03, 0.02, 0.07, 0.04, 0.22, 0.11, 0.28, 0.08, 0.14]
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as z:
         with z.open("ml-20m/ratings.csv", "w", force_zip64=True) as f:
-            for k, rows in enumerate(table.iter_slices(1_000_000)):
-                f.write(rows.write_csv(include_header=k == 0).encode())
+            f.write(b"userId,movieId,rating,timestamp\n")
+            for user, item in draw_pairs(rng, rng.lognormal(0, 1.2, users), popularity(rng, items), ratings):
+                rows = {
+                    "userId": user + 1,
+                    "movieId": 5 * item + 1,
+                    "rating": rng.choice(values, user.size, p=share),
+                    "timestamp": rng.integers(800_000_000, 1_400_000_000, user.size),
+                }
+                f.write(pl.DataFrame(rows).write_csv(include_header=False).encode())
         with z.open("ml-20m/movies.csv", "w") as f:
             f.write(b"movieId,title,genres\n")
             f.write("".join(f'{5 * i + 1},"Movie, The {i} (1999)",Drama\n' for i in range(items)).encode())
 
 
-def write_netflix(path: Path, key: np.ndarray, items: int, rng: np.random.Generator) -> None:
+def write_netflix(path: Path, users: int, items: int, ratings: int, rng: np.random.Generator) -> None:
     """movie_titles.txt and training_set.tar of mv_*.txt, in a tar.gz."""
-    user = (key // items).astype(np.int32)
-    order = np.argsort((key % items).astype(np.int16 if items < 1 << 15 else np.int32), kind="stable")
-    movie, user = (key % items)[order], user[order]
-    del key, order
-    bounds = np.searchsorted(movie, np.arange(items + 1))
     inner = path.with_name("training_set.tar")
+    lines = np.array([f",{r},2005-09-{d:02d}\n" for r in range(1, 6) for d in range(1, 29)])
     with tarfile.open(inner, "w") as t:
-        for m in range(items):
-            some = user[bounds[m] : bounds[m + 1]]
-            rows = pl.DataFrame(
-                {
-                    "user": 5 * some + 6,
-                    "rating": rng.choice(np.arange(1, 6), some.size, p=[0.05, 0.1, 0.29, 0.33, 0.23]),
-                    "date": pl.repeat("2005-09-06", some.size, eager=True),
-                }
-            )
-            add(t, f"training_set/mv_{m + 1:07d}.txt", f"{m + 1}:\n{rows.write_csv(include_header=False)}".encode())
+        for movie, user in draw_pairs(rng, popularity(rng, items), rng.lognormal(0, 1.2, users), ratings):
+            rating = rng.choice(5, user.size, p=[0.05, 0.1, 0.29, 0.33, 0.23])
+            ends = lines[28 * rating + rng.integers(0, 28, user.size)].tolist()
+            texts = [f"{u}{end}" for u, end in zip((5 * user + 6).tolist(), ends, strict=True)]
+            first = np.flatnonzero(np.diff(movie, prepend=-1))
+            for a, b in zip(first, [*first[1:], movie.size], strict=True):
+                m = movie[a] + 1
+                add(t, f"training_set/mv_{m:07d}.txt", f"{m}:\n{''.join(texts[a:b])}".encode())
     titles = "".join(f"{m + 1},1999,Movie, The {m}\n" for m in range(items)).encode("latin-1")
     with tarfile.open(path, "w:gz", compresslevel=1) as t:
         add(t, "download/movie_titles.txt", titles)
@@ -253,20 +246,20 @@ def add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
     archive.addfile(member, io.BytesIO(content))
 
 
-def write_msd(path: Path, key: np.ndarray, items: int, rng: np.random.Generator) -> None:
+def write_msd(path: Path, users: int, items: int, ratings: int, rng: np.random.Generator) -> None:
     """train_triplets.txt in a zip: users of 40 hexadecimal digits, in no order, songs of 18 characters."""
-    users = int(key[-1] // items) + 1
     digits = rng.bytes(20 * users).hex()
     user_name = pl.Series([digits[40 * k : 40 * k + 40] for k in range(users)])
-    song_name = pl.Series([f"SO{v:012X}{k:04X}" for k, v in enumerate(rng.integers(0, 1 << 48, items).tolist())])
+    song_name = pl.Series(
+        [f"SO{v:012X}{k % 65536:04X}" for k, v in enumerate(rng.integers(0, 1 << 48, items).tolist())]
+    )
     with (
         zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as z,
         z.open("train_triplets.txt", "w", force_zip64=True) as f,
     ):
-        for some in np.array_split(key, max(1, key.size // 1_000_000)):
-            rows = pl.DataFrame({"u": user_name[some // items], "s": song_name[some % items]})
-            rows = rows.with_columns(plays=pl.Series(rng.geometric(0.35, some.size)))
-            f.write(rows.write_csv(include_header=False, separator="\t").encode())
+        for user, song in draw_pairs(rng, rng.lognormal(0, 1.2, users), popularity(rng, items), ratings):
+            rows = {"user": user_name[user], "song": song_name[song], "plays": rng.geometric(0.35, user.size)}
+            f.write(pl.DataFrame(rows).write_csv(include_header=False, separator="\t").encode())
 
 
 if __name__ == "__main__":
