@@ -41,6 +41,7 @@ def intervals(
     ax.set_yticks(y, labels)
     ax.set_ylim(-0.6, len(labels) - 0.4)
     ax.set_xlabel(xlabel)
+    ax.xaxis.set_major_locator(MaxNLocator(5))  # small differences have long labels
     ax.grid(axis="x", color="0.9")
     ax.spines[["top", "right"]].set_visible(False)
     return ax
