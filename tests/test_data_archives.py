@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import re
+import resource
 import tarfile
 import threading
 import zipfile
@@ -21,6 +22,15 @@ from minivae.preparation import archives, download
 from minivae.preparation.archives import ahead, blocks, streams
 
 TEXT = b"1,2\n3,4\n"
+
+
+@pytest.fixture
+def small_files():
+    """No file of this process can grow beyond 100 kB: what a full disk looks like."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def contents(path, wanted="r.txt".__eq__, limit=1 << 20):
@@ -274,7 +284,7 @@ def test_a_server_without_ranges_starts_again(tmp_path):
 
 def test_a_complete_part_needs_nothing_more(tmp_path):
     with served() as (url, _):
-        (tmp_path / "ml-1m-f.zip.part").write_bytes(CONTENT)
+        (tmp_path / "f.zip.part").write_bytes(CONTENT)
         assert download.fetch(known(f"{url}/f.zip"), tmp_path).read_bytes() == CONTENT
 
 
@@ -291,6 +301,11 @@ def test_dead_links_are_named_and_the_next_source_is_tried(tmp_path):
         with pytest.raises(InputError, match=r"web page instead of a file.*HTTPError") as caught:
             download.fetch(known(f"{url}/page", f"{url}/gone", checksum=None), tmp_path / "new")
         assert "--from-file" in str(caught.value)
+
+
+def test_no_space_for_the_download(tmp_path, small_files):
+    with served() as (url, _), pytest.raises(InputError, match=r"cannot write to .*too large"):
+        download.fetch(known(f"{url}/f.zip"), tmp_path)
 
 
 def test_nobody_listens(tmp_path):

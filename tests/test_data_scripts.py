@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import io
 import os
+import resource
 import subprocess
 import sys
 import tarfile
@@ -393,6 +394,37 @@ def test_no_permission(golden, tmp_path, capsys):
     blocked.write_text("not a folder")
     assert call(movielens, "ml-20m", "--from-file", source, "--out", blocked) == 2
     assert "cannot write" in capsys.readouterr().err
+
+
+def test_no_space(golden, tmp_path, capsys):
+    _, source = golden
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))
+    try:
+        status = call(movielens, "ml-20m", "--from-file", source, "--out", tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert status == 2
+    assert "cannot write" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_damaged_split_must_be_removed_by_hand(golden, tmp_path, capsys):
+    _, source = golden
+    (tmp_path / "ml-20m.safetensors").write_bytes(b"something else")
+    assert call(movielens, "ml-20m", "--from-file", source, "--out", tmp_path) == 2
+    assert "remove the file first" in capsys.readouterr().err
+    assert (tmp_path / "ml-20m.safetensors").read_bytes() == b"something else"
+
+
+def test_interrupted(capsys):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as caught:
+        guarded(interrupt)
+    assert caught.value.code == 130
+    assert "run the same command again" in capsys.readouterr().err
 
 
 def test_as_a_program(tmp_path):

@@ -4,9 +4,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-import tyro
 
 from minivae.catalogue import Dataset
 from minivae.errors import InputError
@@ -34,7 +31,7 @@ class Options:
     """Seed of the permutation of users and of the fold-in; 98765 is Liang et al.'s."""
     export_csv: Path | None = None
     """Folder for unique_sid.txt, train.csv, … in the layout of the original code."""
-    verify: Annotated[bool, tyro.conf.arg(name="verify")] = True
+    verify: bool = True
     """Compare with what is published; a difference is an error."""
 
 
@@ -81,7 +78,10 @@ def run(dataset: Dataset, read: Reader, options: Options) -> Path:
 def refuse_other(target: Path, protocol: dict[str, int]) -> None:
     """A split made in another way is not overwritten."""
     if target.exists():
-        found = dict(StrongSplit.load(target).protocol)
+        try:
+            found = dict(StrongSplit.load(target).protocol)
+        except InputError as e:
+            raise InputError(f"{e}; remove the file first") from e
         if found != protocol:
             raise InputError(f"{target} holds another split ({found}); choose another --out, or remove it")
 

@@ -26,8 +26,7 @@ def fetch(dataset: Dataset, folder: Path) -> Path:
     checksum = next((f"{k}:{dataset.archive[k]}" for k in ("sha256", "md5") if k in dataset.archive), None)
     answers = []
     for url in dataset.sources:
-        name = f"{dataset.name}-{url.rsplit('/', 1)[1]}".removeprefix(f"{dataset.name}-{dataset.name}")
-        name = f"{dataset.name}{name}" if name.startswith(".") else name
+        name = url.rsplit("/", 1)[1]
         part = folder / f"{name}.part"
         try:
             return Path(pooch.retrieve(url, checksum, name, folder, downloader=Resuming(part)))
