@@ -5,9 +5,9 @@ in the sorted list of held-out interactions. Nothing is sampled and no user is l
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -72,17 +72,13 @@ class Evaluation:
         return float(values.mean()), float(values.std() / np.sqrt(len(values)))
 
 
-@dataclass(frozen=True)
-class Difference:
-    """Paired difference a − b of a metric over the same users, with its 95 % t interval. Unpacks as a tuple."""
+class Difference(NamedTuple):
+    """Paired difference a − b of a metric over the same users, with its 95 % t interval."""
 
     difference: float
     se: float
     low: float
     high: float
-
-    def __iter__(self) -> Iterator[float]:
-        return iter((self.difference, self.se, self.low, self.high))
 
 
 def parse_metric(name: str) -> tuple[str, int]:

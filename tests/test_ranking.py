@@ -376,3 +376,10 @@ def test_no_metric_is_one_sentence():
     one = sp.csr_matrix(np.eye(3, dtype=np.float32))
     with pytest.raises(InputError, match="no metric"):
         evaluate(None, FoldIn(history=one, heldout=one[::-1]), metrics=())
+
+
+def test_a_difference_is_a_tuple_of_four():
+    d = paired_difference(np.array([0.1, 0.3, np.nan]))
+    assert len(d) == 4
+    assert d[0] == d.difference
+    assert d[1:] == (d.se, d.low, d.high)

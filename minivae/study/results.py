@@ -3,7 +3,7 @@
 import os
 import platform
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ def differences(models: Sequence[ModelResult]) -> list[dict[str, Any]]:
         if a in there and b in there:
             users = there[a].pooled().n_users
             for metric, d in compare(there[a].pooled(), there[b].pooled()).items():
-                rows.append({"a": a, "b": b, "metric": metric, **asdict(d), "users": users})
+                rows.append({"a": a, "b": b, "metric": metric, **d._asdict(), "users": users})
     return rows
 
 
