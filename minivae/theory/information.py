@@ -91,7 +91,9 @@ def kl_decomposition(
         information.add(users, own - mixture)
         z, _, mixture = _draw(mu, sd, users, generator)
         marginal.add(users, mixture - log_density(z, torch.zeros_like(z), torch.ones_like(z)))
-    values = (information.value, marginal.value, mean_kl, torch.tensor(math.log(len(mu))), information.se, marginal.se)
+    ceiling = torch.tensor(math.log(len(mu)), dtype=torch.float64)
+    value = information.value.clamp_max(ceiling)  # no sample is above it; a sum may be, by rounding
+    values = (value, marginal.value, mean_kl, ceiling, information.se, marginal.se)
     return KLDecomposition(*(back(v.to(device=mu.device, dtype=dtype)) for v in values))
 
 
@@ -100,6 +102,8 @@ def check_population(mu: torch.Tensor, sd: torch.Tensor) -> None:
     check_sd(sd)
     if mu.ndim != 2 or mu.shape != sd.shape or len(mu) == 0:
         raise InputError(f"expected mu and sd of one shape (U, d), got {tuple(mu.shape)} and {tuple(sd.shape)}")
+    if not bool(mu.isfinite().all()):
+        raise InputError("mu holds NaN or infinity; the model has diverged or its file is damaged")
     if not bool((sd > 0).all()):
         raise InputError("a spread is zero, so that posterior has no density and the information is infinite")
 

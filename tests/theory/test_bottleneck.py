@@ -145,7 +145,7 @@ def test_standard_errors_are_honest():
 @settings(max_examples=20, deadline=None)
 def test_information_is_never_above_log_users(seed, overlap):
     d = B.kl_decomposition(*population(seed, 9, 3, overlap), n_samples=2, generator=seeded(seed))
-    assert d.mutual_information <= d.mi_ceiling * (1 + 1e-12)
+    assert d.mutual_information <= d.mi_ceiling == math.log(9)  # in float64, not a float32 log made wider
 
 
 def test_equal_posteriors_carry_no_information_and_separate_ones_all_of_it():
