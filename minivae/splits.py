@@ -238,6 +238,9 @@ def build_split(data: Interactions, a: Assignment, protocol: Mapping[str, int]) 
 
 def assign_events(data: Interactions, n_heldout: int, seed: int, min_user: int, min_item: int) -> Assignment:
     """The protocol itself; arguments and errors as of `strong_split`."""
+    for name, value in {"n_heldout": n_heldout, "seed": seed, "min_user": min_user, "min_item": min_item}.items():
+        if not isinstance(value, int | np.integer):
+            raise InputError(f"{name} must be a whole number, not {value!r}")
     if n_heldout < 1:
         raise InputError(f"n_heldout must be at least 1, not {n_heldout}")
     if not 0 <= seed < 2**32:

@@ -258,3 +258,8 @@ def test_popularity_counts_users(x):
 def test_a_vae_asks_for_its_parts():
     with pytest.raises(NotImplementedError):
         VAE().posterior(None)
+
+
+def test_popularity_refuses_another_vocabulary(x):
+    with pytest.raises(InputError, match="columns"):
+        Popularity().fit(x).score(x[:, :-1])

@@ -205,3 +205,9 @@ def test_fold_in_takes_any_matrix_and_refuses_what_makes_no_sense():
         FoldIn(np.full((2, 2), np.nan), np.eye(2))
     with pytest.raises(InputError, match="user_labels"):
         FoldIn(np.eye(2), np.eye(2), np.array([1, 2, 3]))
+
+
+@pytest.mark.parametrize("argument", [{"n_heldout": 1.5}, {"seed": "1"}, {"min_user": None}, {"min_item": 2.0}])
+def test_arguments_must_be_whole_numbers(argument):
+    with pytest.raises(InputError, match=f"{next(iter(argument))} must be a whole number"):
+        strong_split(Interactions.from_labels([1, 2, 3], [1, 2, 3]), **argument)

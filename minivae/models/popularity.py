@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from minivae.batches import as_csr
+from minivae.errors import InputError
 from minivae.models.vae import Users
 
 
@@ -18,4 +19,6 @@ class Popularity:
 
     def score(self, history: Users) -> Tensor:
         """(B, I), the same row for every user."""
+        if history.shape[1] != len(self.counts):
+            raise InputError(f"history has {history.shape[1]} columns, but the model knows {len(self.counts)} items")
         return self.counts.repeat(history.shape[0], 1)
