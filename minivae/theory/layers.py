@@ -265,6 +265,8 @@ def check_rows(model: VAE, x: Users, z: Tensor) -> None:
         raise InputError(f"x must be users × {model.n_items} items, got shape {tuple(getattr(x, 'shape', ()))}")
     if z.ndim != 3 or z.shape[0] != x.shape[0] or z.shape[1] == 0:
         raise InputError(f"z must be (U, S, d) with U = {x.shape[0]} users as in x and S ≥ 1, got {tuple(z.shape)}")
+    if z.shape[2] != model.latent:
+        raise InputError(f"z has {z.shape[2]} latent dimensions, but the model {model.latent}")
 
 
 def dense(x: Users, part: slice, like: Tensor) -> Tensor:

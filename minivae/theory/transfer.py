@@ -117,6 +117,7 @@ def sharing(
     generator: torch.Generator | None = None,
     lipschitz: str | float | Tensor | np.ndarray = "pair",
     target: Users | None = None,
+    z: Tensor | np.ndarray | None = None,
 ) -> Sharing:
     """Sharing radius, transfer penalty and certificate for all pairs of users (Theorem 2.3).
 
@@ -143,6 +144,8 @@ def sharing(
     lipschitz : constant of ``z ↦ ∇_θ ℓ(θ; z, x_u)``: measured per "pair" (local), per "user" or "global" (one for
         all); or proved, a number or (U,), for instance from `minivae.theory.toy.proved_lipschitz`.
     target : (U, I) what the loss reconstructs; None: `x`. Pass ``x / N_x`` for the loss per interaction.
+    z : (U, S, d) to be used as it is, instead of samples, row s of all users coupled. `distance` is then the root mean
+        square of ‖z_us − z_vs‖, an upper bound on W1 between these samples.
 
     Raises
     ------
@@ -158,10 +161,12 @@ def sharing(
     """
     with still(model), torch.no_grad():
         mu, sd = (t.double() for t in model.encode(x))
-        z = _coupled_samples(mu, sd, n_samples, generator)  # (U, S, d)
+        given = z is not None
+        z = torch.as_tensor(z).to(mu) if given else _coupled_samples(mu, sd, n_samples, generator)  # (U, S, d)
         target = x if target is None else target
         check_rows(model, target, z)
-        measured = _measure(float64_decoder(model), mu, sd, z, dense(target, slice(None), z))
+        at = z.flatten(1) / z.shape[1] ** 0.5 if given else _places(mu, sd, z)
+        measured = _measure(float64_decoder(model), at, z, dense(target, slice(None), z))
     return _conclude(measured, z, lipschitz)
 
 
@@ -198,7 +203,7 @@ def view_sharing(
         for first in range(0, len(mu), group):
             p = slice(first, first + group)
             goal = dense(x, p, z)[:, None].expand(-1, n_views, -1)  # (g, V, I)
-            parts.append(_measure(decoder, mu[p], sd[p], z[p], goal))
+            parts.append(_measure(decoder, _places(mu[p], sd[p], z[p]), z[p], goal))
     return _conclude({name: torch.cat([part[name] for part in parts]) for name in parts[0]}, z, lipschitz)
 
 
@@ -214,10 +219,13 @@ def _coupled_samples(mu: Tensor, sd: Tensor, n_samples: int, generator: torch.Ge
     return mu[..., None, :] + sd[..., None, :] * noise
 
 
-def _measure(decoder: nn.Module, mu: Tensor, sd: Tensor, z: Tensor, x: Tensor) -> dict[str, Tensor]:
-    """All that the theorem needs, exact for the samples z (..., U, S, d)."""
-    n_samples = z.shape[-2]
-    at = torch.cat([mu, sd], -1) if n_samples > 1 else mu
+def _places(mu: Tensor, sd: Tensor, z: Tensor) -> Tensor:
+    """Points whose distances are W2 of the users' posteriors, or of their means where they stand for them."""
+    return torch.cat([mu, sd], -1) if z.shape[-2] > 1 else mu
+
+
+def _measure(decoder: nn.Module, at: Tensor, z: Tensor, x: Tensor) -> dict[str, Tensor]:
+    """All that the theorem needs, exact for the samples z (..., U, S, d), whose users are `at` (..., U, k)."""
     pieces = coupled(decoder, z, x)
     exact, each = tiled_gram(decoder, z, lambda part: x[..., part, :])
     return {

@@ -573,3 +573,22 @@ def test_the_figure_draws_the_radius_and_rims_the_certified():
     rims = sum(int((np.asarray(dots.get_linewidths()) > 1).sum()) for dots in ax.collections[:-1])
     assert rims == picture.certified[np.arange(60) != 4].sum() > 0
     plt.close("all")
+
+
+def test_samples_of_another_latent_space_are_refused():
+    with pytest.raises(InputError, match="2 latent dimensions, but the model 3"):
+        transfer.gram(MultVAE(5, hidden=4, latent=3), torch.eye(5), z=torch.zeros(5, 1, 2))
+
+
+def test_sharing_takes_samples_as_they_are():
+    model, x = MultVAE(6, hidden=4, latent=3).double(), torch.eye(6, dtype=torch.float64)
+    z = torch.randn(6, 5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    shared = transfer.sharing(model, x, z=z)
+    assert torch.allclose(shared.exact, transfer.gram(model, x, z=z), rtol=1e-10, atol=1e-12)
+    assert (shared.slack >= -1e-9).all()
+    w1 = ot.emd2([], [], ot.dist(z[0].numpy(), z[1].numpy(), metric="euclidean"))
+    assert w1 <= shared.distance[0, 1] == pytest.approx(float((z[0] - z[1]).square().sum(-1).mean().sqrt()))
+    drawn = transfer.sharing(model, x, n_samples=5, generator=torch.Generator().manual_seed(2))
+    again = transfer.sharing(model, x, z=drawn.z)
+    assert torch.allclose(again.distance, drawn.distance, atol=1e-9)
+    assert torch.allclose(again.penalty, drawn.penalty)
