@@ -14,7 +14,7 @@ from torch import Tensor
 
 from minivae.batches import as_csr
 from minivae.errors import InputError
-from minivae.theory.arrays import Array, as_tensors
+from minivae.theory.arrays import Array, as_tensors, check_sd
 from minivae.theory.drift import MaskVariance, mask_variance
 
 __all__ = [
@@ -91,6 +91,7 @@ def alignment(mu: Array, sd: Array, anchors: Array, x: Users) -> Alignment:
         )
     if mu.shape[-1] != anchors.shape[1]:
         raise InputError(f"mu has {mu.shape[-1]} latent dimensions, but the anchors have {anchors.shape[1]}")
+    check_sd(sd)
     centroid, scatter, some = _centroids(anchors, x)
     mean_term = (mu - centroid).square().sum(-1) * some
     variance_term = sd.square().sum(-1) * some
@@ -131,8 +132,8 @@ def shrinkage(L: Array, lam: Array) -> Array:
     np.float64(0.5)
     """
     (L, lam), back = as_tensors(L, lam)
-    if (L < 0).any() or (lam < 0).any() or (L + lam == 0).any():
-        raise InputError("L and lam must not be negative, nor both zero, for τ = L/(L+2λ) to exist")
+    if not ((L >= 0) & (lam >= 0) & (L + lam > 0)).all():
+        raise InputError("L and lam must be numbers, not negative nor both zero, for τ = L/(L+2λ) to exist")
     return back(L / (L + 2 * lam))
 
 

@@ -18,13 +18,18 @@ def as_tensors(*values: Array) -> tuple[list[torch.Tensor], Callable[[torch.Tens
     where there is no other. If any value is a tensor, the way back returns tensors (autograd passes through), on the
     device of the first tensor; otherwise it returns numpy arrays, or numpy scalars for results without axes.
 
+    Raises
+    ------
+    InputError
+        If a value holds anything but real numbers.
+
     Examples
     --------
     >>> (a, b), back = as_tensors(np.ones(3, dtype=np.float32), 2)
     >>> back(a * b)
     array([2., 2., 2.], dtype=float32)
     """
-    given = [v if isinstance(v, torch.Tensor) else np.asarray(v) for v in values]
+    given = [v if isinstance(v, torch.Tensor) else _numbers(v) for v in values]
     device = next((v.device for v in given if isinstance(v, torch.Tensor)), None)
     made = [v if isinstance(v, torch.Tensor) else torch.from_numpy(_native(v)).to(device) for v in given]
     kept = [m.dtype for m, v in zip(made, values, strict=True) if isinstance(v, (torch.Tensor, np.ndarray, np.generic))]
@@ -33,6 +38,16 @@ def as_tensors(*values: Array) -> tuple[list[torch.Tensor], Callable[[torch.Tens
         dtype = d if dtype is None else torch.promote_types(dtype, d)
     made = [m.to(device=device, dtype=dtype or torch.float64) for m in made]
     return made, _to_numpy if device is None else _identity
+
+
+def _numbers(value: Array) -> np.ndarray:
+    try:
+        a = np.asarray(value)
+    except ValueError as e:
+        raise InputError(f"expected numbers in the shape of an array, got a ragged {type(value).__name__}") from e
+    if a.dtype.kind not in "biuf":
+        raise InputError(f"expected a tensor, an array or a number, got {type(value).__name__} of {a.dtype}")
+    return a
 
 
 def check_sd(*sds: torch.Tensor) -> None:

@@ -203,7 +203,7 @@ def w1_empirical(samples_u: Array, samples_v: Array) -> Array:
     Raises
     ------
     InputError
-        If the solver did not converge.
+        If the samples have different dimensions or are not finite, or the solver did not converge.
 
     Examples
     --------
@@ -211,6 +211,10 @@ def w1_empirical(samples_u: Array, samples_v: Array) -> Array:
     2.0
     """
     (u, v), back = as_tensors(samples_u, samples_v)
+    if min(u.ndim, v.ndim) < 2 or u.shape[-1] != v.shape[-1] or 0 in (u.shape[-2], v.shape[-2]):
+        raise InputError(f"samples {tuple(u.shape)} and {tuple(v.shape)} must be (..., n, d) with one d and n >= 1")
+    if not bool(u.isfinite().all() & v.isfinite().all()):
+        raise InputError("the samples hold NaN or infinity, between which there is no distance")
     lead = torch.broadcast_shapes(u.shape[:-2], v.shape[:-2])
     cost = torch.cdist(u, v, compute_mode="donot_use_mm_for_euclid_dist").detach()  # (..., n, m)
     solved = [_transport(c) for c in cost.double().cpu().numpy().reshape(-1, *cost.shape[-2:])]

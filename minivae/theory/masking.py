@@ -147,6 +147,11 @@ def masked_distance(n_common: Array, n_different: Array, keep: Array, shared: bo
     array([0.125, 0.375, 0.375, 0.125])
     """
     (s, d, rho), _ = as_tensors(n_common, n_different, keep)
+    try:
+        torch.broadcast_shapes(s.shape, d.shape, rho.shape)
+    except RuntimeError:
+        shapes = ", ".join(str(tuple(t.shape)) for t in (s, d, rho))
+        raise InputError(f"n_common, n_different and keep of shapes {shapes} do not broadcast") from None
     for name, n in (("n_common", s), ("n_different", d)):
         if not ((n >= 0) & (n == n.round())).all():
             raise InputError(f"{name} must be numbers of items, whole and not negative; its smallest is {n.min():g}")

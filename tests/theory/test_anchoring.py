@@ -319,3 +319,10 @@ def test_collapse_shows_in_norms_and_structure_in_the_ratio():
     for bad in (x[:, :-1], 0 * x):
         with pytest.raises(InputError):
             anchor_norms(anchors, bad)
+
+
+def test_what_is_no_spread_and_no_number_is_refused():
+    with pytest.raises(InputError, match="sd"):
+        alignment(np.zeros((2, 3)), np.full((2, 3), -1.0), np.zeros((4, 3)), np.ones((2, 4)))
+    with pytest.raises(InputError, match="numbers"):
+        shrinkage(np.nan, 1.0)

@@ -418,3 +418,20 @@ def test_talagrand(seed):
 def test_talagrand_twin_without_the_two_is_rejected():
     with pytest.raises(AssertionError):
         check_talagrand(lambda mu, sd: np.sqrt(D.gaussian_kl(mu, sd)), 0)
+
+
+@pytest.mark.parametrize(
+    ("u", "v"),
+    [
+        (np.ones((3, 2)), np.ones((3, 3))),
+        (np.ones(3), np.ones(3)),
+        (np.ones((0, 2)), np.ones((3, 2))),
+        (np.full((3, 2), np.nan), np.ones((3, 2))),
+        ("samples", np.ones((3, 2))),
+        ([[1.0], [1.0, 2.0]], np.ones((3, 2))),
+        (None, np.ones((3, 2))),
+    ],
+)
+def test_what_are_no_clouds_of_one_space_is_refused(u, v):
+    with pytest.raises(InputError):
+        D.w1_empirical(u, v)

@@ -534,3 +534,8 @@ def test_drift_says_what_it_needs():
         masking.latent_contraction(Linear(w), x[:1], 0.5)
     with pytest.raises(InputError):
         masking.latent_contraction(Linear(w), x, 0.5, n_quantiles=11)
+
+
+def test_counts_that_do_not_pair_up_are_refused_at_once():
+    with pytest.raises(InputError, match="broadcast"):
+        masked_distance(np.ones(3), np.ones(2), 0.5)
