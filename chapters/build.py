@@ -1,0 +1,148 @@
+"""Rebuild the course from its sources, the NN_slug.py files of this folder.
+
+    python chapters/build.py                    run every chapter, measure it, write its header and its notebook
+    python chapters/build.py 04                 only this one
+    python chapters/build.py --student DIR      and write the student versions, without solutions, to a new folder
+    python chapters/build.py --student DIR --no-run
+
+Each chapter runs in a fresh kernel. What was measured is written into its header and into the notebook's metadata.
+"""
+
+import argparse
+import json
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+FOLDER = Path(__file__).resolve().parent
+ROOT = FOLDER.parent
+RUNS = re.compile(r"\*\*runs\*\* [^·\n]+ ·")
+SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?^ *### END SOLUTION *$", re.DOTALL | re.MULTILINE)
+STUB = r"\1# YOUR CODE HERE\n\1raise NotImplementedError()"
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+MEASURE = """
+import json, sys, time
+try:
+    import resource
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+except ImportError:  # Windows
+    import psutil
+    peak = psutil.Process().memory_info().peak_wset
+print(json.dumps([time.process_time(), peak]))
+"""
+
+
+def sources() -> list[Path]:
+    """The chapters' sources, in order."""
+    return sorted(FOLDER.glob("[0-9][0-9]_*.py"))
+
+
+def read_source(text: str) -> NotebookNode:
+    """The notebook of a source, without outputs; the same text gives the same notebook."""
+    notebook = jupytext.reads(text, fmt="py:percent")
+    notebook.metadata = NotebookNode(kernelspec=KERNEL)
+    for k, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{k:02d}"
+        cell.metadata.pop("lines_to_next_cell", None)  # about the source's blank lines
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    return notebook
+
+
+def run(notebook: NotebookNode, threads: int) -> dict[str, float]:
+    """Execute in place; seconds, CPU seconds and gigabytes, kernel and imports included."""
+    env = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path[1:]])}
+    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(FOLDER)}})
+    probe = nbformat.v4.new_code_cell(MEASURE)
+    notebook.cells.append(probe)
+    started = time.perf_counter()
+    with client.setup_kernel(env=env):
+        for k, cell in enumerate(notebook.cells[:-1]):
+            client.execute_cell(cell, k)
+        seconds = time.perf_counter() - started
+        client.execute_cell(probe, len(notebook.cells) - 1)
+    notebook.cells.pop()
+    cpu, peak = json.loads(probe.outputs[0].text)
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+    return {"seconds": round(seconds), "cpu_seconds": round(cpu), "gigabytes": round(peak / 1e9, 1), "threads": threads}
+
+
+def header(measured: dict[str, float]) -> str:
+    """The part of a chapter's header that is measured."""
+    cores = "1 core" if measured["threads"] == 1 else f"{measured['threads']} cores"
+    return (
+        f"**runs** {measured['seconds']} s ({measured['cpu_seconds']} CPU seconds), "
+        f"{measured['gigabytes']} GB on {cores} ·"
+    )
+
+
+def build(source: Path, threads: int) -> dict[str, float]:
+    """Run one chapter and write its header and its notebook."""
+    text = source.read_text(encoding="utf-8")
+    if len(RUNS.findall(text)) != 1:
+        raise SystemExit(f"{source.name}: the header must hold '**runs** … ·' once")
+    executed = read_source(text)
+    measured = run(executed, threads)
+    text = RUNS.sub(header(measured), text)
+    notebook = read_source(text)
+    for cell, done in zip(notebook.cells, executed.cells, strict=True):
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = done.outputs, done.execution_count
+    notebook.metadata["measured"] = measured
+    source.write_text(text, encoding="utf-8", newline="\n")
+    write(notebook, source.with_suffix(".ipynb"))
+    return measured
+
+
+def student_version(notebook: NotebookNode) -> NotebookNode:
+    """The chapter with stubs in place of solutions, and without outputs."""
+    for cell in notebook.cells:
+        cell.source = SOLUTION.sub(STUB, cell.source)
+        cell.metadata.pop("jupyter", None)  # nothing to fold away any more
+    return notebook
+
+
+def write_students(folder: Path) -> list[Path]:
+    """All student versions, into a folder that does not hold one of them yet."""
+    targets = {source: folder / source.with_suffix(".ipynb").name for source in sources()}
+    there = [target for target in targets.values() if target.exists()]
+    if there:
+        raise SystemExit(f"{there[0]} exists and may hold somebody's work; choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    for source, target in targets.items():
+        write(student_version(read_source(source.read_text(encoding="utf-8"))), target)
+    return list(targets.values())
+
+
+def write(notebook: NotebookNode, path: Path) -> None:
+    nbformat.validate(notebook)
+    path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("chapters", nargs="*", help="numbers, for instance 00 04; all if none is given")
+    parser.add_argument("--student", type=Path, metavar="DIR", help="where the student versions go")
+    parser.add_argument("--no-run", action="store_true", help="leave the notebooks as they are")
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args(arguments)
+    chosen = [s for s in sources() if not options.chapters or s.name[:2] in options.chapters]
+    if len(chosen) < len(set(options.chapters)) or not chosen:
+        parser.error(f"no such chapter; there are {', '.join(s.name[:2] for s in sources())}")
+    if options.student:
+        for path in write_students(options.student):
+            print(path)
+    for source in chosen if not options.no_run else ():
+        measured = build(source, options.threads)
+        print(f"{source.with_suffix('.ipynb').name}: {header(measured).removesuffix(' ·')}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,292 @@
+"""The course is in step: source and notebook, outputs, headers, limits, links, exercises. nbval runs the cells."""
+
+import copy
+import importlib.util
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+from jupytext.compare import NotebookDifference, compare_notebooks
+
+import minivae as mv
+
+FOLDER = Path(__file__).resolve().parent.parent / "chapters"
+spec = importlib.util.spec_from_file_location("build", FOLDER / "build.py")
+build = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(build)
+
+SOURCES = build.sources()
+PAGES = [*SOURCES, FOLDER / "README.md"]
+NOTEBOOK_KEYS = {"kernelspec", "measured", "language_info"}
+MACHINE_PATH = re.compile(r"/home/|/Users/|/root/|/tmp/|/work/|/private/|/content/|[A-Z]:\\\\?Users|site-packages")
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+
+
+def read(source):
+    return nbformat.read(source.with_suffix(".ipynb"), as_version=4)
+
+
+def markdown(notebook):
+    return "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+
+
+def code(notebook):
+    return [c for c in notebook.cells if c.cell_type == "code"]
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+# Each check takes (source text, notebook) and asserts.
+
+
+def pair_is_equal(text, notebook):
+    fresh = build.read_source(text)
+    compare_notebooks(notebook, fresh, fmt="py:percent", compare_outputs=False)
+    assert [(c.id, c.source, c.metadata) for c in fresh.cells] == [(c.id, c.source, c.metadata) for c in notebook.cells]
+
+
+def counts_run_from_one(_, notebook):
+    counts = [c.execution_count for c in code(notebook)]
+    assert counts == list(range(1, len(counts) + 1)), f"execution counts are {counts}: build the chapter again"
+
+
+def tagged_cells_have_outputs(_, notebook):
+    tagged = [c for c in code(notebook) if "nbval-check-output" in tags(c)]
+    assert tagged, "no cell is compared"
+    for c in tagged:
+        assert c.outputs, f"nothing to compare in {c.source[:60]!r}"
+        assert all(o.output_type == "stream" and o.name == "stdout" for o in c.outputs), (
+            "a tagged cell prints text only"
+        )
+
+
+def nothing_went_wrong(_, notebook):
+    for c in code(notebook):
+        for o in c.outputs:
+            assert o.output_type != "error", f"an error is stored under {c.source[:60]!r}"
+            assert o.get("name") != "stderr", f"a warning is stored under {c.source[:60]!r}: {o.text[:200]}"
+
+
+def header_is_true(_, notebook):
+    first = notebook.cells[0].source
+    measured = notebook.metadata["measured"]
+    assert re.match(r"# \d+\. \S", first)
+    assert build.RUNS.findall(first) == [build.header(measured)], "the header is not what was measured"
+    assert re.search(r"\*\*Study\*\* \d+ min · ", first)
+    assert "**needs**" in first
+    assert "**You will be able to** (1)" in first
+
+
+def limits_hold(_, notebook):
+    measured = notebook.metadata["measured"]
+    assert measured["cpu_seconds"] <= 90 * 2
+    assert measured["seconds"] <= 90, f"runs {measured['seconds']} s"
+    assert measured["gigabytes"] <= 4
+    assert 25 <= len(notebook.cells) <= 45, f"{len(notebook.cells)} cells"
+    words = len(markdown(notebook).split())
+    assert 1000 <= words <= 2000, f"{words} words"
+    figures = sum("image/png" in o.get("data", {}) for c in code(notebook) for o in c.outputs)
+    assert 1 <= figures <= 6, f"{figures} figures"
+    assert len(nbformat.writes(notebook)) <= 300_000
+
+
+def from_scratch_is_short(_, notebook):
+    cells = [c for c in code(notebook) if "from-scratch" in tags(c)]
+    assert cells, "nothing is written from scratch"
+    for c in cells:
+        lines = [line for line in c.source.splitlines() if line.strip()]
+        assert len(lines) <= 15, f"{len(lines)} lines from scratch"
+
+
+def no_machine_path(text, notebook):
+    everything = text + nbformat.writes(notebook)
+    assert not MACHINE_PATH.search(everything), MACHINE_PATH.search(everything)
+
+
+def notebook_metadata_is_plain(_, notebook):
+    assert set(notebook.metadata) <= NOTEBOOK_KEYS
+    for c in notebook.cells:
+        assert set(c.metadata) <= {"tags", "nbgrader", "jupyter"}, f"volatile metadata {set(c.metadata)}"
+
+
+def links_lead_somewhere(text, _):
+    for target in LINK.findall(text):
+        assert re.match(r"https?://", target) or (FOLDER / target).exists(), f"{target} does not exist"
+
+
+CHECKS = [
+    pair_is_equal,
+    counts_run_from_one,
+    tagged_cells_have_outputs,
+    nothing_went_wrong,
+    header_is_true,
+    limits_hold,
+    from_scratch_is_short,
+    no_machine_path,
+    notebook_metadata_is_plain,
+    links_lead_somewhere,
+]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("source", SOURCES, ids=lambda s: s.stem)
+def test_chapter(source, check):
+    check(source.read_text(encoding="utf-8"), read(source))
+
+
+def other_source(text, notebook):
+    return text.replace("import torch", "import torch  # changed", 1), notebook
+
+
+def lost_count(text, notebook):
+    code(notebook)[1].execution_count = None
+    return text, notebook
+
+
+def lost_output(text, notebook):
+    next(c for c in code(notebook) if "nbval-check-output" in tags(c)).outputs = []
+    return text, notebook
+
+
+def stored_error(text, notebook):
+    code(notebook)[0].outputs = [nbformat.v4.new_output("error", ename="E", evalue="", traceback=[])]
+    return text, notebook
+
+
+def flattering_header(text, notebook):
+    notebook.cells[0].source = re.sub(r"\*\*runs\*\* \d+ s", "**runs** 1 s", notebook.cells[0].source)
+    return text, notebook
+
+
+def too_slow(text, notebook):
+    notebook.metadata["measured"]["seconds"] = 91
+    return text, notebook
+
+
+def long_from_scratch(text, notebook):
+    next(c for c in code(notebook) if "from-scratch" in tags(c)).source += "\n    pass" * 20
+    return text, notebook
+
+
+def home_path(text, notebook):
+    code(notebook)[0].outputs = [nbformat.v4.new_output("stream", text="/home/ann/minivae/plots.py:3: warning")]
+    return text, notebook
+
+
+def execution_times(text, notebook):
+    notebook.cells[1].metadata["execution"] = {"iopub.execute_input": "2026-01-01T00:00:00Z"}
+    return text, notebook
+
+
+def dead_link(text, notebook):
+    return text + "\n# see [chapter 99](99_nothing.ipynb)", notebook
+
+
+BROKEN = [
+    other_source,
+    lost_count,
+    lost_output,
+    stored_error,
+    flattering_header,
+    too_slow,
+    long_from_scratch,
+    home_path,
+    execution_times,
+    dead_link,
+]
+
+
+@pytest.mark.parametrize(("check", "breakage"), list(zip(CHECKS, BROKEN, strict=True)), ids=lambda f: f.__name__)
+def test_a_broken_chapter_is_noticed(check, breakage):
+    source = SOURCES[0]
+    broken = breakage(source.read_text(encoding="utf-8"), copy.deepcopy(read(source)))
+    with pytest.raises((AssertionError, NotebookDifference)):
+        check(*broken)
+
+
+def test_sources_and_notebooks_come_in_pairs():
+    assert SOURCES
+    assert [s.with_suffix(".ipynb") for s in SOURCES] == sorted(FOLDER.glob("*.ipynb"))
+
+
+def test_the_syllabus_lists_the_chapters_that_exist():
+    readme = (FOLDER / "README.md").read_text(encoding="utf-8")
+    rows = {line[2:4]: line for line in readme.splitlines() if re.match(r"\| \d\d \|", line)}
+    linked = {number: LINK.findall(row) for number, row in rows.items() if LINK.findall(row)}
+    assert linked == {s.name[:2]: [s.with_suffix(".ipynb").name] for s in SOURCES}
+    assert all("*planned*" in row for number, row in rows.items() if number not in linked)
+    for source in SOURCES:
+        study = re.search(r"\*\*Study\*\* (\d+ min)", source.read_text(encoding="utf-8"))[1]
+        assert study in rows[source.name[:2]]
+
+
+def test_links_of_the_readme_lead_somewhere():
+    links_lead_somewhere((FOLDER / "README.md").read_text(encoding="utf-8"), None)
+
+
+# Exercises
+
+
+def exercises(notebook):
+    """(solution cell, check cell) of every exercise."""
+    graded = [c for c in code(notebook) if "nbgrader" in c.metadata]
+    assert [c.metadata["nbgrader"]["solution"] for c in graded] == [True, False] * (len(graded) // 2)
+    return list(zip(graded[::2], graded[1::2], strict=True))
+
+
+def names():
+    with_exercises = [s for s in SOURCES if s.name[:2] != "00"]
+    return [(s, k) for s in with_exercises for k in range(len(exercises(read(s))))]
+
+
+@pytest.fixture(params=names(), ids=lambda p: f"{p[0].stem}-{p[1]}")
+def exercise(request):
+    source, k = request.param
+    text = source.read_text(encoding="utf-8")
+    solved, check = exercises(build.read_source(text))[k]
+    stub, same_check = exercises(build.student_version(build.read_source(text)))[k]
+    assert same_check.source == check.source
+    return solved.source, stub.source, check.source
+
+
+def attempt(function, check):
+    space = {"torch": torch, "mv": mv}
+    exec(function, space)
+    exec(check, space)
+
+
+def test_every_chapter_after_the_first_has_three_exercises():
+    for source in SOURCES[1:]:
+        assert len(exercises(read(source))) >= 3
+        page = markdown(read(source))
+        assert all(re.search(rf"\*\*{stars} \(", page) for stars in ("★", "★★", "★★★"))
+
+
+def test_solutions_pass(exercise, capsys):
+    solved, _, check = exercise
+    attempt(solved, check)
+    assert "right" in capsys.readouterr().out
+
+
+def test_stubs_fail(exercise):
+    _, stub, check = exercise
+    assert "SOLUTION" not in stub
+    with pytest.raises(NotImplementedError):
+        attempt(stub, check)
+
+
+def test_student_versions_hold_no_solution_and_overwrite_nothing(tmp_path):
+    written = build.write_students(tmp_path / "set")
+    assert [p.name for p in written] == [s.with_suffix(".ipynb").name for s in SOURCES]
+    for path in written:
+        notebook = nbformat.read(path, as_version=4)
+        assert "BEGIN SOLUTION" not in nbformat.writes(notebook)
+        assert not any(c.outputs for c in code(notebook))
+    written[0].write_text("my work", encoding="utf-8")
+    with pytest.raises(SystemExit, match="somebody's work"):
+        build.write_students(tmp_path / "set")
+    assert written[0].read_text(encoding="utf-8") == "my work"
