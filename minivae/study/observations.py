@@ -30,7 +30,7 @@ KEEP = 0.5
 PAIRS, POPULATION, MASKS = 100, 2000, 6
 """Users for gradients of all pairs; users for latent space; mask draws."""
 SIZE = {"hidden": 200, "latent": 50}
-QUICK = {"batch_size": 100, "lr": 2e-3, "anneal_steps": 200, "epochs": 8, "patience": 8}
+QUICK = {"batch_size": 100, "lr": 2e-3, "anneal_steps": 200, "epochs": 12, "patience": 12}
 """A network and a training that take seconds on the embedded data."""
 VARIANTS: dict[str, dict[str, Any]] = {
     "multvae+anchor": {"anchor": 1.0},

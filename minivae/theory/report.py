@@ -65,7 +65,7 @@ class Card:
         """Statement (once), what was checked, on what, slack, verdict, numbers."""
         for statement, group in groupby(self.checks, lambda c: c.statement):
             for k, c in enumerate(group):
-                slack = "" if c.slack is None else f"{c.slack:+.3f}"
+                slack = "" if c.slack is None else f"{round(c.slack, 3) + 0.0:+.3f}"
                 yield statement if k == 0 else "", c.claim, c.on, slack, c.verdict, c.value
 
     def table(self) -> Table:

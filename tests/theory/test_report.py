@@ -289,7 +289,7 @@ def test_markdown_json_and_terminal_say_the_same(card):
         assert c["verdict"] in line
         assert c["verdict"] in shown
         if c["slack"] is not None:
-            assert f"{c['slack']:+.3f}" in line
+            assert f"| {round(c['slack'], 3) + 0.0:+.3f} |" in line
     assert "positive is room left" in text
     assert value["legend"] in text
 
