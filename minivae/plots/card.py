@@ -35,7 +35,7 @@ def _sharing(data: dict[str, Any]) -> Figure:
     own = (m.community == m.community[m.user]) & (np.arange(len(m.mu)) != m.user)
     typical = float(np.median(m.radius[own]))
     theory.sharing_plane(m.mu, m.community, m.change, m.certified, m.user, m.reach, typical, ax=left)
-    left.set_title("toy: a step on a user within reach lowers the star's loss")
+    left.set_title("toy: steps on its own community (circles) help the star")
     theory.certificate_chain(data["chains"], ax=right)
     right.set_title("this model: what each bound still certifies")
     return figure

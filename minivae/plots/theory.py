@@ -58,7 +58,7 @@ def sharing_plane(
             ax.add_patch(Circle(mu[user], r, fill=False, linestyle=style, color="0.25", linewidth=1.4))
     bar = ax.figure.colorbar(dots, ax=ax, label="change of the star's loss by a step on this user (nats)")
     bar.outline.set_visible(False)
-    ax.set_xlabel("$\\mu_1$   (black rim: certified)")
+    ax.set_xlabel("$\\mu_1$\nblack rim: certified; radius for equal content (dashed), for the own community (solid)")
     ax.set_ylabel("$\\mu_2$")
     ax.set_aspect("equal", adjustable="datalim")
     ax.spines[["top", "right"]].set_visible(False)
@@ -84,7 +84,7 @@ def certificate_chain(
         y = np.arange(len(links))[::-1] - (k - (len(chains) - 1) / 2) * height
         spread = [errors[label][link] for link in links] if errors else None
         ax.barh(y, [chain[link] for link in links], height=0.9 * height, color=colour, label=label, xerr=spread)
-    ax.set_yticks(np.arange(len(links))[::-1], links)
+    ax.set_yticks(np.arange(len(links))[::-1], [link.replace("per global", "global") for link in links])
     ax.set_xlim(0, 1)
     ax.set_xlabel("fraction of pairs known to transfer")
     ax.grid(axis="x", color="0.9")
