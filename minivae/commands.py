@@ -210,7 +210,9 @@ def data_info(options: flags.Info) -> None:
 
 def source_of(options: flags.SplitFlags, default: str = "planted") -> Source:
     """What the flags say about the data."""
-    source = Source(options.data or default, heldout=options.heldout, split_seed=options.split_seed)
+    source = Source(
+        default if options.data is None else options.data, heldout=options.heldout, split_seed=options.split_seed
+    )
     if isinstance(options, flags.TableFlags):
         source = replace(source, **{k: getattr(options, k) for k in ("user", "item", "rating", "min_rating", "title")})
     return source

@@ -242,6 +242,7 @@ BAD = {
     "truncated split": (["study", "--data", "{tmp}/cut.safetensors"], "cut.safetensors"),
     "a model as split": (["study", "--data", "{run}/model.safetensors"], "a model"),
     "a folder as data": (["study", "--data", "{tmp}"], "folder"),
+    "an empty name as data": (["study", "--data", ""], "folder"),
     "not prepared": (["study", "--data", "ml-20m"], "data_scripts/movielens.py ml-20m"),
     "not prepared, by preset": (["study", "--preset", "msd"], "data_scripts/msd.py"),
     "wrong column": (["study", "--data", "{table}", "--user", "usr", "--item", "movieId"], "usr"),
