@@ -231,14 +231,10 @@ def contraction_by_distance(
     ax = plt.gca() if ax is None else ax
     ax.errorbar(clean, ratio, yerr=error, fmt="o-", color=COLOURS[colour], capsize=3, label=label or None)
     ax.axhline(1, color="0.4", linestyle="--", linewidth=1)
-    low, high = ax.get_ylim()
-    ax.set_ylim(min(low, 0.95), max(high, 1.05))
-    ax.annotate("apart ↑", (0.98, 0.97), xycoords="axes fraction", ha="right", va="top", color="0.3")
-    ax.annotate("together ↓", (0.98, 0.03), xycoords="axes fraction", ha="right", va="bottom", color="0.3")
     ax.set_xlabel("clean distance of two users in latent space")
-    ax.set_ylabel("masked / clean distance")
+    ax.set_ylabel("masked / clean distance (above 1: masks drive apart)")
     if label:
-        ax.legend(frameon=False, loc="center right")
+        ax.legend(frameon=False)
     return _open(ax)
 
 
