@@ -130,9 +130,11 @@ def as_csr(x: sp.spmatrix | sp.sparray | np.ndarray | Tensor) -> sp.csr_matrix:
     """
     if isinstance(x, Tensor):
         x = x.detach().cpu()
+        x = x if x.layout == torch.strided else x.to_dense()
         x = (x.float() if x.dtype in (torch.float16, torch.bfloat16) else x).numpy()
     if getattr(x, "ndim", 0) != 2:
-        raise InputError(f"expected a matrix of users × items, got shape {getattr(x, 'shape', None)}")
+        got = f"shape {tuple(x.shape)}" if hasattr(x, "shape") else type(x).__name__
+        raise InputError(f"expected a matrix of users × items, scipy CSR or dense, got {got}")
     csr = sp.csr_matrix(x.astype(np.float32) if x.dtype == np.float16 else x)
     if csr.dtype.kind == "f" and not np.isfinite(csr.data).all():
         raise InputError("the users × items matrix holds NaN or infinity; a user either has an item or has not")

@@ -216,3 +216,16 @@ def test_as_csr_takes_every_dtype_of_a_binary_matrix(dtype):
     x = torch.tensor([[1, 0, 1], [0, 0, 0]]).to(dtype)
     assert as_csr(x).toarray().tolist() == [[1, 0, 1], [0, 0, 0]]
     assert as_csr(np.array([[1, 0]], np.float16)).toarray().tolist() == [[1, 0]]
+
+
+@pytest.mark.parametrize("convert", [torch.Tensor.to_sparse, torch.Tensor.to_sparse_csr])
+@pytest.mark.filterwarnings("ignore:Sparse CSR")
+def test_sparse_tensors_are_users_too(convert):
+    x = torch.tensor([[0.0, 1.0, 1.0], [0.0, 0.0, 0.0]])
+    assert as_csr(convert(x)).toarray().tolist() == x.tolist()
+
+
+@pytest.mark.parametrize(("x", "got"), [([[1, 0]], "list"), (None, "NoneType"), (np.ones(3), "shape")])
+def test_what_is_no_matrix_is_named(x, got):
+    with pytest.raises(InputError, match=f"got {got}"):
+        as_csr(x)
