@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from minivae.splits import StrongSplit
 
 VARIABLE = "MINIVAE_DATA"
 
-MOVIELENS_LICENCE = "GroupLens: research use, no redistribution without permission, cite Harper and Konstan (2015)"
+MOVIELENS_LICENCE = "research, no redistribution"
 GROUPLENS = "https://files.grouplens.org/datasets/movielens/"
 
 
@@ -100,7 +101,7 @@ DATASETS = {
         ),
         Dataset(
             "ml-latest-small",
-            "MovieLens latest small (changes over time)",
+            "MovieLens latest small, which changes over time",
             MOVIELENS_LICENCE,
             download="1 MB",
             needs="a second",
@@ -179,7 +180,7 @@ DATASETS = {
         Dataset(
             "netflix",
             "Netflix Prize",
-            "Netflix: research only, no redistribution; withdrawn by the publisher",
+            "research, no redistribution",
             download="700 MB",
             needs="12 GB of memory",
             obtain="downloaded from the Internet Archive, or the combined_data_*.txt from Kaggle (login)",
@@ -199,7 +200,7 @@ DATASETS = {
         Dataset(
             "msd",
             "Million Song Dataset, Echo Nest Taste Profile",
-            "The Echo Nest: research only, non-commercial",
+            "research, not commercial",
             download="500 MB",
             needs="12 GB of memory",
             obtain="downloaded by the script",
@@ -263,7 +264,7 @@ def listing(data: str | Path | None = None) -> list[dict[str, str]]:
                 "licence": d.licence,
                 "download": d.download,
                 "needs": d.needs,
-                "source": d.sources[0],
+                "source": urlsplit(d.sources[0]).hostname or "",
                 "obtain": f"python {d.script} --out data",
                 "prepared": str(found) if found else "no",
             }

@@ -198,7 +198,7 @@ def save_figures(figures: Mapping[str, Figure], out: Path) -> None:
 def list_data(_: flags.List) -> None:
     """Known data sets and where they are prepared."""
     rows = catalogue.listing()
-    keys = ("name", "title", "download", "needs", "prepared", "obtain")
+    keys = ("name", "licence", "download", "source", "prepared", "obtain")
     print_table([list(keys), *([row[k] for k in keys] for row in rows)])
 
 
