@@ -130,6 +130,7 @@ def run(
     --------
     Another VAE gets the same card in three lines:
 
+    >>> import minivae as mv
     >>> net = torch.nn.ModuleDict({"enc": torch.nn.Linear(9, 4), "dec": torch.nn.Linear(2, 9)}).double()
     >>> users = np.random.default_rng(0).random((40, 9)) < 0.4
 
