@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 4. When does a step on one user help another?
-# **Study** 75 min · **runs** 51 s (22 CPU seconds), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), gradients, norms
+# **Study** 75 min · **runs** 80 s (27 CPU seconds), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), gradients, norms
 #
 # **You will be able to** (1) state Theorem 2.3 and derive it in three steps, (2) compute the sharing radius in a few
 # lines and check it against the package, (3) find the link of the proof that loses most, (4) explain why the radius
@@ -30,7 +30,8 @@ rng = torch.Generator().manual_seed(0)
 # %%
 x, community = toy.toy_users(n_users=60, n_items=60, n_communities=3, seed=0)  # (60, 60), (60,)
 model = toy.ToyVAE(n_items=60, latent=2, generator=rng)
-list(toy.train_toy(model, x, stops=[100], generator=rng))
+for _ in toy.train_toy(model, x, stops=[100], generator=rng):  # it pauses at every stop; here there is one
+    pass
 star = 0
 mu, sd = (t.detach() for t in model.encode(x))  # (60, 2) each
 
@@ -66,7 +67,8 @@ fig.tight_layout()
 #
 # $$W_1(q_u, q_v) \;<\; r_{\text{share}}(u,v) = \frac{[\,\|g_u\| - \Delta_x(u,v)\,]_+}{L},$$
 #
-# then every small enough step of gradient descent on $v$ strictly lowers the loss of $u$.
+# then every small enough step of gradient descent on $v$ strictly lowers the loss of $u$. ($[a]_+$ is $a$, or 0 if
+# $a<0$.)
 #
 # We then call the pair $(u,v)$ **certified**. Mind the order: $(u,v)$ may be certified and $(v,u)$ not. Mind also what
 # is stepped: the *decoder*, by plain gradient descent, on *one* user. Real training uses Adam on batches and moves the
@@ -310,8 +312,8 @@ for step in stops:
 #
 # ## 4.9 Where it stops being true
 #
-# So what about a real model, trained to the end? We train the Mult-VAE of chapter 00, once on clean input and once with
-# masks (`keep=0.5`), five seeds each. Then we ask the theorem about 100 test users, in the kindest way, with an $L$ of
+# So what about a real model, trained to the end? We train a Mult-VAE as in chapter 00, only smaller, once on clean input
+# and once with masks (`keep=0.5`), five seeds each. Then we ask the theorem about 100 test users, in the kindest way, with an $L$ of
 # its own for each pair, and even with the exact $\|g_u-g_v\|$.
 
 # %%
