@@ -1,5 +1,6 @@
 """The command line: `minivae study · train · evaluate · recommend · theory · data`."""
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -72,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print("examples:", *(f"  {line}" for line in examples(argv[0])), sep="\n")
         raise
     try:
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise InputError("training with several processes is not there yet; start minivae without torchrun")
         from minivae import commands  # here, because torch takes seconds that --help need not wait for
 
         commands.COMMANDS[type(command)](command)

@@ -249,10 +249,11 @@ def assign_events(data: Interactions, n_heldout: int, seed: int, min_user: int, 
     activity = np.bincount(data.user[keep], minlength=data.n_users)
     kept = np.flatnonzero(activity >= max(min_user, 1))
     if kept.size <= 2 * n_heldout:
-        most = max((kept.size - 1) // 2, 0)
+        most = (kept.size - 1) // 2
+        advice = f"hold out at most {most:,} or lower the filters" if most > 0 else "lower the filters"
         raise InputError(
             f"{kept.size:,} of {data.n_users:,} users have at least {min_user} items, too few to hold out "
-            f"2 x {n_heldout:,} and train on the rest; hold out at most {most:,} or lower the filters"
+            f"2 x {n_heldout:,} and train on the rest; {advice}"
         )
     users = kept[np.random.RandomState(seed).permutation(kept.size)]
     uid = np.full(data.n_users, -1, np.int32)

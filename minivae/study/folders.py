@@ -40,7 +40,11 @@ def refuse_other(path: Path, identity: Mapping[str, Any], may_change: frozenset[
     """Raise `InputError` if the JSON file at `path` describes another run than `identity`."""
     theirs, ours = flat(read_json(path)), flat(json.loads(json.dumps(identity)))
     keys = sorted((theirs.keys() | ours.keys()) - may_change)
-    changed = [f"{k} {theirs.get(k)!r}, now {ours.get(k)!r}" for k in keys if theirs.get(k) != ours.get(k)]
+    changed = [
+        "made from other data" if k == "data.sha256" else f"{k} {theirs.get(k)!r}, now {ours.get(k)!r}"
+        for k in keys
+        if theirs.get(k) != ours.get(k)
+    ]
     if changed:
         raise InputError(f"{path.parent} holds another run ({'; '.join(changed)}); choose another folder with --out")
 

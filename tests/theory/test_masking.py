@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from minivae.batches import mask_input
@@ -153,7 +153,10 @@ def check_hoeffding(bound, law, t):
 @given(st.integers(0, 120), st.integers(1, 120), keeps, st.floats(0, 40))
 @settings(max_examples=100, deadline=None)
 def test_hoeffding_bounds_the_exact_tail(s, d, keep, t):
-    check_hoeffding(lambda law, t: law.hoeffding(t), masked_distance(s, d, keep), t)
+    law = masked_distance(s, d, keep)
+    # rounding decides whether an atom at distance t counts; boundary atoms have a test of their own
+    assume(np.abs(np.abs(np.arange(s + d + 1) - law.mean) - t).min() > 1e-9)
+    check_hoeffding(lambda law, t: law.hoeffding(t), law, t)
 
 
 @pytest.mark.parametrize(
