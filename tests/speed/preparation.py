@@ -12,6 +12,7 @@ import argparse
 import io
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -77,12 +78,15 @@ def measure(name: str, archive: Path, work: Path, scale: float, repeat: int) -> 
     for _ in range(repeat):
         wall, cpu = time.perf_counter(), time.process_time()
         only_read(archive)
-        rounds["floor"].append((time.perf_counter() - wall, time.process_time() - cpu, 0.0))
+        rounds["floor"].append((time.perf_counter() - wall, time.process_time() - cpu, 0.0, ""))
         for way, command in commands.items():
             rounds[way].append(timed(command))
     result: dict = {"data": name, "scale": scale, "archive bytes": archive.stat().st_size, "cpus": os.cpu_count()}
     for way, runs in rounds.items():
-        wall, cpu, peak = zip(*runs, strict=True)
+        wall, cpu, peak, printed = zip(*runs, strict=True)
+        if way == "minivae":
+            counts = re.findall(r"│ (ratings|events|users|items) .*│ ([\d,]+) .*│", printed[0])
+            result |= dict(counts)
         result |= {f"{way}: wall, s": statistics.median(wall), f"{way}: processor, s": statistics.median(cpu)}
         result |= {f"{way}: wall of each run, s": [round(w, 2) for w in wall], f"{way}: peak, GB": max(peak)}
     del result["floor: peak, GB"]
@@ -98,15 +102,16 @@ def measure(name: str, archive: Path, work: Path, scale: float, repeat: int) -> 
     return {k: round(v, 2) if isinstance(v, float) else v for k, v in result.items()}
 
 
-def timed(command: list[str]) -> tuple[float, float, float]:
-    """Wall seconds, processor seconds and peak resident GB of a command."""
+def timed(command: list[str]) -> tuple[float, float, float, str]:
+    """Wall seconds, processor seconds and peak resident GB of a command, and what it printed."""
     start = time.perf_counter()
-    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE)
+    printed = process.stdout.read().decode()
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(command)} failed")
     peak = usage.ru_maxrss * (1024 if sys.platform != "darwin" else 1) / 1e9
-    return time.perf_counter() - start, usage.ru_utime + usage.ru_stime, peak
+    return time.perf_counter() - start, usage.ru_utime + usage.ru_stime, peak, printed
 
 
 def only_read(archive: Path) -> None:
