@@ -58,7 +58,9 @@ def sharing_plane(
             ax.add_patch(Circle(mu[user], r, fill=False, linestyle=style, color="0.25", linewidth=1.4))
     bar = ax.figure.colorbar(dots, ax=ax, label="change of the star's loss by a step on this user (nats)")
     bar.outline.set_visible(False)
-    ax.set_xlabel("$\\mu_1$\nblack rim: certified; radius for equal content (dashed), for the own community (solid)")
+    ax.set_xlabel(
+        "$\\mu_1$\nblack rim: certified; radius for equal content (dashed),\nfor a typical user of its community (solid)"
+    )
     ax.set_ylabel("$\\mu_2$")
     ax.set_aspect("equal", adjustable="datalim")
     ax.spines[["top", "right"]].set_visible(False)
