@@ -59,7 +59,7 @@ def sharing_plane(
     bar = ax.figure.colorbar(dots, ax=ax, label="change of the star's loss by a step on this user (nats)")
     bar.outline.set_visible(False)
     ax.set_xlabel(
-        "$\\mu_1$\nblack rim: certified; radius for equal content (dashed),\nfor a typical user of its community (solid)"
+        "$\\mu_1$\nblack rim: certified; radius for equal content (dashed),\nfor one of its community (solid)"
     )
     ax.set_ylabel("$\\mu_2$")
     ax.set_aspect("equal", adjustable="datalim")
