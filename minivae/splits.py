@@ -124,7 +124,7 @@ class StrongSplit:
         InputError
             If the file is missing, truncated, damaged, or no split.
         """
-        arrays, meta = load_arrays(Path(path), "split")
+        arrays, meta = load_arrays(Path(path), "split", mapped=True)
         try:
             counts = json.loads(meta["counts"])
             m = {key: unpack_matrix(arrays, key, counts["n_items"]) for key in MATRICES}

@@ -17,6 +17,8 @@ from safetensors.numpy import save_file
 
 from minivae.errors import InputError
 
+DTYPES = {"F64": "<f8", "F32": "<f4", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?"}
+
 
 def digest(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
     """sha256 over names, dtypes, shapes and bytes of `arrays` and over `metadata`, independent of their order."""
@@ -91,8 +93,13 @@ def _sort_metadata(path: Path) -> None:
             f.write(text.ljust(size))
 
 
-def load_arrays(path: Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def load_arrays(path: Path, kind: str, mapped: bool = False) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Read what `save_arrays` wrote and verify its checksum.
+
+    Parameters
+    ----------
+    mapped : arrays are views of the memory-mapped file, copied page by page when written to (the file stays as it
+        is). For files that nobody writes again, as a split; a checkpoint is replaced while it is in use.
 
     Raises
     ------
@@ -105,7 +112,8 @@ def load_arrays(path: Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str,
     try:
         with safe_open(path, framework="numpy") as f:
             meta = dict(f.metadata() or {})
-            arrays = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118 (safe_open is no mapping)
+            arrays = {} if mapped else {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118 (no mapping)
+        arrays = _map(path) if mapped else arrays
     except (SafetensorError, OSError, TypeError, ValueError, KeyError) as e:
         why = "it is truncated, damaged or another format"
         raise InputError(f"{path} cannot be read as a safetensors file ({e}); {why}") from e
@@ -116,3 +124,16 @@ def load_arrays(path: Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str,
     if digest(arrays, meta) != stated:
         raise InputError(f"{path} is damaged: its content does not match the checksum in it; make or fetch it again")
     return arrays, meta
+
+
+def _map(path: Path) -> dict[str, np.ndarray]:
+    """Views of the arrays in a safetensors file, whose header `safe_open` has found sound."""
+    with path.open("rb") as f:
+        size = int.from_bytes(f.read(8), "little")
+        header = json.loads(f.read(size))
+    header.pop("__metadata__", None)
+    content = np.asarray(np.memmap(path, np.uint8, "c"))[8 + size :]
+    return {
+        name: content[slice(*entry["data_offsets"])].view(DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        for name, entry in header.items()
+    }

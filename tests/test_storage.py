@@ -217,3 +217,45 @@ def test_equal_content_is_equal_bytes(tmp_path):
         save_arrays(tmp_path / str(i), "thing", arrays, dict(sorted(meta.items(), reverse=i % 2 == 0)))
     assert len({(tmp_path / str(i)).read_bytes() for i in range(8)}) == 1
     assert load_arrays(tmp_path / "0", "thing")[1] == {"kind": "thing", **meta}
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_mapped_or_read_the_arrays_are_the_same(tmp_path, mapped):
+    arrays = {
+        "f8": np.linspace(0, 1, 5),
+        "f4": np.eye(3, dtype=np.float32),
+        "i8": np.arange(7),
+        "i4": np.arange(4, dtype=np.int32).reshape(2, 2),
+        "u1": np.frombuffer(b"abc", np.uint8),
+        "bool": np.array([True, False, True]),
+        "empty": np.empty((0, 3), np.int32),
+        "scalar": np.float32(2.5),
+    }
+    save_arrays(tmp_path / "a", "thing", arrays, {})
+    read, _ = load_arrays(tmp_path / "a", "thing", mapped)
+    assert read.keys() == arrays.keys()
+    for name, a in arrays.items():
+        assert read[name].dtype == a.dtype
+        np.testing.assert_array_equal(read[name], a)
+
+
+def test_writing_to_a_mapped_array_leaves_the_file_alone(tmp_path):
+    save_arrays(tmp_path / "a", "thing", {"x": np.zeros(5)}, {})
+    read, _ = load_arrays(tmp_path / "a", "thing", mapped=True)
+    read["x"][:] = 1
+    assert load_arrays(tmp_path / "a", "thing")[0]["x"].tolist() == [0] * 5
+
+
+def test_a_mapped_file_costs_no_copy(tmp_path):
+    """The views share one buffer, that of the file; a read file has one buffer an array."""
+    save_arrays(tmp_path / "a", "thing", {"x": np.zeros(5), "y": np.ones(5)}, {})
+
+    def root(a):
+        while isinstance(a.base, np.ndarray):
+            a = a.base
+        return a
+
+    mapped, _ = load_arrays(tmp_path / "a", "thing", mapped=True)
+    assert root(mapped["x"]) is root(mapped["y"])
+    read, _ = load_arrays(tmp_path / "a", "thing")
+    assert root(read["x"]) is not root(read["y"])

@@ -174,7 +174,7 @@ def test_a_resumed_study_keeps_what_is_done_and_repeats_what_is_lost(data, study
     [
         (["--epochs", "3"], "epochs 2, now 3"),
         (["--preset", "ml-1m"], "preset"),
-        (["--data", "{other}"], "data.sha256"),
+        (["--data", "{other}"], "made from other data"),
     ],
 )
 def test_a_study_is_not_mixed_with_another(change, expected, data, study, tmp_path, capsys):
