@@ -9,9 +9,9 @@ from minivae.catalogue import Dataset
 from minivae.errors import InputError
 from minivae.preparation import export
 from minivae.preparation.archives import ahead
-from minivae.preparation.download import fetch, progress
 from minivae.preparation.rows import Raw
 from minivae.preparation.verify import Verification
+from minivae.preparation.watch import progress
 from minivae.splits import TEST_HELDOUT, VALIDATION_HELDOUT, Assignment, StrongSplit, assign_events, build_split
 
 ANY_DRAW = ("ratings", "events", "users", "items")
@@ -55,7 +55,7 @@ def run(dataset: Dataset, read: Reader, options: Options) -> Path:
         "min_item": dataset.protocol.min_item,
     }
     refuse_other(target, protocol)
-    raw = read(dataset, options.from_file or fetch(dataset, options.out), watched(dataset))
+    raw = read(dataset, options.from_file or download(dataset, options.out), watched(dataset))
     checks = Verification(options.verify)
     checks.stage((f"md5 of {name}", md5, raw.md5.get(name, "missing")) for name, md5 in dataset.members.items())
     checks.stage([("ratings", dataset.counts.get("ratings"), raw.ratings)])
@@ -73,6 +73,13 @@ def run(dataset: Dataset, read: Reader, options: Options) -> Path:
         export.write(options.export_csv, files)
     checks.print()
     return target
+
+
+def download(dataset: Dataset, folder: Path) -> Path:
+    """The archive, fetched; the libraries for that are loaded only now."""
+    from minivae.preparation.download import fetch
+
+    return fetch(dataset, folder)
 
 
 def refuse_other(target: Path, protocol: dict[str, int]) -> None:

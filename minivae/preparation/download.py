@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pooch
 import requests
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from minivae.catalogue import Dataset
 from minivae.errors import InputError
+from minivae.preparation.watch import progress
 
 ATTEMPTS = 3
 CHUNK = 1 << 16  # at most that much is fetched twice
@@ -85,16 +84,3 @@ class Resuming:
                     bar.advance(task, len(chunk))
         if total is not None and self.part.stat().st_size != total:
             raise requests.ConnectionError("the connection ended early")
-
-
-def progress() -> Progress:
-    """A bar of bytes on standard error; silent where nobody watches."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=console, disable=not console.is_terminal)

@@ -5,7 +5,7 @@
 Generates raw archives of the size and shape of the originals (their users and items, about as many ratings; power-law
 popularity, log-normal activity), prepares each in a process of its own, and prints wall time, processor time and peak
 memory as a table and JSON. The pandas way prepares the same archive in the same run, and its six files must be the same
-bytes. Needs up to 6 GB of disk under --work, which it removes again.
+bytes. Needs up to 4 GB of disk under --work, which it removes again.
 """
 
 import argparse
