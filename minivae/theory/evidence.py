@@ -93,6 +93,8 @@ def sharing_radius(all_users: Setting) -> Evidence:
     checks.append(_steps_that_help(name, model, x, generator))
     views = transfer.view_sharing(s.model, s.x, s.keep, s.mask, 2, 4, s.generator)
     chain, twins = given.chain(), views.chain()
+    independent = transfer.gram(s.model, s.x, 4, s.generator)  # common noise makes gradients look alike
+    chain["inner product"] = float((independent[off] > 0).double().mean())
     sharp = given.chain(sharp=True)
     checks += [
         measured(
