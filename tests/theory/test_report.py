@@ -78,10 +78,9 @@ def test_the_model_is_left_as_it_was(model, toy_split):
 
 
 def without_bias(real):
-    def gram(model, x, *args, z, **kwargs):
+    def gram(model, x, *args, **kwargs):
         bare = nn.Sequential(*(_no_bias(m) for m in model.decoder))
-        del args, kwargs
-        return real(mv.theory.wrap(model.encode, bare, model.n_items, model.latent), x, z=z)
+        return real(mv.theory.wrap(model.encode, bare, model.n_items, model.latent), x, *args, **kwargs)
 
     return gram
 
