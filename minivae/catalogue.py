@@ -300,7 +300,7 @@ def describe(split: StrongSplit) -> dict[str, Any]:
     """
     activity = np.diff(split.train.indptr)
     popularity = np.bincount(split.train.indices, minlength=split.n_items)
-    quantiles = (0, 25, 50, 75, 100)
+    quantiles = {"minimum": 0, "lower quartile": 25, "median": 50, "upper quartile": 75, "maximum": 100}
     held = {"validation": split.validation, "test": split.test}
     return {
         "name": split.name,
@@ -312,8 +312,8 @@ def describe(split: StrongSplit) -> dict[str, Any]:
         "held-out events": {k: p.heldout.nnz for k, p in held.items()},
         "users without held-out items": {k: int((np.diff(p.heldout.indptr) == 0).sum()) for k, p in held.items()},
         "density": split.train.nnz / max(1, split.train.shape[0] * split.n_items),
-        "items per user": dict(zip(map(str, quantiles), np.percentile(activity, quantiles).tolist(), strict=True)),
-        "users per item": dict(zip(map(str, quantiles), np.percentile(popularity, quantiles).tolist(), strict=True)),
+        "items per user": {name: float(np.percentile(activity, q)) for name, q in quantiles.items()},
+        "users per item": {name: float(np.percentile(popularity, q)) for name, q in quantiles.items()},
     }
 
 

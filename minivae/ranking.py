@@ -173,7 +173,8 @@ def evaluate(
     model : any object with ``score(history: scipy CSR (B, I)) -> tensor (B, I)``; called block after block in row
         order.
     fold_in : `history` and `heldout`, CSR of equal shape.
-    metrics : names such as "recall@20" or "ndcg@100"; k is cut to the number of items.
+    metrics : names such as "recall@20" or "ndcg@100"; k is cut to the number of items. Recall@k is hits / min(k, n)
+        with n items held out; the formulas are those of `metric_values`.
     item_counts : (I,) interactions of each item in training, for the popularity of what is recommended.
 
     Returns

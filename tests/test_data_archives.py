@@ -341,7 +341,7 @@ def test_info_counts(tmp_path, toy_split):
     assert facts["events"]["training"] == toy_split.train.nnz
     assert facts["held-out events"] == {"validation": 200, "test": 200}
     assert facts["density"] == pytest.approx(toy_split.train.toarray().mean())
-    assert facts["items per user"]["50"] == sorted(toy_split.train.toarray().sum(1))[200]
+    assert facts["items per user"]["median"] == sorted(toy_split.train.toarray().sum(1))[200]
     assert describe(toy_split).keys() == facts.keys() - {"file"}
 
 

@@ -225,6 +225,15 @@ def test_a_preset_with_an_unknown_setting_is_refused():
         presets._spec("m", {"class": "Oracle"}, {}, "x.toml")
 
 
+def test_one_user_alone_has_no_standard_error():
+    metrics = {"ndcg@100": {"mean": 0.25, "se": 0.0}}
+    some = {"5–10": {"users": 1, "metrics": metrics}, "11–50": {"users": 2, "metrics": metrics}}
+    row = {"model": "m", "groups": some | {"51–100": {"users": 0, "metrics": {}}}}
+    header, cells = tables.groups([row])
+    assert header == ["model", "5–10 (1 user)", "11–50 (2 users)", "51–100 (0 users)"]
+    assert cells == ["m", ".2500", ".2500 ± .0000", "–"]
+
+
 def test_a_split_without_heldout_users_to_compare_is_refused(split, tmp_path):
     empty = mv.FoldIn(split.test.history, split.test.heldout * 0)
     bare = mv.StrongSplit(split.train, split.validation, empty, split.item_labels)

@@ -64,11 +64,16 @@ def verdict(a: str, b: str, d: Mapping[str, Any]) -> str:
 
 
 def groups(summary: Sequence[Mapping[str, Any]]) -> Table:
-    """nDCG@100 by activity group, with the number of users in each."""
-    table = [["model", *(f"{label} ({g['users']:,} users)" for label, g in summary[0]["groups"].items())]]
+    """nDCG@100 by activity group, with the number of users in each; one user alone has no standard error."""
+    sizes = {label: g["users"] for label, g in summary[0]["groups"].items()}
+    table = [["model", *(f"{label} ({n:,} user{'' if n == 1 else 's'})" for label, n in sizes.items())]]
     for row in summary:
-        values = [g["metrics"].get("ndcg@100") for g in row["groups"].values()]
-        table.append([row["model"], *(f"{number(v['mean'])} ± {number(v['se'])}" if v else "–" for v in values)])
+        cells = []
+        for group in row["groups"].values():
+            v = group["metrics"].get("ndcg@100")
+            error = f" ± {number(v['se'])}" if v and group["users"] > 1 else ""
+            cells.append(f"{number(v['mean'])}{error}" if v else "–")
+        table.append([row["model"], *cells])
     return table
 
 

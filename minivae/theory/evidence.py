@@ -275,7 +275,7 @@ def information(all_users: Setting) -> Evidence:
     ]
     whole = bottleneck.kl_decomposition(s.mu, s.sd, 8, s.generator)
     value = (
-        f"{float(whole.mutual_information):.2f} + {float(whole.marginal_kl):.2f} = {float(whole.mean_kl):.2f} nats; "
+        f"{float(whole.mutual_information):.2f} + {float(whole.marginal_kl):.2f} ≈ {float(whole.mean_kl):.2f} nats; "
         f"ceiling log U {float(whole.mi_ceiling):.2f}"
     )
     on = f"{len(s.mu)} users, all {s.mu.shape[1]} dimensions, 8 samples"
