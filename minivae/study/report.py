@@ -16,8 +16,8 @@ from minivae.study.results import ModelResult
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
-table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto; }
-th, td { padding: .3rem .7rem; border-bottom: 1px solid #ddd; white-space: nowrap; }
+table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto; font-size: .8rem; }
+th, td { padding: .3rem .5rem; border-bottom: 1px solid #ddd; white-space: nowrap; }
 thead th { border-bottom: 2px solid #222; }
 img { max-width: 100%; }
 code { background: #f4f4f4; padding: .1rem .3rem; }
