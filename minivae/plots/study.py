@@ -76,7 +76,7 @@ def learning_curves(
     ax.set_ylabel(ylabel)
     ax.grid(color="0.9")
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False, loc="lower right")
+    ax.legend(frameon=False, loc="best")
     return ax
 
 

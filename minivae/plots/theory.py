@@ -31,7 +31,7 @@ def sharing_plane(
     mu : (U, 2) posterior means.
     community : (U,) drawn as the marker.
     change : (U,) change of the user's loss after a step on each other one.
-    certified : (U,) bool, drawn as a black rim.
+    certified : (U,) bool, drawn as a blue rim.
     user : whose loss it is; the star.
     reach : radius if the contents were equal (dashed): beyond it nobody is certified.
     radius : radius for a typical member of the user's community, content included (solid), if any.
@@ -49,18 +49,16 @@ def sharing_plane(
             vmax=top,
             marker=marker,
             s=45,
-            edgecolors=np.where(certified[part], "black", "0.7"),
+            edgecolors=np.where(certified[part], COLOURS[5], "0.7"),
             linewidths=np.where(certified[part], 1.6, 0.4),
         )
-    ax.scatter(*mu[user], marker="*", s=260, color="black", edgecolors="white", zorder=3)
+    ax.scatter(*mu[user], marker="*", s=110, color="black", edgecolors="white", zorder=3)
     for r, style in ((reach, "--"), (radius, "-")):
         if r is not None and np.isfinite(r):
             ax.add_patch(Circle(mu[user], r, fill=False, linestyle=style, color="0.25", linewidth=1.4))
     bar = ax.figure.colorbar(dots, ax=ax, label="change of the star's loss by a step on this user (nats)")
     bar.outline.set_visible(False)
-    ax.set_xlabel(
-        "$\\mu_1$\nblack rim: certified; radius for equal content (dashed),\nfor one of its community (solid)"
-    )
+    ax.set_xlabel("$\\mu_1$\nblue rim: certified; radius for equal content (dashed),\nfor one of its community (solid)")
     ax.set_ylabel("$\\mu_2$")
     ax.set_aspect("equal", adjustable="datalim")
     ax.spines[["top", "right"]].set_visible(False)
