@@ -1,18 +1,13 @@
-"""Self-checks for the exercises of the course: each takes the learner's function, tests shape first, then values.
+"""Self-checks of chapter 04: gradients, content mismatch, batches."""
 
-The inputs are drawn afresh at every call, so that no number can be copied; the message of a failure names the seed, and
-the same seed draws the same inputs again. The same functions serve the notebook, pytest and nbgrader.
-"""
-
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from minivae.checks.verdict import compare, generator_of
 from minivae.theory.coupling import coupled
 from minivae.theory.toy import ToyVAE, toy_users
-
-__all__ = ["check_batch_transfer", "check_content_mismatch", "check_gradient_distance"]
 
 
 def check_gradient_distance(fn: Callable[[Tensor], Tensor], seed: int | None = None) -> None:
@@ -23,7 +18,7 @@ def check_gradient_distance(fn: Callable[[Tensor], Tensor], seed: int | None = N
     AssertionError
         With what is wrong.
     """
-    generator, seed = _generator(seed)
+    generator, seed = generator_of(seed)
     g = torch.randn(7, 11, generator=generator, dtype=torch.float64)
     g[3] = g[2] + 1e-9
     want = torch.cdist(g, g, compute_mode="donot_use_mm_for_euclid_dist")
@@ -31,7 +26,7 @@ def check_gradient_distance(fn: Callable[[Tensor], Tensor], seed: int | None = N
     gram = g @ g.T
     # Rounding of the product may make the square of this distance negative; here it always does.
     gram[2, 3] = gram[3, 2] = gram.diagonal()[2:4].max() * (1 + 4 * torch.finfo(gram.dtype).eps)
-    _compare("gradient_distance", fn(gram), want, wrong, seed, atol=1e-6)
+    compare("gradient_distance", fn(gram), want, wrong, seed, atol=1e-6)
 
 
 def check_content_mismatch(fn: Callable[[Tensor, Tensor, Tensor], Tensor], seed: int | None = None) -> None:
@@ -44,7 +39,7 @@ def check_content_mismatch(fn: Callable[[Tensor, Tensor, Tensor], Tensor], seed:
     AssertionError
         With what is wrong.
     """
-    generator, seed = _generator(seed)
+    generator, seed = generator_of(seed)
     x, _ = toy_users(6, 12, seed=seed % 1000)
     model = ToyVAE(12, features=5, generator=generator)
     z = torch.randn(6, 2, generator=generator, dtype=torch.float64)
@@ -62,7 +57,7 @@ def check_content_mismatch(fn: Callable[[Tensor, Tensor, Tensor], Tensor], seed:
     }
     if not torch.equal(n, n.roll(1)):
         wrong["the mismatch without (N_u − N_v) π_v: it vanishes only for equal counts"] = no_counts
-    _compare("content_mismatch", fn(pi, h, x), want, wrong, seed)
+    compare("content_mismatch", fn(pi, h, x), want, wrong, seed)
 
 
 def check_batch_transfer(fn: Callable[[Tensor, Tensor], Tensor], seed: int | None = None) -> None:
@@ -73,37 +68,9 @@ def check_batch_transfer(fn: Callable[[Tensor, Tensor], Tensor], seed: int | Non
     AssertionError
         With what is wrong.
     """
-    generator, seed = _generator(seed)
+    generator, seed = generator_of(seed)
     g = torch.randn(9, 5, generator=generator, dtype=torch.float64)
     batch = torch.randperm(9, generator=generator)[:4]
     want = g @ g[batch].mean(0)
     wrong = {"the sum over the batch, not the mean": 4 * want, "the mean over all users": g @ g.mean(0)}
-    _compare("batch_transfer", fn(g @ g.T, batch), want, wrong, seed)
-
-
-def _generator(seed: int | None) -> tuple[torch.Generator, int]:
-    generator = torch.Generator()
-    seed = generator.seed() if seed is None else seed
-    return generator.manual_seed(seed), seed
-
-
-def _compare(name: str, got: object, want: Tensor, wrong: Mapping[str, Tensor], seed: int, atol: float = 1e-9) -> None:
-    """Shape, then values; a well-known wrong answer is called by its name."""
-    if got is None:
-        raise AssertionError(f"{name} returned nothing: is there a return?")
-    got = torch.as_tensor(got)
-    if got.shape != want.shape:
-        raise AssertionError(f"{name} has shape {tuple(got.shape)}, expected {tuple(want.shape)}")
-    got = got.to(want)
-    if torch.allclose(got, want, rtol=1e-7, atol=atol):
-        print(f"{name}: right")
-        return
-    for what, other in wrong.items():
-        if torch.allclose(got, other, rtol=1e-7, atol=atol):
-            raise AssertionError(f"{name} computes {what} (seed {seed})")
-    miss = torch.where(got.isnan(), torch.inf, (got - want).abs())
-    at = tuple(int(i) for i in torch.unravel_index(miss.argmax(), miss.shape))
-    where = ", ".join(map(str, at))
-    raise AssertionError(
-        f"{name}: entry [{where}] is {float(got[at]):.4g}, expected {float(want[at]):.4g} (seed {seed})"
-    )
+    compare("batch_transfer", fn(g @ g.T, batch), want, wrong, seed)

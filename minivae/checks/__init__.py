@@ -1,0 +1,10 @@
+"""Self-checks for the exercises of the course: each takes the learner's function, tests shape first, then values.
+
+The inputs are drawn afresh at every call, so that no number can be copied; the message of a failure names the seed, and
+the same seed draws the same inputs again. The same functions serve the notebook, pytest and nbgrader. One file a
+chapter.
+"""
+
+from minivae.checks.sharing import check_batch_transfer, check_content_mismatch, check_gradient_distance
+
+__all__ = ["check_batch_transfer", "check_content_mismatch", "check_gradient_distance"]

@@ -1,0 +1,48 @@
+"""How every self-check decides, and what it says."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+
+def generator_of(seed: int | None) -> tuple[torch.Generator, int]:
+    """A generator and the seed that repeats it; a fresh seed for None."""
+    generator = torch.Generator()
+    seed = generator.seed() if seed is None else seed
+    return generator.manual_seed(seed), seed
+
+
+def compare(name: str, got: object, want: Tensor, wrong: Mapping[str, Tensor], seed: int, atol: float = 1e-9) -> None:
+    """Shape, then values; a well-known wrong answer is called by its name.
+
+    Parameters
+    ----------
+    name : the learner's function.
+    got, want : what it returned, and what is right.
+    wrong : description of a common mistake -> what that mistake gives.
+    seed : of the inputs, named in the message.
+
+    Raises
+    ------
+    AssertionError
+        With what is wrong.
+    """
+    if got is None:
+        raise AssertionError(f"{name} returned nothing: is there a return?")
+    got = torch.as_tensor(got)
+    if got.shape != want.shape:
+        raise AssertionError(f"{name} has shape {tuple(got.shape)}, expected {tuple(want.shape)}")
+    got = got.to(want)
+    if torch.allclose(got, want, rtol=1e-7, atol=atol):
+        print(f"{name}: right")
+        return
+    for what, other in wrong.items():
+        if torch.allclose(got, other, rtol=1e-7, atol=atol):
+            raise AssertionError(f"{name} computes {what} (seed {seed})")
+    miss = torch.where(got.isnan(), torch.inf, (got - want).abs())
+    at = tuple(int(i) for i in torch.unravel_index(miss.argmax(), miss.shape))
+    where = ", ".join(map(str, at))
+    raise AssertionError(
+        f"{name}: entry [{where}] is {float(got[at]):.4g}, expected {float(want[at]):.4g} (seed {seed})"
+    )
