@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from minivae import checks, plots, theory
     from minivae.errors import InputError
     from minivae.interactions import Interactions, read_interactions
-    from minivae.models import EASE, VAE, MultVAE, Popularity, load_model, save_model
+    from minivae.models import EASE, VAE, MultDAE, MultVAE, Popularity, RecVAE, load_model, save_model
     from minivae.objective import anchor_loss, gaussian_kl, multinomial_nll
     from minivae.population import Planted, planted
     from minivae.ranking import Evaluation, compare, evaluate, recommend
@@ -28,9 +28,11 @@ __all__ = [
     "FoldIn",
     "InputError",
     "Interactions",
+    "MultDAE",
     "MultVAE",
     "Planted",
     "Popularity",
+    "RecVAE",
     "Run",
     "StrongSplit",
     "TrainConfig",
@@ -56,7 +58,7 @@ __all__ = [
 _HOMES = {
     "errors": ("InputError",),
     "interactions": ("Interactions", "read_interactions"),
-    "models": ("EASE", "VAE", "MultVAE", "Popularity", "load_model", "save_model"),
+    "models": ("EASE", "VAE", "MultDAE", "MultVAE", "Popularity", "RecVAE", "load_model", "save_model"),
     "objective": ("anchor_loss", "gaussian_kl", "multinomial_nll"),
     "population": ("Planted", "planted"),
     "ranking": ("Evaluation", "compare", "evaluate", "recommend"),

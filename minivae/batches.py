@@ -120,6 +120,11 @@ def masked(batch: UserBatch, keep: float, mask: Mask, seed: int, step: int) -> U
     return replace(batch, weights=input_weights(batch.rows, batch.counts, kept, keep, mask))
 
 
+def clean(batch: UserBatch, mask: Mask) -> UserBatch:
+    """The batch with its whole input, in the scale of the convention: ``x/‖x‖``, or ``x`` for raw."""
+    return replace(batch, weights=torch.ones_like(batch.weights)) if mask == "raw" else batch
+
+
 def as_csr(x: sp.spmatrix | sp.sparray | np.ndarray | Tensor) -> sp.csr_matrix:
     """Users as scipy CSR (U, I), from CSR or dense, numpy or torch.
 

@@ -36,25 +36,25 @@ class Checkpoint:
         self.best: dict[str, Tensor] = {}
         self.log: list[dict[str, Any]] = []
         self._sums: dict[str, Tensor] = {}
-        self._users = 0
+        self._users: dict[str, int] = {}  # behind each sum: not every update has every term
 
     def add(self, terms: Mapping[str, Tensor], users: int) -> None:
         """Count one update; sums stay on the device."""
         for name, value in terms.items():
             self._sums[name] = self._sums.get(name, 0.0) + value.detach() * users
-        self._users += users
+            self._users[name] = self._users.get(name, 0) + users
         self.batches += 1
 
     def means(self) -> dict[str, float]:
         """Mean per user of each term over the current epoch."""
-        return {name: float(total) / self._users for name, total in self._sums.items()}
+        return {name: float(total) / self._users[name] for name, total in self._sums.items()}
 
     def close_epoch(self, means: Mapping[str, float], validation: float, updates: int, seconds: float) -> None:
         """Write the epoch into the log and keep its parameters if it is the best."""
         self.epoch += 1
         line = {"epoch": self.epoch, "updates": updates, **means, "validation": validation}
         self.log.append(line | {"seconds": round(self.seconds + seconds, 3)})
-        self.batches, self._sums, self._users, self.seconds = 0, {}, 0, 0.0
+        self.batches, self._sums, self._users, self.seconds = 0, {}, {}, 0.0
         if validation > self.best_score:
             self.best_epoch, self.best_score = self.epoch, validation
             self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}

@@ -3,6 +3,7 @@
 ``E_b[ ℓ(x; z) + β KL(q(z|x_h) ‖ N(0, I)) + λ_A L_A ]``, summed over items and latent dimensions, averaged over users.
 """
 
+import math
 from typing import Literal, get_args
 
 import torch
@@ -20,7 +21,8 @@ class _MultinomialNLL(torch.autograd.Function):
     """Σ_u w_u ℓ_u and its gradients in one pass over blocks of users; only one block of logits ever lives.
 
     The gradient with respect to the logits is ``w_u (N_u π − x_u)``, so it is made where the logits were, in the
-    precision of the item-sized products, and used at once. Sums run in float32.
+    precision of the item-sized products, and used at once. Gradients that nobody asks for are not made: a decoder that
+    stands still saves one product of three. Sums run in float32.
     """
 
     @staticmethod
@@ -36,11 +38,11 @@ class _MultinomialNLL(torch.autograd.Function):
         n_users, n_items = h.shape[0], weight.shape[0]
         low_weight, low_bias = weight.to(products), bias.to(products)
         low_h = h.detach().to(products)
-        grads = any(ctx.needs_input_grad[:3])
+        for_h, for_weight, for_bias = ctx.needs_input_grad[:3]
         loss = torch.zeros((), dtype=h.dtype, device=h.device)
         step = max(1, CHUNK_CELLS // n_items)
         bounds = batch.offsets.tolist() if n_users > step else [0, *[0] * (n_users - 1), batch.items.shape[0]]
-        d_h = torch.empty_like(h) if grads else None
+        d_h = torch.empty_like(h) if for_h else None
         d_weight = d_bias = None
         for a in range(0, n_users, step):
             b = min(a + step, n_users)
@@ -55,17 +57,19 @@ class _MultinomialNLL(torch.autograd.Function):
             lse = top.to(h.dtype) - torch.log(pi.amax(1).to(h.dtype))
             w = user_weights[a:b]
             loss += w @ (batch.counts[a:b].to(h.dtype) * lse - positives)
-            if not grads:
+            if not (for_h or for_weight or for_bias):
                 continue
             delta = pi.mul_((w * batch.counts[a:b]).to(products)[:, None])
             delta[rows, items] -= w[rows].to(products)  # (b-a, I) = w (N π − x)
-            d_h[a:b] = delta @ low_weight
-            block_weight = (delta.T @ low_h[a:b]).to(weight.dtype)  # (I, hidden)
-            block_bias = (delta.new_ones(1, b - a) @ delta)[0].to(bias.dtype)  # (I,); a product beats a column sum
-            d_weight = block_weight if d_weight is None else d_weight.add_(block_weight)
-            d_bias = block_bias if d_bias is None else d_bias.add_(block_bias)
-        if grads:
-            ctx.save_for_backward(d_h, d_weight, d_bias)
+            if for_h:
+                d_h[a:b] = delta @ low_weight
+            if for_weight:
+                block_weight = (delta.T @ low_h[a:b]).to(weight.dtype)  # (I, hidden)
+                d_weight = block_weight if d_weight is None else d_weight.add_(block_weight)
+            if for_bias:
+                block_bias = (delta.new_ones(1, b - a) @ delta)[0].to(bias.dtype)  # (I,); a product beats a column sum
+                d_bias = block_bias if d_bias is None else d_bias.add_(block_bias)
+        ctx.save_for_backward(d_h, d_weight, d_bias)
         return loss
 
     @staticmethod
@@ -73,7 +77,7 @@ class _MultinomialNLL(torch.autograd.Function):
     def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
         grads = ctx.saved_tensors
         if grad.is_cuda or grad.item() != 1:
-            grads = tuple(g * grad for g in grads)
+            grads = tuple(g if g is None else g * grad for g in grads)
         return (*grads, None, None, None)
 
 
@@ -111,6 +115,11 @@ def multinomial_nll(
 def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
     """``KL(N(μ, diag σ²) ‖ N(0, I)) = ½ Σ_j (μ_j² + σ_j² − 1 − log σ_j²)`` in nats: (..., d) -> (...)."""
     return 0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum(-1)
+
+
+def log_normal(z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
+    """``log N(z; μ, σ²)`` of each coordinate in nats; shapes broadcast."""
+    return -0.5 * (math.log(2 * math.pi) + logvar + (z - mu).square() * torch.exp(-logvar))
 
 
 def beta_at(step: int, beta: float, anneal_steps: int) -> float:

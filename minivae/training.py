@@ -19,11 +19,13 @@ from torch import Tensor
 
 from minivae import streams
 from minivae.allocation import keep_freed_memory
-from minivae.batches import DeviceCSR, Mask, UserBatch, masked
+from minivae.batches import DeviceCSR, Mask, UserBatch, clean, masked
 from minivae.checkpoint import Checkpoint
 from minivae.errors import InputError
+from minivae.models.initialisation import linear_layers
+from minivae.models.phase import Phase
 from minivae.models.vae import VAE
-from minivae.objective import AnchorVariant, anchor_loss, beta_at, gaussian_kl, multinomial_nll
+from minivae.objective import AnchorVariant, anchor_loss, beta_at, multinomial_nll
 from minivae.ranking import evaluate
 from minivae.splits import StrongSplit
 from minivae.storage import digest
@@ -43,11 +45,14 @@ class TrainConfig:
     mask : input convention: normalize-then-mask (Mult-VAE), mask-then-normalize, or raw.
     beta : weight of the KL term at the end of its schedule.
     anneal_steps : updates over which β rises linearly from 0 to `beta`.
+    gamma : adds ``γ N_x`` to the weight of each user's KL term, without a schedule (RecVAE, with beta = 0).
     anchor : λ_A, weight of the anchor regularizer (PIA); 0 trains without anchors.
     anchor_variant : full, centroid+variance (no pull between anchors), or centroid.
+    weight_decay : λ of the penalty ``λ Σ ‖W‖²`` on the weight matrices of encoder and decoder, not their biases. Its
+        gradient goes to Adam with that of the loss; the loss in the log is without it.
     lr : step size of Adam.
     batch_size : users per update.
-    epochs : passes over the training users, at most.
+    epochs : at most; an epoch is one pass over the training users, unless the model has its own phases.
     patience : stop after so many epochs without a better validation nDCG@100.
     seed : of weights, order, masks and noise.
     device : auto (cuda, else cpu), cpu, cuda, cuda:1, ...
@@ -58,8 +63,10 @@ class TrainConfig:
     mask: Mask = "normalize-then-mask"
     beta: float = 0.2
     anneal_steps: int = 1500
+    gamma: float = 0.0
     anchor: float = 0.0
     anchor_variant: AnchorVariant = "full"
+    weight_decay: float = 0.0
     lr: float = 1e-3
     batch_size: int = 500
     epochs: int = 100
@@ -76,6 +83,8 @@ class TrainConfig:
             "keep": (0 < self.keep <= 1, "in (0, 1]"),
             "beta": (0 <= self.beta < math.inf, "finite and at least 0"),
             "anneal_steps": (self.anneal_steps >= 0, "at least 0"),
+            "gamma": (0 <= self.gamma < math.inf, "finite and at least 0"),
+            "weight_decay": (0 <= self.weight_decay < math.inf, "finite and at least 0"),
             "anchor": (0 <= self.anchor < math.inf, "finite and at least 0"),
             "lr": (0 < self.lr < math.inf, "finite and positive"),
             "seed": (0 <= self.seed < 1 << 63, "in 0..2**63 - 1"),
@@ -163,27 +172,64 @@ def _cpu_has_bf16() -> bool:
 
 
 def loss_terms(
-    model: VAE, batch: UserBatch, config: TrainConfig, step: int, products: torch.dtype | None = None
+    model: VAE,
+    batch: UserBatch,
+    config: TrainConfig,
+    step: int,
+    products: torch.dtype | None = None,
+    phase: Phase | None = None,
 ) -> dict[str, Tensor]:
     """The objective on one batch at one update: loss, nll, kl and anchor, scalars averaged over users.
 
-    ``loss = ℓ(x; z) + β_step KL(q(z|x_h) ‖ N(0, I)) + λ_A L_A`` with one draw of the mask and of z per user, both
-    looked up from (seed, step).
+    ``loss = ℓ(x; z) + (β_step + γ N_x) KL(q(z|x_h) ‖ p) + λ_A L_A`` with one draw of the mask and of z per user, both
+    looked up from (seed, step). How z is drawn and what KL and prior are, the model says. Terms that nothing learns
+    from are left out.
+
+    Parameters
+    ----------
+    model : with `anchors` where there are any.
+    batch : clean users.
+    config : its schedules and weights; λ ‖W‖² is not part of the loss, see `adam`.
+    step : number of the update, from 0.
+    products : dtype of the item-sized products; that of the model if None.
+    phase : of the epoch; the model's first if None.
     """
-    seen = masked(batch, config.keep, config.mask, config.seed, step)
-    mu, logvar = model.posterior(seen)  # (B, d) each
-    address = batch.users[:, None] * model.latent + torch.arange(model.latent, device=mu.device)
-    z = mu + torch.exp(0.5 * logvar) * streams.normal(config.seed, "noise", step, address)  # (B, d)
+    phase = phase or model.phases[0]
+    batch = clean(batch, config.mask)
+    seen = masked(batch, config.keep, config.mask, config.seed, step) if phase.masked else batch
+    address = batch.users[:, None] * model.latent + torch.arange(model.latent, device=batch.users.device)
+    draw = model.draw(seen, streams.normal(config.seed, "noise", step, address))
     output = model.decoder[-1]
-    terms = {
-        "nll": multinomial_nll(model.decoder[:-1](z), output.weight, output.bias, batch, products=products),
-        "kl": gaussian_kl(mu, logvar).mean(),
-    }
-    loss = terms["nll"] + beta_at(step, config.beta, config.anneal_steps) * terms["kl"]
-    if model.anchors is not None:
-        terms["anchor"] = anchor_loss(mu, logvar.exp(), model.anchors, batch, config.anchor_variant).mean()
+    terms = {"nll": multinomial_nll(model.decoder[:-1](draw.z), output.weight, output.bias, batch, products=products)}
+    loss = terms["nll"]
+    kl = model.kl(draw, batch) if phase.encoder else None  # (B,)
+    if kl is not None:
+        terms["kl"] = kl.mean()
+        loss = loss + beta_at(step, config.beta, config.anneal_steps) * terms["kl"]
+        if config.gamma > 0:
+            loss = loss + config.gamma * (batch.counts * kl).mean()
+    if model.anchors is not None and phase.encoder:
+        anchor = anchor_loss(draw.mu, draw.logvar.exp(), model.anchors, batch, config.anchor_variant)
+        terms["anchor"] = anchor.mean()
         loss = loss + config.anchor * terms["anchor"]
     return {"loss": loss, **terms}
+
+
+def adam(model: VAE, config: TrainConfig) -> torch.optim.Adam:
+    """The optimizer of a run: fused Adam, with the gradient 2λW of the penalty ``λ ‖W‖²`` for weight matrices.
+
+    Parameters without a gradient, those that stand still in a phase, are left alone with their moments: alternating
+    phases are what two optimizers would do.
+    """
+    if config.weight_decay == 0:
+        return torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
+    matrices = [layer.weight for layer in linear_layers(model)]
+    ids = {id(p) for p in matrices}
+    groups = [
+        {"params": matrices, "weight_decay": 2 * config.weight_decay},
+        {"params": [p for p in model.parameters() if id(p) not in ids]},
+    ]
+    return torch.optim.Adam(groups, lr=config.lr, fused=True)
 
 
 def fit(
@@ -231,7 +277,7 @@ def fit(
     device = resolve_device(config.device)
     _reset(model, config, device)
     matrix = DeviceCSR(split.train, device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
+    optimizer = adam(model, config)
     run_length = {"epochs", "patience"}  # a run may be resumed for longer than it was first meant to last
     identity = {k: v for k, v in asdict(config).items() if k not in run_length}
     sizes = {"class": type(model).__name__, **model.sizes}
@@ -297,19 +343,37 @@ def _train_epoch(
     """
     model, optimizer = state.model.train(), state.optimizer
     products = product_dtype(config.precision, matrix.device)
-    order = streams.permutation(config.seed, state.epoch, matrix.n_users).split(config.batch_size)
-    first = state.epoch * len(order)
-    for users in order[state.batches :]:
-        batch = matrix.batch(users)
-        terms = loss_terms(model, batch, config, first + state.batches, products)
-        optimizer.zero_grad(set_to_none=True)
-        terms["loss"].backward()
-        optimizer.step()
-        state.add(terms, batch.size)
-        show(state.epoch, state.batches / len(order))
-        if interrupted():
-            break
+    passes = [phase for phase in model.phases for _ in range(phase.passes)]
+    per_pass = -(-matrix.n_users // config.batch_size)
+    first = state.epoch * len(passes) * per_pass
+    while state.batches < len(passes) * per_pass and not interrupted():
+        k, done = divmod(state.batches, per_pass)
+        order = streams.permutation(config.seed, state.epoch * len(passes) + k, matrix.n_users).split(config.batch_size)
+        with _learning(model, passes[k]):
+            for users in order[done:]:
+                batch = matrix.batch(users)
+                terms = loss_terms(model, batch, config, first + state.batches, products, passes[k])
+                optimizer.zero_grad(set_to_none=True)
+                terms["loss"].backward()
+                optimizer.step()
+                state.add(terms, batch.size)
+                show(state.epoch, state.batches / (len(passes) * per_pass))
+                if interrupted():
+                    break
+        if state.batches == (k + 1) * per_pass and passes[k + 1 : k + 2] != [passes[k]]:
+            model.finish(passes[k])
     return first + state.batches
+
+
+@contextmanager
+def _learning(model: VAE, phase: Phase) -> Iterator[None]:
+    """Only what learns in this phase asks for gradients; afterwards everything does again."""
+    try:
+        model.requires_grad_(phase.encoder)
+        model.decoder.requires_grad_(phase.decoder)
+        yield
+    finally:
+        model.requires_grad_(True)
 
 
 def _fingerprint(split: StrongSplit) -> str:

@@ -115,6 +115,17 @@ def test_nll_within_a_larger_graph():
         assert float(multinomial_nll(*parameters, batch)) == float(once[0])
 
 
+@pytest.mark.parametrize("moving", [(0,), (1, 2), (2,)])
+def test_nll_gradients_of_those_that_learn_are_the_same(moving):
+    """What stands still saves its product and changes nothing else."""
+    _, batch = users(6)
+    parameters = layers(6)
+    everything = torch.autograd.grad(multinomial_nll(*parameters, batch), parameters)
+    some = [p if k in moving else p.detach() for k, p in enumerate(parameters)]
+    got = torch.autograd.grad(multinomial_nll(*some, batch), [parameters[k] for k in moving])
+    assert all(torch.equal(g, everything[k]) for g, k in zip(got, moving, strict=True))
+
+
 def test_nll_refuses_to_be_differentiated_twice():
     """The gradients are made once, in the forward pass; a second derivative would silently be wrong."""
     _, batch = users(6)

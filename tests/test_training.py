@@ -10,15 +10,14 @@ import pytest
 import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
+from dense_reference import check_learns, check_same_run, drawn
 
 from minivae import (
     FoldIn,
     InputError,
     MultVAE,
-    Popularity,
     StrongSplit,
     TrainConfig,
-    compare,
     evaluate,
     fit,
     streams,
@@ -66,15 +65,6 @@ def dense_loss(model, x, users, config, step, b, eps):
     return loss
 
 
-def drawn(x, users, config, step, latent=D):
-    """The mask and the noise of an update, looked up where the documentation says they are."""
-    kept = torch.zeros_like(x)
-    n = int(x.sum())
-    kept[x.bool()] = (streams.uniform(config.seed, "mask", step, torch.arange(n)) < config.keep).to(x.dtype)
-    address = users[:, None] * latent + torch.arange(latent)
-    return kept[users], streams.normal(config.seed, "noise", step, address).to(x.dtype)
-
-
 def check_step(terms_of, matrix, config, step):
     """Loss and every gradient, in float64."""
     model = toy_model().to(torch.float64)
@@ -83,7 +73,7 @@ def check_step(terms_of, matrix, config, step):
         model.add_anchors(torch.Generator().manual_seed(2))
     x = torch.from_numpy(matrix.toarray()).double()
     users = streams.permutation(config.seed, 0, len(x))[:50]
-    expected = dense_loss(model, x, users, config, step, *drawn(x, users, config, step))
+    expected = dense_loss(model, x, users, config, step, *drawn(x, users, config, step, D))
     got = terms_of(model, DeviceCSR(matrix).batch(users), config, step)["loss"]
     torch.testing.assert_close(got, expected, rtol=1e-6, atol=1e-9)  # masks are float32
     names, parameters = zip(*model.named_parameters(), strict=True)
@@ -134,7 +124,7 @@ def test_adam_updates_agree_with_the_dense_model(toy_split):
             if model is ours:
                 loss = loss_terms(model, matrix.batch(users), config, step)["loss"]
             else:
-                loss = dense_loss(model, x, users, config, step, *drawn(x, users, config, step))
+                loss = dense_loss(model, x, users, config, step, *drawn(x, users, config, step, D))
             loss.backward()
             optimizer.step()
     for a, b, s in zip(ours.parameters(), theirs.parameters(), start, strict=True):
@@ -175,18 +165,6 @@ def test_fit_is_a_loop_over_loss_terms(toy_split):
 # a run is a function of (data, config)
 
 
-def lines(run):
-    return [{k: v for k, v in line.items() if k != "seconds"} for line in run.log]
-
-
-def check_same_run(a, b):
-    assert lines(a) == lines(b)
-    assert a.best_epoch == b.best_epoch
-    assert a.model.state_dict().keys() == b.model.state_dict().keys()
-    for k, v in a.model.state_dict().items():
-        assert torch.equal(v, b.model.state_dict()[k]), k
-
-
 @pytest.fixture(scope="module")
 def reference(toy_split):
     return fit(toy_model(), toy_split, replace(CONFIG, anchor=0.5))
@@ -206,6 +184,8 @@ def test_same_data_and_config_same_run(toy_split, reference):
         {"mask": "raw"},
         {"beta": 0.1},
         {"anneal_steps": 21},
+        {"gamma": 0.01},
+        {"weight_decay": 1e-3},
         {"anchor": 0.6},
         {"anchor_variant": "centroid"},
         {"lr": 2e-3},
@@ -409,13 +389,6 @@ def test_clean_input_under_every_convention(toy_split, mask):
     assert math.isfinite(run.validation)
 
 
-def check_learns(run, toy_split):
-    """Better than popularity on the test users by five standard errors of the paired difference."""
-    popularity = evaluate(Popularity().fit(toy_split.train), toy_split.test)
-    gain = compare(evaluate(run.model, toy_split.test), popularity)["ndcg@100"]
-    assert gain.difference > 5 * gain.se
-
-
 def test_it_learns(toy_split):
     learned = fit(MultVAE(120, 32, 8), toy_split, replace(CONFIG, epochs=30, lr=5e-3))
     check_learns(learned, toy_split)
@@ -435,6 +408,8 @@ def test_it_learns(toy_split):
         ("beta", float("inf"), "finite and at least 0"),
         ("anneal_steps", -1, "at least 0"),
         ("anneal_steps", 1.5, "a whole number"),
+        ("gamma", -1.0, "finite and at least 0"),
+        ("weight_decay", float("nan"), "finite and at least 0"),
         ("anchor", -1.0, "finite and at least 0"),
         ("anchor_variant", "idf", "one of full, centroid"),
         ("lr", 0.0, "finite and positive"),

@@ -1,9 +1,11 @@
 """The model zoo."""
 
 from minivae.models.ease import EASE
+from minivae.models.multdae import MultDAE
 from minivae.models.multvae import MultVAE
 from minivae.models.popularity import Popularity
+from minivae.models.recvae import RecVAE
 from minivae.models.saved import load_model, save_model
 from minivae.models.vae import VAE
 
-__all__ = ["EASE", "VAE", "MultVAE", "Popularity", "load_model", "save_model"]
+__all__ = ["EASE", "VAE", "MultDAE", "MultVAE", "Popularity", "RecVAE", "load_model", "save_model"]

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from minivae.batches import UserBatch
-from minivae.errors import InputError
+from minivae.models.initialisation import xavier_
 from minivae.models.sparse_linear import SparseLinear
-from minivae.models.vae import VAE
+from minivae.models.vae import VAE, check_sizes
 
 
 class MultVAE(VAE):
@@ -28,10 +28,7 @@ class MultVAE(VAE):
 
     def __init__(self, n_items: int, hidden: int = 600, latent: int = 200) -> None:
         super().__init__()
-        if min(n_items, hidden, latent) < 1:
-            raise InputError(
-                f"a model needs sizes of at least 1, not n_items={n_items}, hidden={hidden}, latent={latent}"
-            )
+        check_sizes(n_items=n_items, hidden=hidden, latent=latent)
         self.n_items, self.hidden, self.latent = n_items, hidden, latent
         self.encoder_input = SparseLinear(n_items, hidden)
         self.encoder_output = nn.Linear(hidden, 2 * latent)
@@ -42,18 +39,14 @@ class MultVAE(VAE):
     def sizes(self) -> dict[str, int]:
         return {"n_items": self.n_items, "hidden": self.hidden, "latent": self.latent}
 
-    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Weights Xavier uniform, biases normal with sd .001 cut at two sd, as published."""
-        with torch.no_grad():
-            for name, p in self.named_parameters():
-                if name == "anchors":
-                    continue
-                if p.ndim == 2:
-                    nn.init.xavier_uniform_(p, generator=generator)
-                else:
-                    nn.init.trunc_normal_(p, std=1e-3, a=-2e-3, b=2e-3, generator=generator)
+    @property
+    def encoder(self) -> nn.Sequential:
+        """Input -> [μ, log σ²], (B, 2d); made of the parts of this model."""
+        return nn.Sequential(self.encoder_input, nn.Tanh(), self.encoder_output)
 
-    def posterior(self, batch: UserBatch) -> tuple[Tensor, Tensor]:
-        h = torch.tanh(self.encoder_input(batch))  # (B, hidden)
-        mu, logvar = self.encoder_output(h).chunk(2, dim=-1)  # (B, d) each
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        xavier_(self, generator)
+
+    def posterior(self, x: UserBatch | Tensor) -> tuple[Tensor, Tensor]:
+        mu, logvar = self.encoder(x).chunk(2, dim=-1)  # (B, d) each
         return mu, logvar

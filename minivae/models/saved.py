@@ -7,12 +7,14 @@ from pathlib import Path
 import torch
 
 from minivae.errors import InputError
+from minivae.models.multdae import MultDAE
 from minivae.models.multvae import MultVAE
+from minivae.models.recvae import RecVAE
 from minivae.models.vae import VAE
 from minivae.storage import load_arrays, save_arrays
 
 KIND = "model"
-CLASSES: dict[str, type[VAE]] = {"MultVAE": MultVAE}
+CLASSES: dict[str, type[VAE]] = {"MultVAE": MultVAE, "MultDAE": MultDAE, "RecVAE": RecVAE}
 
 
 def save_model(model: VAE, path: Path | str, notes: Mapping[str, str] | None = None) -> None:

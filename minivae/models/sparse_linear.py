@@ -21,8 +21,11 @@ class SparseLinear(nn.Module):
         self.weight = nn.Parameter(torch.empty(n_items, hidden))
         self.bias = nn.Parameter(torch.empty(hidden))
 
-    def forward(self, batch: UserBatch) -> Tensor:
-        """(B, hidden) from the weights of the batch's interactions."""
+    def forward(self, x: UserBatch | Tensor) -> Tensor:
+        """(B, hidden) from the weights of the batch's interactions, or from dense rows (B, I)."""
+        return self.dense(x) if isinstance(x, Tensor) else self._sparse(x)
+
+    def _sparse(self, batch: UserBatch) -> Tensor:
         items, weights, offsets = batch.items, batch.weights, batch.offsets
         if not items.is_cuda:  # dropping what is masked halves the work; on a GPU the unknown length would cost a sync
             kept = weights != 0

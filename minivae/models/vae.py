@@ -1,7 +1,8 @@
-"""What every VAE recommender here has in common: encode, decode, score, and room for anchors."""
+"""What every VAE recommender here has in common: encode, decode, score, its own part of the loss, room for anchors."""
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,41 +11,81 @@ from torch import Tensor, nn
 
 from minivae.batches import DeviceCSR, UserBatch, as_csr
 from minivae.errors import InputError
+from minivae.models.phase import Phase
+from minivae.models.priors import NormalPrior, Prior
 
 Users = sp.spmatrix | sp.sparray | np.ndarray | Tensor
 ENCODE_BLOCK = 4096
 
 
+class Draw(NamedTuple):
+    """One latent vector per user and the Gaussian it was drawn from, each (B, d)."""
+
+    z: Tensor
+    mu: Tensor
+    logvar: Tensor
+
+
 class VAE(nn.Module):
     """Base of the VAEs: a Gaussian posterior over a latent vector and a decoder to item logits.
 
-    A subclass sets `n_items`, `latent`, `decoder` (an `nn.Sequential` that ends in the item-sized `nn.Linear`) and
-    implements `posterior(batch)` and `reset_parameters(generator)`.
+    A subclass sets `n_items`, `latent`, `encoder`, `decoder` (an `nn.Sequential` that ends in the item-sized
+    `nn.Linear`) and implements `posterior(x)` and `reset_parameters(generator)`. Where its loss is not that of
+    Mult-VAE, it says so by its `prior`, its `phases`, or by overriding `draw` and `kl`.
 
     Attributes
     ----------
     n_items, latent : I and d.
+    encoder : input -> [μ, log σ²], (B, 2d).
+    prior : p(z); None for a model without a KL term.
+    phases : what learns when, within an epoch of training.
     normalize : whether the encoder sees L2-normalised rows (False after training with ``mask="raw"``).
     anchors : (I, d) parameter e_i of the anchor regularizer (PIA), or None without it.
     """
 
     n_items: int
     latent: int
+    encoder: nn.Module
     decoder: nn.Sequential
+    phases: tuple[Phase, ...] = (Phase(),)
 
     def __init__(self) -> None:
         super().__init__()
         self.normalize = True
+        self.prior: Prior | None = NormalPrior()
         self.register_parameter("anchors", None)
 
     @property
-    def sizes(self) -> dict[str, int]:
+    def sizes(self) -> dict[str, Any]:
         """The arguments that make an empty model of this shape."""
         raise NotImplementedError
 
-    def posterior(self, batch: UserBatch) -> tuple[Tensor, Tensor]:
-        """μ and log σ² of q(z|x) from the encoder input in the batch, each (B, d)."""
+    def posterior(self, x: UserBatch | Tensor) -> tuple[Tensor, Tensor]:
+        """μ and log σ² of q(z|x), each (B, d), from the encoder input in a batch or in dense rows (B, I)."""
         raise NotImplementedError
+
+    def draw(self, x: UserBatch | Tensor, noise: Tensor | None = None) -> Draw:
+        """``z = μ + σ ε`` with ε = `noise`, (B, d); z = μ without it."""
+        mu, logvar = self.posterior(x)
+        z = mu if noise is None else mu + torch.exp(0.5 * logvar) * noise
+        return Draw(z, mu, logvar)
+
+    def kl(self, draw: Draw, batch: UserBatch) -> Tensor | None:
+        """KL(q(z|x_h) ‖ p) per user in nats, (B,); None without a prior.
+
+        Parameters
+        ----------
+        draw : of the (masked) input.
+        batch : the same users with their clean input, for priors that look at it.
+        """
+        if self.prior is None:
+            return None
+        return self.prior.kl(*draw, batch, self.encoder)
+
+    def finish(self, phase: Phase) -> None:
+        """Called when a phase of training has ended."""
+        if phase.encoder and self.prior is not None:
+            self.prior.update(self.encoder)
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw fresh weights."""
@@ -90,8 +131,8 @@ class VAE(nn.Module):
             norms = np.sqrt(np.asarray(block.multiply(block).sum(axis=1), dtype=np.float64).ravel())
             values = values / np.repeat(norms, np.diff(block.indptr))
         batch = DeviceCSR(block, like.device).batch(torch.arange(block.shape[0]))
-        mu, logvar = self.posterior(replace(batch, weights=torch.from_numpy(values).to(like)))
-        return mu, torch.exp(0.5 * logvar)
+        draw = self.draw(replace(batch, weights=torch.from_numpy(values).to(like)))
+        return draw.mu, torch.exp(0.5 * draw.logvar)
 
     def _blocks(self, x: Users) -> Iterator[sp.csr_matrix]:
         csr = as_csr(x)
@@ -104,3 +145,10 @@ class VAE(nn.Module):
     def score(self, history: Users) -> Tensor:
         """Ranking scores: the logits at z = μ, (B, I)."""
         return self.decode(self.encode(history)[0])
+
+
+def check_sizes(**sizes: int) -> None:
+    """Raise `InputError` if one of the named sizes is less than 1."""
+    if min(sizes.values()) < 1:
+        given = ", ".join(f"{name}={value}" for name, value in sizes.items())
+        raise InputError(f"a model needs sizes of at least 1, not {given}")

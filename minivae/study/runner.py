@@ -141,7 +141,7 @@ def forecast(plan: Plan, split: StrongSplit) -> list[list[str]]:
         model = spec.build(split.n_items)
         seconds = _time_update(model, split, jobs[0])
         n = sum(p.numel() for p in model.parameters())
-        updates = -(-split.train.shape[0] // config.batch_size)
+        updates = -(-split.train.shape[0] // config.batch_size) * sum(phase.passes for phase in model.phases)
         longest = seconds * updates * config.epochs * len(jobs)
         row = [spec.name, str(len(jobs)), f"{n:,}", _megabytes(20 * n), str(updates), str(config.epochs)]
         table.append([*row, f"{1000 * seconds:.1f}", f"{longest / 60:.1f} min"])

@@ -1,0 +1,22 @@
+"""What learns when, within an epoch."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of an epoch. Most models have one: everything learns from masked input in one pass over the users.
+
+    Attributes
+    ----------
+    passes : over the training users.
+    encoder : whether the encoder learns, and prior and anchors with it. If not, the loss is the likelihood alone: the
+        other terms do not depend on the decoder.
+    decoder : whether the decoder learns.
+    masked : whether the encoder sees masked input.
+    """
+
+    passes: int = 1
+    encoder: bool = True
+    decoder: bool = True
+    masked: bool = True

@@ -1,0 +1,115 @@
+"""Priors: densities that integrate to one, and KL terms that are what quadrature says."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from torch import nn
+
+from minivae.batches import DeviceCSR
+from minivae.models.priors import CompositePrior, NormalPrior
+from minivae.models.sparse_linear import SparseLinear
+from minivae.objective import log_normal
+
+I_ITEMS, D = 6, 2
+USERS = sp.csr_matrix(np.array([[1, 0, 1, 0, 0, 1], [0, 1, 0, 0, 1, 0], [1, 1, 1, 1, 0, 0]]))
+KINDS = ["normal", "composite"]
+
+
+def rows(user, n):
+    """A batch with n times the same user."""
+    return DeviceCSR(USERS).batch(torch.full((n,), user))
+
+
+@pytest.fixture
+def encoder():
+    g = torch.Generator().manual_seed(0)
+    layer = SparseLinear(I_ITEMS, 2 * D).double()
+    with torch.no_grad():
+        layer.weight.normal_(generator=g)
+        layer.bias.normal_(generator=g)
+    return layer.requires_grad_(False)
+
+
+def prior_of(kind, encoder):
+    if kind == "normal":
+        return NormalPrior()
+    prior = CompositePrior(encoder)
+    for b in prior.buffers():
+        b.add_(0.5)  # the old encoder is another
+    return prior
+
+
+def plane():
+    """Points z (n, 2) and weights of a trapezoid rule: z = sinh t reaches ±1,200, and the wide component has sd 148."""
+    t = torch.linspace(-7.8, 7.8, 501, dtype=torch.float64)
+    z, w = torch.sinh(t), torch.cosh(t) * (t[1] - t[0])
+    return torch.cartesian_prod(z, z), torch.outer(w, w).flatten()
+
+
+def test_log_normal_is_that_of_torch_distributions():
+    z, mu, logvar = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    expected = torch.distributions.Normal(mu, (0.5 * logvar).exp()).log_prob(z)
+    torch.testing.assert_close(log_normal(z, mu, logvar), expected, rtol=1e-12, atol=1e-12)
+
+
+def check_density(log_prob):
+    z, weights = plane()
+    for user in range(3):
+        assert abs(float(log_prob(z, rows(user, len(z))).exp() @ weights) - 1) < 1e-6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_prior_is_a_density(kind, encoder):
+    prior = prior_of(kind, encoder)
+    check_density(lambda z, batch: prior.log_prob(z, batch, encoder))
+    with pytest.raises(AssertionError):  # twin: the constant of one dimension is forgotten
+        check_density(lambda z, batch: prior.log_prob(z, batch, encoder) + 0.5 * math.log(2 * math.pi))
+
+
+def check_kl(kind, encoder, estimate):
+    """The mean of many estimates against ∫ q (log q − log p), by quadrature over the plane."""
+    g = torch.Generator().manual_seed(3)
+    mu, logvar = torch.randn(2, 3, D, generator=g, dtype=torch.float64)
+    prior, n = prior_of(kind, encoder), 40_000
+    z, weights = plane()
+    for user in range(3):
+        log_q = log_normal(z, mu[user], logvar[user]).sum(-1)
+        integrand = torch.where(log_q > -700, log_q.exp() * (log_q - prior.log_prob(z, rows(user, len(z)), encoder)), 0)
+        m, v = mu[user].expand(n, D), logvar[user].expand(n, D)
+        drawn = m + (0.5 * v).exp() * torch.randn(n, D, generator=g, dtype=torch.float64)
+        values = estimate(prior, drawn, m, v, rows(user, n), encoder)  # (n,)
+        error = abs(float(values.mean()) - float(integrand @ weights))
+        assert error <= 5 * float(values.std()) / math.sqrt(n) + 1e-7
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kl_is_what_quadrature_says(kind, encoder):
+    check_kl(kind, encoder, lambda prior, *a: prior.kl(*a))
+
+
+def test_kl_twins_are_rejected(encoder):
+    def without_q(prior, z, mu, logvar, batch, encoder):
+        return -prior.log_prob(z, batch, encoder)
+
+    def today(prior, z, mu, logvar, batch, encoder):
+        """Broken twin: the encoder of today where the old one belongs."""
+        return CompositePrior(encoder).kl(z, mu, logvar, batch, encoder)
+
+    for twin in (without_q, today):
+        with pytest.raises(AssertionError):
+            check_kl("composite", encoder, twin)
+
+
+def test_the_analytic_kl_of_the_normal_prior_does_not_look_at_z(encoder):
+    mu = torch.ones(3, D, dtype=torch.float64)
+    a, b = (NormalPrior().kl(z, mu, mu, rows(0, 3), encoder) for z in (mu, torch.zeros_like(mu)))
+    assert torch.equal(a, b)
+
+
+def test_the_frozen_copy_has_no_parameters_and_follows_the_dtype(encoder):
+    prior = CompositePrior(nn.Sequential(encoder, nn.Tanh()))
+    assert list(prior.parameters()) == []
+    assert all(b.dtype == torch.float32 for b in prior.float().buffers())
