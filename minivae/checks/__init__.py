@@ -5,6 +5,14 @@ the same seed draws the same inputs again. The same functions serve the notebook
 chapter.
 """
 
+from minivae.checks.geometry import check_all_distances, check_lower_bound, check_middle
 from minivae.checks.sharing import check_batch_transfer, check_content_mismatch, check_gradient_distance
 
-__all__ = ["check_batch_transfer", "check_content_mismatch", "check_gradient_distance"]
+__all__ = [
+    "check_all_distances",
+    "check_batch_transfer",
+    "check_content_mismatch",
+    "check_gradient_distance",
+    "check_lower_bound",
+    "check_middle",
+]

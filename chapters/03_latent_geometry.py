@@ -1,0 +1,547 @@
+# %% [markdown]
+# # 3. How far apart are two posteriors?
+# **Study** 75 min · **runs** 30 s (20 CPU seconds), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb); expectation, covariance, Gaussians
+#
+# **You will be able to** (1) define $W_1$ and $W_2$ by couplings, (2) derive $W_2$ of diagonal Gaussians, (3) bracket
+# $W_1$ and prove both sides, (4) say why $W_1$ from samples is too large, and in which dimension that is hopeless,
+# (5) prove what $W_1$ is good for, (6) tell when the KL divergence explodes and $W$ does not.
+
+# %% [markdown]
+# ## 3.1 Question
+#
+# The encoder of a VAE turns a user into a cloud: the posterior
+# $q_u = \mathcal N(\mu_u, \operatorname{diag}\sigma_u^2)$. The mean $\mu_u$ says where the user is, the spreads
+# $\sigma_u$ say how sure the model is. The theorems of this course are about users who are **close**. But what is the
+# distance of two clouds? Here are three pairs.
+
+# %% tags=["setup"]
+from itertools import permutations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import ot
+import torch
+from scipy.stats import spearmanr
+
+import minivae as mv
+from minivae.theory import distances
+
+rng = torch.Generator().manual_seed(0)
+BLUE, ORANGE, GREEN, RED = mv.plots.COLOURS[:4]
+
+
+def noise(*shape):
+    return torch.randn(*shape, generator=rng, dtype=torch.float64)
+
+
+# %%
+pairs = {  # name -> μ_u, σ_u, μ_v, σ_v
+    "shifted": ([-1.0, 0.0], [1.0, 1.0], [1.0, 0.0], [1.0, 1.0]),
+    "wider": ([0.0, 0.0], [0.75, 0.75], [0.0, 0.0], [2.25, 2.25]),
+    "needles": ([-0.25, 0.0], [0.05, 1.5], [0.25, 0.0], [0.05, 1.5]),
+}
+pairs = {name: [torch.tensor(t, dtype=torch.float64) for t in q] for name, q in pairs.items()}
+fig, axes = plt.subplots(1, 3, figsize=(8.4, 3), sharex=True, sharey=True)
+for ax, (name, (mu_u, sd_u, mu_v, sd_v)) in zip(axes, pairs.items(), strict=True):
+    ax.scatter(*(mu_v + sd_v * noise(120, 2)).T, s=14, color=ORANGE, marker="^", linewidths=0, label="v")
+    ax.scatter(*(mu_u + sd_u * noise(120, 2)).T, s=14, color=BLUE, marker="o", linewidths=0, label="u")
+    ax.set(title=name, xlabel="$z_1$", aspect="equal")
+axes[0].set_ylabel("$z_2$")
+axes[0].legend(frameon=False, markerscale=2)
+fig.tight_layout()
+
+# %% [markdown]
+# **Predict.** Put the three pairs in order, from nearest to farthest. Then write down: which pair would a statistician
+# call the most different?
+#
+# ## 3.2 Moving sand
+#
+# Think of $q_u$ as a heap of sand that must become $q_v$. A **coupling** is a plan: a joint law of two points
+# $(a, b)$ with $a\sim q_u$ and $b\sim q_v$; the grain at $a$ goes to $b$. Many plans do the job. The **Wasserstein
+# distance** is what the best one costs:
+#
+# $$W_p(q_u,q_v) = \Big(\inf_{\text{couplings}} \mathbb E\,\|a-b\|^p\Big)^{1/p}, \qquad p = 1, 2.$$
+#
+# $W_1$ is the mean way of a grain; $W_2$ punishes long ways. For two heaps of $n$ grains each some plan that keeps
+# grains whole is best, so we can try all $n!$ of them.
+
+
+# %% tags=["from-scratch"]
+def wasserstein(a, b, p):  # two heaps of n grains, (n, d) each
+    cost = (a[:, None] - b).norm(dim=-1) ** p  # (n, n) from every grain to every place
+    grains = range(len(a))
+    plans = permutations(grains)
+    return min(cost[grains, plan].mean() for plan in plans) ** (1 / p)
+
+
+# %% [markdown]
+# With 7 grains there are 5,040 plans. For a thousand grains one needs a solver; the package calls the library POT.
+
+# %% tags=["nbval-check-output"]
+a, b = noise(7, 2), 1 + noise(7, 2)
+torch.testing.assert_close(wasserstein(a, b, 1), distances.w1_empirical(a, b))
+torch.testing.assert_close(float(wasserstein(a, b, 2)), ot.emd2([], [], ot.dist(a.numpy(), b.numpy())) ** 0.5)
+print("all plans tried = solver:", True)
+
+# %%
+mu_u, sd_u, mu_v, sd_v = pairs["shifted"]
+a, b = mu_u + sd_u * noise(25, 2), mu_v + sd_v * noise(25, 2)
+cost = torch.cdist(a, b)  # (25, 25)
+plans = {"some plan": torch.arange(25), "the best plan": torch.from_numpy(ot.emd([], [], cost.numpy())).argmax(1)}
+fig, axes = plt.subplots(1, 2, figsize=(7, 3), sharex=True, sharey=True)
+for ax, (name, to) in zip(axes, plans.items(), strict=True):
+    ax.plot(*torch.stack([a, b[to]], 1).permute(2, 1, 0), color="0.6", linewidth=0.8, zorder=0)
+    ax.scatter(*a.T, s=22, color=BLUE, marker="o")
+    ax.scatter(*b.T, s=22, color=ORANGE, marker="^")
+    ax.set(title=f"{name}: mean way {cost[range(25), to].mean():.2f}", xlabel="$z_1$", aspect="equal")
+axes[0].set_ylabel("$z_2$")
+fig.tight_layout()
+
+# %% [markdown]
+# **Reading.** In the best plan no two ways cross: where two cross, exchanging their ends is shorter.
+#
+# ## 3.3 $W_2$ of two Gaussians
+#
+# **Claim** (*exact*). For diagonal Gaussians
+# $W_2(q_u,q_v)^2 = \|\mu_u-\mu_v\|^2 + \|\sigma_u-\sigma_v\|^2 .$
+#
+# **Derivation.** Split off the means, then look at one coordinate $j$ after the other:
+#
+# $$\mathbb E\|a-b\|^2 = \|\mu_u-\mu_v\|^2 + \sum_j \big(\sigma_{uj}^2 + \sigma_{vj}^2 - 2\operatorname{Cov}(a_j,b_j)\big).$$
+#
+# By Cauchy and Schwarz $\operatorname{Cov}(a_j,b_j)\le\sigma_{uj}\sigma_{vj}$, so no plan costs less than the claim. And
+# one plan attains it: **common noise**, $a=\mu_u+\sigma_u\odot\varepsilon$ and $b=\mu_v+\sigma_v\odot\varepsilon$ with
+# the same $\varepsilon\sim\mathcal N(0,I)$. $\blacksquare$
+#
+# So a posterior is a point $(\mu_u,\sigma_u)\in\mathbb R^{2d}$, and $W_2$ is the ordinary distance of these points.
+# Spreads enter, not variances. For full covariances $\Sigma$ the same idea ends in the **Bures formula**,
+# $\|\mu_u-\mu_v\|^2 + \operatorname{tr}\big(\Sigma_u+\Sigma_v-2(\Sigma_u^{1/2}\Sigma_v\Sigma_u^{1/2})^{1/2}\big)$.
+
+
+# %% tags=["from-scratch"]
+def w2(mu_u, sd_u, mu_v, sd_v):
+    return ((mu_u - mu_v).square().sum(-1) + (sd_u - sd_v).square().sum(-1)).sqrt()
+
+
+# %% tags=["nbval-check-output"]
+turn = torch.linalg.qr(noise(2, 2)).Q  # turn space: distances stay, covariances are diagonal no more
+eps = noise(100_000, 2)
+for mu_u, sd_u, mu_v, sd_v in pairs.values():
+    exact = w2(mu_u, sd_u, mu_v, sd_v)
+    torch.testing.assert_close(exact, distances.w2_gaussian(mu_u, sd_u, mu_v, sd_v))
+    full = [turn @ mu_u, turn @ sd_u.square().diag() @ turn.T, turn @ mu_v, turn @ sd_v.square().diag() @ turn.T]
+    torch.testing.assert_close(exact, distances.w2_gaussian_full(*full))
+    library = ot.gaussian.bures_wasserstein_distance(*(full[k].numpy() for k in (0, 2, 1, 3)))
+    torch.testing.assert_close(float(exact), float(library), atol=1e-6, rtol=0)
+    way = (mu_u - mu_v + (sd_u - sd_v) * eps).square().sum(1)  # squared ways under common noise
+    assert abs(way.mean() - exact**2) < 5 * way.std() / len(eps) ** 0.5 + 1e-12
+print("from scratch = package = Bures formula, turned = POT; common noise attains it:", True)
+
+# %% [markdown]
+# ## 3.4 $W_1$: a bracket
+#
+# The theorems need $W_1$, and $W_1$ of Gaussians has no closed form in $d>1$. But it cannot hide (*bound*):
+#
+# $$\|\mu_u-\mu_v\| \;\le\; W_1(q_u,q_v) \;\le\; \mathbb E\,\|\mu_u-\mu_v+(\sigma_u-\sigma_v)\odot\varepsilon\| \;\le\; W_2(q_u,q_v).$$
+#
+# *Left:* for every plan $\mathbb E\|a-b\|\ge\|\mathbb E(a-b)\|=\|\mu_u-\mu_v\|$ (Jensen). *Middle:* common noise is a
+# plan, so the best costs no more. *Right:* Jensen again, $\mathbb E\,r\le\sqrt{\mathbb E\,r^2}$. For equal spreads both
+# ends meet.
+#
+# In $d=1$ the middle is $W_1$, *exactly*. The sand lies on a line; stand at $x$ and watch it pass. To the left of
+# you lie $F_u(x)$ of it now and $F_v(x)$ must lie there in the end ($F$: distribution function). So at least
+# $|F_u(x)-F_v(x)|$ must pass you, whatever the plan, and $W_1\ge\int|F_u-F_v|\,dx$. The plan that keeps the order of
+# the grains, quantile to quantile, sends nothing in both directions and attains it. For Gaussians this plan is common
+# noise.
+
+
+# %% tags=["from-scratch"]
+def w1_line(mu_u, sd_u, mu_v, sd_v, n=200_001):  # ∫ |F_u − F_v| dx by the trapezoid rule
+    x = torch.linspace(-30, 30, n, dtype=torch.float64)
+    below = [torch.special.ndtr((x - mu) / sd) for mu, sd in ((mu_u, sd_u), (mu_v, sd_v))]
+    return torch.trapezoid((below[0] - below[1]).abs(), x)
+
+
+# %%
+m, s = 1.0, torch.linspace(0, 3, 31, dtype=torch.float64)  # difference of means, of spreads
+one = torch.ones(31, 1, dtype=torch.float64)
+low, high = distances.w1_bounds(0 * one, one, m * one, one + s[:, None])
+exact = distances.w1_gaussian_1d(0.0, 1.0, m, 1 + s)
+fig, ax = plt.subplots(figsize=(5.4, 3.1))
+ax.fill_between(s, low, high, color="0.9", label="bracket")
+ax.plot(s, high, "--", color=ORANGE, label="$W_2$")
+ax.plot(s, exact, "-", color=BLUE, linewidth=2, label="$W_1$, exact")
+ax.plot(s, low, ":", color=RED, linewidth=2, label="difference of means")
+ax.set(xlabel="difference of spreads  (difference of means: 1)", ylabel="distance", ylim=(0, None))
+ax.spines[["top", "right"]].set_visible(False)
+ax.legend(frameon=False)
+fig.tight_layout()
+
+# %% tags=["nbval-check-output"]
+by_hand = torch.stack([w1_line(0.0, 1.0, m, 1 + t) for t in s])
+torch.testing.assert_close(by_hand, exact, rtol=1e-6, atol=1e-6)
+assert (low <= exact + 1e-12).all()
+assert (exact <= high + 1e-12).all()
+assert abs(exact[0] - low[0]) + abs(exact[0] - high[0]) < 1e-12  # equal spreads: the ends meet
+print("d = 1: sand passing = package, inside the bracket:", True)
+
+# %% [markdown]
+# **Reading.** Small differences of spreads hardly count; large ones do, and then the bracket is wide: $W_1$ is at most
+# $W_2$, and *how much* less the bracket does not say.
+#
+# ## 3.5 $W_1$ from samples, and how it deceives
+#
+# Can we not simply draw $n$ points of each cloud and let the solver work? Try it where the truth is known: equal spreads
+# 1, means at distance 2, so $W_1=2$ in every dimension.
+#
+# **Predict.** With 100 points from each cloud in 16 dimensions: is the estimate above or below 2, and by how much?
+
+# %%
+sizes, dims = (10, 30, 100, 300), (1, 2, 8, 16)
+found = {}
+for d in dims:
+    one, shift = torch.ones(d, dtype=torch.float64), torch.full((d,), 2 / d**0.5, dtype=torch.float64)
+    found[d] = distances.empirical_bias(0 * one, one, shift, one, sizes, repeats=10, generator=rng)
+    assert abs(found[d].low - 2) + abs(found[d].high - 2) < 1e-12  # the bracket is one point
+
+fig, ax = plt.subplots(figsize=(6, 3.2))
+for (d, f), colour, marker in zip(found.items(), (BLUE, ORANGE, GREEN, RED), "o^sD", strict=True):
+    ax.errorbar(sizes, f.estimate, f.estimate_se, fmt=f"{marker}-", color=colour, capsize=3, label=f"$d={d}$")
+ax.axhline(2, color="black", linestyle="--", label="truth")
+ax.set(xscale="log", xlabel="samples of each cloud", ylabel="$W_1$ of the samples", ylim=(0, None))
+ax.set_xticks(sizes, map(str, sizes))
+ax.minorticks_off()
+ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+ax.spines[["top", "right"]].set_visible(False)
+fig.tight_layout()
+
+# %% tags=["nbval-check-output"]
+for f in found.values():
+    assert (f.estimate > 2 - 4 * f.estimate_se).all()
+    assert (f.estimate - f.floor < 2 + 4 * (f.estimate_se + f.floor_se)).all()
+excess = {d: f.estimate - 2 for d, f in found.items()}
+assert excess[2][-1] < 0.1
+assert excess[8][-1] > 0.3
+assert excess[16][2] > 1.5
+left = float(excess[16][-1] / excess[16][1])  # what ten times the samples leave of the excess
+assert 0.6 < left < 0.9
+print(
+    "300 samples: right in the plane; in 16 dimensions about twice the truth:", round(float(found[16].estimate[-1]) / 2)
+)
+
+# %% [markdown]
+# **Reading.** In 8 and 16 dimensions the estimate lies outside the bracket, far *above* it. Why above? $W_1$ is convex in
+# the pair of measures, so by Jensen the mean over random samples is at least the $W_1$ of what the samples are on
+# average: the true Gaussians. Two samples of the *same* cloud have a positive distance, too; subtract it for both clouds,
+# and one has a lower bound. This excess falls only like $n^{-1/d}$: on the line and in the plane the estimate soon
+# returns; in 16 dimensions ten times the samples leave three quarters of the excess. In a real latent space ($d=200$)
+# never measure $W_1$ by samples: use the bracket.
+#
+# A popular way out is **sliced** $W_1$: project on random directions, take the exact $W_1$ there, average. It is cheap
+# and converges fast. But it is *another quantity*:
+
+# %%
+print("d     truth   sliced, exact   sliced, 300 samples")
+for d in dims:
+    one, shift = torch.ones(d, dtype=torch.float64), torch.full((d,), 2 / d**0.5, dtype=torch.float64)
+    along = distances.directions(d, 500, rng)
+    exact = distances.sliced_w1_gaussian(0 * one, one, shift, one, along)
+    sampled = distances.sliced_w1(noise(300, d), shift + noise(300, d), along)
+    assert exact < 2 or d == 1
+    print(f"{d:2}    {2:5.2f} {exact:15.2f} {sampled:17.2f}")
+
+# %% [markdown]
+# A shift of length 2 is seen as $2\,|\cos|$ of an angle, and in high $d$ almost all angles are right angles. Sliced $W_1$
+# falls below $\|\mu_u-\mu_v\|$, the lower end of the bracket. Never put it into a theorem that says $W_1$.
+#
+# ## 3.6 What $W_1$ is good for
+#
+# **Theorem (Kantorovich and Rubinstein; the half we need).** If $\|h(z)-h(z')\|\le L\|z-z'\|$ for all $z, z'$, where
+# $h$ may be a vector, then
+#
+# $$\|\mathbb E_{q_u}h-\mathbb E_{q_v}h\| \le L\,W_1(q_u,q_v).$$
+#
+# *Proof.* Take the best plan $(a,b)$: $\|\mathbb E[h(a)-h(b)]\|\le\mathbb E\|h(a)-h(b)\|\le L\,\mathbb E\|a-b\|$. $\blacksquare$
+#
+# In chapter 04, $h$ is the gradient of the decoder's loss: close users have close gradients. The theorem holds for any
+# two measures, also for two clouds of samples, where both sides are known *exactly*. So it can be attacked with random
+# networks $h(z)=B\tanh(Az+c)$, for which $L=\|A\|\,\|B\|$ will do (largest singular values; $|\tanh'|\le1$).
+
+# %% tags=["nbval-check-output"]
+a, b = noise(200, 8), noise(8) + (0.5 + noise(8).abs()) * noise(200, 8)
+distance = distances.w1_empirical(a, b)
+used = []
+for _ in range(1000):
+    A, c, B = noise(10, 8) / 10 ** (2 * torch.rand((), generator=rng)), noise(10), noise(7, 10)
+    L = torch.linalg.matrix_norm(A, 2) * torch.linalg.matrix_norm(B, 2)
+    moved = torch.tanh(a @ A.T + c).mean(0) - torch.tanh(b @ A.T + c).mean(0)
+    used.append((B @ moved).norm() / (L * distance))
+assert max(used) < 1
+step = 5 * torch.eye(8, dtype=torch.float64)[0]
+way = distances.w1_empirical(a, a + step)
+torch.testing.assert_close((a - (a + step)).mean(0).norm(), way)  # h(z) = z
+print("1,000 random networks stay below the bound; h(z) = z and a shift attain it:", True)
+moved = step[:1].expand(7).norm()  # h(z) = (z₁, …, z₁) with 7 entries: each 1-Lipschitz, the vector √7-Lipschitz
+torch.testing.assert_close(moved, 7**0.5 * way)
+assert moved > way
+print("the largest constant of the entries is not enough, one needs that of the vector:", bool(moved > way))
+
+# %% [markdown]
+# ## 3.7 KL explodes where $W$ does not
+#
+# The other measure of difference, $\mathrm{KL}(q_u\|q_v)=\mathbb E_{q_u}\log(q_u/q_v)$, asks how surprised one is to
+# see samples of $q_u$ while expecting $q_v$. It does not ask *how far* anything is. Back to 3.1:
+
+
+# %%
+def kl(mu_u, sd_u, mu_v, sd_v):  # measured in the units of v, the second is N(0, I)
+    return distances.gaussian_kl((mu_u - mu_v) / sd_v, sd_u / sd_v)
+
+
+print("pair        W1 between        W2    KL(u‖v)  KL(v‖u)   exact")
+for name, (*u, mu_v, sd_v) in pairs.items():
+    low, high = distances.w1_bounds(*u, mu_v, sd_v)
+    print(f"{name:9}  {low:.2f} and {high:.2f}  {high:8.2f} {kl(*u, mu_v, sd_v):9.2f} {kl(mu_v, sd_v, *u):8.2f}")
+mu_u, sd_u, mu_v, sd_v = pairs["needles"]
+thin = torch.tensor([0.1, 1.0])
+assert kl(mu_u, thin * sd_u, mu_v, thin * sd_v) > 99 * kl(mu_u, sd_u, mu_v, sd_v)
+torch.testing.assert_close(w2(mu_u, thin * sd_u, mu_v, thin * sd_v), w2(mu_u, sd_u, mu_v, sd_v))
+wider = 1.5 * eps.norm(dim=1)  # E‖z‖ differs by its mean, and it is the way under common noise
+assert abs(wider.mean() - 1.5 * (np.pi / 2) ** 0.5) < 5 * wider.std() / len(eps) ** 0.5
+print(f"wider: W1 = {1.5 * (np.pi / 2) ** 0.5:.2f}, exact")
+
+# %% [markdown]
+# **Reading.** The needles are the nearest pair for $W$ and by far the most different for KL. Make them thinner, and KL
+# grows without limit while $W$ stays $0.5$. For a decoder that is smooth in $z$ the needles are nearly the same place:
+# so the theorems use $W$. And "wider"? Its bracket, 0 to 2.12, says little, but two sections together find $W_1$. The
+# function $h(z)=\|z\|$ is 1-Lipschitz, so $W_1\ge\mathbb E_{q_v}\|z\|-\mathbb E_{q_u}\|z\|=1.5\sqrt{\pi/2}$ (3.6), and
+# common noise costs just that (3.4). So $W_1=1.88$: "wider" is nearer than "shifted" for $W_1$, and farther for $W_2$.
+#
+# In the other direction KL does control $W$. **Talagrand's inequality:** for $p=\mathcal N(0,I)$
+#
+# $$W_1(q,p) \;\le\; W_2(q,p) \;\le\; \sqrt{2\,\mathrm{KL}(q\|p)} .$$
+#
+# The paper uses $W_1\le\sqrt{2\,\mathrm{KL}}$, called T1; the sharper statement with $W_2$ is called T2. For diagonal
+# Gaussians T2 is one line, with the gap *exact*:
+#
+# $$2\,\mathrm{KL} - W_2^2 = \sum_j\big(\mu_j^2+\sigma_j^2-1-2\log\sigma_j\big)-\big(\mu_j^2+(\sigma_j-1)^2\big)
+# = 2\sum_j(\sigma_j-1-\log\sigma_j) \;\ge\; 0 ,$$
+#
+# because $\log\sigma\le\sigma-1$. Equality holds if all $\sigma_j=1$: then $W_1=W_2=\|\mu\|=\sqrt{2\mathrm{KL}}$, so no
+# constant smaller than 2 would do, not even in T1. And $W$ is a metric, so a walk from $u$ to $v$ over the prior gives
+# $W_1(q_u,q_v)\le\sqrt{2\mathrm{KL}_u}+\sqrt{2\mathrm{KL}_v}$, where $\mathrm{KL}_u=\mathrm{KL}(q_u\|p)$: **a small KL
+# term draws all pairs together.** Chapter 06 lives on this line.
+
+# %% tags=["nbval-check-output"]
+mu, sd = 2 * noise(500, 16), noise(500, 16).exp()
+divergence, to_prior = distances.gaussian_kl(mu, sd), distances.w2_gaussian(mu, sd, 0 * mu, 0 * sd + 1)
+gap = 2 * (sd - 1 - sd.log()).sum(1)
+torch.testing.assert_close(2 * divergence - to_prior.square(), gap)
+torch.testing.assert_close(
+    distances.w1_bounds(mu, 0 * sd + 1, 0 * mu, 0 * sd + 1)[0], distances.t1_bound(mu, 0 * sd + 1)
+)
+bound = distances.t1_bound(mu, sd)
+assert (distances.w2_matrix(mu, sd) <= bound[:, None] + bound).all()
+print("gap of T2 exact; T1 attained by shifts; walk over the prior bounds all pairs:", True)
+
+# %% [markdown]
+# ## 3.8 The users of a trained model
+#
+# We train a Mult-VAE as in chapter 00, only smaller ($d=16$), five seeds, and look at 600 of its users. Our data is
+# planted, so the truth is known: each user has a hidden community and a hidden taste.
+#
+# **Predict.** Which part of $W_2^2$ comes from the spreads? Do two users with more items in common lie closer? Or does the
+# *share* count, the **Jaccard** overlap: common items, divided by the items that at least one of them has?
+
+# %%
+data = mv.planted(n_users=2_000, n_items=300, n_events=60_000, seed=0)
+split = mv.strong_split(data, n_heldout=200)
+users = split.train_labels[:600]  # rows of the truth
+x = torch.from_numpy(split.train[:600].toarray()).double()
+common = x @ x.T  # (600, 600) numbers of common items
+items = x.sum(1)
+jaccard = common / (items[:, None] + items - common)  # common items / items of either
+apart = ~torch.eye(600, dtype=torch.bool)
+mates = torch.from_numpy(data.truth.user_community[users][:, None] == data.truth.user_community[users]) & apart
+taste = torch.from_numpy(data.truth.similarity(users[:, None], users)).double()  # (600, 600) cosines of true tastes
+
+models = []
+for seed in range(5):
+    config = mv.TrainConfig(lr=3e-3, batch_size=100, epochs=25, anneal_steps=300, seed=seed)
+    models.append(mv.fit(mv.MultVAE(split.n_items, hidden=100, latent=16), split, config).model)
+
+
+# %%
+def neighbours(distance, k=10):  # (U, U) -> (U, k)
+    return (distance + torch.diag(torch.full((len(distance),), torch.inf))).topk(k, largest=False).indices
+
+
+def rank_correlation(a, b):
+    return float(spearmanr(a, b).statistic)
+
+
+rows, posteriors = [], []
+for model in models:
+    mu, sd = (t.detach().double() for t in model.encode(split.train[:600]))  # (600, 16) each
+    posteriors.append((mu, sd))
+    far, means = distances.w2_matrix(mu, sd), distances.distance_matrix(mu)  # (600, 600) both ends of the bracket
+    to_prior = distances.w2_gaussian(mu, sd, 0 * mu, 0 * sd + 1)
+    rows.append(
+        {
+            "spreads' part of W2 squared": float((1 - (means / far).square()[apart]).mean()),
+            "width of the bracket / W2, median": float((1 - means / far)[apart].median()),
+            "W2 / root of 2 KL, to the prior": float((to_prior / distances.t1_bound(mu, sd)).mean()),
+            "mean W2, same community / others": float(far[mates].mean() / far[apart & ~mates].mean()),
+            "rank correlation W2, common items": rank_correlation(far[apart], common[apart]),
+            "rank correlation W2, Jaccard": rank_correlation(far[apart], jaccard[apart]),
+            "rank correlation spread, N": rank_correlation(sd.mean(1), items),
+            "rank correlation length of mean, N": rank_correlation(mu.norm(dim=1), items),
+            "taste of 10 nearest by W2": float(taste.gather(1, neighbours(far)).mean()),
+            "taste of 10 nearest by Jaccard": float(taste.gather(1, neighbours(-jaccard)).mean()),
+            "taste of all others": float(taste[apart].mean()),
+        }
+    )
+print("measured (5 seeds)                     mean  [lowest, highest]")
+for name in rows[0]:
+    values = [row[name] for row in rows]
+    print(f"  {name:34} {np.mean(values):6.3f}  [{min(values):.3f}, {max(values):.3f}]")
+
+# %%
+mu, sd = posteriors[0]
+far = distances.w2_matrix(mu, sd)
+fig, axes = plt.subplots(1, 3, figsize=(11, 3.3))
+to_prior, bound = distances.w2_gaussian(mu, sd, 0 * mu, 0 * sd + 1), distances.t1_bound(mu, sd)
+axes[0].scatter(bound[:200], to_prior[:200], s=10, color=BLUE, linewidths=0, label="one user")
+axes[0].axline((3, 3), slope=1, color="black", linestyle="--", label="bound (T2)")
+axes[0].set(xlabel="$\\sqrt{2\\,KL(q_u\\|p)}$", ylabel="$W_2(q_u, p)$")
+bins = np.linspace(0, 9, 37)
+for group, style, colour, label in ((apart & ~mates, "-", ORANGE, "others"), (mates, "--", BLUE, "same community")):
+    axes[1].hist(
+        far[group], bins, density=True, histtype="step", linestyle=style, linewidth=2, color=colour, label=label
+    )
+axes[1].set(xlabel="$W_2(q_u, q_v)$", ylabel="density of pairs", ylim=(0, 0.6))
+for measure, marker, colour, label in ((jaccard, "o", BLUE, "Jaccard"), (common, "s", ORANGE, "common items")):
+    order = measure[apart].argsort(stable=True)  # fifths of all pairs, from few to many
+    means = np.array([[f.mean() for f in distances.w2_matrix(*q)[apart][order].chunk(5)] for q in posteriors])
+    axes[2].errorbar(range(1, 6), means.mean(0), np.ptp(means, 0) / 2, fmt=f"{marker}-", color=colour, label=label)
+axes[2].set(
+    xlabel="fifths of pairs, from little to much in common", ylabel="mean $W_2$ (range of 5 seeds)", ylim=(0, 5.5)
+)
+for ax in axes:
+    ax.legend(frameon=False)
+    ax.spines[["top", "right"]].set_visible(False)
+fig.tight_layout()
+
+# %% tags=["nbval-check-output"]
+means_rule = all(row["spreads' part of W2 squared"] < 0.05 for row in rows)
+communities = all(row["mean W2, same community / others"] < 0.9 for row in rows)
+ratio_counts = all(
+    row["rank correlation W2, Jaccard"] < -0.25 < -abs(row["rank correlation W2, common items"]) for row in rows
+)
+surer = all(row["rank correlation spread, N"] < -0.8 for row in rows)
+surer &= all(row["rank correlation length of mean, N"] > 0.3 for row in rows)
+learnt = all(row["taste of 10 nearest by W2"] > row["taste of 10 nearest by Jaccard"] for row in rows)
+assert means_rule
+assert communities
+assert ratio_counts
+assert surer
+assert learnt
+print("in all 5 seeds: means decide; own community nearer; Jaccard counts, common items do not;")
+print("more items, smaller spreads, farther out; nearest by W2 have more alike tastes than nearest by Jaccard:", learnt)
+
+# %% [markdown]
+# **Reading.** *Means decide.* About a hundredth of $W_2^2$ comes from the spreads, so the bracket is narrow: half of the
+# pairs know their $W_1$ to within half a percent. Here $W_2$ is as good as $W_1$, and
+# [chapter 04](04_sharing_radius.ipynb) uses it. *T2* holds for every user, a fifth too large on average.
+# *Communities are nearer*, by about a fifth, but the two histograms overlap widely. *Common items do not bring nearer.* Busy
+# users have much in common with everybody, and they lie far out, where the model is sure of them: spreads shrink as
+# $N_u$ grows. What brings near is the common *share*, Jaccard. *The model knows more than that share:* the neighbours by
+# $W_2$ are more alike in true taste than the neighbours by Jaccard. The gain is small, .04 of a cosine, but it is there
+# in all five seeds. A likely reason: two users without a common item may be related through the items of others.
+#
+# ## 3.9 Where it fails
+#
+# $W$ has a unit. Let the encoder multiply all $z$ by ten and the decoder divide: the same model, ten times the distances.
+# KL between users does not notice. So "$W_1=4$" says nothing alone. It needs a yardstick, and chapter 04 brings
+# one: a Lipschitz constant of the decoder, which changes with the unit in the opposite way.
+
+# %% tags=["nbval-check-output"]
+with torch.no_grad():
+    z = torch.randn(5, 16, generator=rng)
+    before = models[0].decode(z)
+    models[0].decoder[0].weight /= 10
+    torch.testing.assert_close(models[0].decode(10 * z), before)
+torch.testing.assert_close(distances.w2_matrix(10 * mu, 10 * sd), 10 * far)
+torch.testing.assert_close(kl(10 * mu[0], 10 * sd[0], 10 * mu[1], 10 * sd[1]), kl(mu[0], sd[0], mu[1], sd[1]))
+print("same recommendations, same KL between users, distances times ten:", True)
+
+# %% [markdown]
+# And nearness is not likeness: two clouds may coincide while their users want different things (chapter 05).
+#
+# ## 3.10 Recap
+#
+# * A coupling is a plan to move sand; $W_p$ is the cost of the best one. For diagonal Gaussians $W_2$ is the distance of
+#   the points $(\mu,\sigma)$, and $\|\mu_u-\mu_v\|\le W_1\le W_2$.
+# * $W_1$ bounds how far *any* Lipschitz quantity differs between two users. Samples overestimate it, hopelessly in high
+#   dimension; sliced $W_1$ is something else.
+# * $W\le\sqrt{2\,\mathrm{KL}}$ to the prior, never the other way round.
+
+# %% [markdown]
+# ## 3.11 Exercises
+#
+# To write your own answers, make a copy with empty cells: `python chapters/build.py --student my_work --no-run`. The
+# checks draw new numbers each time.
+#
+# **★ (10 min) Task 3.1.** From `mu` (U, d) and `sd` (U, d) compute $W_2$ of all pairs, shape (U, U), without a loop.
+
+
+# %% tags=["solution"] jupyter={"source_hidden": true} nbgrader={"grade": false, "grade_id": "all-distances", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def all_distances(mu, sd):
+    ### BEGIN SOLUTION
+    place = torch.cat([mu, sd], 1)  # (U, 2d): a posterior is a point
+    return (place[:, None] - place).square().sum(-1).sqrt()  # (U, U)
+    ### END SOLUTION
+
+
+# %% tags=["nbval-check-output"] nbgrader={"grade": true, "grade_id": "all-distances-check", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+mv.checks.check_all_distances(all_distances)
+
+# %% [markdown]
+# **★★ (25 min) Task 3.2.** What is the middle of several users? Find the diagonal Gaussian $r$ that minimises
+# $\sum_u w_u W_2(q_u, r)^2$. Given `mu`, `sd` (U, d) and positive weights `w` (U,), which need not sum to one, return
+# (2, d): its mean and its spreads. Derive it from 3.3 before you code. Is it the mixture of the users, with the mixture's
+# variance?
+
+
+# %% tags=["solution"] jupyter={"source_hidden": true} nbgrader={"grade": false, "grade_id": "middle", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def middle(mu, sd, w):
+    ### BEGIN SOLUTION
+    share = w / w.sum()  # (U,)
+    return torch.stack([share @ mu, share @ sd])  # (2, d): the mean of points, spreads averaged, not variances
+    ### END SOLUTION
+
+
+# %% tags=["nbval-check-output"] nbgrader={"grade": true, "grade_id": "middle-check", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+mv.checks.check_middle(middle)
+
+# %% [markdown]
+# **★★★ (open) Task 3.3.** Same means, different spreads: the lower end of the bracket is 0, a poor bound. A better one:
+# projecting on a unit vector $t$ never lengthens a way, so $W_1(q_u,q_v)$ is at least the exact $W_1$ of the two
+# projections, which are Gaussians on a line. Write `lower_bound(mu_u, sd_u, mu_v, sd_v, along)`: means and spreads of P
+# pairs, (P, d) each, unit vectors as columns of `along` (d, T); return the best bound for each pair, (P,). You may use
+# `distances.w1_gaussian_1d` as `mv.theory.distances.w1_gaussian_1d`. Then investigate: with which directions is it never below
+# $\|\mu_u-\mu_v\|$? How far does it close the bracket for "wider" and "needles", and for users of the trained model?
+# The upper end may be lowered too: 3.4.
+
+
+# %% tags=["solution"] jupyter={"source_hidden": true} nbgrader={"grade": false, "grade_id": "lower-bound", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def lower_bound(mu_u, sd_u, mu_v, sd_v, along):
+    ### BEGIN SOLUTION
+    spread_u, spread_v = ((sd.square() @ along.square()).sqrt() for sd in (sd_u, sd_v))  # (P, T) of the projections
+    each = mv.theory.distances.w1_gaussian_1d(mu_u @ along, spread_u, mu_v @ along, spread_v)
+    return each.amax(1)  # (P,)
+    ### END SOLUTION
+
+
+# %% tags=["nbval-check-output"] nbgrader={"grade": true, "grade_id": "lower-bound-check", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+mv.checks.check_lower_bound(lower_bound)
