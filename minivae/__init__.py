@@ -12,10 +12,11 @@ from minivae.version import __version__
 
 if TYPE_CHECKING:
     from minivae import checks, plots, theory
+    from minivae.anchors import anchor_loss
     from minivae.errors import InputError
     from minivae.interactions import Interactions, read_interactions
     from minivae.models import EASE, VAE, MultDAE, MultVAE, Popularity, RecVAE, load_model, save_model
-    from minivae.objective import anchor_loss, gaussian_kl, multinomial_nll
+    from minivae.objective import gaussian_kl, multinomial_nll
     from minivae.population import Planted, planted
     from minivae.ranking import Evaluation, compare, evaluate, recommend
     from minivae.splits import FoldIn, StrongSplit, strong_split
@@ -56,10 +57,11 @@ __all__ = [
 
 # Names are imported at their first use: torch takes seconds, for which --help or preparing data need not wait.
 _HOMES = {
+    "anchors": ("anchor_loss",),
     "errors": ("InputError",),
     "interactions": ("Interactions", "read_interactions"),
     "models": ("EASE", "VAE", "MultDAE", "MultVAE", "Popularity", "RecVAE", "load_model", "save_model"),
-    "objective": ("anchor_loss", "gaussian_kl", "multinomial_nll"),
+    "objective": ("gaussian_kl", "multinomial_nll"),
     "population": ("Planted", "planted"),
     "ranking": ("Evaluation", "compare", "evaluate", "recommend"),
     "splits": ("FoldIn", "StrongSplit", "strong_split"),

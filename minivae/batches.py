@@ -15,6 +15,7 @@ from minivae import streams
 from minivae.errors import InputError
 
 Mask = Literal["normalize-then-mask", "mask-then-normalize", "raw"]
+AnchorWeights = Literal["uniform", "popularity", "idf"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class UserBatch:
     counts : (B,) float32, N_x.
     positions : (n,) int64, index of each interaction in the training matrix: its address for random masks.
     weights : (n,) float32, what the encoder sees of each interaction: 0 where masked.
+    item_weights : (n,) float32, weight of each item in its user's anchor loss before they are scaled to sum 1; None:
+        all alike.
     """
 
     users: Tensor
@@ -39,6 +42,7 @@ class UserBatch:
     counts: Tensor
     positions: Tensor
     weights: Tensor
+    item_weights: Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -52,13 +56,24 @@ class DeviceCSR:
     ----------
     matrix : scipy CSR (U, I), binary.
     device : where the column indices live; row pointers stay on the host too, so that no batch needs a device read.
+    anchor_weights : how the items of a user are weighted in the anchor loss, see `item_weights`.
     """
 
-    def __init__(self, matrix: sp.csr_matrix, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        matrix: sp.csr_matrix,
+        device: torch.device | str = "cpu",
+        anchor_weights: AnchorWeights = "uniform",
+    ) -> None:
         self.n_users, self.n_items = matrix.shape
         self.device = torch.device(device)
         self._starts = torch.from_numpy(np.asarray(matrix.indptr, dtype=np.int64))
         self._items = torch.from_numpy(np.asarray(matrix.indices, dtype=np.int64)).to(self.device)
+        self._item_weights = None
+        if anchor_weights != "uniform":
+            counts = np.bincount(matrix.indices, minlength=self.n_items)
+            weights = item_weights(counts, self.n_users, anchor_weights)
+            self._item_weights = torch.from_numpy(weights.astype(np.float32)).to(self.device)
 
     def batch(self, users: Tensor) -> UserBatch:
         """The clean, L2-normalised batch of the given rows, (B,) int64 on the host."""
@@ -71,15 +86,38 @@ class DeviceCSR:
         rows = torch.repeat_interleave(torch.arange(len(users), device=self.device), counts, output_size=total)
         positions = torch.arange(total, device=self.device) + (start - offsets[:-1])[rows]
         floats = counts.to(torch.float32)
+        items = self._items[positions]
         return UserBatch(
             users=users,
-            items=self._items[positions],
+            items=items,
             rows=rows,
             offsets=offsets,
             counts=floats,
             positions=positions,
             weights=floats.clamp_min(1).rsqrt()[rows],
+            item_weights=None if self._item_weights is None else self._item_weights[items],
         )
+
+
+def item_weights(counts: np.ndarray, n_users: int, kind: AnchorWeights) -> np.ndarray:
+    """Weight of each item in the anchor loss, before the weights of a user are scaled to sum 1.
+
+    With n_i the training users of item i and U all of them: 1 (uniform), n_i (popularity), or log(1 + U / n_i) (idf),
+    which lets rare items speak; an item nobody has counts as one with a single user.
+
+    Raises
+    ------
+    InputError
+        For an unknown kind.
+    """
+    n = np.maximum(counts, 1).astype(np.float64)
+    if kind == "uniform":
+        return np.ones_like(n)
+    if kind == "popularity":
+        return n
+    if kind == "idf":
+        return np.log1p(n_users / n)
+    raise InputError(f"anchor_weights={kind!r} is unknown; choose one of {', '.join(get_args(AnchorWeights))}")
 
 
 def input_weights(rows: Tensor, counts: Tensor, kept: Tensor, keep: float, mask: Mask) -> Tensor:

@@ -1,19 +1,17 @@
-"""The training objective: multinomial likelihood, Gaussian KL with its schedule, and the anchor term.
+"""Terms of the training objective: the multinomial likelihood, Gaussian densities and their KL, the schedule of β.
 
-``E_b[ ℓ(x; z) + β KL(q(z|x_h) ‖ N(0, I)) + λ_A L_A ]``, summed over items and latent dimensions, averaged over users.
+``E_b[ ℓ(x; z) + β KL(q(z|x_h) ‖ p) + λ_A L_A ]``, summed over items and latent dimensions, averaged over users; L_A is
+in `minivae.anchors`.
 """
 
 import math
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from minivae.batches import UserBatch
-from minivae.errors import InputError
 
-AnchorVariant = Literal["full", "centroid+variance", "centroid"]
 CHUNK_CELLS = 1 << 25
 
 
@@ -128,43 +126,3 @@ def beta_at(step: int, beta: float, anneal_steps: int) -> float:
     Liang et al. use ``min(0.2, step / 200000)``, which is ``beta_at(step, 0.2, 40000)``.
     """
     return beta if step >= anneal_steps else beta * step / anneal_steps
-
-
-def anchor_terms(mu: Tensor, variance: Tensor, anchors: Tensor, batch: UserBatch) -> tuple[Tensor, Tensor, Tensor]:
-    """The three terms of the anchor loss per user (Proposition 3.1), each (B,).
-
-    ``L_A = ‖μ − ē_x‖² + tr Σ + (1/N_x) Σ_{i∈S_x} ‖e_i − ē_x‖²``, with ē_x the mean anchor of the full set S_x. The
-    last term is ``mean ‖e_i‖² − ‖ē_x‖²``: one sparse product, not N_x distances. A user without items costs nothing.
-
-    Parameters
-    ----------
-    mu, variance : (B, d) of q(z|x_h).
-    anchors : (I, d).
-    batch : users with their full item sets.
-
-    Returns
-    -------
-    mean_term, variance_term, scatter_term
-    """
-    items, offsets = batch.items, batch.offsets
-    share = (1 / batch.counts.to(mu.dtype).clamp_min(1))[batch.rows]  # (n,)
-    centroid = torch.nn.functional.embedding_bag(
-        items, anchors, offsets, mode="sum", per_sample_weights=share, include_last_offset=True
-    )  # (B, d)
-    square = torch.zeros_like(mu[:, 0]).index_add(0, batch.rows, anchors.square().sum(-1)[items] * share)
-    some = (batch.counts > 0).to(mu.dtype)
-    mean_term = (mu - centroid).square().sum(-1) * some
-    scatter_term = square - centroid.square().sum(-1)
-    return mean_term, variance.sum(-1) * some, scatter_term
-
-
-def anchor_loss(mu: Tensor, variance: Tensor, anchors: Tensor, batch: UserBatch, variant: AnchorVariant) -> Tensor:
-    """L_A per user, (B,): `full`, without the scatter of the anchors, or the centroid's term alone."""
-    mean_term, variance_term, scatter_term = anchor_terms(mu, variance, anchors, batch)
-    if variant == "full":
-        return mean_term + variance_term + scatter_term
-    if variant == "centroid+variance":
-        return mean_term + variance_term
-    if variant == "centroid":
-        return mean_term
-    raise InputError(f"anchor_variant={variant!r} is unknown; choose one of {', '.join(get_args(AnchorVariant))}")

@@ -19,13 +19,14 @@ from torch import Tensor
 
 from minivae import streams
 from minivae.allocation import keep_freed_memory
-from minivae.batches import DeviceCSR, Mask, UserBatch, clean, masked
+from minivae.anchors import AnchorSchedule, AnchorVariant, anchor_at, anchor_loss
+from minivae.batches import AnchorWeights, DeviceCSR, Mask, UserBatch, clean, masked
 from minivae.checkpoint import Checkpoint
 from minivae.errors import InputError
 from minivae.models.initialisation import linear_layers
 from minivae.models.phase import Phase
 from minivae.models.vae import VAE
-from minivae.objective import AnchorVariant, anchor_loss, beta_at, multinomial_nll
+from minivae.objective import beta_at, multinomial_nll
 from minivae.ranking import evaluate
 from minivae.splits import StrongSplit
 from minivae.storage import digest
@@ -46,8 +47,12 @@ class TrainConfig:
     beta : weight of the KL term at the end of its schedule.
     anneal_steps : updates over which β rises linearly from 0 to `beta`.
     gamma : adds ``γ N_x`` to the weight of each user's KL term, without a schedule (RecVAE, with beta = 0).
-    anchor : λ_A, weight of the anchor regularizer (PIA); 0 trains without anchors.
-    anchor_variant : full, centroid+variance (no pull between anchors), or centroid.
+    anchor : λ_A, weight of the anchor regularizer (PIA) at the end of its schedule; 0 trains without anchors.
+    anchor_start, anchor_steps, anchor_schedule : λ_A goes from `anchor_start` to `anchor` over the first `anchor_steps`
+        updates, linear or geometric; constant with 0 steps.
+    anchor_variant : full, centroid+variance (no pull between anchors), centroid, or softmin (for several tastes).
+    anchor_weights : of a user's items in the anchor loss: uniform, popularity, or idf.
+    anchor_temperature : τ of softmin, in squared units of z.
     weight_decay : λ of the penalty ``λ Σ ‖W‖²`` on the weight matrices of encoder and decoder, not their biases. Its
         gradient goes to Adam with that of the loss; the loss in the log is without it.
     lr : step size of Adam.
@@ -65,7 +70,12 @@ class TrainConfig:
     anneal_steps: int = 1500
     gamma: float = 0.0
     anchor: float = 0.0
+    anchor_start: float = 0.0
+    anchor_steps: int = 0
+    anchor_schedule: AnchorSchedule = "linear"
     anchor_variant: AnchorVariant = "full"
+    anchor_weights: AnchorWeights = "uniform"
+    anchor_temperature: float = 1.0
     weight_decay: float = 0.0
     lr: float = 1e-3
     batch_size: int = 500
@@ -91,16 +101,26 @@ class TrainConfig:
             "batch_size": (self.batch_size >= 1, "at least 1"),
             "epochs": (self.epochs >= 1, "at least 1"),
             "patience": (self.patience >= 1, "at least 1"),
-            "mask": (self.mask in get_args(Mask), f"one of {', '.join(get_args(Mask))}"),
-            "anchor_variant": (
-                self.anchor_variant in get_args(AnchorVariant),
-                f"one of {', '.join(get_args(AnchorVariant))}",
+            "anchor_start": (
+                0 <= self.anchor_start < math.inf
+                and (self.anchor_start == 0 or (self.anchor > 0 and self.anchor_steps > 0))
+                and (self.anchor_start > 0 or self.anchor_steps == 0 or self.anchor_schedule == "linear"),
+                "finite and at least 0, 0 without anchor and anchor_steps, and more than 0 for a geometric schedule",
             ),
-            "precision": (self.precision in get_args(Precision), f"one of {', '.join(get_args(Precision))}"),
+            "anchor_steps": (self.anchor_steps >= 0, "at least 0"),
+            "anchor_temperature": (0 < self.anchor_temperature < math.inf, "finite and positive"),
         }
+        choices = {"mask": Mask, "anchor_variant": AnchorVariant, "anchor_weights": AnchorWeights}
+        choices |= {"anchor_schedule": AnchorSchedule, "precision": Precision}
+        for name, kind in choices.items():
+            checks[name] = (getattr(self, name) in get_args(kind), f"one of {', '.join(get_args(kind))}")
         for name, (good, rule) in checks.items():
             if not good:
                 raise InputError(f"{name}={getattr(self, name)!r} is not possible; it must be {rule}")
+
+    def anchor_weight(self, step: int) -> float:
+        """λ_A of an update."""
+        return anchor_at(step, self.anchor, self.anchor_start, self.anchor_steps, self.anchor_schedule)
 
 
 def _number(name: str, value: Any, kind: type) -> int | float:
@@ -121,7 +141,8 @@ class Run:
     model : in evaluation mode, with the parameters of `best_epoch`.
     config : as given.
     best_epoch : 1-based epoch with the highest validation nDCG@100.
-    log : one dict per epoch: epoch, updates, beta, loss, nll, kl, anchor, anchor_norm, validation, seconds.
+    log : one dict per epoch: epoch, updates, beta, loss, nll, kl, anchor, anchor_weight,
+        anchor_norm, validation, seconds; what a model does not have is left out.
     """
 
     model: VAE
@@ -209,9 +230,11 @@ def loss_terms(
         if config.gamma > 0:
             loss = loss + config.gamma * (batch.counts * kl).mean()
     if model.anchors is not None and phase.encoder:
-        anchor = anchor_loss(draw.mu, draw.logvar.exp(), model.anchors, batch, config.anchor_variant)
+        anchor = anchor_loss(
+            draw.mu, draw.logvar.exp(), model.anchors, batch, config.anchor_variant, config.anchor_temperature
+        )  # (B,)
         terms["anchor"] = anchor.mean()
-        loss = loss + config.anchor * terms["anchor"]
+        loss = loss + config.anchor_weight(step) * terms["anchor"]
     return {"loss": loss, **terms}
 
 
@@ -276,7 +299,7 @@ def fit(
     keep_freed_memory()
     device = resolve_device(config.device)
     _reset(model, config, device)
-    matrix = DeviceCSR(split.train, device)
+    matrix = DeviceCSR(split.train, device, config.anchor_weights)
     optimizer = adam(model, config)
     run_length = {"epochs", "patience"}  # a run may be resumed for longer than it was first meant to last
     identity = {k: v for k, v in asdict(config).items() if k not in run_length}
@@ -303,6 +326,7 @@ def fit(
             if not math.isfinite(means["loss"]):
                 raise InputError(_diverged(config, state, path))
             if model.anchors is not None:
+                means["anchor_weight"] = config.anchor_weight(updates - 1)
                 means["anchor_norm"] = float(model.anchors.detach().norm(dim=1).mean())
             ndcg = evaluate(model.eval(), split.validation, (SELECTION,))[SELECTION][0]
             state.close_epoch(means, ndcg, updates, time.perf_counter() - started)

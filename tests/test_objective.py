@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Normal, kl_divergence
 
-from minivae import InputError, objective
+from minivae import objective
 from minivae.batches import DeviceCSR
-from minivae.objective import anchor_loss, anchor_terms, beta_at, gaussian_kl, multinomial_nll
+from minivae.objective import beta_at, gaussian_kl, multinomial_nll
 
 HIDDEN, LATENT = 9, 5
 
@@ -215,87 +215,3 @@ def test_beta_rises_from_0_to_beta(step, beta, anneal_steps):
     assert beta_at(anneal_steps, beta, anneal_steps) == beta
     if anneal_steps:
         assert beta_at(0, beta, anneal_steps) == 0
-
-
-def posterior(seed, n_users=13, n_items=31):
-    g = torch.Generator().manual_seed(seed)
-    mu, logvar, anchors = (
-        torch.randn(*s, generator=g, dtype=torch.float64).requires_grad_()
-        for s in ((n_users, LATENT), (n_users, LATENT), (n_items, LATENT))
-    )
-    return mu, logvar.exp(), anchors, (mu, logvar, anchors)
-
-
-def mean_squared_distance(mu, variance, anchors, x):
-    """(1/N_x) Σ_{i∈S_x} E‖z − e_i‖², item by item: E‖z − e‖² = ‖μ − e‖² + Σ_j σ_j²."""
-    square = (mu[:, None] - anchors[None]).square().sum(-1) + variance.sum(-1, keepdim=True)  # (B, I)
-    return (x * square).sum(1) / x.sum(1).clamp_min(1)
-
-
-def check_anchor_loss(loss):
-    """Value per user and the gradients to μ, log σ² and E, for several draws of users."""
-    for seed in range(3):
-        x, batch = users(seed)
-        mu, variance, anchors, leaves = posterior(seed)
-        upstream = torch.rand(len(x), generator=torch.Generator().manual_seed(9), dtype=torch.float64)
-        got, expected = loss(mu, variance, anchors, batch), mean_squared_distance(mu, variance, anchors, x.double())
-        torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
-        for a, b in zip(
-            torch.autograd.grad(upstream @ got, leaves, retain_graph=True),
-            torch.autograd.grad(upstream @ expected, leaves),
-            strict=True,
-        ):
-            torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
-
-
-def test_full_anchor_loss_is_the_mean_squared_distance():
-    check_anchor_loss(lambda *a: anchor_loss(*a, "full"))
-
-
-@pytest.mark.parametrize(
-    "twin",
-    [
-        lambda *a: anchor_loss(*a, "centroid+variance"),  # forgets the scatter of the anchors
-        lambda *a: anchor_terms(*a)[0] + anchor_terms(*a)[2],  # forgets tr Σ
-        lambda mu, v, e, b: anchor_loss(mu, v, e.detach(), b, "full") + 0 * e.sum(),  # the value, but E stands still
-        lambda mu, v, e, b: anchor_loss(mu, v, e, b, "full") * b.counts,  # a sum over the items
-    ],
-)
-def test_anchor_twins_are_rejected(twin):
-    with pytest.raises(AssertionError):
-        check_anchor_loss(twin)
-
-
-def test_anchor_loss_is_the_mean_over_samples_of_z():
-    x, batch = users(1)
-    mu, variance, anchors, _ = (p.detach() if isinstance(p, torch.Tensor) else p for p in posterior(1))
-    n = 40000
-    z = mu + variance.sqrt() * torch.randn(n, *mu.shape, generator=torch.Generator().manual_seed(2)).double()
-    per_sample = torch.stack(
-        [(z[:, u, None] - anchors[x[u]]).square().sum(-1).mean(-1) for u in range(len(x)) if x[u].any()]
-    )  # (users with items, n)
-    got = anchor_loss(mu, variance, anchors, batch, "full")[batch.counts > 0]
-    se = per_sample.std(1) / math.sqrt(n)
-    assert bool(((per_sample.mean(1) - got).abs() < 5 * se).all())
-
-
-def test_anchor_variants_and_terms():
-    x, batch = users(8)
-    mu, variance, anchors, _ = posterior(8)
-    mean_term, variance_term, scatter_term = anchor_terms(mu, variance, anchors, batch)
-    for u in range(len(x)):
-        mine = anchors[x[u]]
-        if len(mine) == 0:
-            assert (mean_term[u], variance_term[u], scatter_term[u]) == (0, 0, 0)
-            continue
-        torch.testing.assert_close(mean_term[u], (mu[u] - mine.mean(0)).square().sum())
-        torch.testing.assert_close(variance_term[u], variance[u].sum())
-        torch.testing.assert_close(scatter_term[u], (mine - mine.mean(0)).square().sum(-1).mean())
-    for variant, terms in {
-        "full": mean_term + variance_term + scatter_term,
-        "centroid+variance": mean_term + variance_term,
-        "centroid": mean_term,
-    }.items():
-        assert torch.equal(anchor_loss(mu, variance, anchors, batch, variant), terms)
-    with pytest.raises(InputError, match="anchor_variant='idf' is unknown; choose one of full"):
-        anchor_loss(mu, variance, anchors, batch, "idf")

@@ -1,0 +1,105 @@
+"""The anchor regularizer (PIA): its loss, its variants, and the schedule of its weight λ_A.
+
+``L_A = Σ_{i∈S_x} w_i E_{z~q(·|x_h)} ‖z − e_i‖²`` with one learnable anchor e_i ∈ R^d per item, the FULL item set S_x,
+and weights w_i that sum to 1 over it: 1/N_x in the paper.
+"""
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from minivae.batches import UserBatch
+from minivae.errors import InputError
+
+AnchorVariant = Literal["full", "centroid+variance", "centroid", "softmin"]
+AnchorSchedule = Literal["linear", "geometric"]
+
+
+def anchor_at(step: int, anchor: float, start: float, steps: int, schedule: AnchorSchedule) -> float:
+    """λ_A of update `step` (0, 1, ...): from `start` to `anchor` over `steps` updates, and `anchor` from then on.
+
+    With t = step / steps: linear ``start + (anchor − start) t``; geometric ``start^{1−t} anchor^t``, a constant factor
+    per update. ``steps = 0`` is a constant λ_A.
+    """
+    if step >= steps:
+        return anchor
+    t = step / steps
+    return start + (anchor - start) * t if schedule == "linear" else start ** (1 - t) * anchor**t
+
+
+def shares(batch: UserBatch, like: Tensor) -> Tensor:
+    """w_i of every interaction, (n,): they sum to 1 over each user, and are 1/N_x if the batch has no item weights."""
+    if batch.item_weights is None:
+        return (1 / batch.counts.to(like.dtype).clamp_min(1))[batch.rows]
+    w = batch.item_weights.to(like.dtype)
+    return w / torch.zeros_like(like[:, 0]).index_add(0, batch.rows, w)[batch.rows]
+
+
+def anchor_terms(mu: Tensor, variance: Tensor, anchors: Tensor, batch: UserBatch) -> tuple[Tensor, Tensor, Tensor]:
+    """The three terms of the anchor loss per user (Proposition 3.1), each (B,).
+
+    ``L_A = ‖μ − ē_x‖² + tr Σ + Σ_{i∈S_x} w_i ‖e_i − ē_x‖²`` with the centroid ``ē_x = Σ_{i∈S_x} w_i e_i`` of the full
+    set, for any weights that sum to 1. The last term is ``Σ w_i ‖e_i‖² − ‖ē_x‖²``: one sparse product, not N_x
+    distances. A user without items costs nothing.
+
+    Parameters
+    ----------
+    mu, variance : (B, d) of q(z|x_h).
+    anchors : (I, d).
+    batch : users with their full item sets.
+
+    Returns
+    -------
+    mean_term, variance_term, scatter_term
+    """
+    items, share = batch.items, shares(batch, mu)
+    centroid = torch.nn.functional.embedding_bag(
+        items, anchors, batch.offsets, mode="sum", per_sample_weights=share, include_last_offset=True
+    )  # (B, d)
+    square = torch.zeros_like(mu[:, 0]).index_add(0, batch.rows, anchors.square().sum(-1)[items] * share)
+    some = (batch.counts > 0).to(mu.dtype)
+    mean_term = (mu - centroid).square().sum(-1) * some
+    scatter_term = square - centroid.square().sum(-1)
+    return mean_term, variance.sum(-1) * some, scatter_term
+
+
+def softmin_loss(mu: Tensor, variance: Tensor, anchors: Tensor, batch: UserBatch, temperature: float) -> Tensor:
+    """The loss for users of several tastes: a soft minimum over the anchors of their items instead of the mean, (B,).
+
+    ``L = −τ log Σ_{i∈S_x} w_i exp(−E‖z − e_i‖² / τ)``. As τ → ∞ it is the full L_A; as τ → 0 the distance to the
+    nearest anchor. Proposition 3.1 for it: with responsibilities ``r_i ∝ w_i exp(−‖μ − e_i‖² / τ)``,
+
+        ``L = ‖μ − ē_r‖² + tr Σ + Σ_i r_i ‖e_i − ē_r‖² + τ KL(r ‖ w)``,
+
+    and r is the best choice: any other weights make the right side larger (Gibbs). So the user is pulled to the
+    centroid of the taste that is near, not to the middle between tastes.
+
+    Parameters
+    ----------
+    mu, variance, anchors, batch : as in `anchor_terms`; N_x distances per user are computed.
+    temperature : τ > 0, in squared units of z.
+    """
+    rows, some = batch.rows, batch.counts > 0
+    distance = (mu[rows] - anchors[batch.items]).square().sum(-1)  # (n,)
+    a = shares(batch, mu).log() - distance / temperature
+    top = torch.full_like(mu[:, 0], -torch.inf).scatter_reduce(0, rows, a.detach(), "amax")  # (B,)
+    total = torch.zeros_like(top).index_add(0, rows, torch.exp(a - top[rows]))
+    log_sum = torch.where(some, top, 0) + torch.where(some, total, 1).log()
+    return -temperature * log_sum + variance.sum(-1) * some
+
+
+def anchor_loss(
+    mu: Tensor, variance: Tensor, anchors: Tensor, batch: UserBatch, variant: AnchorVariant, temperature: float = 1.0
+) -> Tensor:
+    """L_A per user, (B,): `full`, without the scatter of the anchors, the centroid's term alone, or `softmin`."""
+    if variant == "softmin":
+        return softmin_loss(mu, variance, anchors, batch, temperature)
+    mean_term, variance_term, scatter_term = anchor_terms(mu, variance, anchors, batch)
+    if variant == "full":
+        return mean_term + variance_term + scatter_term
+    if variant == "centroid+variance":
+        return mean_term + variance_term
+    if variant == "centroid":
+        return mean_term
+    raise InputError(f"anchor_variant={variant!r} is unknown; choose one of {', '.join(get_args(AnchorVariant))}")
