@@ -1,4 +1,4 @@
-"""The command line: `minivae study · train · evaluate · recommend · theory · data`."""
+"""The command line: `minivae study · tune · train · evaluate · recommend · theory · data`."""
 
 import os
 import shlex
@@ -17,6 +17,13 @@ EXAMPLES = {
       minivae study --data ml-1m --seeds 5 --out runs/ml-1m  MovieLens-1M, after data_scripts/movielens.py ml-1m
       minivae study --data ratings.csv --user userId --item movieId --rating rating --min-rating 4
       minivae study --models ease,multvae --dry-run
+      minivae study --data ml-1m --settings runs/tuned/best.toml --seeds 5
+    """,
+    "tune": """
+      minivae tune --data ml-1m --trials 20 --out runs/tuned
+      minivae tune --models ease,multvae+anchor --space ease.l2=50:2000:log lr=3e-4:3e-3:log --trials 30
+      minivae tune --models ease --method grid --space ease.l2=100,200,400,800,1600
+      minivae tune --data ml-1m --trials 40 --out runs/tuned --resume
     """,
     "train": """
       minivae train --model multvae+anchor --out runs/anchored

@@ -18,7 +18,17 @@ from minivae.models import VAE, load_model
 from minivae.ranking import evaluate, recommend
 from minivae.splits import StrongSplit
 from minivae.storage import write_json, write_text, write_whole
-from minivae.study import folders, lookup, observations, presets, prototype, runner, tables
+from minivae.study import (
+    folders,
+    lookup,
+    observations,
+    presets,
+    prototype,
+    runner,
+    search,
+    search_report,
+    tables,
+)
 from minivae.study.display import fact, print_metrics, print_table
 from minivae.study.runs import Job, by_activity, check_evaluable, execute, means
 from minivae.study.sources import Source, fingerprint
@@ -53,10 +63,7 @@ def study(options: flags.Study) -> None:
     """Train the models of a preset, compare them, write the report."""
     if options.resume and options.out is None:
         raise InputError("--resume needs --out, the folder of the study to continue")
-    preset = presets.load(options.preset) if options.preset else None
-    source = source_of(options, (preset and preset.data) or "planted")
-    split = source.load()
-    preset = preset or presets.for_data("" if source.table else split.name)
+    preset, source, split = chosen_data(options)
     chosen = {"epochs": options.epochs, "device": options.device, "precision": options.precision}
     plan = runner.Plan.make(preset, preset.pick(options.models), options.seeds, **chosen)
     if options.dry_run:
@@ -69,6 +76,30 @@ def study(options: flags.Study) -> None:
     if results["differences"]:
         print_table(tables.differences(results["differences"]), "paired over users, 95 % intervals")
     print(f"results: {out}/report.html, {out}/results.json")
+
+
+def tune(options: flags.Tune) -> None:
+    """Search the settings of several models on the validation users; test users take no part."""
+    if options.resume and options.out is None:
+        raise InputError("--resume needs --out, the folder of the search to continue")
+    preset, _, split = chosen_data(options)
+    given = {"epochs": options.epochs, "device": options.device, "precision": options.precision}
+    specs = preset.pick(options.models)
+    plan = search.Plan.make(preset, specs, options.method, options.trials, options.seed, options.space, **given)
+    if options.dry_run:
+        rows = [[t.spec.name, str(t.number), ", ".join(f"{k} {v}" for k, v in t.values().items())] for t in plan.trials]
+        print_table([["model", "trial", "settings"], *rows], f"{split.name}: nothing was run")
+        return
+    out = options.out or Path("runs") / f"tune-{datetime.now():%Y%m%d-%H%M%S}"
+    with resumable("the finished trials and the checkpoint are", out):
+        results = search.run(plan, split, out, options.resume)
+    search_report.write(results, command_line(), out)
+    print_table(
+        search_report.chosen_table(results), f"{split.name}: chosen on {split.validation.n_users:,} validation users"
+    )
+    for sentence in search_report.warnings(results):
+        print(sentence)
+    print(f"results: {out}/search.md; one look at the test users: minivae study --settings {out}/best.toml")
 
 
 def train(options: flags.Train) -> None:
@@ -208,6 +239,14 @@ def data_info(options: flags.Info) -> None:
     print_table([["fact", "value"], *([k.replace(".", ", "), fact(v)] for k, v in facts.items())])
 
 
+def chosen_data(options: flags.Study | flags.Tune) -> tuple[presets.Preset, Source, StrongSplit]:
+    """Preset and split, each of which may choose the other."""
+    preset = presets.load(options.preset, options.settings) if options.preset else None
+    source = source_of(options, (preset and preset.data) or "planted")
+    split = source.load()
+    return preset or presets.for_data("" if source.table else split.name, options.settings), source, split
+
+
 def source_of(options: flags.SplitFlags, default: str = "planted") -> Source:
     """What the flags say about the data."""
     source = Source(
@@ -245,6 +284,7 @@ def load_both(path: Path, options: flags.SplitFlags) -> tuple[VAE, StrongSplit]:
 
 COMMANDS: dict[type, Callable[[Any], None]] = {
     flags.Study: study,
+    flags.Tune: tune,
     flags.Train: train,
     flags.Evaluate: evaluate_model,
     flags.Recommend: recommend_items,

@@ -54,6 +54,8 @@ class TableFlags(SplitFlags):
 class Study(TableFlags):
     preset: Annotated[str | None, option("NAME", "that of the data")] = None
     """Settings to use: default, planted, ml-1m, ml-20m, netflix, msd. Without --data it chooses the data too."""
+    settings: Annotated[Path | None, option("FILE", "the preset alone")] = None
+    """TOML of settings that go over the preset's: best.toml of a search, or models of one's own."""
     models: Annotated[str | None, option("A,B,…", "all")] = None
     """Models to compare: popularity, ease, multvae-clean, multvae, multvae+anchor."""
     seeds: Annotated[int, option("N", "1")] = 1
@@ -70,6 +72,36 @@ class Study(TableFlags):
     """Continue the study in --out; finished runs are kept."""
     dry_run: bool = False
     """Say what would run, with parameters, memory and time from a few measured updates; write nothing."""
+
+
+@dataclass(frozen=True)
+class Tune(TableFlags):
+    preset: Annotated[str | None, option("NAME", "that of the data")] = None
+    """Where models, settings and search spaces come from."""
+    settings: Annotated[Path | None, option("FILE", "the preset alone")] = None
+    """TOML that goes over the preset's: models of one's own, and spaces as [models.NAME.search]."""
+    models: Annotated[str | None, option("A,B,…", "all")] = None
+    """Models to search for, baselines too; each gets the same number of trials."""
+    space: Annotated[tuple[str, ...], option("[MODEL.]KEY=VALUES …", "the preset's")] = ()
+    """Spaces in place of the preset's: a,b,c or low:high or low:high:log; without MODEL for all that have KEY."""
+    method: Annotated[Literal["random", "grid"], option("{random,grid}", "random")] = "random"
+    """random: the model as it is, then independent draws; grid: every combination of lists."""
+    trials: Annotated[int, option("N", "20")] = 20
+    """Trials per model; a search can be resumed with more of them."""
+    seed: Annotated[int, option("N", "0")] = 0
+    """Of the draws, and of weights, order, masks and noise in every trial."""
+    epochs: Annotated[int | None, option("N", "preset")] = None
+    """Passes over the training users in a trial, at most; the same for every model."""
+    device: Annotated[str | None, option("DEVICE", "cuda, else cpu")] = None
+    """Where to train: auto, cpu, cuda, cuda:1, …"""
+    precision: Annotated[Precision | None, option("{auto,fp32,bf16}", "auto: bf16 where it is native")] = None
+    """Of the item-sized products."""
+    out: Annotated[Path | None, option("DIR", "runs/tune-DATE-TIME")] = None
+    """Folder for best.toml, search.md, trials.csv, trials.json and the trials; new, empty, or to be resumed."""
+    resume: bool = False
+    """Continue the search in --out; finished trials are kept."""
+    dry_run: bool = False
+    """Show the trials that would run; write nothing."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +208,12 @@ DataCommand = Annotated[
 ]
 Command = (
     Annotated[Study, tyro.conf.subcommand("study", description="Train models, compare them, write a report.")]
+    | Annotated[
+        Tune,
+        tyro.conf.subcommand(
+            "tune", description="Search settings on the validation users, with equal budgets; test users take no part."
+        ),
+    ]
     | Annotated[Train, tyro.conf.subcommand("train", description="Train one VAE and evaluate it.")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate", description="Test metrics of a trained model.")]
     | Annotated[

@@ -22,7 +22,7 @@ from minivae.allocation import keep_freed_memory
 from minivae.anchors import AnchorSchedule, AnchorVariant, anchor_at, anchor_loss
 from minivae.batches import AnchorWeights, DeviceCSR, Mask, UserBatch, clean, masked
 from minivae.checkpoint import Checkpoint
-from minivae.errors import InputError
+from minivae.errors import Diverged, InputError
 from minivae.models.initialisation import linear_layers
 from minivae.models.phase import Phase
 from minivae.models.vae import VAE
@@ -324,7 +324,7 @@ def fit(
                 raise KeyboardInterrupt
             means = state.means() | {"beta": beta_at(updates - 1, config.beta, config.anneal_steps)}
             if not math.isfinite(means["loss"]):
-                raise InputError(_diverged(config, state, path))
+                raise Diverged(_diverged(config, state, path))
             if model.anchors is not None:
                 means["anchor_weight"] = config.anchor_weight(updates - 1)
                 means["anchor_norm"] = float(model.anchors.detach().norm(dim=1).mean())

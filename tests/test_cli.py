@@ -66,7 +66,9 @@ def assert_every_flag_is_explained(words, command):
         assert len(explanation.split()) >= 3, flag
 
 
-@pytest.mark.parametrize("command", [flags.Study, flags.Train, flags.Evaluate, flags.Recommend, flags.Theory])
+@pytest.mark.parametrize(
+    "command", [flags.Study, flags.Tune, flags.Train, flags.Evaluate, flags.Recommend, flags.Theory]
+)
 def test_help_explains_every_flag_and_ends_with_examples(command, capsys):
     name = command.__name__.lower()
     with pytest.raises(SystemExit) as stop:
@@ -110,6 +112,7 @@ def test_examples_name_flags_that_exist():
             words = shlex.split(line)
             command = {
                 "study": flags.Study,
+                "tune": flags.Tune,
                 "train": flags.Train,
                 "evaluate": flags.Evaluate,
                 "recommend": flags.Recommend,
@@ -270,6 +273,11 @@ BAD = {
     "unknown models": (["study", "--data", "{data}", "--models", "ease,gpt"], "gpt"),
     "no models": (["study", "--data", "{data}", "--models", ","], "no model"),
     "unknown preset": (["study", "--data", "{data}", "--preset", "x"], "preset 'x'"),
+    "no settings there": (["study", "--data", "{data}", "--settings", "{tmp}/no.toml"], "no.toml cannot be read"),
+    "settings in no TOML": (["study", "--data", "{data}", "--settings", "{tmp}/words.csv"], "is no TOML"),
+    "no trials": (["tune", "--data", "{data}", "--trials", "0"], "trials=0"),
+    "a space of nothing": (["tune", "--data", "{data}", "--space", "ease.l2="], "write MODEL.KEY=a,b,c"),
+    "a search over a run": (["tune", "--data", "{data}", "--out", "{run}", "--resume"], "something else"),
     "no seeds": (["study", "--data", "{data}", "--seeds", "0"], "seeds=0"),
     "impossible keep": (["train", "--data", "{data}", "--keep", "0"], "keep=0"),
     "no such device": (["train", "--data", "{data}", "--device", "abacus"], "abacus"),
@@ -324,7 +332,7 @@ def test_bad_input_is_one_sentence_and_status_2_and_leaves_no_trace(
     mv.strong_split(mv.planted(seed=1, n_users=100, n_items=50, n_events=1500), n_heldout=10).save(other)
     places = {"tmp": tmp_path, "run": trained, "table": table, "data": data, "other": other}
     before = files(tmp_path) | files(trained)
-    argv = [*argv, "--out", "{tmp}/o"] if argv[0] in ("train", "study") and "--out" not in argv else argv
+    argv = [*argv, "--out", "{tmp}/o"] if argv[0] in ("train", "study", "tune") and "--out" not in argv else argv
     assert main([a.format(**places) for a in argv]) == 2
     assert_one_sentence(capsys.readouterr(), expected.format(**places))
     assert files(tmp_path) | files(trained) == before
@@ -338,8 +346,9 @@ def test_the_check_of_one_sentence_rejects_a_traceback_and_a_second_line():
         assert_one_sentence(Twin, "x")
 
 
-def test_nothing_is_resumed_without_a_folder(data, capsys):
-    assert main(["study", "--data", str(data), "--resume"]) == 2
+@pytest.mark.parametrize("command", ["study", "tune"])
+def test_nothing_is_resumed_without_a_folder(command, data, capsys):
+    assert main([command, "--data", str(data), "--resume"]) == 2
     assert_one_sentence(capsys.readouterr(), "--out")
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from minivae.batches import as_csr
-from minivae.errors import InputError
+from minivae.errors import Diverged, InputError
 from minivae.models.vae import Users
 
 
@@ -32,9 +32,7 @@ class EASE:
         try:
             p = torch.cholesky_inverse(torch.linalg.cholesky(gram))
         except torch.linalg.LinAlgError as e:
-            raise InputError(
-                f"l2={self.l2} is too small for float32 on this data; raise it, 100 to 1000 is usual"
-            ) from e
+            raise Diverged(f"l2={self.l2} is too small for float32 on this data; raise it, 100 to 1000 is usual") from e
         self.weights = p.div_(-p.diagonal().clone())  # column j is divided by −P_jj
         self.weights.fill_diagonal_(0)
         return self

@@ -1,7 +1,7 @@
 """Figures: functions that draw one message on `Axes` and return it, and the figures of a report card."""
 
 from minivae.plots.card import observation_figures, theory_figures
-from minivae.plots.study import intervals, latent_map, learning_curves
+from minivae.plots.study import budget, intervals, latent_map, learning_curves, tried
 from minivae.plots.style import COLOURS
 from minivae.plots.theory import (
     active_over_beta,
@@ -22,6 +22,7 @@ __all__ = [
     "COLOURS",
     "active_over_beta",
     "anchor_terms",
+    "budget",
     "certificate_chain",
     "closing_radius",
     "compromise_curve",
@@ -37,4 +38,5 @@ __all__ = [
     "sharing_plane",
     "shrinkage_bound",
     "theory_figures",
+    "tried",
 ]

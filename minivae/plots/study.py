@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from minivae.plots.style import COLOURS
 
@@ -105,4 +105,58 @@ def latent_map(mu: np.ndarray, activity: np.ndarray, title: str = "", bar: bool 
     ax.set_title(title)
     ax.set_aspect("equal", adjustable="datalim")
     ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def tried(
+    values: Sequence[float | str],
+    scores: Sequence[float],
+    chosen: int,
+    xlabel: str,
+    ylabel: str = "validation nDCG@100",
+    log: bool = False,
+    colour: str = COLOURS[0],
+    ax: Axes | None = None,
+) -> Axes:
+    """Trials of a search: the score against one of the settings.
+
+    Parameters
+    ----------
+    values, scores : of the trials; words are spread as categories.
+    chosen : index of the trial that won.
+    log : whether the setting has a logarithmic axis.
+    """
+    ax = plt.gca() if ax is None else ax
+    words = any(isinstance(v, str | bool) for v in values)
+    x = [str(v) for v in values] if words else list(values)
+    ax.plot(x, scores, "o", color=colour, alpha=0.6, markersize=5)
+    ax.plot([x[chosen]], [scores[chosen]], "o", markersize=11, markerfacecolor="none", color="0.1")
+    if log and not words:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
+    ax.grid(color="0.9")
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def budget(
+    curves: Mapping[str, Sequence[float]],
+    ylabel: str = "expected best",
+    colours: Sequence[str] = COLOURS,
+    ax: Axes | None = None,
+) -> Axes:
+    """The expected best score by number of trials, one line per model."""
+    ax = plt.gca() if ax is None else ax
+    for (label, values), colour in zip(curves.items(), cycle(colours), strict=False):
+        ax.plot(np.arange(1, len(values) + 1), values, "o-", color=colour, markersize=3, label=label)
+    ax.set_xlabel("trials")
+    ax.set_ylabel(ylabel)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.grid(color="0.9")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return ax

@@ -1,19 +1,32 @@
-"""Presets: which models a study compares and with which settings, one TOML file per data set."""
+"""Presets: which models a study compares and with which settings, one TOML file per data set.
+
+Layers lie on one another: `default.toml`, then the preset, then a file of one's own (`--settings`), each holding only
+what differs. The tables of such a file:
+
+* ``[train]``: fields of `TrainConfig` for every trained model;
+* ``[models.NAME]``: ``class``, arguments of that class, and fields of `TrainConfig`; a new name is a new model;
+* ``[models.NAME.search]`` and ``[search]``: the search space of one model and of all trained ones, for `minivae tune`;
+* ``[origin]``: where the settings come from, as `minivae tune` writes it.
+"""
 
 import inspect
+import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from minivae.errors import InputError
 from minivae.models import EASE, VAE, Popularity
 from minivae.models.saved import CLASSES
+from minivae.study.space import Choice, Range, Value, parse
 from minivae.training import TrainConfig
 
 BASE = "default"
+TABLES = {"title", "data", "train", "models", "search", "origin"}
 BASELINES: dict[str, type] = {"Popularity": Popularity, "EASE": EASE}
 CONFIG_KEYS = {f.name for f in fields(TrainConfig)}
 
@@ -28,12 +41,14 @@ class ModelSpec:
     kind : name of the model's class.
     arguments : of the constructor, without the number of items.
     settings : fields of `TrainConfig`; empty for baselines.
+    search : which of the two `minivae tune` varies, and over what.
     """
 
     name: str
     kind: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    search: Mapping[str, Choice | Range] = field(default_factory=dict)
 
     @property
     def trained(self) -> bool:
@@ -44,6 +59,33 @@ class ModelSpec:
         """The training settings with those of `changes` that are not None."""
         return TrainConfig(**{**self.settings, **{k: v for k, v in changes.items() if v is not None}})
 
+    def value(self, key: str) -> Any:
+        """A setting or an argument, by default that of `TrainConfig` or of the model's class.
+
+        Raises
+        ------
+        InputError
+            If the model has no such setting.
+        """
+        if not self.has(key):
+            known = ", ".join(sorted([*_arguments(self.kind), *(CONFIG_KEYS if self.trained else ())]))
+            raise InputError(f"model {self.name} has no setting {key!r}; it has {known or 'none'}")
+        if self.trained and key in CONFIG_KEYS:
+            return getattr(self.config(), key)
+        return self.arguments.get(key, _arguments(self.kind)[key])
+
+    def has(self, key: str) -> bool:
+        """Whether the model has such a setting."""
+        return key in _arguments(self.kind) or (self.trained and key in CONFIG_KEYS)
+
+    def changed(self, values: Mapping[str, Any]) -> "ModelSpec":
+        """The same model with other settings or arguments; `InputError` for one that it does not have."""
+        for key in values:
+            self.value(key)
+        settings = {k: v for k, v in values.items() if self.trained and k in CONFIG_KEYS}
+        arguments = {k: v for k, v in values.items() if k not in settings}
+        return replace(self, arguments={**self.arguments, **arguments}, settings={**self.settings, **settings})
+
     def build(self, n_items: int) -> VAE | EASE | Popularity:
         """A new model, not trained."""
         if self.trained:
@@ -53,12 +95,26 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class Preset:
-    """Title, the data it is meant for ("" for any), and the models by name."""
+    """What a study may run.
+
+    Attributes
+    ----------
+    name, title : of the file.
+    data : the data set it is meant for, "" for any.
+    models : by name.
+    settings : the file of one's own that lies on top; empty without one.
+    """
 
     name: str
     title: str
     data: str
     models: Mapping[str, ModelSpec]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def origin(self) -> Mapping[str, Any]:
+        """How the settings were found, if `minivae tune` found them: data, draw, sha256, method, trials, seed."""
+        return self.settings.get("origin", {})
 
     def pick(self, names: str | None) -> list[ModelSpec]:
         """The models of a comma-separated list, all of them for None.
@@ -89,42 +145,97 @@ def names() -> list[str]:
     return sorted(p.name.removesuffix(".toml") for p in files(__package__).iterdir() if p.name.endswith(".toml"))
 
 
-def load(name: str) -> Preset:
-    """Read a preset.
+def load(name: str, settings: Path | None = None) -> Preset:
+    """Read a preset, with a file of one's own on top.
 
     Raises
     ------
     InputError
-        If there is none of that name.
+        If there is none of that name, or the file is missing, no TOML, or holds what no model knows.
     """
     if name not in names():
         raise InputError(f"preset {name!r} does not exist; choose one of {', '.join(names())}")
-    base, own = _read(BASE), _read(name)
-    shared = {**base["train"], **own.get("train", {})}
-    tables = {n: {**t, **own.get("models", {}).get(n, {})} for n, t in base["models"].items()}
-    tables |= {n: t for n, t in own.get("models", {}).items() if n not in tables}
-    models = {n: _spec(n, t, shared, f"{name}.toml") for n, t in tables.items()}
-    return Preset(name, own["title"], own.get("data", ""), models)
+    layers = {f"{n}.toml": _read(n) for n in dict.fromkeys((BASE, name))}
+    if settings is not None:
+        layers[str(settings)] = _read_file(settings)
+    for where, layer in layers.items():
+        for table in ("train", "models", "search", "origin"):
+            if not isinstance(layer.get(table, {}), Mapping):
+                raise InputError(f"{where}: {table} must be a table")
+        unknown = sorted(set(layer) - TABLES)
+        if unknown:
+            raise InputError(f"{where}: {unknown[0]!r} is no part of a preset; known are {', '.join(sorted(TABLES))}")
+        if not all(isinstance(v, Value) for v in layer.get("origin", {}).values()):
+            raise InputError(f"{where}: [origin] holds more than words and numbers")
+        foreign = sorted(set(layer.get("train", {})) - CONFIG_KEYS)
+        if foreign:
+            raise InputError(f"{where}: [train] has no setting {foreign[0]!r}; it has {', '.join(sorted(CONFIG_KEYS))}")
+    merged = {key: _merged([layer.get(key, {}) for layer in layers.values()]) for key in ("train", "search")}
+    where = {n: file for file, layer in layers.items() for n in layer.get("models", {})}  # the last that names it
+    models = {}
+    for n in dict.fromkeys(n for layer in layers.values() for n in layer.get("models", {})):
+        table = _merged([layer.get("models", {}).get(n, {}) for layer in layers.values()])
+        models[n] = _spec(n, table, merged["train"], where[n], merged["search"])
+    own = layers[f"{name}.toml"]
+    return Preset(name, own["title"], own.get("data", ""), models, layers.get(str(settings), {}))
 
 
-def for_data(name: str) -> Preset:
-    """The preset made for the data set of that name, else the default."""
-    return load(name if name in names() else BASE)
+def for_data(name: str, settings: Path | None = None) -> Preset:
+    """The preset made for the data set of that name, else the default; with a file of one's own on top."""
+    return load(name if name in names() else BASE, settings)
 
 
 def _read(name: str) -> dict[str, Any]:
     return tomllib.loads((files(__package__) / f"{name}.toml").read_text(encoding="utf-8"))
 
 
-def _spec(name: str, table: Mapping[str, Any], shared: Mapping[str, Any], where: str) -> ModelSpec:
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as e:
+        raise InputError(f"{path} cannot be read ({e}); give a TOML file of settings") from e
+    except tomllib.TOMLDecodeError as e:
+        raise InputError(f"{path} is no TOML: {e}") from e
+
+
+def _merged(tables: Sequence[Any]) -> dict[str, Any]:
+    """Tables on top of each other; a table within a table is merged too, but not a range."""
+    result: dict[str, Any] = {}
+    for table in tables:
+        if not isinstance(table, Mapping):
+            raise InputError(f"expected a table of a model's settings, got {table!r}")
+        for key, value in table.items():
+            old = result.get(key)
+            deeper = key == "search" and isinstance(value, Mapping) and isinstance(old, Mapping)
+            result[key] = {**old, **value} if deeper else value
+    return result
+
+
+def _spec(
+    name: str, table: Mapping[str, Any], shared: Mapping[str, Any], where: str, search: Mapping[str, Any] | None = None
+) -> ModelSpec:
+    """A model from its table; settings of the model itself are what makes it that model, so the shared search space
+    leaves them alone."""
+    if not re.fullmatch(r"\w[\w.+=-]*", name):
+        raise InputError(
+            f"{where}: {name!r} cannot name a model, since it names a folder; use letters, digits and . + = -"
+        )
     kind = table.get("class")
-    cls = (BASELINES | CLASSES).get(kind)
-    if cls is None:
+    if kind not in BASELINES | CLASSES:
         raise InputError(f"{where}: model {name} has class {kind!r}; known are {', '.join(BASELINES | CLASSES)}")
-    known = set(inspect.signature(cls).parameters) - {"n_items"}
-    settings = {k: v for k, v in table.items() if k in CONFIG_KEYS} if kind in CLASSES else {}
-    arguments = {k: v for k, v in table.items() if k != "class" and k not in settings}
-    for key in arguments:
-        if key not in known:
-            raise InputError(f"{where}: model {name} has an unknown setting {key!r}")
-    return ModelSpec(name, kind, arguments, {**shared, **settings} if kind in CLASSES else {})
+    own = {k: v for k, v in table.items() if k not in ("class", "search")}
+    spaces = {k: v for k, v in (search or {}).items() if k not in own} if kind in CLASSES else {}
+    spaces |= table.get("search", {})
+    try:
+        spec = ModelSpec(name, kind, {}, shared if kind in CLASSES else {}).changed(own)
+        for key in spaces:
+            spec.value(key)
+    except InputError as e:
+        raise InputError(f"{where}: {e}") from e
+    return replace(spec, search={k: parse(k, v, f"{where}: model {name}") for k, v in spaces.items()})
+
+
+def _arguments(kind: str) -> dict[str, Any]:
+    """Arguments of a model's constructor with their defaults, the number of items apart."""
+    parameters = inspect.signature((BASELINES | CLASSES)[kind]).parameters
+    return {k: p.default for k, p in parameters.items() if k != "n_items"}

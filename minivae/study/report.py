@@ -116,7 +116,27 @@ def _settings(results: Mapping[str, Any]) -> list[str]:
             f"* `{name}` ({spec['class']}): {', '.join(f'{k} {v}' for k, v in values.items()) or 'no settings'}"
         )
     machine = ", ".join(f"{k} {v}" for k, v in results["environment"].items())
-    return [f"Preset `{results['preset']['name']}`.", "\n".join(lines), f"Machine: {machine}."]
+    return [
+        f"Preset `{results['preset']['name']}`.",
+        *_origin(results["preset"]["origin"], results["data"]),
+        "\n".join(lines),
+        f"Machine: {machine}.",
+    ]
+
+
+def _origin(origin: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:
+    """How settings were searched, and whether the users that chose them may be among those that judge them."""
+    if not origin:
+        return []
+    text = (
+        f"Settings were chosen by {origin.get('method')} search on the validation users of `{origin.get('data')}`, "
+        f"{origin.get('trials')} trials a model, seed {origin.get('seed')}."
+    )
+    if origin.get("sha256") != data["searchable"]:
+        text += (
+            " That was another draw of held-out users, or other data: some of those who chose may be test users here."
+        )
+    return [text]
 
 
 def to_html(markdown: str, folder: Path) -> str:

@@ -72,6 +72,8 @@ def run(plan: Plan, split: StrongSplit, source: Source, out: Path, resume: bool)
     check_evaluable(split)
     digest = fingerprint(split)
     identity = {"preset": plan.preset.name, "options": plan.options, "data": {"name": split.name, "sha256": digest}}
+    if plan.preset.settings:
+        identity["settings"] = plan.preset.settings
     folders.claim(out, "study.json", identity, resume)
     data = source.file or out.absolute() / "split.safetensors"
     if not data.is_file():
@@ -101,12 +103,13 @@ def write_results(plan: Plan, split: StrongSplit, source: Source, done: list[Res
     first = plan.jobs[0].config
     used = {job.spec.name: job for job in reversed(plan.jobs)}
     value = {
-        "data": describe(split) | {"source": source.given},
+        "data": describe(split) | {"source": source.given, "searchable": fingerprint(split, ("validation",))},
         "environment": results.environment(first.device, first.precision),
         "preset": {
             "name": plan.preset.name,
             "title": plan.preset.title if split.name == plan.preset.data else split.name or plan.preset.title,
             "models": {m.name: _settings(used[m.name]) for m in models},
+            "origin": plan.preset.origin,
         },
         "runs": results.run_rows(models),
         "summary": results.summary(models, split.test),

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ class Result:
         arrays, _ = load_arrays(folder / "users.safetensors", PER_USER)
         metrics = read_json(folder / "metrics.json")
         scored = {}
-        for part in PARTS:
+        for part in metrics["recommended"]:
             own = {name.removeprefix(f"{part}/"): a for name, a in arrays.items() if name.startswith(f"{part}/")}
             n_heldout = own.pop("n_heldout")
             scored[part] = Evaluation(own, n_heldout, **metrics["recommended"][part])
@@ -83,9 +83,9 @@ class Result:
         return cls(folder, metrics, scored, [json.loads(line) for line in lines])
 
 
-def check_evaluable(split: StrongSplit) -> None:
+def check_evaluable(split: StrongSplit, parts: Sequence[str] = PARTS) -> None:
     """Raise `InputError` if a mean with a standard error over held-out users is not possible."""
-    for part in PARTS:
+    for part in parts:
         n = int((np.diff(getattr(split, part).heldout.indptr) > 0).sum())
         if n < 2:
             raise InputError(
@@ -98,8 +98,12 @@ def finished(folder: Path) -> bool:
     return (folder / "metrics.json").is_file()
 
 
-def execute(job: Job, split: StrongSplit, folder: Path, label: str) -> Result:
-    """Train (from the checkpoint in `folder`, if there is one), evaluate on both parts, write everything.
+def execute(job: Job, split: StrongSplit, folder: Path, label: str, parts: Sequence[str] = PARTS) -> Result:
+    """Train (from the checkpoint in `folder`, if there is one), evaluate, write everything.
+
+    Parameters
+    ----------
+    parts : which held-out users are looked at; without "test" no model is kept, since the next step is another run.
 
     Raises
     ------
@@ -111,25 +115,26 @@ def execute(job: Job, split: StrongSplit, folder: Path, label: str) -> Result:
     model = job.spec.build(split.n_items)
     if isinstance(model, VAE):
         run = fit(model, split, job.config, folder=folder, resume=True, label=label)
-        save_model(model, folder / "model.safetensors")
+        if "test" in parts:
+            save_model(model, folder / "model.safetensors")
         cost = {"epochs": len(run.log), "best_epoch": run.best_epoch, "seconds": run.seconds}
     else:
         started = time.perf_counter()
         model.fit(split.train)
         cost = {"epochs": 0, "best_epoch": None, "seconds": time.perf_counter() - started}
     counts = np.bincount(split.train.indices, minlength=split.n_items)
-    scored = {part: evaluate(model, getattr(split, part), item_counts=counts) for part in PARTS}
-    arrays = {f"{part}/{m}": values for part in PARTS for m, values in scored[part].per_user.items()}
-    arrays |= {f"{part}/n_heldout": scored[part].n_heldout for part in PARTS}
+    scored = {part: evaluate(model, getattr(split, part), item_counts=counts) for part in parts}
+    arrays = {f"{part}/{m}": values for part in parts for m, values in scored[part].per_user.items()}
+    arrays |= {f"{part}/n_heldout": scored[part].n_heldout for part in parts}
     save_arrays(folder / "users.safetensors", PER_USER, arrays, {"model": job.name})
     seed = {"model": job.spec.name, "seed": job.config.seed}
-    parts = {part: means(scored[part]) for part in PARTS}
     extra = {
         "parameters": parameters(model),
         "recommended": {p: {"coverage": s.coverage, "popularity": s.popularity} for p, s in scored.items()},
-        "groups": by_activity(scored["test"], split.test),
     }
-    write_json(folder / "metrics.json", seed | parts | cost | extra)
+    if "test" in parts:
+        extra["groups"] = by_activity(scored["test"], split.test)
+    write_json(folder / "metrics.json", seed | {part: means(scored[part]) for part in parts} | cost | extra)
     return Result.load(folder)
 
 

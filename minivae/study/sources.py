@@ -1,5 +1,6 @@
 """From what the command line says about data to a split."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -108,12 +109,14 @@ class Source:
         return strong_split(data, n_heldout=n_heldout if self.heldout is None else self.heldout, **seed)
 
 
-def fingerprint(split: StrongSplit) -> str:
-    """sha256 of all users, their split and the item labels: what a result depends on."""
-    parts = {"train": split.train}
-    for name in ("validation", "test"):
+def fingerprint(split: StrongSplit, parts: Sequence[str] = ("validation", "test")) -> str:
+    """sha256 of the training users, of those of `parts`, and of the item labels: what a result depends on."""
+    matrices = {"train": split.train}
+    for name in parts:
         fold_in = getattr(split, name)
-        parts |= {f"{name}.history": fold_in.history, f"{name}.heldout": fold_in.heldout}
-    arrays = {f"{k}.{a}": np.asarray(getattr(m, a), np.int64) for k, m in parts.items() for a in ("indptr", "indices")}
+        matrices |= {f"{name}.history": fold_in.history, f"{name}.heldout": fold_in.heldout}
+    arrays = {
+        f"{k}.{a}": np.asarray(getattr(m, a), np.int64) for k, m in matrices.items() for a in ("indptr", "indices")
+    }
     labels = "\n".join(map(str, split.item_labels.tolist())).encode()
     return digest(arrays | {"labels": np.frombuffer(labels, np.uint8)}, {})
