@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from minivae.anchors import anchor_loss
     from minivae.errors import InputError
     from minivae.interactions import Interactions, read_interactions
-    from minivae.models import EASE, VAE, MultDAE, MultVAE, Popularity, RecVAE, load_model, save_model
+    from minivae.models import EASE, VAE, HVamp, MultDAE, MultVAE, Popularity, RecVAE, load_model, save_model
     from minivae.objective import gaussian_kl, multinomial_nll
     from minivae.population import Planted, planted
     from minivae.ranking import Evaluation, compare, evaluate, recommend
@@ -27,6 +27,7 @@ __all__ = [
     "VAE",
     "Evaluation",
     "FoldIn",
+    "HVamp",
     "InputError",
     "Interactions",
     "MultDAE",
@@ -60,7 +61,7 @@ _HOMES = {
     "anchors": ("anchor_loss",),
     "errors": ("InputError",),
     "interactions": ("Interactions", "read_interactions"),
-    "models": ("EASE", "VAE", "MultDAE", "MultVAE", "Popularity", "RecVAE", "load_model", "save_model"),
+    "models": ("EASE", "VAE", "HVamp", "MultDAE", "MultVAE", "Popularity", "RecVAE", "load_model", "save_model"),
     "objective": ("gaussian_kl", "multinomial_nll"),
     "population": ("Planted", "planted"),
     "ranking": ("Evaluation", "compare", "evaluate", "recommend"),

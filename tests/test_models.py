@@ -49,7 +49,8 @@ def test_shapes_and_pieces(model, x):
     assert model.decode(torch.zeros(2, 3, D)).shape == (2, 3, N_ITEMS)
     assert [type(layer).__name__ for layer in model.decoder] == ["Linear", "Tanh", "Linear"]
     assert (model.n_items, model.latent, model.anchors) == (N_ITEMS, D, None)
-    assert MultVAE(N_ITEMS).sizes == {"n_items": N_ITEMS, "hidden": 600, "latent": 200}
+    sizes = {"n_items": N_ITEMS, "hidden": 600, "latent": 200, "prior": "normal", "components": 1000}
+    assert MultVAE(N_ITEMS).sizes == sizes
 
 
 def check_initialisation(weight, bias):

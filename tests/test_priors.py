@@ -8,14 +8,15 @@ import scipy.sparse as sp
 import torch
 from torch import nn
 
+from minivae import InputError
 from minivae.batches import DeviceCSR
-from minivae.models.priors import CompositePrior, NormalPrior
+from minivae.models.priors import CompositePrior, NormalPrior, VampPrior, make_prior
 from minivae.models.sparse_linear import SparseLinear
 from minivae.objective import log_normal
 
 I_ITEMS, D = 6, 2
 USERS = sp.csr_matrix(np.array([[1, 0, 1, 0, 0, 1], [0, 1, 0, 0, 1, 0], [1, 1, 1, 1, 0, 0]]))
-KINDS = ["normal", "composite"]
+KINDS = ["normal", "composite", "vamp"]
 
 
 def rows(user, n):
@@ -34,11 +35,14 @@ def encoder():
 
 
 def prior_of(kind, encoder):
-    if kind == "normal":
-        return NormalPrior()
-    prior = CompositePrior(encoder)
-    for b in prior.buffers():
-        b.add_(0.5)  # the old encoder is another
+    prior = make_prior(kind, encoder, I_ITEMS, 4)
+    g = torch.Generator().manual_seed(5)
+    prior.reset_parameters(g)
+    with torch.no_grad():
+        for b in prior.buffers():
+            b.add_(0.5)  # the old encoder is another
+        for p in prior.double().parameters():
+            p.copy_(1.4 * torch.rand(p.shape, generator=g) - 0.2)  # some pseudo-inputs are to be clipped
     return prior
 
 
@@ -58,7 +62,7 @@ def test_log_normal_is_that_of_torch_distributions():
 def check_density(log_prob):
     z, weights = plane()
     for user in range(3):
-        assert abs(float(log_prob(z, rows(user, len(z))).exp() @ weights) - 1) < 1e-6
+        assert abs(float(log_prob(z, rows(user, len(z))).detach().exp() @ weights) - 1) < 1e-6
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -67,6 +71,58 @@ def test_a_prior_is_a_density(kind, encoder):
     check_density(lambda z, batch: prior.log_prob(z, batch, encoder))
     with pytest.raises(AssertionError):  # twin: the constant of one dimension is forgotten
         check_density(lambda z, batch: prior.log_prob(z, batch, encoder) + 0.5 * math.log(2 * math.pi))
+
+
+def mixture(z, pseudo_inputs, encoder):
+    """log (1/K) Σ_k N(z; μ(u_k), σ²(u_k)), component by component."""
+    total = 0
+    for u in pseudo_inputs:
+        mu, logvar = (u.clamp(0, 1) @ encoder.weight + encoder.bias).chunk(2)
+        total = total + torch.distributions.Normal(mu, (0.5 * logvar).exp()).log_prob(z).sum(-1).exp()
+    return (total / len(pseudo_inputs)).log()
+
+
+def test_the_vamp_prior_is_the_mixture_of_the_posteriors_of_its_pseudo_inputs(encoder):
+    """Value, and gradients to z, to the pseudo-inputs and to the encoder."""
+    encoder.requires_grad_(True)
+    prior = prior_of("vamp", encoder)
+    z = torch.randn(7, D, generator=torch.Generator().manual_seed(2), dtype=torch.float64, requires_grad=True)
+    leaves = z, prior.pseudo_inputs, encoder.weight, encoder.bias
+    got, expected = prior.log_prob(z, rows(0, 7), encoder), mixture(z, prior.pseudo_inputs, encoder)
+    torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
+    for a, b in zip(torch.autograd.grad(got.sum(), leaves), torch.autograd.grad(expected.sum(), leaves), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)
+    with pytest.raises(AssertionError):  # twin: no clipping
+        torch.testing.assert_close(got, mixture(z, 0.999 * prior.pseudo_inputs, encoder), rtol=1e-10, atol=1e-10)
+
+
+def test_the_vamp_prior_keeps_its_digits_far_out_and_narrow():
+    """Components of sd e⁻⁶ far from the origin, in float32: differences of large squares do not lose what matters."""
+    encoder = SparseLinear(I_ITEMS, 2 * D)
+    with torch.no_grad():
+        encoder.weight.zero_()
+        encoder.bias.copy_(torch.tensor([30.0, -20.0, -12.0, -12.0]))
+    prior = VampPrior(I_ITEMS, 3)
+    prior.reset_parameters(torch.Generator().manual_seed(0))
+    z = torch.tensor([[30.0, -20.0]]) + math.exp(-6) * torch.tensor([[1.0, -2.0]])
+    exact = torch.distributions.Normal(torch.tensor([30.0, -20.0]).double(), math.exp(-6)).log_prob(z.double()).sum(-1)
+    got = prior.log_prob(z, rows(0, 1), encoder)
+    torch.testing.assert_close(got.double(), exact, rtol=1e-5, atol=1e-5)
+
+
+def test_pseudo_inputs_start_as_published():
+    prior = VampPrior(300, 100)
+    prior.reset_parameters(torch.Generator().manual_seed(0))
+    u = prior.pseudo_inputs.detach()
+    assert abs(float(u.mean()) - 0.05) < 5 * 0.01 / math.sqrt(u.numel())
+    assert abs(float(u.std()) - 0.01) < 5 * 0.01 / math.sqrt(2 * u.numel())
+
+
+def test_unknown_priors_are_refused(encoder):
+    with pytest.raises(InputError, match="prior='flow' is unknown; choose one of normal, composite, vamp"):
+        make_prior("flow", encoder, I_ITEMS, 4)
+    with pytest.raises(InputError, match="components=0"):
+        make_prior("vamp", encoder, I_ITEMS, 0)
 
 
 def check_kl(kind, encoder, estimate):
@@ -81,8 +137,8 @@ def check_kl(kind, encoder, estimate):
         m, v = mu[user].expand(n, D), logvar[user].expand(n, D)
         drawn = m + (0.5 * v).exp() * torch.randn(n, D, generator=g, dtype=torch.float64)
         values = estimate(prior, drawn, m, v, rows(user, n), encoder)  # (n,)
-        error = abs(float(values.mean()) - float(integrand @ weights))
-        assert error <= 5 * float(values.std()) / math.sqrt(n) + 1e-7
+        error = abs(float(values.detach().mean()) - float(integrand.detach() @ weights))
+        assert error <= 5 * float(values.detach().std()) / math.sqrt(n) + 1e-7
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -275,7 +275,8 @@ def test_save_and_load(toy_split, tmp_path):
     model.reset_parameters(torch.Generator().manual_seed(0))
     save_model(model, tmp_path / "model.safetensors")
     again = load_model(tmp_path)
-    assert again.sizes == {"n_items": 120, "hidden": HIDDEN, "latent": D, "norm_eps": 0.1}
+    own = {"n_items": 120, "hidden": HIDDEN, "latent": D, "norm_eps": 0.1, "prior": "composite", "components": 1000}
+    assert again.sizes == own
     assert model.state_dict().keys() == again.state_dict().keys()
     assert all(torch.equal(v, again.state_dict()[k]) for k, v in model.state_dict().items())
     assert torch.equal(again.score(toy_split.test.history), model.score(toy_split.test.history))

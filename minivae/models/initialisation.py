@@ -38,6 +38,15 @@ def fan_in_(model: nn.Module, generator: torch.Generator | None) -> None:
             p.uniform_(-bound, bound, generator=generator)
 
 
+@torch.no_grad()
+def he_(model: nn.Module, generator: torch.Generator | None) -> None:
+    """Kim and Suh (2019): weights N(0, 2/inputs), biases uniform in ±1/sqrt(inputs)."""
+    for layer in linear_layers(model):
+        inputs = inputs_of(layer)
+        layer.weight.normal_(0, (2 / inputs) ** 0.5, generator=generator)
+        layer.bias.uniform_(-(inputs**-0.5), inputs**-0.5, generator=generator)
+
+
 def inputs_of(layer: nn.Linear | SparseLinear) -> int:
     """Number of inputs: the two classes store their matrices transposed to each other."""
     weight: Tensor = layer.weight

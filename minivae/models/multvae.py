@@ -5,12 +5,13 @@ from torch import Tensor, nn
 
 from minivae.batches import UserBatch
 from minivae.models.initialisation import xavier_
+from minivae.models.priors import PriorName, make_prior
 from minivae.models.sparse_linear import SparseLinear
 from minivae.models.vae import VAE, check_sizes
 
 
 class MultVAE(VAE):
-    """I - 600 - 200 - 600 - I with tanh, a multinomial likelihood and the prior N(0, I).
+    """I - 600 - 200 - 600 - I with tanh, a multinomial likelihood and, as published, the prior N(0, I).
 
     ``h = tanh(x̃ W₁ + b₁)``, ``[μ, log σ²] = W₂ h + b₂``, ``f_θ(z) = W₄ tanh(W₃ z + b₃) + b₄``.
 
@@ -19,25 +20,36 @@ class MultVAE(VAE):
     n_items : I.
     hidden : width of the hidden layers.
     latent : d.
+    prior : normal, composite or vamp.
+    components : K, pseudo-inputs of a VampPrior.
 
     Raises
     ------
     InputError
-        If a size is less than 1.
+        If a size is less than 1 or the prior is unknown.
     """
 
-    def __init__(self, n_items: int, hidden: int = 600, latent: int = 200) -> None:
+    def __init__(
+        self,
+        n_items: int,
+        hidden: int = 600,
+        latent: int = 200,
+        prior: PriorName = "normal",
+        components: int = 1000,
+    ) -> None:
         super().__init__()
         check_sizes(n_items=n_items, hidden=hidden, latent=latent)
         self.n_items, self.hidden, self.latent = n_items, hidden, latent
         self.encoder_input = SparseLinear(n_items, hidden)
         self.encoder_output = nn.Linear(hidden, 2 * latent)
         self.decoder = nn.Sequential(nn.Linear(latent, hidden), nn.Tanh(), nn.Linear(hidden, n_items))
+        self.prior_sizes = {"prior": prior, "components": components}
+        self.prior = make_prior(prior, self.encoder, n_items, components)
         self.reset_parameters()
 
     @property
-    def sizes(self) -> dict[str, int]:
-        return {"n_items": self.n_items, "hidden": self.hidden, "latent": self.latent}
+    def sizes(self) -> dict[str, int | str]:
+        return {"n_items": self.n_items, "hidden": self.hidden, "latent": self.latent, **self.prior_sizes}
 
     @property
     def encoder(self) -> nn.Sequential:
@@ -46,6 +58,7 @@ class MultVAE(VAE):
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         xavier_(self, generator)
+        self.reset_prior(generator)
 
     def posterior(self, x: UserBatch | Tensor) -> tuple[Tensor, Tensor]:
         mu, logvar = self.encoder(x).chunk(2, dim=-1)  # (B, d) each

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from minivae.batches import UserBatch
 from minivae.models.initialisation import fan_in_
 from minivae.models.phase import Phase
-from minivae.models.priors import CompositePrior
+from minivae.models.priors import PriorName, make_prior
 from minivae.models.sparse_linear import SparseLinear
 from minivae.models.vae import VAE, check_sizes
 
@@ -49,33 +49,45 @@ class RecVAE(VAE):
     hidden : width of the blocks.
     latent : d.
     norm_eps : ε of the LayerNorms: 0.1 in the authors' main branch, 1e-5 in that of the paper (`wsdm`).
+    prior : composite, as published, normal or vamp.
+    components : K, pseudo-inputs of a VampPrior.
 
     Raises
     ------
     InputError
-        If a size is less than 1.
+        If a size is less than 1 or the prior is unknown.
     """
 
     phases = (Phase(passes=3, decoder=False), Phase(encoder=False, masked=False))
 
-    def __init__(self, n_items: int, hidden: int = 600, latent: int = 200, norm_eps: float = 0.1) -> None:
+    def __init__(
+        self,
+        n_items: int,
+        hidden: int = 600,
+        latent: int = 200,
+        norm_eps: float = 0.1,
+        prior: PriorName = "composite",
+        components: int = 1000,
+    ) -> None:
         super().__init__()
         check_sizes(n_items=n_items, hidden=hidden, latent=latent)
         self.n_items, self.hidden, self.latent, self.norm_eps = n_items, hidden, latent, norm_eps
         self.encoder = DenseEncoder(n_items, hidden, latent, norm_eps)
         self.decoder = nn.Sequential(nn.Linear(latent, n_items))
-        self.prior = CompositePrior(self.encoder)
+        self.prior_sizes = {"prior": prior, "components": components}
+        self.prior = make_prior(prior, self.encoder, n_items, components)
         self.reset_parameters()
 
     @property
-    def sizes(self) -> dict[str, int | float]:
-        return {"n_items": self.n_items, "hidden": self.hidden, "latent": self.latent, "norm_eps": self.norm_eps}
+    def sizes(self) -> dict[str, int | float | str]:
+        own = {"n_items": self.n_items, "hidden": self.hidden, "latent": self.latent, "norm_eps": self.norm_eps}
+        return own | self.prior_sizes
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Weights and biases uniform in ±1/sqrt(inputs), as published (the default of torch); the prior starts from
-        the fresh encoder."""
+        """Weights and biases uniform in ±1/sqrt(inputs), as published (the default of torch); the composite prior
+        starts from the fresh encoder."""
         fan_in_(self, generator)
-        self.prior.update(self.encoder)
+        self.reset_prior(generator)
 
     def posterior(self, x: UserBatch | Tensor) -> tuple[Tensor, Tensor]:
         mu, logvar = self.encoder(x).chunk(2, dim=-1)  # (B, d) each

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from minivae.errors import InputError
+from minivae.models.hvamp import HVamp
 from minivae.models.multdae import MultDAE
 from minivae.models.multvae import MultVAE
 from minivae.models.recvae import RecVAE
@@ -14,7 +15,7 @@ from minivae.models.vae import VAE
 from minivae.storage import load_arrays, save_arrays
 
 KIND = "model"
-CLASSES: dict[str, type[VAE]] = {"MultVAE": MultVAE, "MultDAE": MultDAE, "RecVAE": RecVAE}
+CLASSES: dict[str, type[VAE]] = {"MultVAE": MultVAE, "MultDAE": MultDAE, "RecVAE": RecVAE, "HVamp": HVamp}
 
 
 def save_model(model: VAE, path: Path | str, notes: Mapping[str, str] | None = None) -> None:

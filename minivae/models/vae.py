@@ -91,6 +91,11 @@ class VAE(nn.Module):
         """Draw fresh weights."""
         raise NotImplementedError
 
+    def reset_prior(self, generator: torch.Generator | None = None) -> None:
+        """Fresh parameters of the prior, after those of the encoder."""
+        self.prior.reset_parameters(generator)
+        self.prior.update(self.encoder)
+
     def add_anchors(self, generator: torch.Generator | None = None) -> None:
         """Give every item an anchor e_i ~ N(0, I/d)."""
         like = next(self.parameters())
