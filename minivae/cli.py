@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 
 import tyro
 
@@ -67,34 +68,75 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv == ["--version"]:
         print(__version__)
         return 0
+    command = parse(argv)
     try:
-        command = tyro.cli(
-            flags.Command,
-            prog="minivae",
-            description="The mechanisms of collaborative learning in VAE recommenders, measured.",
-            args=argv,
-            config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
-        )
-    except SystemExit as e:
-        if not e.code:
-            print("examples:", *(f"  {line}" for line in examples(argv[0])), sep="\n")
-        raise
-    try:
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise InputError("training with several processes is not there yet; start minivae without torchrun")
-        from minivae import commands  # here, because torch takes seconds that --help need not wait for
-
-        commands.COMMANDS[type(command)](command)
+        run(command)
     except InputError as e:
-        print(f"error: {e}", file=sys.stderr)
+        tell(f"error: {e}{how_to_resume(argv, e)}")
         return 2
     except KeyboardInterrupt as e:
-        if not hasattr(e, "folder"):
-            print("interrupted; nothing was changed", file=sys.stderr)
-            return 130
-        more = [] if any(a.startswith("--out") for a in argv) else ["--out", str(e.folder)]
-        more += [] if "--resume" in argv else ["--resume"]
-        again = shlex.join(["minivae", *argv, *more])
-        print(f"interrupted; {e.what} in {e.folder}; continue with: {again}", file=sys.stderr)
+        tell(f"interrupted{how_to_resume(argv, e) or '; nothing was changed'}")
         return 130
     return 0
+
+
+def parse(argv: list[str]) -> flags.Command:
+    """The command and its flags; of several processes the first alone shows help or what is wrong."""
+    quiet = os.environ.get("RANK", "0") != "0"
+    with (
+        open(os.devnull, "w") as nowhere,
+        redirect_stdout(nowhere if quiet else sys.stdout),
+        redirect_stderr(nowhere if quiet else sys.stderr),
+    ):
+        try:
+            return tyro.cli(
+                flags.Command,
+                prog="minivae",
+                description="The mechanisms of collaborative learning in VAE recommenders, measured.",
+                args=argv,
+                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+            )
+        except SystemExit as e:
+            if not e.code:
+                print("examples:", *(f"  {line}" for line in examples(argv[0])), sep="\n")
+            raise
+
+
+def run(command: flags.Command) -> None:
+    """Do it; torch is imported here, because it takes seconds that --help need not wait for."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        from minivae import commands
+
+        commands.COMMANDS[type(command)](command)
+        return
+    if not isinstance(command, flags.Train):
+        raise InputError("only minivae train works with several processes; start the other commands without torchrun")
+    from minivae import commands, distributed
+
+    with (
+        distributed.joined() as team,
+        open(os.devnull, "w") as nowhere,
+        redirect_stdout(sys.stdout if team.first else nowhere),
+    ):
+        commands.train(command)
+
+
+def how_to_resume(argv: list[str], e: BaseException) -> str:
+    """What was kept of work that can be continued, and the command that does it; nothing for other work."""
+    if not hasattr(e, "folder"):
+        return ""
+    from minivae import distributed
+
+    more = [] if any(a.startswith("--out") for a in argv) else ["--out", str(e.folder)]
+    more += [] if "--resume" in argv else ["--resume"]
+    return f"; {e.what} in {e.folder}; continue with: {shlex.join([*distributed.command(), *argv, *more])}"
+
+
+def tell(text: str) -> None:
+    """How a command ended, on stderr, once for all processes."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from minivae import distributed
+
+        if not distributed.speaks():
+            return
+    print(text, file=sys.stderr)

@@ -3,7 +3,7 @@
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from minivae import catalogue, flags, plots
+from minivae import catalogue, distributed, flags, plots
+from minivae.distributed import ProcessLost
 from minivae.errors import InputError
 from minivae.models import VAE, load_model
 from minivae.ranking import evaluate, recommend
@@ -52,11 +53,14 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def resumable(what: str, folder: Path) -> Iterator[None]:
-    """Turn Ctrl-C into `Interrupted`."""
+    """Turn Ctrl-C into `Interrupted`, and let the loss of a process say the same."""
     try:
         yield
     except KeyboardInterrupt as e:
         raise Interrupted(what, folder) from e
+    except ProcessLost as e:
+        e.what, e.folder = what, folder
+        raise
 
 
 def study(options: flags.Study) -> None:
@@ -70,7 +74,7 @@ def study(options: flags.Study) -> None:
         print_table(runner.forecast(plan, split), f"{split.name}, preset {preset.name}: nothing was run")
         return
     out = options.out or Path("runs") / f"study-{datetime.now():%Y%m%d-%H%M%S}"
-    with resumable("the finished runs and the checkpoint are", out):
+    with folders.hold(out), resumable("the finished runs and the checkpoint are", out):
         results = runner.run(plan, split, source, out, options.resume)
     print_table(tables.metrics(results["summary"]), f"{split.name}: test metrics, mean ± standard error over users")
     if results["differences"]:
@@ -91,7 +95,7 @@ def tune(options: flags.Tune) -> None:
         print_table([["model", "trial", "settings"], *rows], f"{split.name}: nothing was run")
         return
     out = options.out or Path("runs") / f"tune-{datetime.now():%Y%m%d-%H%M%S}"
-    with resumable("the finished trials and the checkpoint are", out):
+    with folders.hold(out), resumable("the finished trials and the checkpoint are", out):
         results = search.run(plan, split, out, options.resume)
     search_report.write(results, command_line(), out)
     print_table(
@@ -103,27 +107,41 @@ def tune(options: flags.Tune) -> None:
 
 
 def train(options: flags.Train) -> None:
-    """Train one VAE and evaluate it on both held-out parts."""
+    """Train one VAE and evaluate it on both held-out parts; under torchrun this is what each process does."""
+    team = distributed.team()
     source = source_of(options)
-    split = source.load()
-    check_evaluable(split)
-    preset = presets.load(options.preset) if options.preset else presets.for_data("" if source.table else split.name)
+    data = source.file or options.out.absolute() / "split.safetensors"
+    with ExitStack() as held:
+        with team.in_turn():  # the first claims the folder and makes the split; the others read it
+            split = source.load() if team.first or source.file else StrongSplit.load(data)
+            check_evaluable(split)
+            job = train_job(options, "" if source.table else split.name)
+            if team.first:
+                held.enter_context(folders.hold(options.out))
+                identity = job.identity(split, fingerprint(split), str(data))
+                longer = frozenset({"training.epochs", "training.patience", "data.split"})
+                folders.claim(options.out, "config.json", identity, options.resume, longer)
+                if not data.is_file():
+                    split.save(data)
+        with resumable("the checkpoint is", options.out):
+            if not team.first:
+                fit(job.spec.build(split.n_items), split, job.config, folder=options.out, resume=True)
+                return
+            result = execute(job, split, options.out, job.name)
+    print_metrics(result.metrics["test"], f"{split.name}: test users, epoch {result.metrics['best_epoch']}")
+    print(f"results: {options.out}")
+
+
+def train_job(options: flags.Train, data: str) -> Job:
+    """The model and settings that the flags ask for, on top of a preset's."""
+    preset = presets.load(options.preset) if options.preset else presets.for_data(data)
     spec = preset.model(options.model)
     if not spec.trained:
         raise InputError(f"{spec.name} is not trained step by step; use minivae study --models {spec.name}")
     settings = {k: getattr(options, k) for k in presets.CONFIG_KEYS if hasattr(options, k)}
     job = Job(spec, spec.config(**settings))
     resolve_device(job.config.device)
-    data = source.file or options.out.absolute() / "split.safetensors"
-    identity = job.identity(split, fingerprint(split), str(data))
-    longer = frozenset({"training.epochs", "training.patience", "data.split"})
-    folders.claim(options.out, "config.json", identity, options.resume, longer)
-    if not data.is_file():
-        split.save(data)
-    with resumable("the checkpoint is", options.out):
-        result = execute(job, split, options.out, job.name)
-    print_metrics(result.metrics["test"], f"{split.name}: test users, epoch {result.metrics['best_epoch']}")
-    print(f"results: {options.out}")
+    return job
 
 
 def evaluate_model(options: flags.Evaluate) -> None:
@@ -282,13 +300,23 @@ def load_both(path: Path, options: flags.SplitFlags) -> tuple[VAE, StrongSplit]:
     return model, split
 
 
+def held(command: Callable[[Any], None]) -> Callable[[Any], None]:
+    """The command, with its --out, if there is one, kept to this process."""
+
+    def run(options: flags.Theory) -> None:
+        with folders.hold(options.out) if options.out is not None else nullcontext():
+            command(options)
+
+    return run
+
+
 COMMANDS: dict[type, Callable[[Any], None]] = {
     flags.Study: study,
     flags.Tune: tune,
     flags.Train: train,
     flags.Evaluate: evaluate_model,
     flags.Recommend: recommend_items,
-    flags.Theory: theory,
+    flags.Theory: held(theory),
     flags.List: list_data,
     flags.Info: data_info,
 }

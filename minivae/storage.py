@@ -18,6 +18,7 @@ from safetensors.numpy import save_file
 from minivae.errors import InputError
 
 DTYPES = {"F64": "<f8", "F32": "<f4", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?"}
+UNFINISHED = ".*.part"
 
 
 def digest(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:

@@ -2,10 +2,7 @@
 
 import math
 import operator
-import signal
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
@@ -17,23 +14,23 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from minivae import streams
+from minivae import distributed, streams
 from minivae.allocation import keep_freed_memory
 from minivae.anchors import AnchorSchedule, AnchorVariant, anchor_at, anchor_loss
 from minivae.batches import AnchorWeights, DeviceCSR, Mask, UserBatch, clean, masked
-from minivae.checkpoint import Checkpoint
+from minivae.checkpoint import Checkpoint, Saving
+from minivae.distributed import ProcessLost, Team
 from minivae.errors import Diverged, InputError
+from minivae.interruption import Stop, interruptible
 from minivae.models.initialisation import linear_layers
 from minivae.models.phase import Phase
 from minivae.models.vae import VAE
 from minivae.objective import beta_at, multinomial_nll
-from minivae.ranking import evaluate
 from minivae.splits import StrongSplit
 from minivae.storage import digest
 
 Precision = Literal["auto", "fp32", "bf16"]
 SELECTION = "ndcg@100"
-CHECKPOINT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -255,6 +252,31 @@ def adam(model: VAE, config: TrainConfig) -> torch.optim.Adam:
     return torch.optim.Adam(groups, lr=config.lr, fused=True)
 
 
+def update(
+    model: VAE,
+    optimizer: torch.optim.Optimizer,
+    matrix: DeviceCSR,
+    users: Tensor,
+    config: TrainConfig,
+    step: int,
+    products: torch.dtype | None = None,
+    phase: Phase | None = None,
+    team: Team | None = None,
+) -> dict[str, Tensor]:
+    """One update from a batch of users, shared among the processes of `team`; returns its terms, as `loss_terms`."""
+    phase, team = phase or model.phases[0], team or Team()
+    mine, share = team.rows(users)
+    optimizer.zero_grad(set_to_none=True)
+    with _learning(model, phase):
+        terms = loss_terms(model, matrix.batch(mine), config, step, products, phase)
+        if team.size > 1:
+            terms = {name: share * value for name, value in terms.items()}
+        terms["loss"].backward()
+    terms = team.sum_gradients(model.parameters(), terms)
+    optimizer.step()
+    return terms
+
+
 def fit(
     model: VAE,
     split: StrongSplit,
@@ -268,7 +290,7 @@ def fit(
 
     The result is a function of (split, config, model sizes): parameters are reset from ``config.seed``, and order,
     masks and noise are looked up from (seed, step). On a CPU with the same number of threads it is the same to the
-    last bit, interrupted and resumed or not.
+    last bit, interrupted and resumed or not. In several processes (`minivae.distributed`) it differs by rounding only.
 
     Parameters
     ----------
@@ -286,10 +308,13 @@ def fit(
     Raises
     ------
     InputError
-        If the split does not fit the model, the validation users have nothing held out, the loss becomes NaN, or
-        `folder` holds another run, or this one and `resume` is False.
+        If the split does not fit the model, the validation users have nothing held out, the loss becomes NaN (then the
+        model has the parameters of its best epoch, or fresh ones), or `folder` holds another run, or this one and
+        `resume` is False.
+    ProcessLost
+        If another process of the run is gone; the first process leaves a checkpoint.
     KeyboardInterrupt
-        On Ctrl-C, after the current update, with a checkpoint in `folder`.
+        On Ctrl-C or SIGTERM, after the current update, with a checkpoint in `folder`.
     """
     config = config or TrainConfig()
     if split.n_items != model.n_items:
@@ -297,7 +322,9 @@ def fit(
     if split.train.shape[0] == 0 or split.validation.heldout.nnz == 0:
         raise InputError("the split has no training users or no held-out validation items, so no epoch can be chosen")
     keep_freed_memory()
+    team = distributed.team()
     device = resolve_device(config.device)
+    team.require_devices(device)
     _reset(model, config, device)
     matrix = DeviceCSR(split.train, device, config.anchor_weights)
     optimizer = adam(model, config)
@@ -312,32 +339,32 @@ def fit(
                 f"{path.parent} already holds a run; continue it with resume=True or choose another folder"
             )
         state.load(path)
-    saved_at = time.monotonic()
-    with _progress(label, config.epochs) as show, _interruptible() as interrupted:
-        while state.epoch < config.epochs and state.epoch - state.best_epoch < config.patience:
-            started = time.perf_counter()
-            updates = _train_epoch(state, matrix, config, show, interrupted)
-            if interrupted():
-                state.seconds += time.perf_counter() - started
-                if path is not None:
-                    state.save(path)
-                raise KeyboardInterrupt
-            means = state.means() | {"beta": beta_at(updates - 1, config.beta, config.anneal_steps)}
-            if not math.isfinite(means["loss"]):
-                raise Diverged(_diverged(config, state, path))
-            if model.anchors is not None:
-                means["anchor_weight"] = config.anchor_weight(updates - 1)
-                means["anchor_norm"] = float(model.anchors.detach().norm(dim=1).mean())
-            ndcg = evaluate(model.eval(), split.validation, (SELECTION,))[SELECTION][0]
-            state.close_epoch(means, ndcg, updates, time.perf_counter() - started)
-            if path is not None:
-                state.write_log(path.with_name("log.jsonl"))
-                if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
-                    state.save(path)
-                    saved_at = time.monotonic()
-    if path is not None:
-        state.save(path)
-    if interrupted():  # during the last validation: whoever runs several of these wants to stop here
+    team.require_same(
+        state.position, f"the processes do not see the same run in {folder}; it must be one folder, shared by all"
+    )
+    saving = Saving(state, path if team.first else None)
+    with _progress(label, config.epochs, team) as show, interruptible(team) as stop:
+        try:
+            while state.epoch < config.epochs and state.epoch - state.best_epoch < config.patience:
+                updates = _train_epoch(state, matrix, config, team, show, saving, stop)
+                if stop():
+                    raise KeyboardInterrupt
+                means = state.means() | {"beta": beta_at(updates - 1, config.beta, config.anneal_steps)}
+                if not math.isfinite(means["loss"]):
+                    state.restore_best() if state.best else _reset(model, config, device)
+                    raise Diverged(_diverged(config, state, path))
+                if model.anchors is not None:
+                    means["anchor_weight"] = config.anchor_weight(updates - 1)
+                    means["anchor_norm"] = float(model.anchors.detach().norm(dim=1).mean())
+                with stop.at_once():
+                    ndcg = team.mean_metric(model.eval(), split.validation, SELECTION)
+                state.close_epoch(means, ndcg, updates)
+                saving.epoch_closed()
+        except (KeyboardInterrupt, ProcessLost):  # between two updates, whole
+            saving.now()
+            raise
+    saving.now()
+    if stop():  # during the last validation: whoever runs several of these wants to stop here
         raise KeyboardInterrupt
     state.restore_best()
     return Run(model.eval(), config, state.best_epoch, state.log)
@@ -358,8 +385,10 @@ def _train_epoch(
     state: Checkpoint,
     matrix: DeviceCSR,
     config: TrainConfig,
+    team: Team,
     show: Callable[[int, float], None],
-    interrupted: Callable[[], bool],
+    saving: Saving,
+    stop: Stop,
 ) -> int:
     """The updates that are left of the current epoch, up to an interruption; returns the updates since the start.
 
@@ -369,23 +398,21 @@ def _train_epoch(
     products = product_dtype(config.precision, matrix.device)
     passes = [phase for phase in model.phases for _ in range(phase.passes)]
     per_pass = -(-matrix.n_users // config.batch_size)
-    first = state.epoch * len(passes) * per_pass
-    while state.batches < len(passes) * per_pass and not interrupted():
+    n_updates = len(passes) * per_pass
+    first = state.epoch * n_updates
+    while state.batches < n_updates:
         k, done = divmod(state.batches, per_pass)
         order = streams.permutation(config.seed, state.epoch * len(passes) + k, matrix.n_users).split(config.batch_size)
-        with _learning(model, passes[k]):
-            for users in order[done:]:
-                batch = matrix.batch(users)
-                terms = loss_terms(model, batch, config, first + state.batches, products, passes[k])
-                optimizer.zero_grad(set_to_none=True)
-                terms["loss"].backward()
-                optimizer.step()
-                state.add(terms, batch.size)
-                show(state.epoch, state.batches / (len(passes) * per_pass))
-                if interrupted():
-                    break
-        if state.batches == (k + 1) * per_pass and passes[k + 1 : k + 2] != [passes[k]]:
-            model.finish(passes[k])
+        for users in order[done:]:
+            step = first + state.batches
+            terms = update(model, optimizer, matrix, users, config, step, products, passes[k], team)
+            state.add(terms, len(users))
+            if state.batches == (k + 1) * per_pass and passes[k + 1 : k + 2] != [passes[k]]:
+                model.finish(passes[k])
+            show(state.epoch, state.batches / n_updates)
+            if stop():
+                return first + state.batches
+            saving.if_due()
     return first + state.batches
 
 
@@ -416,24 +443,11 @@ def _diverged(config: TrainConfig, state: Checkpoint, path: Path | None) -> str:
 
 
 @contextmanager
-def _progress(label: str, epochs: int) -> Iterator[Callable[[int, float], None]]:
-    """A bar on stderr when it is a terminal; a no-op otherwise."""
+def _progress(label: str, epochs: int, team: Team) -> Iterator[Callable[[int, float], None]]:
+    """A bar on the first process's stderr when it is a terminal; a no-op otherwise."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+    watched = team.first and sys.stderr.isatty()
+    with Progress(*columns, console=console, transient=True, disable=not watched) as bar:
         task = bar.add_task(label, total=epochs)
         yield lambda epoch, share: bar.update(task, completed=epoch + share)
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C into a question that the loop asks between updates, so that no update is cut in two."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
-    before = signal.signal(signal.SIGINT, lambda *_: asked.set())
-    try:
-        yield asked.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)

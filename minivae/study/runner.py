@@ -21,7 +21,7 @@ from minivae.study import figures, folders, report, results
 from minivae.study.presets import ModelSpec, Preset
 from minivae.study.runs import Job, Result, check_evaluable, execute, finished
 from minivae.study.sources import Source, fingerprint
-from minivae.training import loss_terms, product_dtype, resolve_device
+from minivae.training import product_dtype, resolve_device, update
 
 TIMED_UPDATES = 5
 
@@ -88,7 +88,7 @@ def run(plan: Plan, split: StrongSplit, source: Source, out: Path, resume: bool)
         write_json(folder / "config.json", what)
         if not finished(folder):
             execute(job, split, folder, f"{job.name} ({k} of {len(plan.jobs)})")
-            (folder / "checkpoint.safetensors").unlink(missing_ok=True)  # as large as four models
+        (folder / "checkpoint.safetensors").unlink(missing_ok=True)  # as large as four models
         done.append(Result.load(folder))
         metrics = done[-1].metrics
         console.print(
@@ -169,10 +169,7 @@ def _time_update(model: VAE, split: StrongSplit, job: Job) -> float:
     for step in range(2 + TIMED_UPDATES):
         started = time.perf_counter()
         users = torch.randperm(matrix.n_users)[: config.batch_size]
-        terms = loss_terms(model, matrix.batch(users), config, step, products)
-        optimizer.zero_grad(set_to_none=True)
-        terms["loss"].backward()
-        optimizer.step()
-        float(terms["loss"].detach())  # a GPU has finished when this is known
+        terms = update(model, optimizer, matrix, users, config, step, products)
+        float(terms["loss"])  # a GPU has finished when this is known
         times.append(time.perf_counter() - started)
     return float(np.median(times[2:]))
