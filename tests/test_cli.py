@@ -397,9 +397,3 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_file(data, tmp_path):
     assert "cannot write" in said
     assert "Traceback" not in said
     assert {p.name for p in out.iterdir()} == {"config.json", "log.jsonl"}
-
-
-def test_torchrun_is_refused_by_a_sentence(monkeypatch, capsys):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    assert main(["data", "list"]) == 2
-    assert "several processes" in capsys.readouterr().err

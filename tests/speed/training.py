@@ -69,7 +69,7 @@ def ours(path: str, products: object, anchor: float) -> Callable[[int], object]:
     from minivae import streams
     from minivae.allocation import keep_freed_memory
     from minivae.batches import DeviceCSR
-    from minivae.training import loss_terms
+    from minivae.training import update
 
     keep_freed_memory()
     split = mv.StrongSplit.load(path)
@@ -81,10 +81,7 @@ def ours(path: str, products: object, anchor: float) -> Callable[[int], object]:
     order = streams.permutation(0, 0, matrix.n_users)
 
     def step(i: int) -> None:
-        terms = loss_terms(model, matrix.batch(order[rows(i, matrix.n_users)]), config, i, products)
-        optimizer.zero_grad(set_to_none=True)
-        terms["loss"].backward()
-        optimizer.step()
+        update(model, optimizer, matrix, order[rows(i, matrix.n_users)], config, i, products)
 
     return step
 

@@ -1,0 +1,110 @@
+"""What each process of tests/test_distributed.py does: `torchrun --nproc-per-node N tests/processes.py WHAT …`."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from minivae import MultVAE, StrongSplit, TrainConfig, batches, cli, distributed, fit, training
+from minivae.distributed import Team
+from minivae.models import save_model
+from minivae.storage import write_json
+
+CONFIG = TrainConfig(batch_size=133, epochs=2, anneal_steps=10, anchor=0.5, precision="fp32", device="cpu", seed=5)
+RUNS = {  # the last of 400 users is a batch of its own: fewer rows than processes
+    "plain": CONFIG,
+    "mask-then-normalize": replace(CONFIG, mask="mask-then-normalize", anchor=0.0),
+}
+
+
+def model() -> MultVAE:
+    return MultVAE(120, 16, 6)
+
+
+@contextmanager
+def replaced(place: object, name: str, value: object) -> Iterator[None]:
+    before = getattr(place, name)
+    setattr(place, name, value)
+    try:
+        yield
+    finally:
+        setattr(place, name, before)
+
+
+def local_masks(batch, *args):
+    """Broken twin: a mask addressed by the place in this process's share, not by the place in the data."""
+    return batches.masked(replace(batch, positions=torch.arange(len(batch.positions))), *args)
+
+
+def equal_shares(team, users, rows=Team.rows):
+    """Broken twin, the mean of means: every process counts the same, however few its rows."""
+    return rows(team, users)[0], 1 / team.size
+
+
+def own_metric(team, scorer, fold_in, metric, shared=Team.mean_metric):
+    """Broken twin: each process ranks its share of the validation users and believes the result."""
+    own = type(fold_in)(fold_in.history[team.rank :: team.size], fold_in.heldout[team.rank :: team.size])
+    return shared(Team(), scorer, own, metric)
+
+
+TWINS = {
+    "local masks": (training, "masked", local_masks),
+    "mean of means": (Team, "rows", equal_shares),
+    "own validation": (Team, "mean_metric", own_metric),
+}
+
+
+def train(data: str, out: str, twins: str = "") -> None:
+    """Each of RUNS, then `phases`, then the twins; every process writes what it has at the end."""
+    split = StrongSplit.load(data)
+    with distributed.joined() as team:
+        train_all(team, split, Path(out))
+        phases(team, Path(out))
+        for name, twin in TWINS.items() if twins else ():
+            with replaced(*twin):
+                train_all(team, split, Path(out) / name)
+
+
+def train_all(team: Team, split: StrongSplit, out: Path) -> None:
+    for name, config in RUNS.items():
+        run = fit(model(), split, config)
+        save_model(run.model, out / name / f"{team.rank}.safetensors")
+        write_json(out / name / f"{team.rank}.json", {"log": run.log})
+
+
+def phases(team: Team, out: Path) -> None:
+    """Gradients of a model of which only one half is in the loss: each half in turn, one process with no rows."""
+    a, b = (torch.nn.Linear(3, 1, bias=False) for _ in range(2))
+    found = {}
+    for name, half in {"a": a, "b": b}.items():
+        a.weight.grad = b.weight.grad = None
+        mine, share = team.rows(torch.arange(team.size - 1))
+        loss = share * half(torch.ones(len(mine), 3) * (1 + mine[:, None])).mean()
+        loss.backward()
+        terms = team.sum_gradients([a.weight, b.weight], {"rows": torch.tensor(float(len(mine)) * (share > 0))})
+        grads = [None if p.grad is None else p.grad.tolist() for p in (a.weight, b.weight)]
+        found[name] = {"gradients": grads, "rows": float(terms["rows"])}
+    write_json(out / "phases" / f"{team.rank}.json", found)
+
+
+def killed(rank: str, at: str, *argv: str) -> None:
+    """The command line, but process `rank` is killed in its forward pass number `at` of training."""
+    posterior, forwards = MultVAE.posterior, [0]
+
+    def deadly(self, batch):
+        forwards[0] += self.training
+        if os.environ["RANK"] == rank and forwards[0] == int(at):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return posterior(self, batch)
+
+    MultVAE.posterior = deadly
+    sys.exit(cli.main(argv))
+
+
+if __name__ == "__main__":
+    {"train": train, "killed": killed}[sys.argv[1]](*sys.argv[2:])
