@@ -10,20 +10,22 @@ from pathlib import Path
 
 import torch
 
-from minivae import MultVAE, StrongSplit, TrainConfig, batches, cli, distributed, fit, training
+from minivae import MultVAE, RecVAE, StrongSplit, TrainConfig, batches, cli, distributed, fit, training
 from minivae.distributed import Team
 from minivae.models import save_model
 from minivae.storage import write_json
+from minivae.training import Run
 
 CONFIG = TrainConfig(batch_size=133, epochs=2, anneal_steps=10, anchor=0.5, precision="fp32", device="cpu", seed=5)
 RUNS = {  # the last of 400 users is a batch of its own: fewer rows than processes
-    "plain": CONFIG,
-    "mask-then-normalize": replace(CONFIG, mask="mask-then-normalize", anchor=0.0),
+    "multvae": (MultVAE, CONFIG),
+    "recvae": (RecVAE, replace(CONFIG, mask="mask-then-normalize", anchor=0.0, beta=0.0, gamma=0.005)),
 }
 
 
-def model() -> MultVAE:
-    return MultVAE(120, 16, 6)
+def make(name: str, split: StrongSplit) -> Run:
+    kind, config = RUNS[name]
+    return fit(kind(120, 16, 6), split, config)
 
 
 @contextmanager
@@ -71,8 +73,8 @@ def train(data: str, out: str, twins: str = "") -> None:
 
 
 def train_all(team: Team, split: StrongSplit, out: Path) -> None:
-    for name, config in RUNS.items():
-        run = fit(model(), split, config)
+    for name in RUNS:
+        run = make(name, split)
         save_model(run.model, out / name / f"{team.rank}.safetensors")
         write_json(out / name / f"{team.rank}.json", {"log": run.log})
 

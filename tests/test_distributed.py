@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from processes import CONFIG, RUNS, TWINS, model
+from processes import CONFIG, RUNS, TWINS, make
 from safetensors.numpy import load_file
 
 import minivae as mv
@@ -20,7 +20,7 @@ from minivae.cli import main
 from minivae.distributed import Team
 
 ROOT = Path(__file__).parents[1]
-N_UPDATES = 8
+UPDATES = {"multvae": [4, 8], "recvae": [16, 32]}  # after each epoch
 
 pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
 
@@ -53,25 +53,24 @@ def data(toy_split, tmp_path_factory):
 @pytest.fixture(scope="module")
 def alone(data):
     split = mv.StrongSplit.load(data)
-    return {name: mv.fit(model(), split, config) for name, config in RUNS.items()}
+    return {name: make(name, split) for name in RUNS}
 
 
 def check_same_run(alone, out, n):
     """Weights and log of every process against those of one process.
 
-    Rounding enters through the order of sums, 1e-7 of a gradient. Adam divides a gradient by its own size, so where it
-    is nearly zero even its sign may be rounding, and such a weight may go `lr` astray in each update. Hence two bounds:
-    half an `lr` for the worst weight, and a hundredth of it for the mean.
+    Only the order of sums differs, 1e-7 of a gradient; seen are 1.2e-7 in the weights after 32 updates. Adam divides a
+    gradient by its own size, so a weight whose gradient is nearly zero could go astray by `lr` in an update: a
+    hundredth of that is allowed.
     """
     for name, run in alone.items():
         first = load_file(out / name / "0.safetensors")
         for k, v in run.model.state_dict().items():
             difference = np.abs(first[k] - v.numpy())
-            assert difference.max() <= CONFIG.lr / 2, (name, k, difference.max())
-            assert difference.mean() <= CONFIG.lr / 100, (name, k, difference.mean())
+            assert difference.max() <= CONFIG.lr / 100, (name, k, difference.max())
         logs = [json.loads((out / name / f"{rank}.json").read_text())["log"] for rank in range(n)]
         for log in logs:
-            assert [line["updates"] for line in log] == [line["updates"] for line in run.log] == [4, N_UPDATES]
+            assert [line["updates"] for line in log] == [line["updates"] for line in run.log] == UPDATES[name]
             for line, expected in zip(log, run.log, strict=True):
                 for k in expected.keys() - {"seconds", "validation"}:
                     assert line[k] == pytest.approx(expected[k], rel=1e-5), (name, k)
@@ -161,7 +160,7 @@ def test_a_process_that_dies_leaves_a_run_to_resume_with_any_number(data, tmp_pa
     expected = load_file(tmp_path / "alone/model.safetensors")
     for folder in folders:
         got = load_file(folder / "model.safetensors")
-        assert max(float(np.abs(got[k] - v).max()) for k, v in expected.items()) <= CONFIG.lr
+        assert max(float(np.abs(got[k] - v).max()) for k, v in expected.items()) <= CONFIG.lr / 10
         assert len((folder / "log.jsonl").read_text().splitlines()) == 3
         assert not list(folder.glob(".*"))
 
