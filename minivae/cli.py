@@ -1,4 +1,4 @@
-"""The command line: `minivae study · tune · train · evaluate · recommend · theory · data`."""
+"""The command line: `minivae study · combine · tune · train · evaluate · recommend · theory · data`."""
 
 import os
 import shlex
@@ -18,7 +18,12 @@ EXAMPLES = {
       minivae study --data ml-1m --seeds 5 --out runs/ml-1m  MovieLens-1M, after data_scripts/movielens.py ml-1m
       minivae study --data ratings.csv --user userId --item movieId --rating rating --min-rating 4
       minivae study --models ease,multvae --dry-run
+      minivae study --preset ablation --seeds 5 --out runs/ablation
+      minivae study --split-seeds 98765,1,2 --seeds 5 --out runs/draws
       minivae study --data ml-1m --settings runs/tuned/best.toml --seeds 5
+    """,
+    "combine": """
+      minivae combine runs/ml-1m runs/ml-1m-draw-1 runs/ml-1m-draw-2 --out runs/ml-1m-draws
     """,
     "tune": """
       minivae tune --data ml-1m --trials 20 --out runs/tuned

@@ -20,6 +20,8 @@ from minivae.ranking import evaluate, recommend
 from minivae.splits import StrongSplit
 from minivae.storage import write_json, write_text, write_whole
 from minivae.study import (
+    draws,
+    draws_report,
     folders,
     lookup,
     observations,
@@ -67,11 +69,12 @@ def study(options: flags.Study) -> None:
     """Train the models of a preset, compare them, write the report."""
     if options.resume and options.out is None:
         raise InputError("--resume needs --out, the folder of the study to continue")
-    preset, source, split = chosen_data(options)
-    chosen = {"epochs": options.epochs, "device": options.device, "precision": options.precision}
-    plan = runner.Plan.make(preset, preset.pick(options.models), options.seeds, **chosen)
+    if options.split_seeds is not None:
+        several_draws(options)
+        return
+    plan, source, split = planned(options)
     if options.dry_run:
-        print_table(runner.forecast(plan, split), f"{split.name}, preset {preset.name}: nothing was run")
+        print_table(runner.forecast(plan, split), f"{split.name}, preset {plan.preset.name}: nothing was run")
         return
     out = options.out or Path("runs") / f"study-{datetime.now():%Y%m%d-%H%M%S}"
     with folders.hold(out), resumable("the finished runs and the checkpoint are", out):
@@ -80,6 +83,50 @@ def study(options: flags.Study) -> None:
     if results["differences"]:
         print_table(tables.differences(results["differences"]), "paired over users, 95 % intervals")
     print(f"results: {out}/report.html, {out}/results.json")
+
+
+def planned(options: flags.Study) -> tuple[runner.Plan, Source, StrongSplit]:
+    """What a study would run, and on what."""
+    preset, source, split = chosen_data(options)
+    chosen = {"epochs": options.epochs, "device": options.device, "precision": options.precision}
+    return runner.Plan.make(preset, preset.pick(options.models), options.seeds, **chosen), source, split
+
+
+def several_draws(options: flags.Study) -> None:
+    """A study of each draw in a folder of its own, then all of them together."""
+    try:
+        seeds = list(dict.fromkeys(int(s) for s in options.split_seeds.split(",")))
+    except ValueError as e:
+        raise InputError(f"--split-seeds {options.split_seeds}: write whole numbers, for instance 98765,1,2") from e
+    if len(seeds) < 2 or min(seeds) < 0 or max(seeds) >= 1 << 32:
+        raise InputError(f"--split-seeds {options.split_seeds}: give at least two numbers from 0 to 2**32 - 1")
+    if options.split_seed is not None:
+        raise InputError("--split-seed cannot go with --split-seeds; put it in the list")
+    if not options.dry_run and options.out is None:
+        raise InputError("--split-seeds needs --out, the folder for the studies of the draws")
+    one = replace(options, split_seeds=None, split_seed=seeds[0])
+    if options.dry_run:
+        study(one)
+        print(f"and the same for {len(seeds) - 1} more draws")
+        return
+    check_evaluable(planned(one)[2])
+    studies = tuple(options.out / f"draw-{seed}" for seed in seeds)
+    folders.claim(options.out, "combine.json", {"studies": list(map(str, studies))}, options.resume)
+    for seed, folder in zip(seeds, studies, strict=True):
+        with resumable("the finished runs and the checkpoint are", options.out):
+            study(replace(one, split_seed=seed, out=folder, resume=(folder / "study.json").is_file()))
+    combine(flags.Combine(studies, options.out))
+
+
+def combine(options: flags.Combine) -> None:
+    """Studies of several draws of held-out users, in one report."""
+    value = draws.combine([draws.Draw.load(folder) for folder in options.studies])
+    folders.claim(options.out, "combine.json", {"studies": list(map(str, options.studies))}, resume=True)
+    draws_report.write(value, options.out)
+    print_table(draws_report.levels(value), f"{value['data']}: test nDCG@100 of {len(value['draws'])} draws")
+    if value["differences"]:
+        print_table(draws_report.differences(value), "paired over users, 95 % intervals; pooled over draws")
+    print(f"results: {options.out}/combined.html, {options.out}/combined.json")
 
 
 def tune(options: flags.Tune) -> None:
@@ -259,10 +306,13 @@ def data_info(options: flags.Info) -> None:
 
 def chosen_data(options: flags.Study | flags.Tune) -> tuple[presets.Preset, Source, StrongSplit]:
     """Preset and split, each of which may choose the other."""
-    preset = presets.load(options.preset, options.settings) if options.preset else None
-    source = source_of(options, (preset and preset.data) or "planted")
+    asked = presets.load(options.preset, options.settings) if options.preset else None
+    source = source_of(options, (asked and asked.data) or "planted")
     split = source.load()
-    return preset or presets.for_data("" if source.table else split.name, options.settings), source, split
+    data = "" if source.table else split.name
+    if options.preset:
+        return presets.load(options.preset, options.settings, data), source, split
+    return presets.for_data(data, options.settings), source, split
 
 
 def source_of(options: flags.SplitFlags, default: str = "planted") -> Source:
@@ -312,6 +362,7 @@ def held(command: Callable[[Any], None]) -> Callable[[Any], None]:
 
 COMMANDS: dict[type, Callable[[Any], None]] = {
     flags.Study: study,
+    flags.Combine: combine,
     flags.Tune: tune,
     flags.Train: train,
     flags.Evaluate: evaluate_model,

@@ -58,6 +58,8 @@ class Study(TableFlags):
     """TOML of settings that go over the preset's: best.toml of a search, or models of one's own."""
     models: Annotated[str | None, option("A,B,…", "all")] = None
     """Models to compare: popularity, ease, multvae-clean, multvae, multvae+anchor."""
+    split_seeds: Annotated[str | None, option("N,N,…", "one draw")] = None
+    """Several draws of held-out users, a study of each, and their differences pooled; not for a prepared split."""
     seeds: Annotated[int, option("N", "1")] = 1
     """Runs per trained model, with seeds 0 to N − 1."""
     epochs: Annotated[int | None, option("N", "preset")] = None
@@ -72,6 +74,14 @@ class Study(TableFlags):
     """Continue the study in --out; finished runs are kept."""
     dry_run: bool = False
     """Say what would run, with parameters, memory and time from a few measured updates; write nothing."""
+
+
+@dataclass(frozen=True)
+class Combine:
+    studies: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="STUDY STUDY …")]
+    """Folders of finished studies of the same data, each of another draw of held-out users."""
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = tyro.MISSING
+    """Folder for combined.md, combined.html, combined.csv, combined.json and the figure."""
 
 
 @dataclass(frozen=True)
@@ -208,6 +218,10 @@ DataCommand = Annotated[
 ]
 Command = (
     Annotated[Study, tyro.conf.subcommand("study", description="Train models, compare them, write a report.")]
+    | Annotated[
+        Combine,
+        tyro.conf.subcommand("combine", description="Studies of several draws of held-out users, in one report."),
+    ]
     | Annotated[
         Tune,
         tyro.conf.subcommand(

@@ -112,6 +112,7 @@ def test_examples_name_flags_that_exist():
             words = shlex.split(line)
             command = {
                 "study": flags.Study,
+                "combine": flags.Combine,
                 "tune": flags.Tune,
                 "train": flags.Train,
                 "evaluate": flags.Evaluate,

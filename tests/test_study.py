@@ -2,20 +2,28 @@
 
 import csv
 import json
+import mmap
 import re
 from importlib.resources import files
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
+import torch
 from scipy import stats
 
 import minivae as mv
 from minivae.catalogue import DATASETS
 from minivae.cli import main
 from minivae.errors import InputError
-from minivae.ranking import METRICS, activity_groups
+from minivae.ranking import METRICS, Difference, activity_groups
 from minivae.storage import load_arrays
 from minivae.study import lookup, presets, report, runner, tables
+from minivae.study import published as published_results
+from minivae.study import results as results_of
+from minivae.study.memory import peak, status
+from minivae.study.results import ModelResult, recall_definitions, verdict
 from minivae.study.sources import Source
 
 MODELS = ["popularity", "ease", "multvae-clean", "multvae", "multvae+anchor"]
@@ -140,15 +148,16 @@ def test_the_summary_gives_errors_over_users_and_over_seeds(study, results):
 
 def test_the_report_holds_tables_and_figures_and_html_needs_no_other_file(study, results):
     text = (study / "report.md").read_text(encoding="utf-8")
-    for name in ("metrics", "differences", "curves", "latent"):
+    for name in ("metrics", "anchors", "differences", "curves", "latent"):
         assert (study / f"{name}.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
         assert f"({name}.png)" in text
-    for word in (*MODELS, "Paired differences", "By activity", "Coverage", "Cost", "averaged over seeds"):
+    sections = ("Does PIA help?", "Paired differences", "The paper's ablation", "By activity", "Coverage", "Cost")
+    for word in (*MODELS, *sections, "What the definition of Recall changes", "averaged over seeds"):
         assert word in text
     assert "Published" not in text
     assert f"Made from `{results['data']['source']['data']}`." in text
     page = (study / "report.html").read_text(encoding="utf-8")
-    assert page.count("src=") == page.count('src="data:image/png;base64,') == 4
+    assert page.count("src=") == page.count('src="data:image/png;base64,') == 5
     assert "http" not in re.sub(r"base64,[^\"]+", "", page)
     assert page.count("<table>") == text.count("| --- |")
 
@@ -163,9 +172,11 @@ def test_a_resumed_study_keeps_what_is_done_and_repeats_what_is_lost(data, study
     assert main(["study", "--data", str(data), *TINY, "--seeds", "2", "--out", str(study), "--resume"]) == 0
     assert {p: p.stat().st_mtime_ns for p in kept} == kept
     again = json.loads((study / "results.json").read_text(encoding="utf-8"))
-    for r in (*results["runs"], *again["runs"]):
+    before = json.loads(json.dumps(results))
+    for r in (*before["runs"], *again["runs"]):
         r.pop("seconds")
-    assert again == results
+        r.pop("peak_memory")
+    assert again == before
     assert str(study) in capsys.readouterr().out.splitlines()[-1]
 
 
@@ -211,7 +222,7 @@ def test_a_dry_run_writes_nothing_and_counts_parameters(data, tmp_path, monkeypa
 @pytest.mark.parametrize("name", presets.names())
 def test_every_preset_makes_every_model(name, split):
     preset = presets.load(name)
-    assert list(preset.models) == MODELS
+    assert list(preset.models)[: len(MODELS)] == MODELS
     for spec in preset.pick(None):
         assert spec.config(seed=1).seed == 1
         assert spec.build(7).__class__.__name__ == spec.kind
@@ -243,6 +254,166 @@ def test_a_split_without_heldout_users_to_compare_is_refused(split, tmp_path):
     assert not (tmp_path / "s").exists()
 
 
+def test_the_claim_that_anchors_help_has_an_interval_and_a_verdict(study, results, split):
+    (claim,) = results["claims"]
+    assert (claim["with"], claim["without"]) == ("multvae+anchor", "multvae")
+    x, y = (per_user(study, m, "ndcg@100").mean(0) for m in ("multvae+anchor", "multvae"))
+    interval = stats.ttest_rel(x, y).confidence_interval(0.95)
+    assert (claim["low"], claim["high"]) == pytest.approx((interval.low, interval.high))
+    assert claim["verdict"] in (study / "report.md").read_text(encoding="utf-8")
+    for label, of in activity_groups(split.test).items():
+        group = claim["groups"][label]
+        assert group["users"] == of.sum()
+        if of.sum() > 1:
+            wanted = stats.ttest_rel(x[of], y[of]).confidence_interval(0.95)
+            assert (group["low"], group["high"]) == pytest.approx((wanted.low, wanted.high))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"), [(0.001, 0.02, "helps"), (-0.02, -0.001, "hurts"), (-0.001, 0.02, "cannot be told apart")]
+)
+def test_the_verdict_follows_the_interval(low, high, said):
+    assert verdict(Difference((low + high) / 2, 0.0, low, high)) == said
+
+
+def assert_recall_by_definition(value, split, pooled):
+    """Against hits counted from scores, user by user."""
+    model = mv.EASE(presets.load("default").model("ease").arguments["l2"]).fit(split.train)
+    scores = model.score(split.test.history).numpy()
+    scores[split.test.history.toarray() > 0] = -np.inf
+    heldout = split.test.heldout.toarray() > 0
+    (row,) = (r for r in value["rows"] if r["model"] == pooled)
+    for k in (20, 50):
+        top = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        hits, n = np.take_along_axis(heldout, top, 1).sum(1), heldout.sum(1)
+        there = n > 0
+        assert row[f"recall@{k}"]["min"] == pytest.approx((hits / np.minimum(n, k).clip(1))[there].mean())
+        assert row[f"recall@{k}"]["n"] == pytest.approx((hits / n.clip(1))[there].mean())
+        assert value["users"][str(k)] == (n > k).sum()
+
+
+def test_both_definitions_of_recall_come_from_the_ranking():
+    rng = np.random.default_rng(0)
+    x = sp.csr_matrix((rng.random((90, 160)) < 0.4).astype(np.float32))  # many items each, so that n > 20 is common
+    hidden = sp.csr_matrix(x[60:].multiply(rng.random((30, 160)) < 0.6).astype(np.float32))
+    users = mv.FoldIn(x[60:] - hidden, hidden)
+    split = mv.StrongSplit(x[:60], users, users, np.arange(160))
+    scored = mv.evaluate(mv.EASE(400.0).fit(split.train), split.test)
+    model = ModelResult("ease", [SimpleNamespace(scored={"test": scored})])
+    value = recall_definitions([model], split.n_items)
+    assert value["users"]["20"] > 20
+    assert_recall_by_definition(value, split, "ease")
+    twin = recall_definitions([model], split.n_items)
+    twin["rows"][0]["recall@20"]["n"] = twin["rows"][0]["recall@20"]["min"]
+    with pytest.raises(AssertionError):
+        assert_recall_by_definition(twin, split, "ease")
+
+
+def test_tables_are_written_as_csv_too(study, results):
+    with (study / "metrics.csv").open(encoding="utf-8", newline="") as f:
+        rows = list(csv.DictReader(f))
+    assert len(rows) == len(results["runs"]) * 2 * len(METRICS)
+    for run in results["runs"]:
+        (row,) = (
+            r
+            for r in rows
+            if (r["model"], r["seed"], r["part"], r["metric"]) == (run["model"], str(run["seed"]), "test", "ndcg@100")
+        )
+        assert float(row["mean"]) == run["metrics"]["ndcg@100"]["mean"]
+        assert int(row["parameters"]) == run["parameters"]
+    with (study / "differences.csv").open(encoding="utf-8", newline="") as f:
+        assert [float(r["low"]) for r in csv.DictReader(f)] == [d["low"] for d in results["differences"]]
+
+
+def test_each_run_knows_its_own_peak_of_memory(results):
+    assert all(r["peak_memory"]["process"] > 1e8 and r["peak_memory"]["device"] is None for r in results["runs"])
+
+
+def test_the_peak_is_that_of_the_work_and_not_of_what_was_before():
+    if status("VmHWM") is None:
+        pytest.skip("the system does not tell")
+    found = {}
+    for mb in (300, 30):  # the larger first: without a reset the second would show it again
+        before = status("VmRSS")
+        with peak(torch.device("cpu")) as memory, mmap.mmap(-1, mb * 10**6) as block:  # goes back when it is closed
+            np.frombuffer(block, np.uint8).fill(1)
+        found[mb] = (memory.process - before) / 1e6
+    assert found[300] == pytest.approx(300, abs=15)
+    assert found[30] == pytest.approx(30, abs=15)
+
+
+def test_the_ablation_lies_on_the_preset_of_the_data(split):
+    here, there = (presets.load("ablation", data=d) for d in ("ml-1m", "ml-20m"))
+    assert there.model("anchor-3").config().batch_size == 500
+    assert here.model("anchor-3").config().batch_size == 100
+    full, plain = here.model("multvae+anchor").config(), here.model("multvae").config()
+    differing = {}
+    for spec in here.pick(None):
+        base = full if spec.config().anchor else plain
+        differing[spec.name] = {k for k in presets.CONFIG_KEYS if getattr(spec.config(), k) != getattr(base, k)}
+    assert differing["anchor-0.1"] == {"anchor"}
+    assert differing["anchor-centroid"] == {"anchor_variant"}
+    assert differing["mask-raw"] == {"mask"}
+    assert differing["anchor-idf"] == {"anchor_weights"}
+    anchored, wider = (here.model(n).build(1000) for n in ("multvae+anchor", "wider-no-anchor"))
+    anchored.add_anchors()
+    counts = [sum(p.numel() for p in m.parameters()) for m in (anchored, wider)]
+    assert counts[1] == pytest.approx(counts[0], rel=0.05)
+    named = {n for s in here.sections for n in s.names}
+    assert named == {s.name for s in here.pick(None)}
+    pairs = results_of.comparisons([s.name for s in here.pick(None)], here.sections)
+    assert set(pairs) >= {pair for s in here.sections for pair in s.pairs}
+
+
+def test_steps_compare_with_the_one_before_and_models_with_their_reference():
+    steps = presets._section({"title": "t", "steps": ["a", "b", "c"]}, "x.toml")
+    assert steps.pairs == (("b", "a"), ("c", "b"), ("c", "a"))
+    against = presets._section({"title": "t", "models": ["a", "b"], "against": "c"}, "x.toml")
+    assert against.pairs == (("a", "c"), ("b", "c"))
+    for bad in (
+        {"title": "t"},
+        {"steps": ["a", "b"]},
+        {"title": "t", "steps": ["a", "b"], "models": ["c"], "against": "d"},
+    ):
+        with pytest.raises(InputError, match="section"):
+            presets._section(bad, "x.toml")
+
+
+@pytest.mark.parametrize("text", ["[models.x]\nlike = 'x'", "[models.x]\nlike = 'y'\n[models.y]\nlike = 'x'"])
+def test_a_model_like_itself_is_refused(text, tmp_path):
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match="which is no other model"):
+        presets.load("default", tmp_path / "mine.toml")
+
+
+def test_sections_show_the_differences_that_ran(study, data, tmp_path):
+    (tmp_path / "mine.toml").write_text(
+        "[models.small]\nlike = 'multvae'\nhidden = 8\nlatent = 4\n[models.other]\nlike = 'small'\nkeep = 0.9\n"
+        "[[sections]]\ntitle = 'Mine'\nmodels = ['other', 'multvae']\nagainst = 'small'\naxis = 'keep'\n",
+        encoding="utf-8",
+    )
+    argv = ["study", "--data", str(data), *TINY, "--settings", str(tmp_path / "mine.toml"), "--models", "small,other"]
+    assert main([*argv, "--out", str(tmp_path / "s")]) == 0
+    text = (tmp_path / "s/report.md").read_text(encoding="utf-8")
+    mine = text.partition("## Mine")[2].partition("##")[0]
+    assert "| other |" in mine
+    assert "multvae" not in mine  # it did not run
+    assert "The paper's ablation" not in text
+    used = json.loads((tmp_path / "s/results.json").read_text(encoding="utf-8"))["preset"]["models"]
+    assert used["other"]["arguments"] == {"hidden": 8, "latent": 4}
+
+
+def test_published_curves_have_sources_and_stand_only_beside_their_data(results):
+    for name in ("ml-20m", "netflix", "msd"):
+        curves = published_results.curves(name)
+        assert all(re.search(r"\[[VS]\] \w", label) for label in curves)
+        for epochs, values in curves.values():
+            assert epochs == sorted(set(epochs))
+            assert all(0.2 < v < 0.5 for v in values)
+    assert not published_results.curves("planted")
+    assert not published_results.at_hand(results["data"] | {"name": "msd"})
+
+
 def published():
     text = (files("minivae.study") / "published.csv").read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))
@@ -251,7 +422,7 @@ def published():
 def test_every_published_figure_has_a_source_and_a_tag():
     rows = published()
     assert {r["data"] for r in rows} == {"ml-20m", "netflix", "msd"} <= set(DATASETS)
-    assert {r["tag"] for r in rows} <= set(tables.TAGS)
+    assert {r["tag"] for r in rows} <= set(published_results.TAGS)
     assert all(r["source"] and 0 < float(r["value"]) < 1 and r["metric"] in METRICS for r in rows)
     keys = [(r["data"], r["model"], r["metric"]) for r in rows]
     assert len(set(keys)) == len(keys)

@@ -1,7 +1,7 @@
 """Figures: functions that draw one message on `Axes` and return it, and the figures of a report card."""
 
 from minivae.plots.card import observation_figures, theory_figures
-from minivae.plots.study import budget, intervals, latent_map, learning_curves, tried
+from minivae.plots.study import budget, intervals, latent_map, learning_curves, sensitivity, tried
 from minivae.plots.style import COLOURS
 from minivae.plots.theory import (
     active_over_beta,
@@ -35,6 +35,7 @@ __all__ = [
     "lipschitz_line",
     "masked_law",
     "observation_figures",
+    "sensitivity",
     "sharing_plane",
     "shrinkage_bound",
     "theory_figures",

@@ -50,6 +50,7 @@ def intervals(
 def learning_curves(
     curves: Mapping[str, Sequence[Sequence[float]]],
     references: Mapping[str, float] | None = None,
+    others: Mapping[str, tuple[Sequence[int], Sequence[float]]] | None = None,
     ylabel: str = "validation nDCG@100",
     colours: Sequence[str] = COLOURS,
     ax: Axes | None = None,
@@ -60,6 +61,7 @@ def learning_curves(
     ----------
     curves : label -> one sequence of values per seed.
     references : label -> level of a model that is not trained step by step, as a horizontal line.
+    others : label -> (epochs, values) measured by others, in grey; the label says by whom.
     colours : of the curves, repeated as needed.
     """
     ax = plt.gca() if ax is None else ax
@@ -71,6 +73,8 @@ def learning_curves(
             ax.plot(best + 1, values[best], "o", color=colour, markersize=7, markeredgecolor="white")
     for (label, level), style in zip((references or {}).items(), cycle(("--", ":", "-.")), strict=False):
         ax.axhline(level, color="0.35", linewidth=1.5, linestyle=style, label=label)
+    for (label, (epochs, values)), style in zip((others or {}).items(), cycle(("-", "-.", ":")), strict=False):
+        ax.plot(epochs, values, color="0.6", linewidth=1.2, linestyle=style, marker=".", label=label)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("epoch (dot: the one that is kept)")
     ax.set_ylabel(ylabel)
@@ -136,6 +140,30 @@ def tried(
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
         ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
+    ax.grid(color="0.9")
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def sensitivity(
+    x: Sequence[float],
+    centres: Sequence[float],
+    low: Sequence[float],
+    high: Sequence[float],
+    xlabel: str,
+    ylabel: str,
+    ax: Axes | None = None,
+) -> Axes:
+    """An effect by the value of a setting, with intervals, on a logarithmic axis; the line is no effect."""
+    ax = plt.gca() if ax is None else ax
+    errors = [np.subtract(centres, low), np.subtract(high, centres)]
+    ax.errorbar(x, centres, yerr=errors, fmt="o-", color=COLOURS[0], capsize=4, markersize=6, linewidth=1.5)
+    ax.axhline(0, color="0.5", linewidth=1, linestyle="--", zorder=0)
+    ax.set_xscale("log")
+    ax.set_xticks(list(x), [f"{v:g}" for v in x])
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
     ax.grid(color="0.9")

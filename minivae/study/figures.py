@@ -12,28 +12,38 @@ from minivae.models import load_model
 from minivae.ranking import METRICS
 from minivae.splits import StrongSplit
 from minivae.storage import write_whole
+from minivae.study import published
 from minivae.study.results import ModelResult
 
 DPI = 100
 ORDER = ("popularity", "ease", "multvae-clean", "multvae", "multvae+anchor")  # a model keeps its colour
 
 
-def draw(
-    models: Sequence[ModelResult], differences: Sequence[Mapping[str, Any]], split: StrongSplit, out: Path
-) -> dict[str, str]:
+def draw(models: Sequence[ModelResult], results: Mapping[str, Any], split: StrongSplit, out: Path) -> dict[str, str]:
     """Write the figures that the runs allow; returns file name -> caption, in the order of the report."""
+    others = published.curves(split.name) if published.at_hand(results["data"]) else {}
+    by_epoch = "Validation nDCG@100 by epoch; EASE needs no epochs."
+    by_epoch += " Grey: published, on the same split; its tag and source in the legend." if others else ""
     figures = {
         "metrics.png": (metrics(models), "Test metrics, mean ± 1.96 standard errors over users."),
+        "anchors.png": (
+            anchors(results["claims"]),
+            "Test nDCG@100 with anchors minus without, 95 % intervals over users; right of the line anchors help.",
+        ),
         "differences.png": (
-            paired(differences),
+            paired(results["differences"]),
             "Paired differences of test nDCG@100, 95 % intervals over users. Left of the line the second is better.",
         ),
-        "curves.png": (curves(models), "Validation nDCG@100 by epoch; EASE needs no epochs."),
+        "curves.png": (curves(models, others), by_epoch),
         "latent.png": (
             latent(models, split),
             "Posterior means of test users (first seed), first two principal components; light: active users.",
         ),
     }
+    for section in results["sections"]:
+        if section["axis"]:
+            caption = f"Difference of test nDCG@100 by {section['axis']}, 95 % intervals over users; the line is none."
+            figures[f"{section['axis']}.png"] = (sensitivity(section, results), caption)
     captions = {}
     for name, (figure, caption) in figures.items():
         if figure is not None:
@@ -42,6 +52,36 @@ def draw(
         else:
             (out / name).unlink(missing_ok=True)  # of an earlier, larger selection of models
     return captions
+
+
+def anchors(claims: Sequence[Mapping[str, Any]]) -> Figure | None:
+    """With anchors minus without, over all users and by activity."""
+    rows = []
+    for r in claims:
+        rows.append((f"{r['with']} − {r['without']}", r))
+        rows += [(f"{label} interactions", g) for label, g in r["groups"].items() if "low" in g]
+    if not rows:
+        return None
+    figure = Figure(figsize=(8, 1.4 + 0.36 * len(rows)), layout="constrained")
+    columns = ([d[k] for _, d in rows] for k in ("difference", "low", "high"))
+    one = [plots.COLOURS[0] if "verdict" in d else "0.5" for _, d in rows]
+    labels = [label for label, _ in rows]
+    plots.intervals(labels, *columns, "difference of test nDCG@100", reference=0.0, colours=one, ax=figure.subplots())
+    return figure
+
+
+def sensitivity(section: Mapping[str, Any], results: Mapping[str, Any]) -> Figure | None:
+    """Differences of nDCG@100 of a section's models by the setting in which they differ."""
+    settings = {n: {**m["arguments"], **m["training"]} for n, m in results["preset"]["models"].items()}
+    pairs = [tuple(pair) for pair in section["pairs"]]
+    rows = [d for d in results["differences"] if d["metric"] == "ndcg@100" and (d["a"], d["b"]) in pairs]
+    rows = sorted((settings[d["a"]][section["axis"]], d["difference"], d["low"], d["high"]) for d in rows)
+    if len(rows) < 2:
+        return None
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    label = f"difference of test nDCG@100 to {pairs[0][1]}"
+    plots.sensitivity(*zip(*rows, strict=True), section["axis"], label, ax=figure.subplots())
+    return figure
 
 
 def metrics(models: Sequence[ModelResult]) -> Figure:
@@ -69,14 +109,14 @@ def paired(differences: Sequence[Mapping[str, Any]]) -> Figure | None:
     return figure
 
 
-def curves(models: Sequence[ModelResult]) -> Figure | None:
+def curves(models: Sequence[ModelResult], others: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> Figure | None:
     """Validation nDCG@100 by epoch."""
     trained = {m.name: [[line["validation"] for line in r.log] for r in m.runs] for m in models if m.runs[0].log}
     if not trained:
         return None
     levels = {m.name: m.pooled("validation")["ndcg@100"][0] for m in models if m.name == "ease"}
     figure = Figure(figsize=(8, 4.6), layout="constrained")
-    plots.learning_curves(trained, levels, colours=colours(trained), ax=figure.subplots())
+    plots.learning_curves(trained, levels, others, colours=colours(trained), ax=figure.subplots())
     return figure
 
 
@@ -87,8 +127,13 @@ def latent(models: Sequence[ModelResult], split: StrongSplit) -> Figure | None:
         return None
     activity = np.diff(split.test.history.indptr)
     there = activity > 0
-    figure = Figure(figsize=(1 + 3.6 * len(folders), 4), layout="constrained")
-    for ax, (name, folder) in zip(figure.subplots(1, len(folders), squeeze=False)[0], folders.items(), strict=True):
+    width = min(len(folders), 5)
+    height = -(-len(folders) // width)
+    figure = Figure(figsize=(1 + 3.6 * width, 4 * height), layout="constrained")
+    axes = figure.subplots(height, width, squeeze=False).ravel()
+    for ax in axes[len(folders) :]:
+        ax.remove()
+    for ax, (name, folder) in zip(axes, folders.items(), strict=False):
         mu = load_model(folder).encode(split.test.history[there])[0].detach().numpy()
         plots.latent_map(mu, activity[there], name, bar=name == list(folders)[-1], ax=ax)
     return figure

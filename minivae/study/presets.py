@@ -4,7 +4,11 @@ Layers lie on one another: `default.toml`, then the preset, then a file of one's
 what differs. The tables of such a file:
 
 * ``[train]``: fields of `TrainConfig` for every trained model;
-* ``[models.NAME]``: ``class``, arguments of that class, and fields of `TrainConfig`; a new name is a new model;
+* ``[models.NAME]``: ``class``, arguments of that class, and fields of `TrainConfig`; a new name is a new model, and
+  ``like`` another one that it equals in everything else;
+* ``[[sections]]``: questions that the report answers by comparing some of the models; those of the last file that has
+  any. ``steps`` compares each model with the one before, ``models`` each with ``against``; ``axis`` names the setting
+  in which they differ;
 * ``[models.NAME.search]`` and ``[search]``: the search space of one model and of all trained ones, for `minivae tune`;
 * ``[origin]``: where the settings come from, as `minivae tune` writes it.
 """
@@ -12,10 +16,11 @@ what differs. The tables of such a file:
 import inspect
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +31,8 @@ from minivae.study.space import Choice, Range, Value, parse
 from minivae.training import TrainConfig
 
 BASE = "default"
-TABLES = {"title", "data", "train", "models", "search", "origin"}
+TABLES = {"title", "data", "over_data", "select", "train", "models", "sections", "search", "origin"}
+SECTION = {"title", "text", "steps", "models", "against", "axis"}
 BASELINES: dict[str, type] = {"Popularity": Popularity, "EASE": EASE}
 CONFIG_KEYS = {f.name for f in fields(TrainConfig)}
 
@@ -94,6 +100,28 @@ class ModelSpec:
 
 
 @dataclass(frozen=True)
+class Section:
+    """A question, and the comparisons that answer it.
+
+    Attributes
+    ----------
+    title, text : for the report.
+    pairs : (a, b) for the differences a − b, in order.
+    axis : the setting in which the models differ, "" if that is no single number.
+    """
+
+    title: str
+    text: str
+    pairs: tuple[tuple[str, str], ...]
+    axis: str = ""
+
+    @property
+    def names(self) -> list[str]:
+        """All models in it, the references first."""
+        return list(dict.fromkeys([*(b for _, b in self.pairs), *(a for a, _ in self.pairs)]))
+
+
+@dataclass(frozen=True)
 class Preset:
     """What a study may run.
 
@@ -102,6 +130,8 @@ class Preset:
     name, title : of the file.
     data : the data set it is meant for, "" for any.
     models : by name.
+    selected : the models that run unless others are named.
+    sections : what the report asks.
     settings : the file of one's own that lies on top; empty without one.
     """
 
@@ -109,6 +139,8 @@ class Preset:
     title: str
     data: str
     models: Mapping[str, ModelSpec]
+    selected: tuple[str, ...] = ()
+    sections: tuple[Section, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -117,7 +149,7 @@ class Preset:
         return self.settings.get("origin", {})
 
     def pick(self, names: str | None) -> list[ModelSpec]:
-        """The models of a comma-separated list, all of them for None.
+        """The models of a comma-separated list, the selected ones for None.
 
         Raises
         ------
@@ -125,7 +157,7 @@ class Preset:
             If a name is unknown or none is given.
         """
         if names is None:
-            return list(self.models.values())
+            return [self.model(n) for n in self.selected]
         wanted = list(dict.fromkeys(n.strip() for n in names.split(",") if n.strip()))
         if not wanted:
             raise InputError(f"no model is named in {names!r}; choose some of {', '.join(self.models)}")
@@ -145,8 +177,12 @@ def names() -> list[str]:
     return sorted(p.name.removesuffix(".toml") for p in files(__package__).iterdir() if p.name.endswith(".toml"))
 
 
-def load(name: str, settings: Path | None = None) -> Preset:
+def load(name: str, settings: Path | None = None, data: str = "") -> Preset:
     """Read a preset, with a file of one's own on top.
+
+    Parameters
+    ----------
+    data : name of the data at hand; a preset that says ``over_data`` lies on the preset of that data.
 
     Raises
     ------
@@ -155,34 +191,30 @@ def load(name: str, settings: Path | None = None) -> Preset:
     """
     if name not in names():
         raise InputError(f"preset {name!r} does not exist; choose one of {', '.join(names())}")
-    layers = {f"{n}.toml": _read(n) for n in dict.fromkeys((BASE, name))}
+    own = _read(name)
+    below = [data] if own.get("over_data") and data in names() else []
+    layers = {f"{n}.toml": _read(n) for n in dict.fromkeys((BASE, *below, name))}
     if settings is not None:
         layers[str(settings)] = _read_file(settings)
     for where, layer in layers.items():
-        for table in ("train", "models", "search", "origin"):
-            if not isinstance(layer.get(table, {}), Mapping):
-                raise InputError(f"{where}: {table} must be a table")
-        unknown = sorted(set(layer) - TABLES)
-        if unknown:
-            raise InputError(f"{where}: {unknown[0]!r} is no part of a preset; known are {', '.join(sorted(TABLES))}")
-        if not all(isinstance(v, Value) for v in layer.get("origin", {}).values()):
-            raise InputError(f"{where}: [origin] holds more than words and numbers")
-        foreign = sorted(set(layer.get("train", {})) - CONFIG_KEYS)
-        if foreign:
-            raise InputError(f"{where}: [train] has no setting {foreign[0]!r}; it has {', '.join(sorted(CONFIG_KEYS))}")
-    merged = {key: _merged([layer.get(key, {}) for layer in layers.values()]) for key in ("train", "search")}
+        _check(layer, where)
+    shared = {key: _merged([layer.get(key, {}) for layer in layers.values()]) for key in ("train", "search")}
     where = {n: file for file, layer in layers.items() for n in layer.get("models", {})}  # the last that names it
     models = {}
     for n in dict.fromkeys(n for layer in layers.values() for n in layer.get("models", {})):
-        table = _merged([layer.get("models", {}).get(n, {}) for layer in layers.values()])
-        models[n] = _spec(n, table, merged["train"], where[n], merged["search"])
-    own = layers[f"{name}.toml"]
-    return Preset(name, own["title"], own.get("data", ""), models, layers.get(str(settings), {}))
+        table = _table(n, layers.values(), where[n])
+        models[n] = _spec(n, table, shared["train"], where[n], shared["search"])
+    asking = [(file, layer["sections"]) for file, layer in layers.items() if "sections" in layer]
+    sections = tuple(_section(table, asking[-1][0]) for table in asking[-1][1]) if asking else ()
+    mine = layers.get(str(settings), {})
+    selected = (*own.get("select", models), *(n for n in mine.get("models", {}) if n in models))
+    return Preset(name, own["title"], own.get("data", ""), models, tuple(dict.fromkeys(selected)), sections, mine)
 
 
 def for_data(name: str, settings: Path | None = None) -> Preset:
     """The preset made for the data set of that name, else the default; with a file of one's own on top."""
-    return load(name if name in names() else BASE, settings)
+    made = name in names() and not _read(name).get("over_data")
+    return load(name if made else BASE, settings)
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -196,6 +228,44 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} cannot be read ({e}); give a TOML file of settings") from e
     except tomllib.TOMLDecodeError as e:
         raise InputError(f"{path} is no TOML: {e}") from e
+
+
+def _check(layer: Mapping[str, Any], where: str) -> None:
+    """Raise `InputError` if a file holds what no preset has."""
+    unknown = sorted(set(layer) - TABLES)
+    if unknown:
+        raise InputError(f"{where}: {unknown[0]!r} is no part of a preset; known are {', '.join(sorted(TABLES))}")
+    for table in ("train", "models", "search", "origin"):
+        if not isinstance(layer.get(table, {}), Mapping):
+            raise InputError(f"{where}: {table} must be a table")
+    if not all(isinstance(v, Value) for v in layer.get("origin", {}).values()):
+        raise InputError(f"{where}: [origin] holds more than words and numbers")
+    foreign = sorted(set(layer.get("train", {})) - CONFIG_KEYS)
+    if foreign:
+        raise InputError(f"{where}: [train] has no setting {foreign[0]!r}; it has {', '.join(sorted(CONFIG_KEYS))}")
+
+
+def _section(table: Any, where: str) -> Section:
+    """A section from its table."""
+    if not isinstance(table, Mapping) or not set(table) <= SECTION or "title" not in table:
+        raise InputError(f"{where}: a section has title, text, and either steps or models and against; got {table!r}")
+    steps, models, against = (table.get(k, []) for k in ("steps", "models", "against"))
+    if (len(steps) > 1) == (bool(models) and bool(against)):
+        raise InputError(f"{where}: section {table['title']!r} needs either steps or models and against")
+    pairs = [*pairwise(reversed(steps))][::-1] if steps else [(m, against) for m in models]
+    pairs += [(steps[-1], steps[0])] if len(steps) > 2 else []
+    return Section(table["title"], table.get("text", ""), tuple(pairs), table.get("axis", ""))
+
+
+def _table(name: str, layers: Collection[Mapping[str, Any]], where: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Everything that is said of a model, and of the one that it is like."""
+    table = _merged([layer.get("models", {}).get(name, {}) for layer in layers])
+    like = table.pop("like", None)
+    if like is None:
+        return table
+    if like in above or like == name or not any(like in layer.get("models", {}) for layer in layers):
+        raise InputError(f"{where}: model {name} is like {like!r}, which is no other model")
+    return _merged([_table(like, layers, where, (*above, name)), table])
 
 
 def _merged(tables: Sequence[Any]) -> dict[str, Any]:

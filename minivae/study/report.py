@@ -9,9 +9,9 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 
-from minivae.catalogue import DATASETS
 from minivae.storage import write_text
 from minivae.study import tables
+from minivae.study.published import TAGS, at_hand
 from minivae.study.results import ModelResult
 
 STYLE = """
@@ -22,6 +22,10 @@ thead th { border-bottom: 2px solid #222; }
 img { max-width: 100%; }
 code { background: #f4f4f4; padding: .1rem .3rem; }
 """
+COST = (
+    "Seconds of training with validation, for VAEs; of fitting, for the others. Peak memory is that of the whole "
+    "process during the run, data and libraries included."
+)
 
 
 def write(results: Mapping[str, Any], models: Sequence[ModelResult], captions: Mapping[str, str], out: Path) -> None:
@@ -36,34 +40,39 @@ def compose(results: Mapping[str, Any], models: Sequence[ModelResult], captions:
     data = results["data"]
     parts = [f"# Study: {results['preset']['title']}", _data(data), "## Test metrics", _reading(results["summary"])]
     parts += [tables.markdown(tables.metrics(results["summary"])), *_figures(captions, "metrics.png")]
+    if results["claims"]:
+        parts += ["## Does PIA help?", _claims(results), tables.markdown(tables.claims(results["claims"]))]
+        parts += ["By activity of the users:", tables.markdown(tables.claims_by_group(results["claims"]))]
+        parts += _figures(captions, "anchors.png")
     if results["differences"]:
         parts += ["## Paired differences", _pairing(results)]
         parts += [tables.markdown(tables.differences(results["differences"])), *_figures(captions, "differences.png")]
+    for section in results["sections"]:
+        table = tables.section(section["pairs"], results)
+        if len(table) > 1:
+            parts += [f"## {section['title']}", section["text"], tables.markdown(table)]
+            parts += _figures(captions, f"{section['axis']}.png") if section["axis"] else []
     parts += ["## By activity", "nDCG@100 of test users by their number of interactions, history and held out."]
     parts += [
         tables.markdown(tables.groups(results["summary"])),
         "## Coverage",
         tables.markdown(tables.coverage(results["summary"])),
     ]
+    parts += ["## What the definition of Recall changes", _recall(results["recall definitions"])]
+    parts += [tables.markdown(tables.recall_definitions(results["recall definitions"]))]
     if "curves.png" in captions:
         parts += ["## Learning curves", *_figures(captions, "curves.png")]
     if "latent.png" in captions:
         parts += ["## Latent space", *_figures(captions, "latent.png")]
-    parts += ["## Cost", "Seconds of training with validation, for VAEs; of fitting, for the others."]
+    parts += ["## Cost", COST]
     parts += [tables.markdown(tables.cost(models))]
     published = tables.published(data["name"])
-    if len(published) > 1 and is_the_published(data):
-        tags = "; ".join(f"[{tag}] {meaning}" for tag, meaning in tables.TAGS.items())
+    if len(published) > 1 and at_hand(data):
+        tags = "; ".join(f"[{tag}] {meaning}" for tag, meaning in TAGS.items())
         parts += ["## Published figures", f"Measured by others, on their draw of users. Evidence: {tags}."]
         parts += [tables.markdown(published)]
     parts += ["## Settings", *_settings(results)]
     return "\n\n".join(parts) + "\n"
-
-
-def is_the_published(data: Mapping[str, Any]) -> bool:
-    """Whether a description fits the data set of that name, so that published figures may stand beside ours."""
-    counts = DATASETS[data["name"]].counts if data["name"] in DATASETS else {}
-    return (counts.get("vocabulary"), counts.get("training users")) == (data["items"], data["users"]["training"])
 
 
 def _data(data: Mapping[str, Any]) -> str:
@@ -98,9 +107,34 @@ def _pairing(results: Mapping[str, Any]) -> str:
     if any(row["seeds"] > 1 for row in results["summary"]):
         text += " Each user's value is averaged over seeds first."
     return text + (
-        " The intervals hold for this draw of held-out users and these seeds, one comparison at a time; draw again "
-        "with `--split-seed` before a small difference is believed."
+        " The intervals hold for this draw of held-out users and these seeds, one comparison at a time, and there are "
+        f"{len({(d['a'], d['b']) for d in results['differences']})} of them. Before a small difference is believed, "
+        "draw again: `minivae study --split-seeds 98765,1,2`, or `minivae combine` for studies of several draws."
     )
+
+
+def _claims(results: Mapping[str, Any]) -> str:
+    verdicts = [row["verdict"] for row in results["claims"]]
+    counts = ", ".join(f"{v} in {verdicts.count(v)}" for v in dict.fromkeys(verdicts))
+    return (
+        f"Every VAE that ran both ways, with anchors against the same without, on `{results['data']['name']}`: PIA "
+        f"{counts} of {len(verdicts)}. It helps if the 95 % interval over users lies above 0, hurts if below, and "
+        "otherwise the two cannot be told apart. The interval holds for this draw of held-out users and these seeds."
+    )
+
+
+def _recall(value: Mapping[str, Any]) -> str:
+    many = " and ".join(f"{n:,} have more than {k}" for k, n in value["users"].items())
+    text = (
+        "Recall@k is hits / min(k, n) here, with n held-out items, as Liang et al. define it; some libraries and "
+        f"papers divide by n. The two differ only for users with n > k: of the test users {many}. "
+    )
+    changed = []
+    for k in value["users"]:
+        by = {below: sorted(value["rows"], key=lambda r: -r[f"recall@{k}"][below]) for below in ("min", "n")}
+        if [r["model"] for r in by["min"]] != [r["model"] for r in by["n"]]:
+            changed.append(f"Recall@{k}")
+    return text + (f"The order of the models changes for {' and '.join(changed)}." if changed else "The order stays.")
 
 
 def _figures(captions: Mapping[str, str], *names: str) -> list[str]:
@@ -108,20 +142,26 @@ def _figures(captions: Mapping[str, str], *names: str) -> list[str]:
 
 
 def _settings(results: Mapping[str, Any]) -> list[str]:
+    """What all trained models share, then what is special to each."""
+    trained = [m["training"] for m in results["preset"]["models"].values() if m["training"]]
+    shared = {k: v for k, v in (trained or [{}])[0].items() if all(t[k] == v for t in trained) and k != "seed"}
     lines = []
     for name, spec in results["preset"]["models"].items():
-        values = {**spec["arguments"], **spec["training"]}
-        values.pop("seed", None)
-        lines.append(
-            f"* `{name}` ({spec['class']}): {', '.join(f'{k} {v}' for k, v in values.items()) or 'no settings'}"
-        )
+        own = {**spec["arguments"], **{k: v for k, v in spec["training"].items() if k not in shared and k != "seed"}}
+        lines.append(f"* `{name}` ({spec['class']}): {_listed(own) or 'nothing of its own'}")
     machine = ", ".join(f"{k} {v}" for k, v in results["environment"].items())
+    common = [f"Training of all: {_listed(shared)}."] if shared else []
     return [
         f"Preset `{results['preset']['name']}`.",
         *_origin(results["preset"]["origin"], results["data"]),
+        *common,
         "\n".join(lines),
         f"Machine: {machine}.",
     ]
+
+
+def _listed(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{k} {v}" for k, v in settings.items())
 
 
 def _origin(origin: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:

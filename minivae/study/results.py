@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,20 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from minivae.ranking import METRICS, Evaluation, compare
+from minivae.ranking import METRICS, Difference, Evaluation, activity_groups, compare, paired_difference
 from minivae.splits import FoldIn
+from minivae.study.presets import Section
 from minivae.study.runs import Result, by_activity, means
-from minivae.training import product_dtype, resolve_device
+from minivae.training import SELECTION, product_dtype, resolve_device
 from minivae.version import __version__
 
-COMPARISONS = (
-    ("multvae-clean", "ease"),
-    ("multvae", "ease"),
-    ("multvae+anchor", "ease"),
-    ("multvae", "multvae-clean"),
-    ("multvae+anchor", "multvae"),
-    ("multvae+anchor", "multvae-clean"),
-)
+REFERENCE, ANCHORED = "ease", "+anchor"
+"""What everything is compared with, and what the name of a model with anchors ends in."""
+HELD_OUT_CUTS = (20, 50)
 
 
 @dataclass(frozen=True)
@@ -63,22 +59,80 @@ def group(results: Iterable[Result]) -> list[ModelResult]:
     return [ModelResult(name, runs) for name, runs in by_model.items()]
 
 
-def differences(models: Sequence[ModelResult]) -> list[dict[str, Any]]:
-    """Paired differences a − b over test users with 95 % t intervals, per-user values averaged over seeds first.
+def comparisons(names: Collection[str], sections: Sequence[Section] = ()) -> list[tuple[str, str]]:
+    """Which pairs (a, b) a report compares: with EASE, with and without anchors, and those of its sections.
 
-    Every VAE against EASE and the three settings against each other, as far as they are there; a model that
-    `COMPARISONS` does not know is compared with EASE.
+    A model that a section compares is not compared with EASE too, unless the section is about steps of whole models:
+    an ablation has its own reference.
     """
-    there = {m.name: m for m in models}
-    known = {name for pair in COMPARISONS for name in pair} | {"popularity"}
-    pairs = [*COMPARISONS, *((name, "ease") for name in there if name not in known)]
+    inner = {a for s in sections for a, b in s.pairs if s.axis or b.endswith(ANCHORED)}
+    pairs = [(a, REFERENCE) for a in names if a not in inner | {REFERENCE, "popularity"}]
+    pairs += with_and_without(names)
+    pairs += [pair for s in sections for pair in s.pairs]
+    return [(a, b) for a, b in dict.fromkeys(pairs) if a in names and b in names]
+
+
+def with_and_without(names: Collection[str]) -> list[tuple[str, str]]:
+    """(model with anchors, the same without) for every model that is there both ways."""
+    return [(a, b) for a in names if a.endswith(ANCHORED) and (b := a.removesuffix(ANCHORED)) in names]
+
+
+def differences(models: Sequence[ModelResult], pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Paired differences a − b over test users with 95 % t intervals, per-user values averaged over seeds first."""
+    there = {m.name: m.pooled() for m in models}
     rows = []
     for a, b in pairs:
-        if a in there and b in there:
-            users = there[a].pooled().n_users
-            for metric, d in compare(there[a].pooled(), there[b].pooled()).items():
-                rows.append({"a": a, "b": b, "metric": metric, **d._asdict(), "users": users})
+        for metric, d in compare(there[a], there[b]).items():
+            rows.append({"a": a, "b": b, "metric": metric, **d._asdict(), "users": there[a].n_users})
     return rows
+
+
+def claims(models: Sequence[ModelResult], test: FoldIn) -> list[dict[str, Any]]:
+    """The claim that PIA helps, for every model that is there with and without anchors: difference of test nDCG@100.
+
+    helps: the 95 % interval lies above 0; hurts: below 0; otherwise they cannot be told apart. The same difference is
+    given for the activity groups of the paper.
+    """
+    there = {m.name: m.pooled() for m in models}
+    rows = []
+    for a, b in with_and_without(there):
+        d = there[a].per_user[SELECTION] - there[b].per_user[SELECTION]
+        whole = paired_difference(d)
+        groups = {}
+        for label, users in activity_groups(test).items():
+            n = int((~np.isnan(d[users])).sum())
+            groups[label] = {"users": n} | (paired_difference(d[users])._asdict() if n > 1 else {})
+        rows.append(
+            {"claim": "PIA helps", "with": a, "without": b, "metric": SELECTION, **whole._asdict()}
+            | {"verdict": verdict(whole), "users": there[a].n_users, "groups": groups}
+        )
+    return rows
+
+
+def verdict(d: Difference) -> str:
+    """What an interval says about a difference for which more is better."""
+    if d.low > 0:
+        return "helps"
+    return "hurts" if d.high < 0 else "cannot be told apart"
+
+
+def recall_definitions(models: Sequence[ModelResult], n_items: int) -> dict[str, Any]:
+    """Recall@k with min(k, n) in the denominator, as everywhere here, and with n, as some libraries have it.
+
+    ``hits / n = (hits / min(k, n)) · min(k, n) / n`` with n held-out items, so both come from the same ranking.
+    """
+    pooled = {m.name: m.pooled() for m in models}
+    n = next(iter(pooled.values())).n_heldout
+    some = n > 0
+    rows = []
+    for name, scored in pooled.items():
+        row: dict[str, Any] = {"model": name}
+        for k in HELD_OUT_CUTS:
+            values = scored.per_user[f"recall@{k}"][some]
+            whole = values * np.minimum(min(k, n_items), n[some]) / n[some]
+            row[f"recall@{k}"] = {"min": float(values.mean()), "n": float(whole.mean())}
+        rows.append(row)
+    return {"rows": rows, "users": {str(k): int((n > k).sum()) for k in HELD_OUT_CUTS}}
 
 
 def summary(models: Sequence[ModelResult], test: FoldIn) -> list[dict[str, Any]]:

@@ -16,8 +16,8 @@ from minivae.catalogue import describe
 from minivae.errors import InputError
 from minivae.models import VAE
 from minivae.splits import StrongSplit
-from minivae.storage import write_json
-from minivae.study import figures, folders, report, results
+from minivae.storage import write_json, write_text
+from minivae.study import figures, folders, report, results, tables
 from minivae.study.presets import ModelSpec, Preset
 from minivae.study.runs import Job, Result, check_evaluable, execute, finished
 from minivae.study.sources import Source, fingerprint
@@ -100,6 +100,7 @@ def run(plan: Plan, split: StrongSplit, source: Source, out: Path, resume: bool)
 def write_results(plan: Plan, split: StrongSplit, source: Source, done: list[Result], out: Path) -> dict[str, Any]:
     """results.json, figures, report.md and report.html from finished runs."""
     models = results.group(done)
+    pairs = results.comparisons([m.name for m in models], plan.preset.sections)
     first = plan.jobs[0].config
     used = {job.spec.name: job for job in reversed(plan.jobs)}
     value = {
@@ -113,10 +114,15 @@ def write_results(plan: Plan, split: StrongSplit, source: Source, done: list[Res
         },
         "runs": results.run_rows(models),
         "summary": results.summary(models, split.test),
-        "differences": results.differences(models),
+        "differences": results.differences(models, pairs),
+        "claims": results.claims(models, split.test),
+        "sections": [asdict(s) for s in plan.preset.sections],
+        "recall definitions": results.recall_definitions(models, split.n_items),
     }
     write_json(out / "results.json", value)
-    captions = figures.draw(models, value["differences"], split, out)
+    write_text(out / "metrics.csv", tables.csv_text(tables.metrics_rows(value)))
+    write_text(out / "differences.csv", tables.csv_text(tables.difference_rows(value["differences"])))
+    captions = figures.draw(models, value, split, out)
     report.write(value, models, captions, out)
     return value
 

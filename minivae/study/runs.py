@@ -15,8 +15,9 @@ from minivae.ranking import Evaluation, activity_groups, evaluate
 from minivae.splits import FoldIn, StrongSplit
 from minivae.storage import load_arrays, save_arrays, write_json
 from minivae.study.folders import read_json
+from minivae.study.memory import peak
 from minivae.study.presets import ModelSpec
-from minivae.training import TrainConfig, fit
+from minivae.training import TrainConfig, fit, resolve_device
 
 PARTS = ("test", "validation")
 PER_USER = "per-user metrics"
@@ -113,6 +114,27 @@ def execute(job: Job, split: StrongSplit, folder: Path, label: str, parts: Seque
         On Ctrl-C; the checkpoint is in `folder`.
     """
     model = job.spec.build(split.n_items)
+    with peak(resolve_device(job.config.device)) as memory:
+        cost, scored = _train_and_rank(model, job, split, folder, label, parts)
+    arrays = {f"{part}/{m}": values for part in parts for m, values in scored[part].per_user.items()}
+    arrays |= {f"{part}/n_heldout": scored[part].n_heldout for part in parts}
+    save_arrays(folder / "users.safetensors", PER_USER, arrays, {"model": job.name})
+    seed = {"model": job.spec.name, "seed": job.config.seed}
+    extra = {
+        "parameters": parameters(model),
+        "peak_memory": asdict(memory),
+        "recommended": {p: {"coverage": s.coverage, "popularity": s.popularity} for p, s in scored.items()},
+    }
+    if "test" in parts:
+        extra["groups"] = by_activity(scored["test"], split.test)
+    write_json(folder / "metrics.json", seed | {part: means(scored[part]) for part in parts} | cost | extra)
+    return Result.load(folder)
+
+
+def _train_and_rank(
+    model: VAE | EASE | Popularity, job: Job, split: StrongSplit, folder: Path, label: str, parts: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, Evaluation]]:
+    """What it took to train the model, and how it ranks."""
     if isinstance(model, VAE):
         run = fit(model, split, job.config, folder=folder, resume=True, label=label)
         if "test" in parts:
@@ -123,19 +145,7 @@ def execute(job: Job, split: StrongSplit, folder: Path, label: str, parts: Seque
         model.fit(split.train)
         cost = {"epochs": 0, "best_epoch": None, "seconds": time.perf_counter() - started}
     counts = np.bincount(split.train.indices, minlength=split.n_items)
-    scored = {part: evaluate(model, getattr(split, part), item_counts=counts) for part in parts}
-    arrays = {f"{part}/{m}": values for part in parts for m, values in scored[part].per_user.items()}
-    arrays |= {f"{part}/n_heldout": scored[part].n_heldout for part in parts}
-    save_arrays(folder / "users.safetensors", PER_USER, arrays, {"model": job.name})
-    seed = {"model": job.spec.name, "seed": job.config.seed}
-    extra = {
-        "parameters": parameters(model),
-        "recommended": {p: {"coverage": s.coverage, "popularity": s.popularity} for p, s in scored.items()},
-    }
-    if "test" in parts:
-        extra["groups"] = by_activity(scored["test"], split.test)
-    write_json(folder / "metrics.json", seed | {part: means(scored[part]) for part in parts} | cost | extra)
-    return Result.load(folder)
+    return cost, {part: evaluate(model, getattr(split, part), item_counts=counts) for part in parts}
 
 
 def means(scored: Evaluation, users: np.ndarray | slice = slice(None)) -> dict[str, dict[str, float]]:

@@ -1,7 +1,5 @@
 """What a search leaves behind: every trial as Markdown, CSV and JSON, a figure, and the chosen settings as TOML."""
 
-import csv
-import io
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -96,17 +94,15 @@ def compose(results: Mapping[str, Any], command: str) -> str:
 
 def to_csv(results: Mapping[str, Any]) -> str:
     """One row per trial; settings as JSON."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     metrics = [f"{m} {k}" for m in METRICS for k in ("mean", "se")]
-    writer.writerow(["model", "trial", "chosen", "settings", *metrics, "epochs", "best_epoch", "seconds", "diverged"])
+    rest = ("epochs", "best_epoch", "seconds", "diverged")
+    rows = [["model", "trial", "chosen", "settings", *metrics, *rest]]
     for model, of in results["models"].items():
         for t in of["trials"]:
             values = [t["validation"][m][k] if "validation" in t else "" for m in METRICS for k in ("mean", "se")]
-            rest = [t.get(k, "") for k in ("epochs", "best_epoch", "seconds", "diverged")]
-            chosen = t["trial"] == of["chosen"]
-            writer.writerow([model, t["trial"], int(chosen), json.dumps(t["settings"]), *values, *rest])
-    return text.getvalue()
+            start = [model, t["trial"], int(t["trial"] == of["chosen"]), json.dumps(t["settings"])]
+            rows.append([str(x) for x in (*start, *values, *("" if t.get(k) is None else t[k] for k in rest))])
+    return tables.csv_text(rows)
 
 
 def to_toml(results: Mapping[str, Any], command: str) -> str:

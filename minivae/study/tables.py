@@ -1,21 +1,17 @@
 """The tables of a report, as rows of text: header first."""
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from typing import Any
 
 from minivae.ranking import METRICS
+from minivae.study import published as published_results
 from minivae.study.figures import shown
 from minivae.study.results import ModelResult
+from minivae.training import SELECTION
 
 Table = list[list[str]]
-TAGS = {
-    "V": "read in a primary artefact",
-    "S": "read in a secondary text",
-    "C": "computed from primary figures",
-    "M": "as published, unverified",
-}
 
 
 def number(value: float, digits: int = 4) -> str:
@@ -51,7 +47,7 @@ def differences(rows: Sequence[Mapping[str, Any]]) -> Table:
     for d in rows:
         by_pair.setdefault((d["a"], d["b"]), {})[d["metric"]] = d
     for (a, b), of in by_pair.items():
-        cells = [f"{signed(of[m]['difference'])} [{signed(of[m]['low'])}, {signed(of[m]['high'])}]" for m in METRICS]
+        cells = [interval(of[m]) for m in METRICS]
         table.append([f"{a} − {b}", *cells, verdict(a, b, of["ndcg@100"])])
     return table
 
@@ -83,24 +79,104 @@ def coverage(summary: Sequence[Mapping[str, Any]]) -> Table:
     return table + [[row["model"], f"{row['coverage']:.1%}", f"{row['popularity']:,.0f}"] for row in summary]
 
 
+def claims(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Every VAE with anchors against the same without: difference of nDCG@100, interval, verdict."""
+    table = [["with anchors", "without", "difference of nDCG@100", "PIA"]]
+    return table + [[r["with"], r["without"], interval(r), r["verdict"]] for r in rows]
+
+
+def claims_by_group(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """The same differences by activity of the users."""
+    sizes = {label: g["users"] for label, g in rows[0]["groups"].items()}
+    table = [["with anchors − without", *(f"{label} ({n:,} users)" for label, n in sizes.items())]]
+    for r in rows:
+        cells = [interval(g) if "low" in g else "–" for g in r["groups"].values()]
+        table.append([f"{r['with']} − {r['without']}", *cells])
+    return table
+
+
+def interval(d: Mapping[str, float]) -> str:
+    """A difference with its interval."""
+    return f"{signed(d['difference'])} [{signed(d['low'])}, {signed(d['high'])}]"
+
+
+def section(pairs: Sequence[tuple[str, str]], results: Mapping[str, Any]) -> Table:
+    """The models of a section, each with its difference to its reference; the header alone if none ran."""
+    summary = {row["model"]: row for row in results["summary"]}
+    found = {(d["a"], d["b"]): d for d in results["differences"] if d["metric"] == SELECTION}
+    table = [["model", f"test {shown(SELECTION)}", "against", "difference", "verdict"]]
+    for a, b in pairs:
+        if (a, b) in found:
+            v, d = summary[a]["metrics"][SELECTION], found[a, b]
+            mean = f"{number(v['mean'])} ± {number(v['se'])}"
+            table.append([a, mean, b, interval(d), verdict(a, b, d)])
+    return table
+
+
+def recall_definitions(value: Mapping[str, Any]) -> Table:
+    """Recall with min(k, n) and with n below the line."""
+    cuts = list(value["users"])
+    table = [["model", *(f"Recall@{k}, {below}" for k in cuts for below in ("min(k, n)", "n"))]]
+    for row in value["rows"]:
+        table.append([row["model"], *(number(row[f"recall@{k}"][below]) for k in cuts for below in ("min", "n"))])
+    return table
+
+
 def cost(models: Sequence[ModelResult]) -> Table:
-    """Parameters, epochs and seconds of each run."""
-    table = [["model", "seed", "parameters", "epochs", "best epoch", "seconds"]]
+    """Parameters, epochs, time and peak memory of each run."""
+    table = [["model", "seed", "parameters", "epochs", "best epoch", "seconds", "peak memory", "of the GPU"]]
     for m in models:
         for r in m.runs:
             v = r.metrics
             epochs = [str(v["epochs"]), str(v["best_epoch"])] if v["epochs"] else ["–", "–"]
-            table.append([m.name, str(v["seed"]), f"{v['parameters']:,}", *epochs, f"{v['seconds']:.1f}"])
+            memory = [size(v.get("peak_memory", {}).get(k)) for k in ("process", "device")]
+            table.append([m.name, str(v["seed"]), f"{v['parameters']:,}", *epochs, f"{v['seconds']:.1f}", *memory])
     return table
+
+
+def size(n: float | None) -> str:
+    """Bytes for people.
+
+    >>> size(1_234_000_000), size(56_700_000), size(None)
+    ('1.23 GB', '57 MB', '–')
+    """
+    if n is None:
+        return "–"
+    return f"{n / 1e9:.2f} GB" if n >= 1e9 else f"{n / 1e6:.0f} MB"
+
+
+def metrics_rows(results: Mapping[str, Any]) -> Table:
+    """One row per run, part and metric, with what the run cost."""
+    costs = ("parameters", "epochs", "best_epoch", "seconds")
+    table = [["data", "model", "seed", "part", "metric", "mean", "se", *costs, "peak_memory", "peak_memory_gpu"]]
+    for run in results["runs"]:
+        memory = run.get("peak_memory", {})
+        spent = [run[k] for k in costs] + [memory.get("process"), memory.get("device")]
+        for part, metrics in (("test", run["metrics"]), ("validation", run["validation"])):
+            for metric, v in metrics.items():
+                who = [results["data"]["name"], run["model"], run["seed"], part, metric]
+                table.append(["" if x is None else str(x) for x in (*who, v["mean"], v["se"], *spent)])
+    return table
+
+
+def difference_rows(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """One row per pair and metric."""
+    keys = ["a", "b", "metric", "difference", "se", "low", "high", "users"]
+    return [keys, *([str(d[k]) for k in keys] for d in rows)]
+
+
+def csv_text(table: Table) -> str:
+    """A table as CSV."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(table)
+    return text.getvalue()
 
 
 def published(data: str) -> Table:
     """Published figures for a data set, each with its evidence tag and source; the header alone if there are none."""
-    text = (files(__package__) / "published.csv").read_text(encoding="utf-8")
     by_model: dict[str, dict[str, Mapping[str, str]]] = {}
-    for row in csv.DictReader(text.splitlines()):
-        if row["data"] == data:
-            by_model.setdefault(row["model"], {})[row["metric"]] = row
+    for row in published_results.metrics(data):
+        by_model.setdefault(row["model"], {})[row["metric"]] = row
     table = [["model", *map(shown, METRICS), "source"]]
     for model, of in by_model.items():
         cells = [f"{_digits(of[m]['value'])} [{of[m]['tag']}]" if m in of else "–" for m in METRICS]
