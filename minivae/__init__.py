@@ -11,7 +11,7 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 from minivae.version import __version__
 
 if TYPE_CHECKING:
-    from minivae import checks, plots, theory
+    from minivae import checks, online, plots, theory
     from minivae.anchors import anchor_loss
     from minivae.errors import InputError
     from minivae.interactions import Interactions, read_interactions
@@ -47,6 +47,7 @@ __all__ = [
     "gaussian_kl",
     "load_model",
     "multinomial_nll",
+    "online",
     "planted",
     "plots",
     "read_interactions",
@@ -68,7 +69,7 @@ _HOMES = {
     "splits": ("FoldIn", "StrongSplit", "strong_split"),
     "training": ("Run", "TrainConfig", "fit"),
 }
-_ROOMS = ("checks", "plots", "theory")
+_ROOMS = ("checks", "online", "plots", "theory")
 
 
 def __getattr__(name: str) -> Any:

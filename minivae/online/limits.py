@@ -1,0 +1,8 @@
+"""Arguments out of range, in one sentence."""
+
+from minivae.errors import InputError
+
+
+def check(name: str, value: object, good: bool, rule: str) -> None:
+    if not good:
+        raise InputError(f"{name}={value!r} is not possible; it must be {rule}")
