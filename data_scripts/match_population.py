@@ -138,7 +138,7 @@ def load(source: Path) -> sp.csr_matrix:
     else:
         import movielens
 
-        x = movielens.read(DATASETS["ml-1m"], source, iter).data.matrix
+        x = movielens.read(DATASETS["ml-1m"], source, map).data.matrix
     return x[np.diff(x.indptr) >= MIN_ACTIVITY]
 
 

@@ -8,7 +8,7 @@ OUT/NAME.safetensors. MovieLens is for research; its licence forbids to redistri
 """
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Annotated, Literal
@@ -20,8 +20,8 @@ from minivae.catalogue import DATASETS, Dataset
 from minivae.errors import InputError
 from minivae.interactions import Interactions
 from minivae.preparation.archives import blocks, streams
-from minivae.preparation.command import Options, guarded, run
-from minivae.preparation.rows import Raw, check_range, parse, without_header
+from minivae.preparation.command import Options, Watch, guarded, run
+from minivae.preparation.rows import BadLine, Raw, check_range, parse, without_header
 
 COLUMNS = {"userId": pl.Int32, "movieId": pl.Int32, "rating": pl.Float32, "timestamp": pl.Int64}
 
@@ -44,7 +44,7 @@ LAYOUTS = {
 }
 
 
-def read(dataset: Dataset, path: Path, watch: Callable[[Iterator[bytes]], Iterator[bytes]]) -> Raw:
+def read(dataset: Dataset, path: Path, watch: Watch) -> Raw:
     """The events with rating >= 4 of an archive, a folder, or a single file of ratings; titles where it has them.
 
     Raises
@@ -66,22 +66,25 @@ def read(dataset: Dataset, path: Path, watch: Callable[[Iterator[bytes]], Iterat
     text = blocks(members(), md5 if dataset.members else None)
     if layout.header:
         text = without_header(text, ",".join(COLUMNS).encode(), f"{path}: {layout.ratings}")
+    separator = "\t" if layout.separator == "::" else layout.separator
+
+    def events(block: bytes) -> tuple[pl.DataFrame, int]:
+        table = parse(block.replace(b"::", b"\t") if layout.separator == "::" else block, COLUMNS, separator)
+        check_range(table["rating"], 0.5, 5)
+        kept = table.lazy().filter(pl.col("rating") >= dataset.protocol.min_rating).select("userId", "movieId")
+        return kept.collect(), table.height
+
     kept, ratings = [], 0
-    for block in watch(text):
-        separator = layout.separator
-        if separator == "::":
-            block, separator = block.replace(b"::", b"\t"), "\t"
-        where = f"{path}: {layout.ratings} after row {ratings:,}"
-        table = parse(block, COLUMNS, ["userId", "movieId", "rating"], separator, where)
-        check_range(table, "rating", 0.5, 5, where)
-        ratings += table.height
-        kept.append(
-            table.lazy().filter(pl.col("rating") >= dataset.protocol.min_rating).select("userId", "movieId").collect()
-        )
+    try:
+        for table, n in watch(events, text):
+            kept.append(table)
+            ratings += n
+    except BadLine as e:
+        raise e.at(f"{path}: {layout.ratings}", ratings + layout.header) from e
     if not ratings:
         raise InputError(f"{path} has no ratings in a {layout.ratings}; is it the archive {dataset.name}.zip?")
-    events = pl.concat(kept)
-    data = Interactions.from_labels(events["userId"], events["movieId"], titles or None, dataset.name)
+    events_read = pl.concat(kept)
+    data = Interactions.from_labels(events_read["userId"], events_read["movieId"], titles or None, dataset.name)
     return Raw(data, ratings, md5)
 
 

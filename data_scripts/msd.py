@@ -8,7 +8,6 @@ that do not match their tracks too, as all published figures do; verifies; write
 For research, not for commerce.
 """
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -20,8 +19,8 @@ from minivae.catalogue import DATASETS, Dataset
 from minivae.errors import InputError
 from minivae.interactions import Interactions
 from minivae.preparation.archives import blocks, streams
-from minivae.preparation.command import Options, guarded, run
-from minivae.preparation.rows import Raw, parse
+from minivae.preparation.command import Options, Watch, guarded, run
+from minivae.preparation.rows import BadLine, Raw, parse
 
 COLUMNS = {"user": pl.String, "song": pl.String, "plays": pl.Int64}
 
@@ -33,10 +32,9 @@ class Labels:
         self.distinct: list[pl.Series] = []
         self.codes: list[np.ndarray] = []
 
-    def add(self, labels: pl.Series) -> None:
-        distinct = labels.unique()
+    def add(self, distinct: pl.Series, codes: np.ndarray) -> None:
         self.distinct.append(distinct)
-        self.codes.append(labels.cast(pl.Enum(distinct)).to_physical().to_numpy())
+        self.codes.append(codes)
 
     def finish(self) -> tuple[np.ndarray, np.ndarray]:
         """(codes of all events, sorted labels); the blocks are given up."""
@@ -52,7 +50,13 @@ class Labels:
         return codes, labels.to_numpy().astype(str)
 
 
-def read(dataset: Dataset, path: Path, watch: Callable[[Iterator[bytes]], Iterator[bytes]]) -> Raw:
+def encode(labels: pl.Series) -> tuple[pl.Series, np.ndarray]:
+    """The distinct labels, and for each label its place among them."""
+    distinct = labels.unique()
+    return distinct, labels.cast(pl.Enum(distinct)).to_physical().to_numpy()
+
+
+def read(dataset: Dataset, path: Path, watch: Watch) -> Raw:
     """All (user, song) pairs in file order; users sort as strings.
 
     Raises
@@ -60,12 +64,19 @@ def read(dataset: Dataset, path: Path, watch: Callable[[Iterator[bytes]], Iterat
     InputError
         If the file is not there, or a line of it is not user, song, number of plays.
     """
+
+    def triplets(block: bytes) -> tuple[tuple[pl.Series, np.ndarray], ...]:
+        table = parse(block, COLUMNS, "\t")
+        return encode(table["user"]), encode(table["song"])
+
     users, songs, rows = Labels(), Labels(), 0
-    for block in watch(blocks(streams(path, "train_triplets.txt".__eq__, 2 * dataset.raw_bytes))):
-        table = parse(block, COLUMNS, ["user", "song", "plays"], "\t", f"{path} after row {rows:,}")
-        rows += table.height
-        users.add(table["user"])
-        songs.add(table["song"])
+    try:
+        for user, song in watch(triplets, blocks(streams(path, "train_triplets.txt".__eq__, 2 * dataset.raw_bytes))):
+            users.add(*user)
+            songs.add(*song)
+            rows += len(user[1])
+    except BadLine as e:
+        raise e.at(str(path), rows) from e
     if not rows:
         raise InputError(f"{path} has no train_triplets.txt in it; is it train_triplets.txt.zip?")
     data = Interactions.from_codes(*users.finish(), *songs.finish(), name=dataset.name)

@@ -9,7 +9,8 @@ more; verifies; writes OUT/netflix.safetensors. The publisher allowed research o
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Annotated
 
@@ -21,15 +22,15 @@ from minivae.catalogue import DATASETS, Dataset
 from minivae.errors import InputError
 from minivae.interactions import Interactions
 from minivae.preparation.archives import blocks, streams
-from minivae.preparation.command import Options, guarded, run
-from minivae.preparation.rows import Raw, check_range, fault
+from minivae.preparation.command import Options, Watch, guarded, run
+from minivae.preparation.rows import BadLine, Raw, check_range, fault
 
 RATINGS = re.compile(r"(mv_\d{7}|combined_data_\d)\.txt")
 TITLES = ("movie_titles.txt", "movie_titles.csv")
 COLUMNS = {"user": pl.Int32, "rating": pl.Int8, "date": pl.String}
 
 
-def read(dataset: Dataset, path: Path, watch: Callable[[Iterator[bytes]], Iterator[bytes]]) -> Raw:
+def read(dataset: Dataset, path: Path, watch: Watch) -> Raw:
     """The events with rating >= 4, movie after movie in the order of movie ids, as in their files within a movie.
 
     Raises
@@ -46,12 +47,21 @@ def read(dataset: Dataset, path: Path, watch: Callable[[Iterator[bytes]], Iterat
             else:
                 yield name, stream
 
-    users, movies, ratings, current = [], [], 0, None
-    for block in watch(blocks(members())):
-        user, movie, read_rows, current = parse_movies(block, current, dataset.protocol.min_rating, str(path))
-        ratings += read_rows
-        users.append(user)
-        movies.append(movie)
+    min_rating = dataset.protocol.min_rating
+    users, movies, ratings, lines, current = [], [], 0, 0, None
+    try:
+        for part in watch(lambda block: parse_movies(block, min_rating), blocks(members())):
+            if part.headless:
+                if current is None:
+                    raise BadLine(1, "the first line is not a movie id and a colon")
+                part.movie[: part.n_headless] = current
+            users.append(part.user)
+            movies.append(part.movie)
+            ratings += part.ratings
+            lines += part.lines
+            current = current if part.last is None else part.last
+    except BadLine as e:
+        raise e.at(str(path) if current is None else f"{path}, at movie {current} or after", lines) from e
     if not ratings:
         raise InputError(f"{path} has neither mv_*.txt nor combined_data_*.txt in it; is it the Netflix Prize archive?")
     user, movie = np.concatenate(users), np.concatenate(movies)
@@ -65,38 +75,65 @@ def wanted(name: str) -> bool:
     return bool(RATINGS.fullmatch(name)) or name in TITLES
 
 
-def parse_movies(
-    block: bytes, current: int | None, min_rating: float, where: str
-) -> tuple[np.ndarray, np.ndarray, int, int | None]:
-    """Users and movies of the ratings that are high enough, the number of all, and the movie open at the end.
+@dataclass(frozen=True, eq=False)
+class Movies:
+    """The ratings of a block that are high enough: users, and movies where they are known.
+
+    Parameters
+    ----------
+    user, movie : (n,) int32
+        Of the first `n_headless` the movie stands in a block before.
+    headless : whether any rating, high or not, comes before the first movie id
+    last : the movie open at the end; None if no id is in the block
+    ratings, lines : how many were read
+    """
+
+    user: np.ndarray
+    movie: np.ndarray
+    headless: bool
+    n_headless: int
+    last: int | None
+    ratings: int
+    lines: int
+
+
+def parse_movies(block: bytes, min_rating: float) -> Movies:
+    """The ratings of a block of whole lines.
 
     A line `7:` becomes the row `7,,`, so that one strict parse reads both kinds of line.
+
+    Raises
+    ------
+    BadLine
+        The first that is neither `movie:` nor `user,rating,date`.
     """
-    headers = block.count(b":")
-    where = f"{where}, at movie {current}" if current is not None else where
+    n_ids = block.count(b":")
     try:
         table = pl.read_csv(block.replace(b":", b",,"), has_header=False, quote_char=None, schema=COLUMNS)
     except pl.exceptions.PolarsError as e:
-        raise InputError(bad_line(block, where)) from e
-    opens = table["rating"].is_null().to_numpy()
-    if opens.sum() != headers or table["user"].null_count() or table["date"].null_count() != headers:
-        raise InputError(bad_line(block, where))
-    user = table["user"].to_numpy()
-    at = np.flatnonzero(opens)
-    if current is None and (at.size == 0 or at[0] != 0):
-        raise InputError(f"{where}: the first line is not a movie id and a colon; is this the Netflix Prize data?")
-    ids = user[at] if current is None else np.concatenate([[current], user[at]])
-    starts = at if current is None else np.concatenate([[0], at])
-    movie = np.repeat(ids, np.diff(np.append(starts, table.height))).astype(np.int32)
-    check_range(table.filter(~opens), "rating", 1, 5, where)
+        raise bad_line(block) from e
+    opens = table["rating"].is_null()
+    if opens.sum() != n_ids or table["user"].null_count() or table["date"].null_count() != n_ids:
+        raise bad_line(block)
+    check_range(table["rating"].fill_null(5), 1, 5)
+    user, at = table["user"].to_numpy(), opens.arg_true().to_numpy()
     keep = (table["rating"] >= min_rating).fill_null(False).to_numpy()
-    return user[keep], movie[keep], table.height - headers, int(ids[-1])
+    before = int(at[0]) if at.size else table.height
+    movie = np.repeat(np.concatenate([[-1], user[at]]).astype(np.int32), np.diff([0, *at, table.height]))
+    return Movies(
+        user[keep],
+        movie[keep],
+        headless=before > 0,
+        n_headless=int(keep[:before].sum()),
+        last=int(user[at[-1]]) if at.size else None,
+        ratings=table.height - n_ids,
+        lines=table.height,
+    )
 
 
-def bad_line(block: bytes, where: str) -> str:
-    """A sentence about the first line that is no rating, movie lines left out."""
-    lines = [line for line in block.split(b"\n") if not re.fullmatch(rb"\d+:\r?", line)]
-    return fault(b"\n".join(lines), COLUMNS, ",", where)
+def bad_line(block: bytes) -> BadLine:
+    """The first line that is no rating; lines with a movie's id are made into some first."""
+    return fault(re.sub(rb"(?m)^\d+:\r?$", b"1,1,-", block), COLUMNS, ",")
 
 
 def read_titles(text: bytes) -> dict[str, str]:

@@ -13,6 +13,7 @@ from minivae.errors import InputError
 from minivae.tables import read_matrix, read_table
 
 LONGEST_LABEL = 500
+PIECE = 1 << 16  # of a long array, so that what is made of it stays near the processor
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -144,17 +145,15 @@ class Interactions:
         user_labels : sorted; item_labels : in any order, those that do not occur are left out
         titles, name : as in `from_labels`
         """
-        pair = user.astype(np.int64) * len(item_labels) + item
-        if has_repetitions(pair):
-            first = pl.Series(pair).is_first_distinct().to_numpy()
+        first = first_of_pairs(user, item, len(item_labels))
+        if first is not None:
             user, item = user[first], item[first]
-        del pair  # at full size the largest array
         appearance = order_of_appearance(item, len(item_labels))
         position = np.zeros(len(item_labels), np.int32)
         position[appearance] = np.arange(appearance.size, dtype=np.int32)
         item_labels = item_labels[appearance]
         shown = None if titles is None else np.array([titles.get(str(i)) or str(i) for i in item_labels.tolist()])
-        return cls(user, position[item], user_labels, item_labels, shown, name)
+        return cls(user, lookup(position, item), user_labels, item_labels, shown, name)
 
 
 def read_interactions(
@@ -259,21 +258,30 @@ def check_labels(distinct: pl.Series, labels: pl.Series, role: str) -> None:
 def rank(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Position (int32) of each integer among the sorted distinct ones, and those (int64)."""
     low, high = int(values.min()), int(values.max())
-    if high - low >= max(10 * values.size, 1 << 20):
+    widest = max(10 * values.size, 1 << 20)
+    if high - low >= widest:
         distinct, codes = np.unique(values, return_inverse=True)
         return codes.astype(np.int32), distinct.astype(np.int64)
-    offset = np.subtract(values, low, dtype=np.int64)  # the range is small: a table instead of sorting
-    seen = np.zeros(high - low + 1, bool)
-    seen[offset] = True
-    return (np.cumsum(seen, dtype=np.int32) - np.int32(1))[offset], np.flatnonzero(seen) + low
+    if 0 <= low and high < widest and values.dtype != np.uint64:  # which cannot be an index
+        low = 0
+    else:
+        values = np.subtract(values, low, dtype=np.int64)
+    seen = np.zeros(high - low + 1, bool)  # the range is small: a table instead of sorting
+    seen[values] = True
+    return lookup(np.cumsum(seen, dtype=np.int32) - np.int32(1), values), np.flatnonzero(seen) + low
 
 
-def has_repetitions(values: np.ndarray) -> bool:
-    """Does a value occur twice? Free if they increase, as in files sorted by user and item."""
-    if (values[1:] > values[:-1]).all():
-        return False
-    ordered = np.sort(values)
-    return bool((ordered[1:] == ordered[:-1]).any())
+def first_of_pairs(user: np.ndarray, item: np.ndarray, n_items: int) -> np.ndarray | None:
+    """Which events are the first of their (user, item) pair; None, and hardly any work, if no pair is repeated.
+
+    Free if the pairs increase, as in files sorted by user and item.
+    """
+    same, more = user[1:] == user[:-1], user[1:] > user[:-1]
+    if (more | (same & (item[1:] > item[:-1]))).all():
+        return None
+    pair = user.astype(np.int64) * n_items + item
+    ordered = np.sort(pair)
+    return pl.Series(pair).is_first_distinct().to_numpy() if (ordered[1:] == ordered[:-1]).any() else None
 
 
 def order_of_appearance(codes: np.ndarray, n: int) -> np.ndarray:
@@ -282,14 +290,36 @@ def order_of_appearance(codes: np.ndarray, n: int) -> np.ndarray:
     >>> order_of_appearance(np.array([4, 1, 4, 0]), 6).tolist()
     [4, 1, 0]
     """
-    first = np.full(n, codes.size, np.int64)
-    first[codes[::-1]] = np.arange(codes.size - 1, -1, -1)  # of repeated indices the last assignment stands
-    present = np.flatnonzero(first < codes.size)
-    return present[np.argsort(first[present])]
+    seen = np.zeros(n, bool)
+    order = [np.empty(0, np.int64)]
+    for start in range(0, codes.size, PIECE):
+        block = codes[start : start + PIECE]
+        new = block[~seen[block]]  # soon hardly any
+        _, first = np.unique(new, return_index=True)
+        order.append(new[np.sort(first)])
+        seen[new] = True
+    return np.concatenate(order)
 
 
 def binary_csr(row: np.ndarray, column: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:
-    """Ones at (row, column) as float32 CSR with sorted int32 indices."""
-    m = sp.csr_matrix((np.ones(row.size, np.float32), (row, column)), shape=shape)
-    m.sort_indices()
+    """Ones at (row, column) as float32 CSR with sorted int32 indices; repeated pairs count once."""
+    rows, columns = shape
+    place = row.astype(np.uint32 if rows * columns < 2**32 else np.int64)  # in reading order
+    place *= columns
+    place += column.astype(place.dtype)
+    place.sort()
+    if (repeated := place[1:] == place[:-1]).any():
+        place = place[np.append(True, ~repeated)]
+    indptr = np.append(np.searchsorted(place, np.arange(rows, dtype=place.dtype) * columns), place.size)
+    m = sp.csr_matrix((np.ones(place.size, np.float32), (place % columns).astype(np.int32), indptr), shape=shape)
+    m.has_canonical_format = True
     return m
+
+
+def lookup(table: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """table[codes] for codes within 0..table.size - 1, without NumPy's copy of all codes as int64."""
+    found = np.empty(codes.size, table.dtype)
+    for start in range(0, codes.size, PIECE):
+        part = slice(start, start + PIECE)
+        np.take(table, codes[part], out=found[part], mode="clip")
+    return found

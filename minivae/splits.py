@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from minivae.errors import InputError
-from minivae.interactions import Interactions, binary_csr, order_of_appearance
+from minivae.interactions import Interactions, binary_csr, lookup, order_of_appearance
 from minivae.storage import load_arrays, save_arrays
 
 DROPPED, TRAIN, VALIDATION_HISTORY, VALIDATION_HELDOUT, TEST_HISTORY, TEST_HELDOUT = range(-1, 5)
@@ -167,10 +167,10 @@ class Assignment:
         Codes of the users that stay, in permuted order: training, then validation, then test users.
     vocabulary : (I,)
         Codes of the items that stay, in the order of first appearance in the training events.
-    uid : (U,) int32
-        Position of each user in `users`, -1 if dropped.
-    sid : (I',) int32
-        Position of each item in `vocabulary`, -1 if dropped.
+    uid : (E,) int32
+        Position of each event's user in `users`, -1 if dropped.
+    sid : (E,) int32
+        Position of each event's item in `vocabulary`, -1 if dropped.
     n_events, n_items : int
         What the two filters leave, before the vocabulary.
     """
@@ -218,7 +218,7 @@ def build_split(data: Interactions, a: Assignment, protocol: Mapping[str, int]) 
 
     def matrix(part: int, first: int, rows: int) -> sp.csr_matrix:
         of = a.part == part
-        return binary_csr(a.uid[data.user[of]] - first, a.sid[data.item[of]], (rows, a.vocabulary.size))
+        return binary_csr(a.uid[of] - first, a.sid[of], (rows, a.vocabulary.size))
 
     def fold_in(history: int, heldout: int, first: int) -> FoldIn:
         labels = data.user_labels[a.users[first : first + n_heldout]]
@@ -245,8 +245,9 @@ def assign_events(data: Interactions, n_heldout: int, seed: int, min_user: int, 
         raise InputError(f"n_heldout must be at least 1, not {n_heldout}")
     if not 0 <= seed < 2**32:
         raise InputError(f"seed must lie in 0..2**32 - 1, not {seed}")
-    keep = np.bincount(data.item, minlength=data.n_items)[data.item] >= min_item
-    activity = np.bincount(data.user[keep], minlength=data.n_users)
+    rare = np.bincount(data.item, minlength=data.n_items) < min_item
+    dropped = np.flatnonzero(rare[data.item]) if rare.any() else np.empty(0, np.int64)
+    activity = np.bincount(data.user, minlength=data.n_users) - np.bincount(data.user[dropped], minlength=data.n_users)
     kept = np.flatnonzero(activity >= max(min_user, 1))
     if kept.size <= 2 * n_heldout:
         most = (kept.size - 1) // 2
@@ -256,26 +257,31 @@ def assign_events(data: Interactions, n_heldout: int, seed: int, min_user: int, 
             f"2 x {n_heldout:,} and train on the rest; {advice}"
         )
     users = kept[np.random.RandomState(seed).permutation(kept.size)]
-    uid = np.full(data.n_users, -1, np.int32)
-    uid[users] = np.arange(users.size, dtype=np.int32)
-
     n_train = users.size - 2 * n_heldout
     group = np.full(data.n_users, DROPPED, np.int8)
     group[users[:n_train]] = TRAIN
     group[users[n_train : n_train + n_heldout]] = VALIDATION_HISTORY
     group[users[n_train + n_heldout :]] = TEST_HISTORY
-    part = np.where(keep, group[data.user], np.int8(DROPPED))
-    n_events = int((part != DROPPED).sum())
-    n_items = int(np.count_nonzero(np.bincount(data.item[part != DROPPED])))
+    part = lookup(group, data.user)
+    part[dropped] = DROPPED
 
     vocabulary = order_of_appearance(data.item[part == TRAIN], data.n_items)
-    sid = np.full(data.n_items, -1, np.int32)
-    sid[vocabulary] = np.arange(vocabulary.size, dtype=np.int32)
-    part[sid[data.item] < 0] = DROPPED
+    uid, sid = lookup(positions(users, data.n_users), data.user), lookup(positions(vocabulary, data.n_items), data.item)
+    outside = np.flatnonzero(sid < 0)
+    of_heldout = data.item[outside[part[outside] != DROPPED]]
+    n_events, n_items = int(activity[kept].sum()), vocabulary.size + np.unique(of_heldout).size
+    part[outside] = DROPPED
     for history, heldout in ((VALIDATION_HISTORY, VALIDATION_HELDOUT), (TEST_HISTORY, TEST_HELDOUT)):
         events = np.flatnonzero(part == history)
         part[events[draw_heldout(data.user[events], seed)]] = heldout
     return Assignment(part, users, vocabulary, uid, sid, n_events, n_items)
+
+
+def positions(of: np.ndarray, n: int) -> np.ndarray:
+    """Where each of the codes 0..n-1 stands in `of`, int32; -1 if it does not."""
+    place = np.full(n, -1, np.int32)
+    place[of] = np.arange(of.size, dtype=np.int32)
+    return place
 
 
 def draw_heldout(user: np.ndarray, seed: int) -> np.ndarray:
@@ -283,7 +289,9 @@ def draw_heldout(user: np.ndarray, seed: int) -> np.ndarray:
     rng = np.random.RandomState(seed)
     order = np.argsort(user, kind="stable")
     _, start, count = np.unique(user[order], return_index=True, return_counts=True)
-    drawn = [s + rng.choice(n, int(0.2 * n), replace=False) for s, n in zip(start, count, strict=True) if n >= 5]
+    several = count >= 5
+    sizes = zip(start[several].tolist(), count[several].tolist(), strict=True)
+    drawn = [s + rng.permutation(n)[: int(0.2 * n)] for s, n in sizes]  # what rng.choice does, without its checks
     return order[np.concatenate(drawn)] if drawn else np.empty(0, np.int64)
 
 

@@ -7,6 +7,7 @@ import re
 import resource
 import tarfile
 import threading
+import time
 import zipfile
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,7 +20,8 @@ from hypothesis import strategies as st
 from minivae.catalogue import DATASETS, describe, find, folders, info, listing, resolve
 from minivae.errors import InputError
 from minivae.preparation import archives, download
-from minivae.preparation.archives import ahead, blocks, streams
+from minivae.preparation.archives import blocks, streams
+from minivae.preparation.parallel import WORKERS, in_order
 
 TEXT = b"1,2\n3,4\n"
 
@@ -182,15 +184,43 @@ def test_blocks_are_whole_lines_and_lose_nothing(members, size):
     assert list(md5.values()) == [hashlib.md5(content).hexdigest() for content in members]
 
 
-def test_ahead_gives_the_same_and_passes_errors_on():
-    assert list(ahead(iter([b"a", b"", b"c"]))) == [b"a", b"", b"c"]
+@given(st.lists(st.integers(0, 9), max_size=30))
+def test_in_order_is_map(numbers):
+    def slow(n):
+        time.sleep(n / 10_000)
+        return n * n
 
-    def broken():
-        yield b"a"
-        raise InputError("here")
+    assert list(in_order(slow, iter(numbers))) == [n * n for n in numbers]
 
-    with pytest.raises(InputError, match="here"):
-        list(ahead(broken()))
+
+def test_in_order_passes_errors_on_at_their_place():
+    def works(n):
+        if n == 3:
+            raise InputError("work")
+        return n
+
+    def items(end):
+        yield from range(end)
+        raise InputError("item")
+
+    for end, error in ((2, "item"), (3, "item"), (4, "work"), (9, "work")):
+        got = []
+        with pytest.raises(InputError, match=error):
+            for value in in_order(works, items(end)):
+                got.append(value)
+        assert got == list(range(min(end, 3)))
+
+
+def test_in_order_runs_ahead_by_a_few_only():
+    made = []
+
+    def items():
+        for n in range(100):
+            made.append(n)
+            yield n
+
+    for n in in_order(lambda n: n, items()):
+        assert len(made) <= n + WORKERS + 3
 
 
 CONTENT = hashlib.shake_256(b"content").digest(2_000_000)

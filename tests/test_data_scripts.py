@@ -219,14 +219,17 @@ def test_blocks_cut_anywhere_give_the_same_events(rows, size):
     rows = [(u, i, r) for (u, i), r in {(u, i): r for u, i, r in rows}.items()]
     rows.sort(key=lambda row: row[1])
     files, _ = netflix_members(rows)
-    current, got, total = None, [], 0
+    current, got, total, lines = None, [], 0, 0
     streams = [(name, io.BytesIO(content)) for name, content in files.items()]
     for block in archives.blocks(iter(streams), size=size):
-        user, movie, n, current = netflix.parse_movies(block, current, 4, "test")
-        got += zip(user.tolist(), movie.tolist(), strict=True)
-        total += n
+        part = netflix.parse_movies(block, 4)
+        movie = [current] * part.n_headless + part.movie[part.n_headless :].tolist()
+        got += zip(part.user.tolist(), movie, strict=True)
+        total += part.ratings
+        lines += part.lines
+        current = current if part.last is None else part.last
     assert got == [(u, i) for u, i, r in rows if r >= 4]
-    assert total == len(rows)
+    assert (total, lines) == (len(rows), len(rows) + len(files))
 
 
 def test_export_is_what_pandas_writes(tmp_path):
@@ -264,9 +267,11 @@ def golden(small, monkeypatch, tmp_path):
     hashes = {
         k: export.fingerprint(v, "git" if k in ("train.csv", "test_tr.csv") else "sha256") for k, v in files.items()
     }
-    d = dataclasses.replace(DATASETS["ml-20m"], counts=counts, files=hashes)
+    source = archive(tmp_path / "ml-20m.zip", movielens_members("ml-20m", rows))
+    checksum = {"sha256": hashlib.sha256(source.read_bytes()).hexdigest()}
+    d = dataclasses.replace(DATASETS["ml-20m"], archive=checksum, counts=counts, files=hashes)
     monkeypatch.setitem(DATASETS, "ml-20m", d)
-    return d, archive(tmp_path / "ml-20m.zip", movielens_members("ml-20m", rows))
+    return d, source
 
 
 def test_verification_passes_and_prints_the_table(golden, tmp_path, capsys):
@@ -274,7 +279,7 @@ def test_verification_passes_and_prints_the_table(golden, tmp_path, capsys):
     assert call(movielens, "ml-20m", "--from-file", source, "--out", tmp_path) == 0
     out = capsys.readouterr().out
     assert "differs" not in out
-    assert out.count("equal") == 3 + 6
+    assert out.count("equal") == 1 + 3 + 6
     assert out.strip().splitlines()[-1] == str(tmp_path / "ml-20m.safetensors")
 
 
@@ -322,10 +327,10 @@ def test_another_split_is_not_overwritten(golden, tmp_path, capsys):
 
 BAD_RATINGS = {
     "header missing": (b"1,2,4.0,9\n", "begins with '1,2,4.0,9'"),
-    "extra column": (b"userId,movieId,rating,timestamp\n1,2,4.0,9\n1,3,4.0,9,5\n", "the line '1,3,4.0,9,5'"),
-    "short line": (b"userId,movieId,rating,timestamp\n1,2,4.0,9\n1,3\n", "the line '1,3'"),
-    "no number": (b"userId,movieId,rating,timestamp\n1,2,4.0,9\nx,3,4.0,9\n", "the line 'x,3,4.0,9'"),
-    "empty field": (b"userId,movieId,rating,timestamp\n1,2,,9\n", "no rating"),
+    "extra column": (b"userId,movieId,rating,timestamp\n1,2,4.0,9\n1,3,4.0,9,5\n", "line 3: '1,3,4.0,9,5' is not userId,movieId,rating,timestamp (5 fields)"),
+    "short line": (b"userId,movieId,rating,timestamp\n1,2,4.0,9\n1,3\n", "line 3: '1,3' is not userId,movieId,rating,timestamp (2 fields)"),
+    "no number": (b"userId,movieId,rating,timestamp\n1,2,4.0,9\nx,3,4.0,9\n", "line 3: 'x,3,4.0,9' is not userId,movieId,rating,timestamp (no such userId)"),
+    "empty field": (b"userId,movieId,rating,timestamp\n1,2,,9\n", "line 2: '1,2,,9' is not userId,movieId,rating,timestamp (no rating)"),
     "rating out of range": (b"userId,movieId,rating,timestamp\n1,2,6.0,9\n", "6.0 is not in 0.5..5"),
     "rating nan": (b"userId,movieId,rating,timestamp\n1,2,nan,9\n", "not in 0.5..5"),
     "zero byte": (b"userId,movieId,rating,timestamp\n1,2\x00,4.0,9\n", "zero bytes"),
@@ -357,7 +362,7 @@ def test_bad_ratings_are_refused_in_one_sentence(small, tmp_path, capsys, case):
         (b"1:\n5,3\n", "'5,3'"),
         (b"1:\n5,9,2005-01-01\n", "rating 9 is not in 1..5"),
         (b"1:\nfive,3,2005-01-01\n", "'five,3,2005-01-01'"),
-        (b"1:\n:\n5,3,2005-01-01\n", "the line ':' is not"),
+        (b"1:\n:\n5,3,2005-01-01\n", "line 2: ':' is not"),
         (b"<html>log in</html>", "web page"),
     ],
 )

@@ -12,7 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minivae.errors import InputError
-from minivae.interactions import Interactions, has_repetitions, order_of_appearance, rank, read_interactions
+from minivae.interactions import (
+    Interactions,
+    binary_csr,
+    first_of_pairs,
+    order_of_appearance,
+    rank,
+    read_interactions,
+)
 
 
 def check_events(data, rows):
@@ -299,4 +306,29 @@ def test_rank_of_integers_narrow_and_wide(values, scale, narrow):
     assert distinct.tolist() == sorted(set(array.tolist()))
     assert distinct[codes].tolist() == array.tolist()
     assert (codes.dtype, distinct.dtype) == (np.int32, np.int64)
-    assert has_repetitions(array) == (len(set(values)) < len(values))
+    for kind in (np.uint8, np.int32, np.uint64):
+        if values and min(values) >= 0:
+            codes, distinct = rank(np.array(values, kind))
+            assert distinct[codes].tolist() == values
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 4)), min_size=1, max_size=25), st.booleans())
+def test_first_of_pairs(pairs, ordered):
+    pairs = sorted(pairs) if ordered else pairs
+    user, item = np.array(pairs, np.int32).T
+    first = first_of_pairs(user, item, 5)
+    expected = [pair not in pairs[:k] for k, pair in enumerate(pairs)]
+    assert (first is None) == all(expected)
+    assert first is None or first.tolist() == expected
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 4)), max_size=25), st.sampled_from([5, 2**31 - 1]))
+def test_binary_csr(pairs, n_columns):
+    """In one word and in two, with repetitions, with rows that are empty."""
+    row, column = np.array(pairs, np.int32).reshape(-1, 2).T
+    m = binary_csr(row, column, (7, n_columns))
+    m.check_format()
+    assert (m.dtype, m.indices.dtype, m.indptr.dtype) == (np.float32, np.int32, np.int32)
+    got = [(r, c) for r in range(7) for c in m.indices[m.indptr[r] : m.indptr[r + 1]].tolist()]
+    assert got == sorted(set(pairs))
+    assert (m.data == 1).all()

@@ -1,24 +1,22 @@
 """Streams out of raw files, folders, zip and tar archives. Nothing is unpacked to disk, so nothing can escape there."""
 
-import gzip
 import hashlib
 import lzma
 import os
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, TypeVar
+from typing import IO
 
 from minivae.errors import InputError
+from minivae.preparation import inflate
 
-T = TypeVar("T")
-BLOCK = 1 << 24
+BLOCK = 1 << 22  # unpacked, parsed and forgotten while it is still near the processor
+TAR_BLOCK = 1 << 18
 LONGEST_LINE = 1 << 16
-BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, EOFError)
+BROKEN = (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, *inflate.BROKEN)
 
 
 @contextmanager
@@ -78,16 +76,24 @@ def streams(path: Path, wanted: Callable[[str], bool], limit: int) -> Iterator[t
                 for member in sorted(members, key=lambda m: PurePosixPath(m.filename).name):
                     if member.external_attr >> 28 == 0o12:
                         raise InputError(f"{path}: {member.filename} is a link, not a file; fetch the original archive")
-                    with archive.open(member) as stream:
+                    with inflate.open_member(archive, member) as stream:
                         yield once(member.filename), Limited(stream, f"{path}/{member.filename}", limit)
         elif is_tar(path):
-            with tarfile.open(path, "r|*") as archive:
-                for name, stream in in_tar(archive, wanted, path):
-                    yield once(name), Limited(stream, f"{path}/{name}", limit)
+            with unzipped(path) as whole:
+                with tarfile.open(fileobj=whole, mode="r|*", bufsize=TAR_BLOCK) as archive:
+                    for name, stream in in_tar(archive, wanted, path):
+                        yield once(name), Limited(stream, f"{path}/{name}", limit)
+                while whole.read(BLOCK):  # to the end, where the checksum is
+                    pass
         else:
             refuse_web_page(path)
-            with gzip.open(path) if starts(path, b"\x1f\x8b") else path.open("rb") as stream:
+            with unzipped(path) as stream:
                 yield path.name.removesuffix(".gz"), Limited(stream, path, limit)
+
+
+def unzipped(path: Path) -> IO[bytes]:
+    """A file to read from, behind its gzip if it has one."""
+    return inflate.open_gzip(path) if starts(path, b"\x1f\x8b") else path.open("rb")
 
 
 def in_tar(archive: tarfile.TarFile, wanted: Callable[[str], bool], path: Path) -> Iterator[tuple[str, IO[bytes]]]:
@@ -133,7 +139,7 @@ def blocks(
     ----------
     members : (name, stream) in order, as from `streams`
     md5 : filled with the checksum of every member read to its end
-    size : bytes of a block, at least; BLOCK if not given
+    size : bytes of a block, about; BLOCK if not given
 
     Raises
     ------
@@ -141,42 +147,32 @@ def blocks(
         At a zero byte, or a line longer than any of these files has.
     """
     size = size or BLOCK
-    parts: list[bytes] = []
+    parts: list[bytes | memoryview] = []  # not yet given
     pending = 0
     for name, stream in members:
         digest = hashlib.md5(usedforsecurity=False)
-        last = b"\n"
+        line = 0  # bytes of it, as yet without end
         while chunk := stream.read(size):
             if md5 is not None:
                 digest.update(chunk)
             if b"\x00" in chunk:
                 raise InputError(f"{name} contains zero bytes: it is no text; fetch the original again")
-            last = chunk[-1:]
-            parts.append(chunk)
+            end = chunk.rfind(b"\n") + 1
+            line = len(chunk) - end if end else line + len(chunk)
+            if line > LONGEST_LINE:
+                raise InputError(f"{name} has a line of over {LONGEST_LINE:,} bytes: it is no table of ratings")
             pending += len(chunk)
-            if pending >= size:
-                whole = b"".join(parts)
-                end = whole.rfind(b"\n") + 1
-                if len(whole) - end > LONGEST_LINE:
-                    raise InputError(f"{name} has a line of over {LONGEST_LINE:,} bytes: it is no table of ratings")
-                parts, pending = [whole[end:]], len(whole) - end
-                if end:
-                    yield whole[:end]
-        if last != b"\n":
+            if end and pending >= size:
+                yield b"".join([*parts, memoryview(chunk)[:end]])
+                parts, pending = [memoryview(chunk)[end:]], line
+            else:
+                parts.append(chunk)
+        if line:
             parts.append(b"\n")
         if md5 is not None:
             md5[name] = digest.hexdigest()
     if pending:
         yield b"".join(parts)
-
-
-def ahead(items: Iterator[T]) -> Iterator[T]:
-    """The same items, the next one being made by another thread while this one is used."""
-    with ThreadPoolExecutor(1) as pool:
-        upcoming = pool.submit(next, items, None)
-        while (item := upcoming.result()) is not None:
-            upcoming = pool.submit(next, items, None)
-            yield item
 
 
 def starts(path: Path, magic: bytes) -> bool:

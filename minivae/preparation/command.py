@@ -1,16 +1,21 @@
 """What the preparation scripts have in common: options, the way from a raw archive to a verified split, errors."""
 
+import hashlib
 import sys
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from minivae.catalogue import Dataset
 from minivae.errors import InputError
 from minivae.preparation import export
-from minivae.preparation.archives import ahead
+from minivae.preparation.archives import readable
+from minivae.preparation.parallel import in_order
 from minivae.preparation.rows import Raw
-from minivae.preparation.verify import Verification
+from minivae.preparation.verify import OTHER_DATA, Verification
 from minivae.preparation.watch import progress
 from minivae.splits import TEST_HELDOUT, VALIDATION_HELDOUT, Assignment, StrongSplit, assign_events, build_split
 
@@ -35,7 +40,16 @@ class Options:
     """Compare with what is published; a difference is an error."""
 
 
-Reader = Callable[[Dataset, Path, Callable[[Iterator[bytes]], Iterator[bytes]]], Raw]
+T = TypeVar("T")
+
+
+class Watch(Protocol):
+    """`map` over blocks of raw text, which may use several threads and show how far it is."""
+
+    def __call__(self, work: Callable[[bytes], T], blocks: Iterator[bytes], /) -> Iterator[T]: ...
+
+
+Reader = Callable[[Dataset, Path, Watch], Raw]
 
 
 def run(dataset: Dataset, read: Reader, options: Options) -> Path:
@@ -55,22 +69,28 @@ def run(dataset: Dataset, read: Reader, options: Options) -> Path:
         "min_item": dataset.protocol.min_item,
     }
     refuse_other(target, protocol)
-    raw = read(dataset, options.from_file or download(dataset, options.out), watched(dataset))
+    path = options.from_file or download(dataset, options.out)
     checks = Verification(options.verify)
-    checks.stage((f"md5 of {name}", md5, raw.md5.get(name, "missing")) for name, md5 in dataset.members.items())
-    checks.stage([("ratings", dataset.counts.get("ratings"), raw.ratings)])
-    assignment = assign_events(raw.data, **protocol)
-    published = n_heldout == dataset.protocol.n_heldout and options.split_seed == dataset.protocol.seed
-    expected = {k: v for k, v in dataset.counts.items() if published or k in ANY_DRAW}
-    got = count(assignment, n_heldout)
-    checks.stage((step, expected.get(step), n) for step, n in got.items())
-    hashed = options.verify and published and bool(dataset.files)
-    files = dict(export.files(raw.data, assignment)) if hashed or options.export_csv else {}
-    if hashed:
-        checks.stage(compare_files(files, dataset))
-    build_split(raw.data, assignment, protocol).save(target)
-    if options.export_csv is not None:
-        export.write(options.export_csv, files)
+    with ThreadPoolExecutor(2) as pool:
+        archive = pool.submit(compare_archive, dataset, path)
+        raw = read(dataset, path, watched(dataset))
+        checks.stage(archive.result(), advice=f"if it was packed anew, give its unpacked folder; {OTHER_DATA}")
+        checks.stage((f"md5 of {name}", md5, raw.md5.get(name, "missing")) for name, md5 in dataset.members.items())
+        checks.stage([("ratings", dataset.counts.get("ratings"), raw.ratings)])
+        assignment = assign_events(raw.data, **protocol)
+        split = pool.submit(build_split, raw.data, assignment, protocol)  # meanwhile the files are made
+        published = n_heldout == dataset.protocol.n_heldout and options.split_seed == dataset.protocol.seed
+        expected = {k: v for k, v in dataset.counts.items() if published or k in ANY_DRAW}
+        got = count(assignment, n_heldout)
+        checks.stage((step, expected.get(step), n) for step, n in got.items())
+        hashed = options.verify and published and bool(dataset.files)
+        files = dict(export.files(raw.data, assignment)) if hashed or options.export_csv else {}
+        if hashed:
+            checks.stage(compare_files(files, dataset))
+        saved = pool.submit(split.result().save, target)
+        if options.export_csv is not None:
+            export.write(options.export_csv, files)
+        saved.result()
     checks.print()
     return target
 
@@ -106,20 +126,29 @@ def count(a: Assignment, n_heldout: int) -> dict[str, int]:
     }
 
 
+def compare_archive(dataset: Dataset, path: Path) -> list[tuple[str, str, str]]:
+    """The checksum of a zip as its publisher packs it, unless its members are known one by one."""
+    if dataset.members or not dataset.archive or not zipfile.is_zipfile(path):
+        return []
+    algorithm = next(k for k in ("sha256", "md5") if k in dataset.archive)
+    with readable(path), path.open("rb") as f:
+        return [(f"{algorithm} of {path.name}", dataset.archive[algorithm], hashlib.file_digest(f, algorithm).hexdigest())]
+
+
 def compare_files(files: Mapping[str, bytes], dataset: Dataset) -> Iterator[tuple[str, str, str]]:
     for name, expected in dataset.files.items():
         yield name, expected, export.fingerprint(files[name], expected.partition(":")[0])
 
 
-def watched(dataset: Dataset) -> Callable[[Iterator[bytes]], Iterator[bytes]]:
-    """Reads blocks ahead and shows how far it is."""
+def watched(dataset: Dataset) -> Watch:
+    """Works on several blocks at a time and shows how far it is."""
 
-    def watch(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    def watch(work: Callable[[bytes], T], blocks: Iterator[bytes]) -> Iterator[T]:
         with progress() as bar:
             task = bar.add_task(f"reading {dataset.name}", total=dataset.raw_bytes)
-            for block in ahead(blocks):
-                yield block
-                bar.advance(task, len(block))
+            for size, result in in_order(lambda block: (len(block), work(block)), blocks):
+                yield result
+                bar.advance(task, size)
 
     return watch
 

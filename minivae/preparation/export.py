@@ -35,10 +35,11 @@ def files(data: Interactions, a: Assignment) -> Iterator[tuple[str, bytes]]:
     """
     yield "unique_sid.txt", "".join(f"{label}\n" for label in data.item_labels[a.vocabulary].tolist()).encode()
     for name, part in PARTS.items():
-        events = np.flatnonzero(a.part == part)
+        events = a.part == part
         if part != TRAIN:
+            events = np.flatnonzero(events)
             events = events[np.argsort(data.user[events], kind="stable")]
-        table = pl.DataFrame({"uid": a.uid[data.user[events]], "sid": a.sid[data.item[events]]})
+        table = pl.DataFrame({"uid": a.uid[events], "sid": a.sid[events]})
         text = io.BytesIO()
         table.write_csv(text, line_terminator="\n")
         yield name, text.getvalue()

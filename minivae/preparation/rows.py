@@ -1,5 +1,6 @@
 """Blocks of raw text to columns, strictly: a line that is not as the publisher writes it is named and refused."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -25,49 +26,67 @@ class Raw:
     md5: Mapping[str, str] = field(default_factory=dict)
 
 
-def parse(block: bytes, columns: Mapping[str, pl.DataType], use: list[str], separator: str, where: str) -> pl.DataFrame:
-    """The columns `use` of a block of whole lines whose fields are exactly `columns`; no field is quoted or empty.
+class BadLine(InputError):
+    """A line that is not as the publisher writes it; `number` counts from 1 in its block."""
+
+    def __init__(self, number: int, what: str) -> None:
+        super().__init__(what)
+        self.number = number
+
+    def at(self, where: str, before: int) -> InputError:
+        """The sentence for a block that comes after `before` lines of `where`."""
+        return InputError(f"{where}: line {before + self.number:,}: {self}; is this the right file, unchanged?")
+
+
+def parse(block: bytes, columns: Mapping[str, pl.DataType], separator: str) -> pl.DataFrame:
+    """A block of whole lines whose fields are exactly `columns`; no field is quoted or empty.
 
     Raises
     ------
-    InputError
-        At the first line that has more, fewer or other fields.
+    BadLine
+        The first that has more, fewer or other fields.
     """
-    try:
-        table = pl.read_csv(block, has_header=False, separator=separator, quote_char=None, schema=dict(columns))
-        table = table.select(use)
-    except pl.exceptions.PolarsError as e:
-        raise InputError(fault(block, columns, separator, where)) from e
-    if sum(table.null_count().row(0)):
-        raise InputError(fault(block, columns, separator, where))
+    table = table_of(block, columns, separator)
+    if table is None:
+        raise fault(block, columns, separator)
     return table
 
 
-def fault(block: bytes, columns: Mapping[str, pl.DataType], separator: str, where: str) -> str:
-    """A sentence about the first bad line of a block that polars has refused."""
-    form = separator.join(columns)
-    number = {True: int, False: float}
-    for line in block.split(b"\n"):
-        try:
-            fields = line.rstrip(b"\r").decode().split(separator)
-            if line and len(fields) != len(columns):
-                raise ValueError(f"{len(fields)} fields")
-            for text, (name, kind) in zip(fields, columns.items(), strict=False):
-                if not text.strip():
-                    raise ValueError(f"no {name}")
-                if kind.is_numeric():
-                    number[kind.is_integer()](text)
-        except ValueError as e:
-            shown = line[:80].decode(errors="replace")
-            return f"{where}: the line {shown!r} is not {form} ({e}); is this the right file, unchanged?"
-    return f"{where}: a line is not {form}; is this the right file, unchanged?"
+def table_of(block: bytes, columns: Mapping[str, pl.DataType], separator: str) -> pl.DataFrame | None:
+    """The columns of a block; None if a line of it does not have them."""
+    try:
+        table = pl.read_csv(block, has_header=False, separator=separator, quote_char=None, schema=dict(columns))
+    except pl.exceptions.PolarsError:
+        return None
+    return None if sum(table.null_count().row(0)) else table
 
 
-def check_range(table: pl.DataFrame, column: str, low: float, high: float, where: str) -> None:
-    """Refuse values of `column` outside [low, high]."""
-    odd = table.filter(~pl.col(column).is_between(low, high))
-    if odd.height:
-        raise InputError(f"{where}: {column} {odd[column][0]} is not in {low:g}..{high:g}; is this the right file?")
+def fault(block: bytes, columns: Mapping[str, pl.DataType], separator: str) -> BadLine:
+    """What is wrong with the first bad line of a block that `table_of` refuses."""
+    lines = block.splitlines(keepends=True)
+    before = bisect_left(range(1, len(lines)), True, key=lambda n: refused(b"".join(lines[:n]), columns, separator))
+    text = lines[before].rstrip(b"\r\n").decode(errors="replace")
+    fields = text.split(separator)
+    if len(fields) == len(columns):
+        pairs = list(zip(columns, fields, strict=True))
+        missing = next((name for name, field in pairs if not field.strip()), None)
+        odd = (name for name, field in pairs if refused(field.encode(), {name: columns[name]}, separator))
+        why = f"no {missing}" if missing else f"no such {next(odd, 'line')}"
+    else:
+        why = f"{len(fields)} fields"
+    return BadLine(before + 1, f"{text[:80]!r} is not {separator.join(columns)} ({why})")
+
+
+def refused(block: bytes, columns: Mapping[str, pl.DataType], separator: str) -> bool:
+    return table_of(block, columns, separator) is None
+
+
+def check_range(values: pl.Series, low: float, high: float) -> None:
+    """Refuse values outside [low, high], one of each line."""
+    inside = values.is_between(low, high)
+    if not inside.all():
+        k = inside.arg_min()
+        raise BadLine(k + 1, f"{values.name} {values[k]} is not in {low:g}..{high:g}")
 
 
 def without_header(text: Iterator[bytes], header: bytes, where: str) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from rich.table import Column, Table
 from minivae.errors import InputError
 
 Value = int | str | None
+OTHER_DATA = "--no-verify prepares other data"
 
 
 @dataclass
@@ -23,8 +24,8 @@ class Verification:
     strict: bool = True
     rows: list[tuple[str, Value, Value]] = field(default_factory=list)
 
-    def stage(self, rows: Iterable[tuple[str, Value, Value]]) -> None:
-        """Add the steps of one stage; stop here if one of them differs.
+    def stage(self, rows: Iterable[tuple[str, Value, Value]], advice: str = OTHER_DATA) -> None:
+        """Add the steps of one stage; stop here if one of them differs, and give the advice.
 
         Raises
         ------
@@ -39,7 +40,7 @@ class Verification:
             step, expected, got = differing[0]
             raise InputError(
                 f"verification failed at {step!r}, the first step that differs: expected {shown(expected)}, "
-                f"got {shown(got)}; nothing was written (--no-verify prepares other data)"
+                f"got {shown(got)}; nothing was written ({advice})"
             )
 
     def print(self) -> None:

@@ -131,45 +131,56 @@ def only_read(archive: Path) -> None:
 
 
 def pandas_way(archive: Path, out: Path, heldout: int) -> None:
-    """The steps of the published notebook, written for today's pandas."""
+    """The steps of the published notebook in its order and with its idioms, written for today's pandas."""
     out.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(archive) as z, z.open("ml-20m/ratings.csv") as f:
         raw = pd.read_csv(f)
     raw = raw[raw["rating"] > 3.5]
-    count = raw.groupby("userId").size()
-    raw = raw[raw["userId"].isin(count.index[count >= 5])]
-    users = raw.groupby("userId").size().index
-    rng = np.random.RandomState(98765)
-    users = users[rng.permutation(users.size)]
+
+    def count(column: str) -> pd.Series:
+        return raw[[column]].groupby(column).size()
+
+    activity = count("userId")
+    raw = raw[raw["userId"].isin(activity.index[activity >= 5])]
+    activity, popularity = count("userId"), count("movieId")
+    print(f"{len(raw)} events, {activity.size} users, {popularity.size} items", file=sys.stderr)
+
+    users = activity.index
+    np.random.seed(98765)
+    users = users[np.random.permutation(users.size)]
     train_users, validation_users, test_users = np.split(users, [users.size - 2 * heldout, users.size - heldout])
     train = raw.loc[raw["userId"].isin(train_users)]
     items = pd.unique(train["movieId"])
-    (out / "unique_sid.txt").write_text("".join(f"{i}\n" for i in items))
     item_number = {item: k for k, item in enumerate(items)}
     user_number = {user: k for k, user in enumerate(users)}
+    (out / "unique_sid.txt").write_text("".join(f"{item}\n" for item in items))
+
+    def fold_in(plays: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        histories, targets = [], []
+        np.random.seed(98765)
+        for _, rows in plays.groupby("userId"):
+            n = len(rows)
+            if n >= 5:
+                chosen = np.zeros(n, dtype=bool)
+                chosen[np.random.choice(n, size=int(0.2 * n), replace=False)] = True
+                histories.append(rows[np.logical_not(chosen)])
+                targets.append(rows[chosen])
+            else:
+                histories.append(rows)
+        return pd.concat(histories), pd.concat(targets)
 
     def save(rows: pd.DataFrame, name: str) -> None:
-        uid = [user_number[u] for u in rows["userId"]]
-        sid = [item_number[i] for i in rows["movieId"]]
+        uid = list(map(lambda user: user_number[user], rows["userId"]))
+        sid = list(map(lambda item: item_number[item], rows["movieId"]))
         pd.DataFrame({"uid": uid, "sid": sid}).to_csv(out / name, index=False)
 
     save(train, "train.csv")
     for name, group in (("validation", validation_users), ("test", test_users)):
         plays = raw.loc[raw["userId"].isin(group)]
         plays = plays.loc[plays["movieId"].isin(items)]
-        rng = np.random.RandomState(98765)
-        histories, targets = [], []
-        for _, rows in plays.groupby("userId"):
-            n = len(rows)
-            if n >= 5:
-                chosen = np.zeros(n, bool)
-                chosen[rng.choice(n, size=int(0.2 * n), replace=False)] = True
-                histories.append(rows[~chosen])
-                targets.append(rows[chosen])
-            else:
-                histories.append(rows)
-        save(pd.concat(histories), f"{name}_tr.csv")
-        save(pd.concat(targets), f"{name}_te.csv")
+        history, targets = fold_in(plays)
+        save(history, f"{name}_tr.csv")
+        save(targets, f"{name}_te.csv")
 
 
 def generate(name: str, work: Path, scale: float) -> Path:
