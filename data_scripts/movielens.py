@@ -19,7 +19,7 @@ import tyro
 from minivae.catalogue import DATASETS, Dataset
 from minivae.errors import InputError
 from minivae.interactions import Interactions
-from minivae.preparation.archives import blocks, streams
+from minivae.preparation.archives import blocks, streams, whole
 from minivae.preparation.command import Options, Watch, guarded, run
 from minivae.preparation.rows import BadLine, Raw, check_range, parse, without_header
 
@@ -59,7 +59,7 @@ def read(dataset: Dataset, path: Path, watch: Watch) -> Raw:
     def members() -> Iterator[tuple[str, IO[bytes]]]:
         for name, stream in streams(path, {layout.ratings, layout.movies}.__contains__, 3 * dataset.raw_bytes):
             if name == layout.movies:
-                titles.update(read_titles(stream.read(1 << 26), layout.separator, layout.header))
+                titles.update(read_titles(whole(stream), layout.separator, layout.header))
             else:
                 yield layout.ratings, stream
 

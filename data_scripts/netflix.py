@@ -21,7 +21,7 @@ import tyro
 from minivae.catalogue import DATASETS, Dataset
 from minivae.errors import InputError
 from minivae.interactions import Interactions
-from minivae.preparation.archives import blocks, streams
+from minivae.preparation.archives import blocks, streams, whole
 from minivae.preparation.command import Options, Watch, guarded, run
 from minivae.preparation.rows import BadLine, Raw, check_range, fault
 
@@ -43,7 +43,7 @@ def read(dataset: Dataset, path: Path, watch: Watch) -> Raw:
     def members() -> Iterator[tuple[str, IO[bytes]]]:
         for name, stream in streams(path, wanted, 2 * dataset.raw_bytes):
             if name in TITLES:
-                titles.update(read_titles(stream.read(1 << 26)))
+                titles.update(read_titles(whole(stream)))
             else:
                 yield name, stream
 

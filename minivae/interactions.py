@@ -1,13 +1,16 @@
 """Events (user, item) as they stand in a file: original labels, file order, optional titles."""
 
+from __future__ import annotations  # so that scipy.sparse is loaded at its first use, not for its name
+
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-import scipy.sparse as sp
+import scipy
 
 from minivae.errors import InputError
 from minivae.tables import read_matrix, read_table
@@ -92,7 +95,7 @@ class Interactions:
         return self.user.size
 
     @cached_property
-    def matrix(self) -> sp.csr_matrix:
+    def matrix(self) -> scipy.sparse.csr_matrix:
         """The events as a binary float32 CSR matrix, (U, I)."""
         return binary_csr(self.user, self.item, (self.n_users, self.n_items))
 
@@ -103,7 +106,7 @@ class Interactions:
         item: np.ndarray | pl.Series | list,
         titles: Mapping[str, str] | None = None,
         name: str = "",
-    ) -> "Interactions":
+    ) -> Interactions:
         """Events from one label per event, repeated pairs merged (the first stays).
 
         Strings that all read as plain decimal integers ("12", not "012") become integers, so that they sort as numbers.
@@ -123,8 +126,8 @@ class Interactions:
         user, item = (x if isinstance(x, pl.Series) else pl.Series(np.asarray(x)) for x in (user, item))
         if len(user) == 0:
             raise InputError("there is no interaction in the data: nothing to learn from")
-        user_codes, user_labels = factorize(user, "user")
-        item_codes, item_labels = factorize(item, "item")
+        with ThreadPoolExecutor(2) as pool:
+            (user_codes, user_labels), (item_codes, item_labels) = pool.map(factorize, (user, item), ("user", "item"))
         return cls.from_codes(user_codes, user_labels, item_codes, item_labels, titles, name)
 
     @classmethod
@@ -136,7 +139,7 @@ class Interactions:
         item_labels: np.ndarray,
         titles: Mapping[str, str] | None = None,
         name: str = "",
-    ) -> "Interactions":
+    ) -> Interactions:
         """Events whose labels are already numbered: repeated pairs merged, items put in order of first appearance.
 
         Parameters
@@ -262,7 +265,7 @@ def rank(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if high - low >= widest:
         distinct, codes = np.unique(values, return_inverse=True)
         return codes.astype(np.int32), distinct.astype(np.int64)
-    if 0 <= low and high < widest and values.dtype != np.uint64:  # which cannot be an index
+    if low >= 0 and high < widest and values.dtype != np.uint64:  # which cannot be an index
         low = 0
     else:
         values = np.subtract(values, low, dtype=np.int64)
@@ -301,17 +304,20 @@ def order_of_appearance(codes: np.ndarray, n: int) -> np.ndarray:
     return np.concatenate(order)
 
 
-def binary_csr(row: np.ndarray, column: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:
+def binary_csr(row: np.ndarray, column: np.ndarray, shape: tuple[int, int]) -> scipy.sparse.csr_matrix:
     """Ones at (row, column) as float32 CSR with sorted int32 indices; repeated pairs count once."""
     rows, columns = shape
-    place = row.astype(np.uint32 if rows * columns < 2**32 else np.int64)  # in reading order
+    narrow = rows * columns < 2**32
+    place = row.astype(np.uint32 if narrow else np.int64)  # in reading order
     place *= columns
-    place += column.astype(place.dtype)
+    np.add(place, column, out=place, casting="unsafe")
     place.sort()
     if (repeated := place[1:] == place[:-1]).any():
         place = place[np.append(True, ~repeated)]
     indptr = np.append(np.searchsorted(place, np.arange(rows, dtype=place.dtype) * columns), place.size)
-    m = sp.csr_matrix((np.ones(place.size, np.float32), (place % columns).astype(np.int32), indptr), shape=shape)
+    place %= columns
+    indices = place.view(np.int32) if narrow else place.astype(np.int32)
+    m = scipy.sparse.csr_matrix((np.ones(place.size, np.float32), indices, indptr), shape=shape)
     m.has_canonical_format = True
     return m
 

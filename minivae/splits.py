@@ -1,5 +1,7 @@
 """Strong generalization after Liang et al. (2018): train on some users, evaluate on others; bit for bit as they did."""
 
+from __future__ import annotations  # so that scipy.sparse is loaded at its first use, not for its name
+
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import scipy.sparse as sp
+import scipy
 
 from minivae.errors import InputError
 from minivae.interactions import Interactions, binary_csr, lookup, order_of_appearance
@@ -35,8 +37,8 @@ class FoldIn:
         If the two shapes differ, or a matrix is not finite.
     """
 
-    history: sp.csr_matrix
-    heldout: sp.csr_matrix
+    history: scipy.sparse.csr_matrix
+    heldout: scipy.sparse.csr_matrix
     user_labels: np.ndarray | None = None
 
     def __post_init__(self) -> None:
@@ -76,7 +78,7 @@ class StrongSplit:
         If the parts do not fit each other.
     """
 
-    train: sp.csr_matrix
+    train: scipy.sparse.csr_matrix
     validation: FoldIn
     test: FoldIn
     item_labels: np.ndarray
@@ -116,7 +118,7 @@ class StrongSplit:
         save_arrays(Path(path), "split", arrays, {"name": self.name, "format": "1", "counts": json.dumps(counts)})
 
     @classmethod
-    def load(cls, path: str | Path) -> "StrongSplit":
+    def load(cls, path: str | Path) -> StrongSplit:
         """Read what `save` wrote.
 
         Raises
@@ -142,7 +144,7 @@ class StrongSplit:
         except (KeyError, ValueError, TypeError, IndexError) as e:
             raise InputError(f"{path} is a split whose parts do not fit each other ({e}); make it again") from e
 
-    def _matrices(self) -> dict[str, sp.csr_matrix]:
+    def _matrices(self) -> dict[str, scipy.sparse.csr_matrix]:
         parts = (self.train, self.validation.history, self.validation.heldout, self.test.history, self.test.heldout)
         return dict(zip(MATRICES, parts, strict=True))
 
@@ -216,7 +218,7 @@ def build_split(data: Interactions, a: Assignment, protocol: Mapping[str, int]) 
     n_heldout = protocol["n_heldout"]
     n_train = a.users.size - 2 * n_heldout
 
-    def matrix(part: int, first: int, rows: int) -> sp.csr_matrix:
+    def matrix(part: int, first: int, rows: int) -> scipy.sparse.csr_matrix:
         of = a.part == part
         return binary_csr(a.uid[of] - first, a.sid[of], (rows, a.vocabulary.size))
 
@@ -245,8 +247,9 @@ def assign_events(data: Interactions, n_heldout: int, seed: int, min_user: int, 
         raise InputError(f"n_heldout must be at least 1, not {n_heldout}")
     if not 0 <= seed < 2**32:
         raise InputError(f"seed must lie in 0..2**32 - 1, not {seed}")
-    rare = np.bincount(data.item, minlength=data.n_items) < min_item
-    dropped = np.flatnonzero(rare[data.item]) if rare.any() else np.empty(0, np.int64)
+    dropped = np.empty(0, np.int64)
+    if min_item > 1:
+        dropped = np.flatnonzero(np.bincount(data.item, minlength=data.n_items)[data.item] < min_item)
     activity = np.bincount(data.user, minlength=data.n_users) - np.bincount(data.user[dropped], minlength=data.n_users)
     kept = np.flatnonzero(activity >= max(min_user, 1))
     if kept.size <= 2 * n_heldout:
@@ -289,16 +292,17 @@ def draw_heldout(user: np.ndarray, seed: int) -> np.ndarray:
     rng = np.random.RandomState(seed)
     order = np.argsort(user, kind="stable")
     _, start, count = np.unique(user[order], return_index=True, return_counts=True)
-    several = count >= 5
-    sizes = zip(start[several].tolist(), count[several].tolist(), strict=True)
-    drawn = [s + rng.permutation(n)[: int(0.2 * n)] for s, n in sizes]  # what rng.choice does, without its checks
-    return order[np.concatenate(drawn)] if drawn else np.empty(0, np.int64)
+    start, count = start[count >= 5], count[count >= 5]
+    size = (0.2 * count).astype(np.int64)
+    # The first of a permutation are what rng.choice(n, size, replace=False) draws; it takes thrice as long.
+    drawn = [rng.permutation(n)[:k] for n, k in zip(count.tolist(), size.tolist(), strict=True)]
+    return order[np.repeat(start, size) + np.concatenate(drawn)] if drawn else np.empty(0, np.int64)
 
 
-def binary(matrix: sp.spmatrix | sp.sparray | np.ndarray, what: str) -> sp.csr_matrix:
+def binary(matrix: scipy.sparse.spmatrix | scipy.sparse.sparray | np.ndarray, what: str) -> scipy.sparse.csr_matrix:
     """Any non-zero entry becomes a one: float32 CSR with sorted int32 indices."""
     try:
-        m = sp.csr_matrix(matrix)
+        m = scipy.sparse.csr_matrix(matrix)
     except (TypeError, ValueError) as e:
         raise InputError(f"{what} must be a two-dimensional matrix of numbers: {e}") from e
     if not np.isfinite(m.data).all():
@@ -334,10 +338,10 @@ def unpack_labels(arrays: Mapping[str, np.ndarray], key: str) -> np.ndarray | No
     return np.array([text[a:b].decode() for a, b in pairwise(at)], dtype=str)
 
 
-def unpack_matrix(arrays: Mapping[str, np.ndarray], key: str, n_items: int) -> sp.csr_matrix:
+def unpack_matrix(arrays: Mapping[str, np.ndarray], key: str, n_items: int) -> scipy.sparse.csr_matrix:
     indptr, indices = arrays[f"{key}.indptr"], arrays[f"{key}.indices"]
     if indptr[-1] < 2**31:
         indptr = indptr.astype(np.int32)
-    m = sp.csr_matrix((np.ones(indices.size, np.float32), indices, indptr), shape=(indptr.size - 1, n_items))
+    m = scipy.sparse.csr_matrix((np.ones(indices.size, np.float32), indices, indptr), shape=(indptr.size - 1, n_items))
     m.check_format()
     return m

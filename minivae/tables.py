@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import scipy.sparse as sp
+import scipy
 
 from minivae.errors import InputError
 
@@ -254,7 +254,7 @@ def read_matrix(path: Path) -> pl.DataFrame:
     if not path.is_file():
         raise InputError(f"{path} does not exist; check the path")
     try:
-        m = sp.csr_matrix(sp.load_npz(path))
+        m = scipy.sparse.csr_matrix(scipy.sparse.load_npz(path))
         m.check_format()
     except (ValueError, OSError, KeyError, TypeError, EOFError, MemoryError, zipfile.BadZipFile) as e:
         raise InputError(

@@ -11,6 +11,7 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from liang_reference import as_bytes, prepare
 from minivae.catalogue import DATASETS, Protocol
 from minivae.errors import InputError
 from minivae.preparation import archives, export
-from minivae.preparation.command import guarded
+from minivae.preparation.command import guarded, watched
 from minivae.splits import StrongSplit
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -232,6 +233,31 @@ def test_blocks_cut_anywhere_give_the_same_events(rows, size):
     assert (total, lines) == (len(rows), len(rows) + len(files))
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    rows=st.dictionaries(
+        st.tuples(st.integers(0, 10**6), st.integers(1, 10**5)), st.integers(1, 5), min_size=1, max_size=80
+    ),
+    name=st.sampled_from(["ml-100k", "ml-1m", "ml-20m"]),
+    size=st.integers(1, 90),
+    ends=st.sampled_from([b"\n", b"\r\n"]),
+    last=st.booleans(),
+)
+def test_movielens_blocks_cut_anywhere_give_the_same_events(tmp_path_factory, rows, name, size, ends, last):
+    """Through the threads, with blocks of a few bytes, either end of line, with and without one at the end."""
+    rows = [(u, i, r) for (u, i), r in rows.items()] + [(1, 1, 5)]
+    rows = list({row[:2]: row for row in rows}.values())
+    text = next(iter(movielens_members(name, rows).values())).replace(b"\n", ends)
+    path = tmp_path_factory.mktemp("cut") / "ratings"
+    path.write_bytes(text if last else text.removesuffix(ends))
+    with patch.object(archives, "BLOCK", size):
+        raw = movielens.read(DATASETS[name], path, watched(DATASETS[name]))
+    data = raw.data
+    got = zip(data.user_labels[data.user].tolist(), data.item_labels[data.item].tolist(), strict=True)
+    assert list(got) == [(u, i) for u, i, r in rows if r >= 4]
+    assert raw.ratings == len(rows)
+
+
 def test_export_is_what_pandas_writes(tmp_path):
     pd = pytest.importorskip("pandas")
     rows = draw()
@@ -325,19 +351,25 @@ def test_another_split_is_not_overwritten(golden, tmp_path, capsys):
     assert (tmp_path / "ml-20m.safetensors").read_bytes() == before
 
 
+HEADER = b"userId,movieId,rating,timestamp\n"
 BAD_RATINGS = {
     "header missing": (b"1,2,4.0,9\n", "begins with '1,2,4.0,9'"),
-    "extra column": (b"userId,movieId,rating,timestamp\n1,2,4.0,9\n1,3,4.0,9,5\n", "line 3: '1,3,4.0,9,5' is not userId,movieId,rating,timestamp (5 fields)"),
-    "short line": (b"userId,movieId,rating,timestamp\n1,2,4.0,9\n1,3\n", "line 3: '1,3' is not userId,movieId,rating,timestamp (2 fields)"),
-    "no number": (b"userId,movieId,rating,timestamp\n1,2,4.0,9\nx,3,4.0,9\n", "line 3: 'x,3,4.0,9' is not userId,movieId,rating,timestamp (no such userId)"),
-    "empty field": (b"userId,movieId,rating,timestamp\n1,2,,9\n", "line 2: '1,2,,9' is not userId,movieId,rating,timestamp (no rating)"),
-    "rating out of range": (b"userId,movieId,rating,timestamp\n1,2,6.0,9\n", "6.0 is not in 0.5..5"),
-    "rating nan": (b"userId,movieId,rating,timestamp\n1,2,nan,9\n", "not in 0.5..5"),
-    "zero byte": (b"userId,movieId,rating,timestamp\n1,2\x00,4.0,9\n", "zero bytes"),
-    "wrong encoding": (b"userId,movieId,rating,timestamp\n1,\xff2,4.0,9\n", "is not userId,movieId,rating,timestamp"),
-    "one endless line": (b"userId,movieId,rating,timestamp\n" + b"1" * 300_000, "line of over"),
-    "too few users": (b"userId,movieId,rating,timestamp\n1,2,4.0,9\n", "too few to hold out"),
-    "nothing above the threshold": (b"userId,movieId,rating,timestamp\n1,2,3.5,9\n", "no interaction"),
+    "extra column": (HEADER + b"1,2,4.0,9\n1,3,4.0,9,5\n", "line 3: '1,3,4.0,9,5' is not {} (5 fields)"),
+    "short line": (HEADER + b"1,2,4.0,9\n1,3\n", "line 3: '1,3' is not {} (2 fields)"),
+    "no timestamp": (HEADER + b"1,2,4.0,9\n1,3,4.0\n", "line 3: '1,3,4.0' is not {} (3 fields)"),
+    "empty line": (HEADER + b"1,2,4.0,9\n\n1,3,4.0,9\n", "line 3: '' is not {} (1 fields)"),
+    "no number": (HEADER + b"1,2,4.0,9\nx,3,4.0,9\n", "line 3: 'x,3,4.0,9' is not {} (no such userId)"),
+    "number too large": (HEADER + b"1,2,4.0,9\n1,9876543210,4.0,9\n", "(no such movieId)"),
+    "empty field": (HEADER + b"1,2,,9\n", "line 2: '1,2,,9' is not {} (no rating)"),
+    "far away": (HEADER + b"1,2,4.0,9\n" * 100 + b"1,3;4.0;9\n", "line 102: '1,3;4.0;9' is not {} (2 fields)"),
+    "rating out of range": (HEADER + b"1,2,4.0,9\n1,2,6.0,9\n", "line 3: rating 6.0 is not in 0.5..5"),
+    "rating nan": (HEADER + b"1,2,nan,9\n", "not in 0.5..5"),
+    "zero byte": (HEADER + b"1,2\x00,4.0,9\n", "zero bytes"),
+    "wrong encoding": (HEADER + b"1,\xff2,4.0,9\n", "is not {}"),
+    "another encoding": ("userId,movieId\n1,2\n".encode("utf-16"), "zero bytes"),
+    "one endless line": (HEADER + b"1" * 300_000, "line of over"),
+    "too few users": (HEADER + b"1,2,4.0,9\n", "too few to hold out"),
+    "nothing above the threshold": (HEADER + b"1,2,3.5,9\n", "no interaction"),
     "empty": (b"", "no ratings"),
 }
 
@@ -348,7 +380,7 @@ def test_bad_ratings_are_refused_in_one_sentence(small, tmp_path, capsys, case):
     source = archive(tmp_path / "ml-20m.zip", {"ml-20m/ratings.csv": content})
     assert call(movielens, "ml-20m", "--from-file", source, "--out", tmp_path / "out", "--no-verify") == 2
     said = capsys.readouterr().err
-    assert sentence in said
+    assert sentence.format("userId,movieId,rating,timestamp") in said
     assert said.startswith("error: ")
     assert said.count("\n") == 1
     assert not (tmp_path / "out").exists()

@@ -114,7 +114,10 @@ def in_tar(archive: tarfile.TarFile, wanted: Callable[[str], bool], path: Path) 
 
 
 class Limited:
-    """A stream that refuses to give more than `limit` bytes: what unpacks to more is not the file it claims to be."""
+    """A stream that refuses to give more than `limit` bytes: what unpacks to more is not the file it claims to be.
+
+    A read may give less than asked for; nothing, only at the end.
+    """
 
     def __init__(self, stream: IO[bytes], where: str | Path, limit: int) -> None:
         self.stream, self.where, self.left, self.limit = stream, where, limit, limit
@@ -128,6 +131,11 @@ class Limited:
                 f"{self.where} unpacks to over {self.limit:,} bytes, more than the original has; fetch it again"
             )
         return data
+
+
+def whole(stream: IO[bytes]) -> bytes:
+    """All that is left of a stream."""
+    return b"".join(iter(lambda: stream.read(BLOCK), b""))
 
 
 def blocks(

@@ -3,7 +3,7 @@
 import hashlib
 import sys
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,9 +84,14 @@ def run(dataset: Dataset, read: Reader, options: Options) -> Path:
         got = count(assignment, n_heldout)
         checks.stage((step, expected.get(step), n) for step, n in got.items())
         hashed = options.verify and published and bool(dataset.files)
-        files = dict(export.files(raw.data, assignment)) if hashed or options.export_csv else {}
-        if hashed:
-            checks.stage(compare_files(files, dataset))
+        files, fingerprints = {}, {}
+        if hashed or options.export_csv is not None:
+            for name, content in export.files(raw.data, assignment):
+                files[name] = content
+                if hashed:
+                    algorithm = dataset.files[name].partition(":")[0]
+                    fingerprints[name] = pool.submit(export.fingerprint, content, algorithm)
+        checks.stage((name, dataset.files[name], found.result()) for name, found in fingerprints.items())
         saved = pool.submit(split.result().save, target)
         if options.export_csv is not None:
             export.write(options.export_csv, files)
@@ -132,12 +137,9 @@ def compare_archive(dataset: Dataset, path: Path) -> list[tuple[str, str, str]]:
         return []
     algorithm = next(k for k in ("sha256", "md5") if k in dataset.archive)
     with readable(path), path.open("rb") as f:
-        return [(f"{algorithm} of {path.name}", dataset.archive[algorithm], hashlib.file_digest(f, algorithm).hexdigest())]
-
-
-def compare_files(files: Mapping[str, bytes], dataset: Dataset) -> Iterator[tuple[str, str, str]]:
-    for name, expected in dataset.files.items():
-        yield name, expected, export.fingerprint(files[name], expected.partition(":")[0])
+        return [
+            (f"{algorithm} of {path.name}", dataset.archive[algorithm], hashlib.file_digest(f, algorithm).hexdigest())
+        ]
 
 
 def watched(dataset: Dataset) -> Watch:

@@ -53,6 +53,8 @@ def write(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 def fingerprint(content: bytes, algorithm: str) -> str:
     """ "sha256:…", or "git:…", the id under which git stores such a file."""
+    h = hashlib.new("sha1" if algorithm == "git" else algorithm, usedforsecurity=False)
     if algorithm == "git":
-        return "git:" + hashlib.sha1(b"blob %d\x00" % len(content) + content, usedforsecurity=False).hexdigest()
-    return f"{algorithm}:" + hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()
+        h.update(b"blob %d\x00" % len(content))
+    h.update(content)
+    return f"{algorithm}:{h.hexdigest()}"

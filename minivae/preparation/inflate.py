@@ -49,26 +49,24 @@ class Inflated:
         self.crc = self.length = 0
 
     def read(self, n: int) -> bytes:
-        """The next n bytes; fewer at the end only.
+        """Some of the next n bytes, none only at the end.
 
         Raises
         ------
         zipfile.BadZipFile, EOFError, error of zlib or isal
             If the stream is damaged, ends early, or is not what the archive says.
         """
-        parts: list[bytes] = []
-        while n and not self.inflater.eof:
+        part = b""
+        while n and not part and not self.inflater.eof:
             packed = self.inflater.unconsumed_tail or self.source.read(PIECE)
             part = self.inflater.decompress(packed, n)
             if not packed and not part:
                 raise EOFError("compressed data ends before its end marker")
-            self.crc = fast_zlib.crc32(part, self.crc)
-            self.length += len(part)
-            n -= len(part)
-            parts.append(part)
+        self.crc = fast_zlib.crc32(part, self.crc)
+        self.length += len(part)
         if self.inflater.eof and (self.crc, self.length) != (self.member.CRC, self.member.file_size):
             raise zipfile.BadZipFile(f"bad CRC-32 or length of {self.member.filename}")
-        return b"".join(parts)
+        return part
 
     def __enter__(self) -> "Inflated":
         return self

@@ -1,6 +1,5 @@
 """Blocks made by one thread and worked on by others; what they come to is given in the order of the blocks."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,7 +7,7 @@ from typing import TypeVar
 
 S = TypeVar("S")
 T = TypeVar("T")
-WORKERS = min(3, os.cpu_count() or 1)  # as many as one thread can unpack for
+WORKERS = 3  # about as many as one thread can unpack for
 
 
 def in_order(work: Callable[[S], T], items: Iterator[S]) -> Iterator[T]:

@@ -4,11 +4,13 @@
 
 Generates raw archives of the size and shape of the originals (their users and items, about as many ratings; power-law
 popularity, log-normal activity), prepares each in a process of its own, and prints wall time, processor time and peak
-memory as a table and JSON. The pandas way prepares the same archive in the same run, and its six files must be the same
+memory as a table and JSON. For the size of ML-20M, all that a user runs is measured (checksums of the archive and of the
+files, the six files, the split), and in the same run the usual pandas way to the same six files, which must be the same
 bytes. Needs up to 4 GB of disk under --work, which it removes again.
 """
 
 import argparse
+import hashlib
 import io
 import json
 import os
@@ -26,6 +28,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import polars as pl
+
+from minivae.catalogue import DATASETS
+from minivae.preparation.export import fingerprint
 
 ROOT = Path(__file__).resolve().parents[2]
 SHAPES = {  # users, items, ratings of the originals
@@ -65,21 +70,26 @@ def main() -> None:
 def measure(name: str, archive: Path, work: Path, scale: float, repeat: int) -> dict:
     """Medians over `repeat` rounds; in each: the floor, ours, and for ml-20m the pandas way, one after the other."""
     heldout = max(1, int({"ml-20m": 10_000, "netflix": 40_000, "msd": 50_000}[name] * scale**0.5))
-    out, csv, rival = work / "out", work / "ours", work / "pandas"
+    out, csv, rival, known = work / "out", work / "ours", work / "pandas", work / "known.json"
     script = {"ml-20m": ["movielens.py", "ml-20m"], "netflix": ["netflix.py"], "msd": ["msd.py"]}[name]
-    ours = [sys.executable, str(ROOT / "data_scripts" / script[0]), *script[1:], "--from-file", str(archive)]
-    ours += ["--out", str(out), "--heldout", str(heldout), "--no-verify"]
+    options = ["--from-file", str(archive), "--out", str(out), "--heldout", str(heldout)]
+    ours = [sys.executable, str(ROOT / "data_scripts" / script[0]), *script[1:], *options, "--no-verify"]
     commands = {"minivae": ours}
     if name == "ml-20m":
-        commands["minivae"] = [*ours, "--export-csv", str(csv)]
+        options += ["--export-csv", str(csv)]
         pandas = [sys.executable, __file__, "--work", str(work), "--pandas", str(archive), str(rival), str(heldout)]
-        commands["pandas"] = pandas
+        timed([*ours, "--export-csv", str(csv)])
+        known.write_text(json.dumps(what_is_known(archive, csv, heldout)))
+        verified = [sys.executable, str(ROOT / "tests" / "speed" / "prepare_verified.py"), str(known)]
+        commands = {"minivae": [*verified, script[1], *options], "pandas": pandas}
     rounds: dict[str, list] = {"floor": [], **{way: [] for way in commands}}
     for _ in range(repeat):
         wall, cpu = time.perf_counter(), time.process_time()
         only_read(archive)
         rounds["floor"].append((time.perf_counter() - wall, time.process_time() - cpu, 0.0, ""))
         for way, command in commands.items():
+            for folder in (out, csv) if way == "minivae" else (rival,):
+                shutil.rmtree(folder, ignore_errors=True)
             rounds[way].append(timed(command))
     result: dict = {"data": name, "scale": scale, "archive bytes": archive.stat().st_size, "cpus": os.cpu_count()}
     for way, runs in rounds.items():
@@ -99,13 +109,33 @@ def measure(name: str, archive: Path, work: Path, scale: float, repeat: int) -> 
         result["six files, same bytes"] = same and len(files) == 6
     for folder in (out, csv, rival):
         shutil.rmtree(folder, ignore_errors=True)
+    known.unlink(missing_ok=True)
     return {k: round(v, 2) if isinstance(v, float) else v for k, v in result.items()}
+
+
+def what_is_known(archive: Path, files: Path, heldout: int) -> dict:
+    """Of a generated archive, what the catalogue knows of ML-20M; whether it is right, the pandas way will show."""
+    contents = {path.name: path.read_bytes() for path in files.iterdir()}
+    lines = {name: content.count(b"\n") for name, content in contents.items()}
+    expected = DATASETS["ml-20m"].files
+    return {
+        "n_heldout": heldout,
+        "archive": {"sha256": hashlib.sha256(archive.read_bytes()).hexdigest()},
+        "counts": {
+            "vocabulary": lines["unique_sid.txt"],
+            "held-out events, validation": lines["validation_te.csv"] - 1,
+            "held-out events, test": lines["test_te.csv"] - 1,
+        },
+        "files": {name: fingerprint(contents[name], expected[name].partition(":")[0]) for name in expected},
+    }
 
 
 def timed(command: list[str]) -> tuple[float, float, float, str]:
     """Wall seconds, processor seconds and peak resident GB of a command, and what it printed."""
     start = time.perf_counter()
-    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled once, by its first run
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
     printed = process.stdout.read().decode()
     _, status, usage = os.wait4(process.pid, 0)
     if status:
@@ -146,8 +176,8 @@ def pandas_way(archive: Path, out: Path, heldout: int) -> None:
     print(f"{len(raw)} events, {activity.size} users, {popularity.size} items", file=sys.stderr)
 
     users = activity.index
-    np.random.seed(98765)
-    users = users[np.random.permutation(users.size)]
+    rng = np.random.RandomState(98765)
+    users = users[rng.permutation(users.size)]
     train_users, validation_users, test_users = np.split(users, [users.size - 2 * heldout, users.size - heldout])
     train = raw.loc[raw["userId"].isin(train_users)]
     items = pd.unique(train["movieId"])
@@ -157,12 +187,12 @@ def pandas_way(archive: Path, out: Path, heldout: int) -> None:
 
     def fold_in(plays: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         histories, targets = [], []
-        np.random.seed(98765)
+        rng = np.random.RandomState(98765)
         for _, rows in plays.groupby("userId"):
             n = len(rows)
             if n >= 5:
                 chosen = np.zeros(n, dtype=bool)
-                chosen[np.random.choice(n, size=int(0.2 * n), replace=False)] = True
+                chosen[rng.choice(n, size=int(0.2 * n), replace=False)] = True
                 histories.append(rows[np.logical_not(chosen)])
                 targets.append(rows[chosen])
             else:
