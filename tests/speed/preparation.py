@@ -4,8 +4,8 @@
 
 Generates raw archives of the size and shape of the originals (their users and items, about as many ratings; power-law
 popularity, log-normal activity), prepares each in a process of its own, and prints wall time, processor time and peak
-memory as a table and JSON. For the size of ML-20M, all that a user runs is measured (checksums of the archive and of the
-files, the six files, the split), and in the same run the usual pandas way to the same six files, which must be the same
+memory as a table and JSON. For the size of ML-20M all that a user runs is measured (checksums of archive and files, the
+six files, the split), and in the same run the usual pandas way to the same six files, which must be the same
 bytes. Needs up to 4 GB of disk under --work, which it removes again.
 """
 
