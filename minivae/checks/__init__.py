@@ -6,13 +6,17 @@ chapter.
 """
 
 from minivae.checks.geometry import check_all_distances, check_lower_bound, check_middle
+from minivae.checks.protocol import check_fair_ndcg, check_mean_recall, check_users_needed
 from minivae.checks.sharing import check_batch_transfer, check_content_mismatch, check_gradient_distance
 
 __all__ = [
     "check_all_distances",
     "check_batch_transfer",
     "check_content_mismatch",
+    "check_fair_ndcg",
     "check_gradient_distance",
     "check_lower_bound",
+    "check_mean_recall",
     "check_middle",
+    "check_users_needed",
 ]
