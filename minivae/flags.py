@@ -8,6 +8,9 @@ import tyro
 
 Precision = Literal["auto", "fp32", "bf16"]
 Mask = Literal["normalize-then-mask", "mask-then-normalize", "raw"]
+AnchorVariant = Literal["full", "centroid+variance", "centroid", "softmin"]
+AnchorWeights = Literal["uniform", "popularity", "idf"]
+AnchorSchedule = Literal["linear", "geometric"]
 
 
 def option(metavar: str, default: str, **more: Any) -> Any:
@@ -56,8 +59,8 @@ class Study(TableFlags):
     """Settings to use: default, planted, ml-1m, ml-20m, netflix, msd. Without --data it chooses the data too."""
     settings: Annotated[Path | None, option("FILE", "the preset alone")] = None
     """TOML of settings that go over the preset's: best.toml of a search, or models of one's own."""
-    models: Annotated[str | None, option("A,B,…", "all")] = None
-    """Models to compare: popularity, ease, multvae-clean, multvae, multvae+anchor."""
+    models: Annotated[str | None, option("A,B,…", "popularity, ease, multvae-clean, multvae, multvae+anchor")] = None
+    """Models to compare: those, multdae, recvae, hvamp, these with +anchor, and variants; a wrong name lists all."""
     split_seeds: Annotated[str | None, option("N,N,…", "one draw")] = None
     """Several draws of held-out users, a study of each, and their differences pooled; not for a prepared split."""
     seeds: Annotated[int, option("N", "1")] = 1
@@ -90,7 +93,7 @@ class Tune(TableFlags):
     """Where models, settings and search spaces come from."""
     settings: Annotated[Path | None, option("FILE", "the preset alone")] = None
     """TOML that goes over the preset's: models of one's own, and spaces as [models.NAME.search]."""
-    models: Annotated[str | None, option("A,B,…", "all")] = None
+    models: Annotated[str | None, option("A,B,…", "as in study")] = None
     """Models to search for, baselines too; each gets the same number of trials."""
     space: Annotated[tuple[str, ...], option("[MODEL.]KEY=VALUES …", "the preset's")] = ()
     """Spaces in place of the preset's: a,b,c or low:high or low:high:log; without MODEL for all that have KEY."""
@@ -119,7 +122,7 @@ class Train(TableFlags):
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = tyro.MISSING
     """Folder for model.safetensors, metrics.json, log.jsonl, config.json and the checkpoint."""
     model: Annotated[str, option("NAME", "multvae")] = "multvae"
-    """multvae-clean, multvae or multvae+anchor; the flags below change its settings."""
+    """multvae, multdae, recvae, hvamp, each with +anchor if wanted, or a variant; flags below change its settings."""
     preset: Annotated[str | None, option("NAME", "that of the data")] = None
     """Where the other settings come from."""
     keep: Annotated[float | None, option("P", "preset")] = None
@@ -130,8 +133,24 @@ class Train(TableFlags):
     """Weight of the KL term at the end of its schedule."""
     anneal_steps: Annotated[int | None, option("N", "preset")] = None
     """Updates over which the KL weight rises from 0."""
+    gamma: Annotated[float | None, option("G", "preset")] = None
+    """Adds G times the number of a user's interactions to the weight of its KL term (RecVAE)."""
     anchor: Annotated[float | None, option("L", "preset")] = None
     """λ, weight of the anchor regularizer; 0 is none."""
+    anchor_variant: Annotated[AnchorVariant | None, option("VARIANT", "full")] = None
+    """full (as published), centroid+variance, centroid, or softmin for users of several tastes."""
+    anchor_weights: Annotated[AnchorWeights | None, option("WEIGHTS", "uniform")] = None
+    """Of a user's items in the anchor loss: uniform (as published), popularity, idf."""
+    anchor_temperature: Annotated[float | None, option("T", "1")] = None
+    """Of softmin: the lower, the more the nearest anchor alone counts."""
+    anchor_start: Annotated[float | None, option("L", "0")] = None
+    """λ at the first update, if it has a schedule."""
+    anchor_steps: Annotated[int | None, option("N", "0: λ is constant")] = None
+    """Updates over which λ goes from --anchor-start to --anchor."""
+    anchor_schedule: Annotated[AnchorSchedule | None, option("{linear,geometric}", "linear")] = None
+    """How it goes there."""
+    weight_decay: Annotated[float | None, option("W", "preset")] = None
+    """Penalty W ‖weights‖² (Mult-DAE)."""
     lr: Annotated[float | None, option("RATE", "preset")] = None
     """Step size of Adam."""
     batch_size: Annotated[int | None, option("N", "preset")] = None

@@ -17,7 +17,7 @@ import pytest
 import scipy.sparse as sp
 
 import minivae as mv
-from minivae import batches, flags, training
+from minivae import anchors, batches, flags, training
 from minivae.cli import EXAMPLES, main
 from minivae.interactions import Interactions
 from minivae.storage import load_arrays
@@ -87,6 +87,9 @@ def test_help_explains_every_flag_and_ends_with_examples(command, capsys):
 def test_choices_are_those_of_the_package():
     assert get_args(flags.Precision) == get_args(training.Precision)
     assert get_args(flags.Mask) == get_args(batches.Mask)
+    assert get_args(flags.AnchorVariant) == get_args(anchors.AnchorVariant)
+    assert get_args(flags.AnchorWeights) == get_args(batches.AnchorWeights)
+    assert get_args(flags.AnchorSchedule) == get_args(anchors.AnchorSchedule)
 
 
 def test_help_does_not_wait_for_torch():
@@ -398,3 +401,14 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_file(data, tmp_path):
     assert "cannot write" in said
     assert "Traceback" not in said
     assert {p.name for p in out.iterdir()} == {"config.json", "log.jsonl"}
+
+
+@pytest.mark.parametrize("model", ["multdae+anchor", "recvae", "hvamp"])
+def test_every_kind_of_model_can_be_trained_and_used(model, data, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main(["train", "--data", str(data), "--model", model, *TINY, "--out", str(out)]) == 0
+    assert main(["evaluate", "--model", str(out)]) == 0
+    assert main(["recommend", "--model", str(out), "--items", mv.StrongSplit.load(data).item_titles[0]]) == 0
+    assert capsys.readouterr().err == ""
+    assert type(mv.load_model(out)).__name__.lower() == model.split("+")[0]
+    assert main(["train", "--data", str(data), "--model", model, *TINY, "--out", str(out), "--resume"]) == 0

@@ -223,10 +223,29 @@ def test_a_dry_run_writes_nothing_and_counts_parameters(data, tmp_path, monkeypa
 def test_every_preset_makes_every_model(name, split):
     preset = presets.load(name)
     assert list(preset.models)[: len(MODELS)] == MODELS
-    for spec in preset.pick(None):
+    if name != "ablation":
+        assert [spec.name for spec in preset.pick(None)] == MODELS
+    for spec in preset.models.values():
         assert spec.config(seed=1).seed == 1
         assert spec.build(7).__class__.__name__ == spec.kind
     assert preset.data in {"", "planted", *DATASETS}
+
+
+def test_a_model_like_another_takes_over_what_the_data_set_says_of_that_one():
+    model = presets.load("msd").models
+    for name in ("recvae", "recvae+anchor", "recvae-wsdm", "recvae-vamp"):
+        assert model[name].settings["gamma"] == 0.01
+        assert model[name].kind == "RecVAE"
+    assert model["recvae-wsdm"].arguments == {"norm_eps": 1e-5}
+    assert set(model["recvae+anchor"].search) >= {"keep", "gamma", "anchor"}
+
+
+def test_the_wider_model_has_as_many_parameters_as_the_one_with_anchors():
+    """At least as many, and no more than the layers between need: 100 units × (3d + 2)."""
+    model, n_items = presets.load("ablation").models, 5000
+    plain, wide = (sum(p.numel() for p in model[n].build(n_items).parameters()) for n in ("multvae", "wider-no-anchor"))
+    anchored = plain + 200 * n_items
+    assert anchored <= wide <= anchored + 100 * (3 * 200 + 2)
 
 
 def test_a_preset_with_an_unknown_setting_is_refused():

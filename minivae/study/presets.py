@@ -207,7 +207,8 @@ def load(name: str, settings: Path | None = None, data: str = "") -> Preset:
     asking = [(file, layer["sections"]) for file, layer in layers.items() if "sections" in layer]
     sections = tuple(_section(table, asking[-1][0]) for table in asking[-1][1]) if asking else ()
     mine = layers.get(str(settings), {})
-    selected = (*own.get("select", models), *(n for n in mine.get("models", {}) if n in models))
+    choosing = [layer["select"] for layer in layers.values() if "select" in layer]
+    selected = (*(choosing[-1] if choosing else models), *(n for n in mine.get("models", {}) if n in models))
     return Preset(name, own["title"], own.get("data", ""), models, tuple(dict.fromkeys(selected)), sections, mine)
 
 

@@ -124,7 +124,8 @@ def run(
     Raises
     ------
     InputError
-        If there are fewer than 20 users with interactions, or their columns are not the model's items.
+        If there are fewer than 20 users with interactions, their columns are not the model's items, or the model is no
+        VAE: its posteriors have sd = 0.
 
     Examples
     --------
@@ -147,6 +148,11 @@ def run(
     model = evidence.in_float64(model)
     with torch.no_grad():
         mu, sd = (t.double() for t in model.encode(x))
+    if not bool((sd > 0).all()):
+        raise InputError(
+            f"{label or type(model).__name__} gives users points, not distributions (sd = 0), and the statements are "
+            "about densities; a report card needs a VAE"
+        )
     setting = Setting(model, x, mu, sd, keep, mask, seed)
     found = {statement: check(setting) for statement, check in STATEMENTS.items()}
     name = split.name if isinstance(split, StrongSplit) else ""

@@ -298,3 +298,10 @@ def test_bad_input_is_one_sentence(model, toy_split):
         report.run(toy_split.train[:5], model)
     with pytest.raises(InputError, match="do not belong together"):
         report.run(toy_split.train[:, :60], model)
+    with pytest.raises(InputError, match="points, not distributions"):
+        report.run(toy_split, mv.MultDAE(toy_split.n_items, 4))
+
+
+@pytest.mark.parametrize("make", [mv.RecVAE, mv.HVamp])
+def test_the_other_vaes_have_a_card(make, toy_split):
+    assert_no_failure(report.run(toy_split, make(toy_split.n_items, hidden=8, latent=3), n_users=30))
