@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from minivae.anchors import anchor_loss
     from minivae.errors import InputError
     from minivae.interactions import Interactions, read_interactions
-    from minivae.models import EASE, VAE, HVamp, MultDAE, MultVAE, Popularity, RecVAE, load_model, save_model
+    from minivae.models import EASE, IALS, VAE, HVamp, MultDAE, MultVAE, Popularity, RecVAE, load_model, save_model
     from minivae.objective import gaussian_kl, multinomial_nll
     from minivae.population import Planted, planted
     from minivae.ranking import Evaluation, compare, evaluate, recommend
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EASE",
+    "IALS",
     "VAE",
     "Evaluation",
     "FoldIn",
@@ -62,7 +63,18 @@ _HOMES = {
     "anchors": ("anchor_loss",),
     "errors": ("InputError",),
     "interactions": ("Interactions", "read_interactions"),
-    "models": ("EASE", "VAE", "HVamp", "MultDAE", "MultVAE", "Popularity", "RecVAE", "load_model", "save_model"),
+    "models": (
+        "EASE",
+        "IALS",
+        "VAE",
+        "HVamp",
+        "MultDAE",
+        "MultVAE",
+        "Popularity",
+        "RecVAE",
+        "load_model",
+        "save_model",
+    ),
     "objective": ("gaussian_kl", "multinomial_nll"),
     "population": ("Planted", "planted"),
     "ranking": ("Evaluation", "compare", "evaluate", "recommend"),

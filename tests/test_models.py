@@ -10,6 +10,7 @@ from scipy import optimize
 
 from minivae import EASE, VAE, InputError, MultVAE, Popularity, load_model, save_model
 from minivae.batches import DeviceCSR, mask_input
+from minivae.models import ease as ease_module
 from minivae.models import vae as vae_module
 from minivae.storage import save_arrays
 
@@ -242,6 +243,44 @@ def test_ease_column_is_what_an_optimiser_finds():
         return ((x[:, 2] - x @ full) ** 2).sum() + 3.0 * (full**2).sum()
 
     np.testing.assert_allclose(np.delete(weights[:, 2], 2), optimize.minimize(loss, np.zeros(5)).x, atol=1e-4)
+
+
+def plain_ease(x, l2):
+    """The formula in float64: P = (XᵀX + l2·I)⁻¹, B_ij = −P_ij / P_jj, zero diagonal."""
+    p = np.linalg.inv(x.T @ x + l2 * np.eye(x.shape[1]))
+    b = -p / np.diag(p)
+    np.fill_diagonal(b, 0)
+    return b
+
+
+def check_in_place(weights, x, l2):
+    exact = plain_ease(x, l2)
+    assert np.abs(weights - exact).max() <= 1e-4 * np.abs(exact).max()
+
+
+@pytest.mark.parametrize(("n_items", "block"), [(60, 7), (60, 59), (60, 60), (60, 512), (600, 512)])
+def test_ease_in_place_is_the_plain_formula(n_items, block, monkeypatch):
+    """Blocks that divide the items, leave one over, are all of them, or more."""
+    monkeypatch.setattr(ease_module, "BLOCK", block)
+    x = (np.random.default_rng(n_items).random((900, n_items)) < 0.1).astype(float)
+    weights = EASE(l2=50.0).fit(sp.csr_matrix(x)).weights.numpy()
+    check_in_place(weights, x, 50.0)
+    assert weights.base is None or weights.base.nbytes <= 4 * n_items**2
+    half = np.triu(weights)
+    with pytest.raises(AssertionError):  # twin: the other triangle is forgotten
+        check_in_place(half, x, 50.0)
+
+
+def test_ease_says_what_to_do_when_float32_is_not_enough():
+    x = np.ones((4000, 30))  # rank one, and l2 is lost beside the counts
+    with pytest.raises(InputError, match="l2=1e-07 is too small for float32"):
+        EASE(l2=1e-7).fit(x)
+
+
+def test_baselines_know_their_size(x):
+    ease = EASE(10).fit(x)
+    assert ease.size(*x.shape) == int((ease.weights != 0).sum() + (ease.weights == 0).sum()) - N_ITEMS
+    assert Popularity().size(*x.shape) == len(Popularity().fit(x).counts)
 
 
 @pytest.mark.parametrize("l2", [0, -1, float("nan")])

@@ -2,6 +2,7 @@
 
 from minivae.models.ease import EASE
 from minivae.models.hvamp import HVamp
+from minivae.models.ials import IALS
 from minivae.models.multdae import MultDAE
 from minivae.models.multvae import MultVAE
 from minivae.models.popularity import Popularity
@@ -9,4 +10,4 @@ from minivae.models.recvae import RecVAE
 from minivae.models.saved import load_model, save_model
 from minivae.models.vae import VAE
 
-__all__ = ["EASE", "VAE", "HVamp", "MultDAE", "MultVAE", "Popularity", "RecVAE", "load_model", "save_model"]
+__all__ = ["EASE", "IALS", "VAE", "HVamp", "MultDAE", "MultVAE", "Popularity", "RecVAE", "load_model", "save_model"]

@@ -12,6 +12,10 @@ from minivae.models.vae import Users
 class Popularity:
     """Scores each item by its number of training users."""
 
+    def size(self, n_users: int, n_items: int) -> int:
+        """Numbers that are learned: one count per item."""
+        return n_items
+
     def fit(self, train: Users) -> "Popularity":
         """Count the users of each item in `train`, (U, I)."""
         self.counts = torch.from_numpy(np.bincount(as_csr(train).indices, minlength=train.shape[1]).astype(np.float32))

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from minivae.errors import InputError
-from minivae.models import EASE, VAE, Popularity
+from minivae.models import EASE, IALS, VAE, Popularity
 from minivae.models.saved import CLASSES
 from minivae.study.space import Choice, Range, Value, parse
 from minivae.training import TrainConfig
@@ -33,7 +33,7 @@ from minivae.training import TrainConfig
 BASE = "default"
 TABLES = {"title", "data", "over_data", "select", "train", "models", "sections", "search", "origin"}
 SECTION = {"title", "text", "steps", "models", "against", "axis"}
-BASELINES: dict[str, type] = {"Popularity": Popularity, "EASE": EASE}
+BASELINES: dict[str, type] = {"Popularity": Popularity, "EASE": EASE, "IALS": IALS}
 CONFIG_KEYS = {f.name for f in fields(TrainConfig)}
 
 
@@ -92,7 +92,7 @@ class ModelSpec:
         arguments = {k: v for k, v in values.items() if k not in settings}
         return replace(self, arguments={**self.arguments, **arguments}, settings={**self.settings, **settings})
 
-    def build(self, n_items: int) -> VAE | EASE | Popularity:
+    def build(self, n_items: int) -> VAE | EASE | IALS | Popularity:
         """A new model, not trained."""
         if self.trained:
             return CLASSES[self.kind](n_items, **self.arguments)

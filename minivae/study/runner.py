@@ -135,16 +135,15 @@ def _settings(job: Job) -> dict[str, Any]:
 def forecast(plan: Plan, split: StrongSplit) -> list[list[str]]:
     """A table of what would run: parameters, memory, and the longest time from a few updates measured here.
 
-    Memory counts weights, gradients, Adam's two moments and the best weights, in float32; EASE two I×I matrices. Time
-    is that of all epochs without validation; early stopping can only shorten it.
+    Memory counts weights, gradients, Adam's two moments and the best weights, in float32; of a baseline its weights.
+    Time is that of all epochs without validation; early stopping can only shorten it.
     """
     table = [["model", "seeds", "parameters", "memory", "updates per epoch", "epochs", "ms per update", "at most"]]
     for spec in {job.spec.name: job.spec for job in plan.jobs}.values():
         jobs = [job for job in plan.jobs if job.spec.name == spec.name]
         if not spec.trained:
-            n = {"EASE": split.n_items * (split.n_items - 1)}.get(spec.kind, split.n_items)
-            memory = {"EASE": 8 * split.n_items**2}.get(spec.kind, 4 * n)
-            table.append([spec.name, "1", f"{n:,}", _megabytes(memory), "–", "–", "–", "–"])
+            n = spec.build(split.n_items).size(*split.train.shape)
+            table.append([spec.name, "1", f"{n:,}", _megabytes(4 * n), "–", "–", "–", "–"])
             continue
         config = jobs[0].config
         model = spec.build(split.n_items)

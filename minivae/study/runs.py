@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from minivae.errors import InputError
-from minivae.models import EASE, VAE, Popularity, save_model
+from minivae.models import EASE, IALS, VAE, Popularity, save_model
 from minivae.ranking import Evaluation, activity_groups, evaluate
 from minivae.splits import FoldIn, StrongSplit
 from minivae.storage import load_arrays, save_arrays, write_json
@@ -121,7 +122,7 @@ def execute(job: Job, split: StrongSplit, folder: Path, label: str, parts: Seque
     save_arrays(folder / "users.safetensors", PER_USER, arrays, {"model": job.name})
     seed = {"model": job.spec.name, "seed": job.config.seed}
     extra = {
-        "parameters": parameters(model),
+        "parameters": parameters(model, split.train),
         "peak_memory": asdict(memory),
         "recommended": {p: {"coverage": s.coverage, "popularity": s.popularity} for p, s in scored.items()},
     }
@@ -132,7 +133,7 @@ def execute(job: Job, split: StrongSplit, folder: Path, label: str, parts: Seque
 
 
 def _train_and_rank(
-    model: VAE | EASE | Popularity, job: Job, split: StrongSplit, folder: Path, label: str, parts: Sequence[str]
+    model: VAE | EASE | IALS | Popularity, job: Job, split: StrongSplit, folder: Path, label: str, parts: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, Evaluation]]:
     """What it took to train the model, and how it ranks."""
     if isinstance(model, VAE):
@@ -162,10 +163,6 @@ def by_activity(scored: Evaluation, fold_in: FoldIn) -> dict[str, dict[str, Any]
     return groups
 
 
-def parameters(model: VAE | EASE | Popularity) -> int:
-    """Numbers that are learned. EASE: the off-diagonal of B; popularity: one count an item."""
-    if isinstance(model, VAE):
-        return sum(p.numel() for p in model.parameters())
-    if isinstance(model, EASE):
-        return model.weights.numel() - len(model.weights)
-    return model.counts.numel()
+def parameters(model: VAE | EASE | IALS | Popularity, train: sp.csr_matrix) -> int:
+    """Numbers that are learned from `train`."""
+    return sum(p.numel() for p in model.parameters()) if isinstance(model, VAE) else model.size(*train.shape)
