@@ -322,6 +322,15 @@ def binary_csr(row: np.ndarray, column: np.ndarray, shape: tuple[int, int]) -> s
     return m
 
 
+def occurrences(codes: np.ndarray, n: int) -> np.ndarray:
+    """How often each of 0..n-1 occurs, int64; as np.bincount, but without its copy of all codes as int64."""
+    counts = np.zeros(n, np.int64)
+    step = max(PIECE, n)
+    for start in range(0, codes.size, step):
+        counts += np.bincount(codes[start : start + step], minlength=n)
+    return counts
+
+
 def lookup(table: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """table[codes] for codes within 0..table.size - 1, without NumPy's copy of all codes as int64."""
     found = np.empty(codes.size, table.dtype)

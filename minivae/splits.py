@@ -12,7 +12,7 @@ import numpy as np
 import scipy
 
 from minivae.errors import InputError
-from minivae.interactions import Interactions, binary_csr, lookup, order_of_appearance
+from minivae.interactions import Interactions, binary_csr, lookup, occurrences, order_of_appearance
 from minivae.storage import load_arrays, save_arrays
 
 DROPPED, TRAIN, VALIDATION_HISTORY, VALIDATION_HELDOUT, TEST_HISTORY, TEST_HELDOUT = range(-1, 5)
@@ -220,7 +220,9 @@ def build_split(data: Interactions, a: Assignment, protocol: Mapping[str, int]) 
 
     def matrix(part: int, first: int, rows: int) -> scipy.sparse.csr_matrix:
         of = a.part == part
-        return binary_csr(a.uid[of] - first, a.sid[of], (rows, a.vocabulary.size))
+        uid = a.uid[of]
+        uid -= first
+        return binary_csr(uid, a.sid[of], (rows, a.vocabulary.size))
 
     def fold_in(history: int, heldout: int, first: int) -> FoldIn:
         labels = data.user_labels[a.users[first : first + n_heldout]]
@@ -249,8 +251,8 @@ def assign_events(data: Interactions, n_heldout: int, seed: int, min_user: int, 
         raise InputError(f"seed must lie in 0..2**32 - 1, not {seed}")
     dropped = np.empty(0, np.int64)
     if min_item > 1:
-        dropped = np.flatnonzero(np.bincount(data.item, minlength=data.n_items)[data.item] < min_item)
-    activity = np.bincount(data.user, minlength=data.n_users) - np.bincount(data.user[dropped], minlength=data.n_users)
+        dropped = np.flatnonzero(lookup(occurrences(data.item, data.n_items), data.item) < min_item)
+    activity = occurrences(data.user, data.n_users) - occurrences(data.user[dropped], data.n_users)
     kept = np.flatnonzero(activity >= max(min_user, 1))
     if kept.size <= 2 * n_heldout:
         most = (kept.size - 1) // 2

@@ -3,6 +3,7 @@
 import hashlib
 import io
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -47,8 +48,12 @@ def files(data: Interactions, a: Assignment) -> Iterator[tuple[str, bytes]]:
 
 def write(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Write all files to `folder`, each whole or not at all."""
-    for name, content in contents.items():
-        write_whole(folder / name, lambda path, content=content: path.write_bytes(content))
+
+    def write_one(name: str) -> None:
+        write_whole(folder / name, lambda path: path.write_bytes(contents[name]))
+
+    with ThreadPoolExecutor(len(contents)) as pool:  # so that the disk is waited for once
+        list(pool.map(write_one, contents))
 
 
 def fingerprint(content: bytes, algorithm: str) -> str:
