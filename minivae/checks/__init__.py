@@ -6,15 +6,19 @@ chapter.
 """
 
 from minivae.checks.geometry import check_all_distances, check_lower_bound, check_middle
+from minivae.checks.masking import check_break_even, check_ideal_answer, check_item_law
 from minivae.checks.protocol import check_fair_ndcg, check_mean_recall, check_users_needed
 from minivae.checks.sharing import check_batch_transfer, check_content_mismatch, check_gradient_distance
 
 __all__ = [
     "check_all_distances",
     "check_batch_transfer",
+    "check_break_even",
     "check_content_mismatch",
     "check_fair_ndcg",
     "check_gradient_distance",
+    "check_ideal_answer",
+    "check_item_law",
     "check_lower_bound",
     "check_mean_recall",
     "check_middle",

@@ -1,0 +1,567 @@
+# %% [markdown]
+# # 7. What does a mask do to distances?
+# **Study** 75 min · **runs** 86 s (21 CPU seconds), 0.6 GB on 1 core · **needs** [chapter 04](04_sharing_radius.ipynb), the binomial distribution
+#
+# **You will be able to** (1) derive the exact law of a masked distance and say which pairs come closer, (2) place real
+# users on the map of contraction, (3) explain why the *scale* of the input decides the sign, (4) measure how much a
+# mask moves a user's neighbours, (5) say what masks carry from user to user, and how much of it at ρ = ½.
+
+# %% [markdown]
+# ## 7.1 Question
+#
+# In training, Mult-VAE hides a random half of a user's items from the encoder. The probability to keep an item is
+# $\rho$; every user draws a new mask at every step. So the encoder never sees the user, only **views** of the user.
+# Chapter 04 ended there: views of *one* user are where its theorem bites. What happens between two users?
+
+# %% tags=["setup"]
+import json
+from itertools import product
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from scipy.stats import binom
+
+import minivae as mv
+from minivae.batches import input_weights, mask_input
+from minivae.theory import conventions, masking
+
+RESULTS = Path(mv.__file__).parents[1] / "chapters" / "results"
+plt.rcParams["figure.dpi"] = 90
+rng = torch.Generator().manual_seed(0)
+
+# %%
+pairs = {"near-duplicates": (12, 4), "strangers": (2, 24)}  # s common items, d different ones
+fig, axes = plt.subplots(2, 2, figsize=(9, 2.6), width_ratios=(16, 26))
+for column, (name, (s, d)) in enumerate(pairs.items()):
+    x = torch.zeros(2, s + d)
+    x[:, :s], x[0, s : s + d // 2], x[1, s + d // 2 :] = 1, 1, 1
+    kept = x * (torch.rand(x.shape, generator=rng) < 0.5)
+    for ax, rows, when in zip(axes[:, column], (x, kept), ("clean", "masked"), strict=True):
+        differ = (rows[0] != rows[1]).float()
+        ax.imshow(rows * (1 + differ), cmap=plt.matplotlib.colors.ListedColormap(["white", "0.7", mv.plots.COLOURS[3]]))
+        ax.set_xticks(np.arange(-0.5, s + d), [])
+        ax.set_yticks([-0.5, 0.5, 1.5], [])
+        ax.grid(color="0.6", linewidth=0.6)
+        ax.tick_params(length=0)
+        ax.set_title(f"{name}, {when}: they differ in {int(differ.sum())} items", fontsize=10)
+fig.tight_layout()
+
+# %% [markdown]
+# A row is a user, a column an item. Grey: both have it. Orange: only one has it; these are the items in which the two
+# rows **differ**, and their number is the distance $\|x_u-x_v\|_1$.
+#
+# **Predict.** Both masks throw things away. Do two users come closer, or move apart? Does it depend on the pair? Write
+# down a rule before you read on.
+#
+# ## 7.2 Claim
+#
+# Two users share $s = |S_u\cap S_v|$ items and differ in $d = |S_u\mathbin{\triangle} S_v|$, so $\|x_u-x_v\|_1 = d$. The
+# masks $b_u, b_v$ are independent, and keep each item with probability $\rho$. Look at one item at a time:
+#
+# | the item belongs to | probability that the masked rows differ there | how many |
+# |---|---|---:|
+# | only $u$ | $\rho$: $u$ must keep it | } $d$ |
+# | only $v$ | $\rho$: $v$ must keep it | } |
+# | both | $2\rho(1-\rho)$: one keeps it, the other does not | $s$ |
+# | neither | 0 | |
+#
+# Items are independent, so the masked distance is a sum of two independent binomials:
+#
+# $$D_h = \|x_u\odot b_u - x_v\odot b_v\|_1 \;\sim\; \operatorname{Bin}(d,\,\rho) + \operatorname{Bin}(s,\,2\rho(1-\rho)).$$
+#
+# Its mean is $\rho d + 2\rho(1-\rho)s$. Subtract $d$:
+#
+# $$\mathbb E D_h - d = (1-\rho)\,(2\rho s - d).$$
+#
+# **Theorem 2.6.** For $0\le\rho<1$ a pair contracts in expectation if and only if $d > 2\rho s$. In terms of the
+# Jaccard index $J = s/(s+d)$: if and only if $J < 1/(1+2\rho)$. $\blacksquare$
+#
+# At $\rho=1$ there is no mask: nothing moves, whatever $d$ and $s$ are, so the condition $\rho<1$ is needed. The paper
+# states contraction and expansion; the exact law is not in the paper.
+#
+# ## 7.3 From scratch
+#
+# The law of a sum of independent items: start with "distance 0 for sure", and add one item after the other. Below it,
+# three ways to the same law: ours, the package's, and the honest one, which tries *all* pairs of masks.
+
+
+# %% tags=["from-scratch"]
+def masked_law(s, d, keep):
+    law = torch.ones(1, dtype=torch.float64)  # P(D_h = 0) = 1 without items
+    for differ in [keep] * d + [2 * keep * (1 - keep)] * s:
+        stays, moves = torch.nn.functional.pad(law, (0, 1)), torch.nn.functional.pad(law, (1, 0))
+        law = (1 - differ) * stays + differ * moves
+    return law  # (s + d + 1,)
+
+
+# %% tags=["nbval-check-output"]
+only_u, only_v, both = 2, 1, 3
+x_u = torch.tensor([1.0] * only_u + [0.0] * only_v + [1.0] * both)
+x_v = torch.tensor([0.0] * only_u + [1.0] * only_v + [1.0] * both)
+for keep in (0.3, 0.5, 0.8):  # at ½ alone one could confuse ρ with 1 − ρ
+    counted = torch.zeros(7, dtype=torch.float64)
+    masks = torch.tensor(list(product([0, 1], repeat=6)))  # (64, 6)
+    chance = keep ** masks.sum(1).double() * (1 - keep) ** (6 - masks.sum(1).double())  # (64,)
+    for b, p in zip(masks, chance, strict=True):
+        counted.index_add_(0, (x_u * b - x_v * masks).abs().sum(1).long(), p * chance)
+    law = masking.masked_distance(both, only_u + only_v, keep)
+    torch.testing.assert_close(masked_law(both, only_u + only_v, keep), counted)
+    np.testing.assert_allclose(law.pmf(), counted)
+    np.testing.assert_allclose(law.mean, np.arange(7) @ counted.numpy())
+print("from scratch = package = all 4,096 pairs of masks:", True)
+
+# %% [markdown]
+# ## 7.4 What the law says
+#
+# The two pairs of 7.1 again, now with all their masks instead of one:
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(8.5, 3.2), sharey=True)
+for ax, (name, (s, d)) in zip(axes, pairs.items(), strict=True):
+    coins = torch.rand(2, 5000, s + d, generator=rng) < 0.5
+    u, v = torch.arange(s + d) < s + d // 2, (torch.arange(s + d) < s) | (torch.arange(s + d) >= s + d // 2)
+    drawn = ((coins[0] & u) != (coins[1] & v)).sum(1)
+    mv.plots.masked_law(drawn.numpy(), masking.masked_distance(s, d, 0.5).pmf(), d, ax=ax)
+    ax.set_title(f"{name}: s = {s}, d = {d}")
+    ax.set(xlabel="items in which the masked rows differ", ylim=(0, 0.32))
+    ax.legend(frameon=False, loc="upper left" if s < d else "upper right", fontsize=9)
+axes[1].set_ylabel("")
+fig.tight_layout()
+
+# %%
+print("exact, ρ = ½        mean   sd    P(closer)  P(farther)   P(|D−ED| ≥ 4)   Hoeffding (bound)")
+for name, (s, d) in pairs.items():
+    law = masking.masked_distance(s, d, 0.5)
+    print(
+        f"{name:15} {law.mean:8.1f} {law.var**0.5:5.1f} {law.prob_contract():9.3f} {law.prob_expand():11.3f}"
+        f" {law.tail(4):13.3f} {min(1.0, law.hoeffding(4)):16.3f}"
+    )
+
+# %% [markdown]
+# **Reading.** Strangers come closer under practically every mask, near-duplicates move apart under nearly every one: a
+# common item was silent, and a mask that hits one of the two makes it speak. Masks are a great equaliser. The bound of
+# Hoeffding, $2\exp(-2t^2/(d+s))$, is true and more than three times too large here; the exact tail costs nothing.
+#
+# What if both users wear the **same** mask? Then a common item stays silent, and $D_h\sim\operatorname{Bin}(d,\rho)$.
+
+# %% tags=["nbval-check-output"]
+shared = [masking.masked_distance(s, d, 0.5, shared=True) for s, d in pairs.values()]
+never = all(law.prob_expand() == 0 for law in shared)
+assert never
+print("one shared mask never drives a pair apart:", never)
+
+# %% [markdown]
+# So expansion is not about losing items. It is about losing *different* items.
+#
+# ## 7.5 Real users on the map
+#
+# Contraction is a question of two numbers, $\rho$ and $J$. Here is the map, and beside it users of the embedded
+# data (2,000 of them): random pairs, and each user with the user most like them.
+
+# %%
+everybody = mv.planted(n_users=2_000, n_items=1_500, n_events=120_000, seed=0)
+x = everybody.matrix.astype(np.float64)
+some = np.random.default_rng(0).permutation(x.shape[0])[:500]
+common = (x[some] @ x.T).toarray()  # (500, U)
+n = np.asarray(x.sum(1)).ravel()
+different = n[some][:, None] + n - 2 * common
+jaccard = common / (common + different)
+jaccard[np.arange(500), some] = np.nan  # a user with themselves
+nearest = np.nanmax(jaccard, 1)
+one = torch.randint(x.shape[0] - 1, (500,), generator=rng).numpy()
+strangers = jaccard[np.arange(500), np.where(one >= some, one + 1, one)]
+
+fig, (ax, side) = plt.subplots(1, 2, figsize=(8.5, 3.4), sharey=True, width_ratios=(3, 2))
+keep = np.linspace(0, 1, 101)
+border = masking.contraction_threshold(keep)
+ax.plot(keep, border, color="black")
+ax.fill_between(keep, 0, border, color=mv.plots.COLOURS[0], alpha=0.25)
+ax.fill_between(keep, border, 1, color=mv.plots.COLOURS[1], alpha=0.45)
+ax.text(0.3, 0.25, "closer, on average", ha="center")
+ax.text(0.62, 0.75, "farther, on average", ha="center")
+ax.set(xlabel="$\\rho$, the probability to keep an item", ylabel="Jaccard index of a pair", xlim=(0, 1), ylim=(0, 1))
+bins = np.linspace(0, 1, 41)
+side.hist(strangers, bins, orientation="horizontal", color=mv.plots.COLOURS[0], alpha=0.7, label="random pairs")
+side.hist(nearest, bins, orientation="horizontal", histtype="step", color="black", label="most similar user")
+side.axhline(0.5, color="0.4", linestyle="--", linewidth=1)
+side.text(1, 0.51, "border at $\\rho$ = ½", transform=side.get_yaxis_transform(), ha="right", fontsize=9)
+side.set(xlabel="pairs, of 500")
+side.legend(frameon=False)
+side.spines[["top", "right"]].set_visible(False)
+fig.tight_layout()
+
+# %% tags=["nbval-check-output"]
+for keep in (0.2, 0.5, 0.8):
+    law = masking.masked_distance(common, different, keep)
+    inside = ~np.isnan(jaccard)
+    np.testing.assert_array_equal(law.contracts[inside], jaccard[inside] < masking.contraction_threshold(keep))
+    np.testing.assert_array_equal(law.contracts[inside], law.mean[inside] < different[inside])
+print("d > 2ρs = the rule of Jaccard = the sign of E D_h − d, for a million pairs:", True)
+contract = (nearest < masking.contraction_threshold(0.5)).mean()
+assert contract > 0.95
+print("most similar users that still come closer at ρ = ½, more than 95 of 100:", contract > 0.95)
+
+# %% [markdown]
+# **Reading.** Below $J=\frac13$ a pair contracts at *every* $\rho<1$. Nearly all random pairs are there, and nearly all
+# the nearest pairs contract at ρ = ½ too. The zone of expansion is almost empty: real users are rarely
+# near-duplicates. If this were the end, masking would simply pull everybody together.
+#
+# ## 7.6 Scale matters (not in the paper)
+#
+# It is not the end. The theorem is about $x\odot b$, and Mult-VAE feeds the encoder something else. Write
+# $\hat x = x/\|x\|$, and $K$ for the number of items kept. There are three ways to feed a masked row:
+#
+# | input | what the encoder sees | its mean | $c$ |
+# |---|---|---|---|
+# | normalise, then mask (Mult-VAE) | $\tilde x = \hat x\odot b/\rho$ | $\hat x$ | 1 |
+# | mask, then normalise | $\tilde x = x\odot b/\sqrt K$ | $c\,\hat x$ | $\mathbb E\sqrt{K/N}$, just below $\sqrt\rho$ |
+# | raw | $\tilde x = x\odot b$ | $\rho\,x$ | $\rho$ |
+#
+# Every row of the table says $\mathbb E\tilde x = c\cdot$clean: a masked input is **signal plus noise**, and the signal
+# has been scaled by $c$. In Mult-VAE $c=1$, and then Jensen's inequality forbids contraction, in any norm, for anybody:
+# $\mathbb E\|\tilde x_u-\tilde x_v\| \ge \|\mathbb E\tilde x_u-\mathbb E\tilde x_v\| = \|\hat x_u-\hat x_v\|$. How much
+# noise is added? The variance of $\hat x_i b_i/\rho$ is $\hat x_i^2(1-\rho)/\rho$; sum over $i$, and over two users:
+#
+# $$\mathbb E\|\tilde x_u-\tilde x_v\|^2 = \|\hat x_u-\hat x_v\|^2 + 2\,\frac{1-\rho}{\rho} ,$$
+#
+# the *same* shift for every pair. A near pair feels it most. The other two inputs, in the same form (for $x\ne 0$ and,
+# in the last line, forgetting rows of which nothing is kept):
+#
+# $$\text{raw: } \rho^2\Big(\|x_u-x_v\|^2 + (N_u+N_v)\tfrac{1-\rho}\rho\Big), \qquad
+# \text{mask, then normalise: } 2 - 2\,c_uc_v\,\langle\hat x_u,\hat x_v\rangle .$$
+#
+# So the contraction of Theorem 2.6 is the scale: divide the raw input by $\rho$, and nobody contracts. In the theorem's
+# norm, $\mathbb E D_h/\rho = d + 2(1-\rho)s \ge d$.
+
+
+# %% tags=["from-scratch"]
+def squared_distance(n_u, n_v, s, keep, mask):
+    if mask == "raw":
+        return keep**2 * (n_u + n_v - 2 * s + (n_u + n_v) * (1 - keep) / keep)
+    cosine = s / (n_u * n_v) ** 0.5
+    if mask == "normalize-then-mask":
+        return 2 - 2 * cosine + 2 * (1 - keep) / keep
+    c, some = 1.0, 2.0
+    for n in (n_u, n_v):
+        p = binom.pmf(np.arange(n + 1), n, keep)  # (n + 1,) law of the number of items kept
+        c, some = c * (p @ np.arange(n + 1) ** 0.5) / n**0.5, some - p[0]  # a row with nothing kept has no length
+    return some - 2 * c * cosine
+
+
+# %% tags=["nbval-check-output"]
+inputs = {"normalise, then mask": "normalize-then-mask", "mask, then normalise": "mask-then-normalize", "raw": "raw"}
+for (n_u, n_v, s), keep, mask in product([(4, 9, 3), (60, 20, 11), (30, 30, 0)], (0.2, 0.5, 0.9), inputs.values()):
+    package = conventions.input_distance(n_u, n_v, s, keep, mask, "l2-squared")
+    np.testing.assert_allclose(squared_distance(n_u, n_v, s, keep, mask), package.masked)
+print("from scratch = package for all three inputs:", True)
+seen = torch.tensor(list(product([0, 1], repeat=5)))  # (32, 5) all masks of a user with five items
+rows, counts, k = torch.arange(32).repeat_interleave(5), torch.full((32,), 5.0).double(), seen.sum(1).double()
+chance = 0.3**k * 0.7 ** (5 - k)
+for mask, c in zip(inputs.values(), (1, chance @ (k / 5).sqrt(), 0.3), strict=True):
+    tilde = input_weights(rows, counts, seen.ravel() > 0, 0.3, mask).reshape(32, 5)
+    clean = torch.ones(5).double() / (1 if mask == "raw" else 5**0.5)
+    torch.testing.assert_close(chance @ tilde, c * clean)
+print("the mean of a masked input is c times the clean one, over all masks:", True)
+distance = [conventions.input_distance(60, 20, 11, 0.5, norm=norm) for norm in ("l1", "l2", "l2-squared")]
+assert all(mean.ratio > 1 for mean in distance)
+print("Mult-VAE's input contracts in none of three norms:", True)
+
+# %% [markdown]
+# ## 7.7 In latent space
+#
+# The encoder is trained on its input. It can undo a scale, and it can average noise away, because it adds up many
+# items. **Predict**: for each of the three inputs, will the latent distance $\|\mu_u-\mu_v\|$ of two masked users be
+# larger or smaller than that of the clean ones? Near pairs, far pairs?
+#
+# Three inputs, five seeds, one small Mult-VAE each; it is trained on masks of its own kind, $\rho=\frac12$. "Clean" is
+# the same kind of input at $\rho=1$. Pairs are sorted into fifths: in the input by how alike they are, in latent space by
+# their clean distance.
+
+# %%
+data = mv.planted(n_users=1_200, n_items=300, n_events=36_000, seed=0)
+split = mv.strong_split(data, n_heldout=100)
+users = split.train[:500]
+models, latent = {}, {}
+for name, mask in inputs.items():
+    models[name] = []
+    for seed in range(5):
+        config = mv.TrainConfig(
+            keep=0.5, mask=mask, lr=6e-3, batch_size=100, epochs=8, anneal_steps=0, precision="fp32", seed=seed
+        )
+        models[name].append(mv.fit(mv.MultVAE(split.n_items, hidden=100, latent=16), split, config).model)
+    moved = [masking.latent_contraction(m, users, 0.5, mask, n_masks=4, generator=rng) for m in models[name]]
+    latent[name] = np.stack([m.ratio for m in moved])  # (5 seeds, 5 fifths)
+
+n, common = np.asarray(users.sum(1)).ravel(), (users @ users.T).toarray()
+u, v = np.triu_indices(500, 1)
+alike = common[u, v] / (n[u] + n[v] - common[u, v])  # Jaccard
+fifths = np.array_split(np.argsort(-alike), 5)
+exact = {}
+for name, mask in inputs.items():
+    found = conventions.input_distance(n[u], n[v], common[u, v], 0.5, mask, "l2-squared")
+    exact[name] = np.array([np.sqrt(found.masked[f].mean() / found.clean[f].mean()) for f in fifths])
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(8.5, 3.6), sharey=True)
+for k, (name, marker) in enumerate(zip(inputs, "osD", strict=True)):
+    style = {"color": mv.plots.COLOURS[(0, 3, 2)[k]], "marker": marker, "linestyle": ("-", "--", ":")[k], "label": name}
+    axes[0].plot(range(1, 6), exact[name], **style)
+    axes[1].plot(range(1, 6), latent[name].mean(0), **style)
+    axes[1].fill_between(range(1, 6), latent[name].min(0), latent[name].max(0), color=style["color"], alpha=0.15)
+for ax, title in zip(axes, ("input, root mean square (exact)", "latent space (measured, 5 seeds)"), strict=True):
+    ax.axhline(1, color="0.4", linewidth=1)
+    ax.set(title=title, xticks=range(1, 6))
+    ax.spines[["top", "right"]].set_visible(False)
+axes[0].set(xlabel="fifths of pairs, most alike (Jaccard) to least", ylabel="masked / clean distance")
+axes[1].set_xlabel("fifths of pairs, nearest (clean) to farthest")
+axes[1].legend(frameon=False)
+fig.tight_layout()
+print("latent distance, masked / clean, measured (5 seeds): lowest to highest")
+for name, ratio in latent.items():
+    near, far = ratio[:, 0], ratio[:, -1]
+    print(f"  {name:21} nearest {near.min():.2f} to {near.max():.2f}   farthest {far.min():.2f} to {far.max():.2f}")
+
+# %% tags=["nbval-check-output"]
+order = all((np.diff(r.mean(0)) < 0).all() and (r[:, 0] > r[:, -1]).all() for r in [*latent.values()])
+order_of_inputs = all((np.diff(r) < 0).all() for r in exact.values())  # most alike to least
+apart = (latent["normalise, then mask"].mean(0) > 1).all()
+together = all((latent[name] < 1).all() for name in ("mask, then normalise", "raw"))
+assert order
+assert order_of_inputs
+assert (exact["mask, then normalise"] > 1).all()
+assert apart
+assert together
+print("near pairs drift apart relative to far ones, for every input and seed:", order)
+print("normalise, then mask: every fifth moves apart, mean of 5 seeds:", bool(apart))
+print("the other two: every fifth comes closer, in all 5 seeds:", bool(together))
+
+# %% [markdown]
+# **Reading.** The *order* is the theorem's, for all three inputs: near pairs drift apart relative to far ones. The
+# *sign* is not. It is that of the scale. Far pairs are mostly signal, and their ratio goes towards $c$; near pairs are
+# mostly noise, and noise separates. Look at *mask, then normalise*: in the input it drives pairs apart, in latent space
+# it pulls them together. The encoder averages the noise away and keeps the signal, and the signal has shrunk by
+# $c\approx\sqrt{0.5}\approx 0.71$. (Raw inputs stay well above $c=0.5$, probably because their length saturates the tanh.)
+#
+# So "masking contracts distances", said of Mult-VAE, is false on average: all pairs move apart, the near ones most. The
+# same holds for full-size models, on MovieLens-1M too:
+
+# %% tags=["nbval-check-output"]
+stored = {name: json.loads((RESULTS / f"theory-{name}-observations.json").read_text()) for name in ("planted", "ml-1m")}
+for name, what in stored.items():
+    rows = np.array([[row[f"ratio {k}"] for k in range(1, 6)] for row in what["models"]["masked β=0.2"]])
+    assert (np.diff(rows) < 0).all()
+    assert (rows > 1).all()
+    low, high = rows.min(0), rows.max(0)
+    print(
+        f"{name:8} nearest {low[0]:.2f} to {high[0]:.2f}, farthest {low[-1]:.2f} to {high[-1]:.2f}  measured (5 seeds)"
+    )
+
+# %% [markdown]
+# ## 7.8 Do the neighbours stay?
+#
+# If near pairs drift apart, who is near changes from mask to mask. Take a user's ten nearest neighbours under one set of
+# masks and under another: how much do the two sets of ten overlap (Jaccard)? And, free of any scale: how large is the
+# variance of $\mu$ over masks *within* a user, against the variance *between* users?
+
+# %%
+keeps = (0.1, 0.3, 0.5, 0.7, 0.9)
+drift = [
+    [masking.neighbourhood_drift(m, users, k, 10, n_masks=3, generator=rng) for k in keeps]
+    for m in models["normalise, then mask"]
+]
+overlap, ratio = (np.array([[getattr(d, what) for d in row] for row in drift]) for what in ("overlap", "ratio"))
+chance = drift[0][0].chance
+fig, ax = plt.subplots(figsize=(6, 3.2))
+ax.plot(keeps, overlap.mean(0), "o-", color=mv.plots.COLOURS[0], label="mean and range of 5 seeds")
+ax.fill_between(keeps, overlap.min(0), overlap.max(0), color=mv.plots.COLOURS[0], alpha=0.2)
+ax.axhline(chance, color="0.4", linestyle="--", label="chance")
+ax.set(xlabel="$\\rho$", ylabel="overlap of 10 neighbours", ylim=(0, None), xticks=keeps)
+ax.legend(frameon=False)
+ax.spines[["top", "right"]].set_visible(False)
+fig.tight_layout()
+print("variance of μ within / between users, measured (5 seeds)")
+for k, values in zip(keeps, ratio.T, strict=True):
+    print(f"  ρ = {k}: {values.min():.2f} to {values.max():.2f}")
+
+# %% tags=["nbval-check-output"]
+assert (np.diff(overlap) > 0).all()
+assert (overlap > chance).all()
+assert (overlap[:, keeps.index(0.5)] < 0.15).all()
+assert (np.diff(ratio) < 0).all()
+print("the more is kept, the steadier the neighbours, in all 5 seeds:", True)
+steadier = {}
+for name, what in stored.items():
+    clean, masked = (what["models"][f"{k} β=0.2"] for k in ("clean", "masked"))
+    steadier[name] = [
+        sum(m[k] > c[k] for c, m in zip(clean, masked, strict=True)) for k in ("overlap", "views certified")
+    ]
+    print(f"{name:8} training with masks: neighbours steadier in {steadier[name][0]} of 5 seeds,", end=" ")
+    print(f"views of one user certified more often in {steadier[name][1]}")
+assert steadier["planted"] == [5, 5]
+
+# %% [markdown]
+# **Reading.** At ρ = ½ the overlap is far above chance, and yet only two or so of the ten neighbours stay: an overlap of
+# 0.1 means 2 of 10. Training with masks helps a little. It also makes the views of one user easier to certify (Theorem 2.3,
+# chapter 04): they land closer together.
+#
+# ## 7.9 What do masks carry between users?
+#
+# This is the question that chapter 04 left open. Certificates do not answer it: between users there are none. Ask
+# instead what training *wants*. Let the decoder be free, one answer $\pi$ for each input.
+#
+# With clean input each user has an input of their own (nobody else has the same items), so the best answer is a
+# look-up table: to $x_u$ say $x_u/N_u$. Nobody learns from anybody. What is shared comes from the smoothness of the
+# networks and from the noise of $z$, not from the target.
+#
+# With masks the input is a view $K$, and *every* user who has all items of $K$ may have produced it, $u$ with
+# probability $P(K\mid u) = \rho^{|K|}(1-\rho)^{N_u-|K|}$. The loss at $K$ is $-\sum_i\big(\sum_u P(K\mid
+# u)\,x_{ui}\big)\log\pi_i$, and its minimiser is
+#
+# $$\pi^*_i \;\propto\; \sum_{u:\,K\subseteq S_u} (1-\rho)^{N_u}\, x_{ui} .$$
+#
+# **The best answer to a view is a mixture of users.** Others are in the target itself. This is not in the paper.
+
+
+# %% tags=["from-scratch"]
+def owners(view, x, keep):
+    fits = (x >= view).all(1)  # (U,) users who have every item of the view
+    weight = torch.where(fits, x.sum(1) * np.log(1 - keep), -torch.inf)
+    return torch.softmax(weight, 0)  # (U,) P(u | K), everybody equally likely beforehand
+
+
+# %% [markdown]
+# Check: five users, six items. A numerical minimiser that knows only the loss must find the same mixture.
+
+# %% tags=["nbval-check-output"]
+x = torch.tensor(
+    [[1, 1, 1, 0, 0, 0], [1, 1, 0, 1, 1, 1], [1, 0, 1, 1, 0, 0], [0, 1, 1, 0, 1, 0], [1, 1, 1, 1, 1, 0]]
+).double()
+view, keep = torch.tensor([1, 1, 0, 0, 0, 0]).double(), 0.3
+likely = (keep ** view.sum() * (1 - keep) ** (x.sum(1) - view.sum())) * (x >= view).all(1)  # (5,) P(K | u)
+logits = torch.zeros(6, dtype=torch.float64, requires_grad=True)
+search = torch.optim.LBFGS([logits], max_iter=500, tolerance_change=1e-15, line_search_fn="strong_wolfe")
+search.step(lambda: (search.zero_grad(), (loss := -(likely @ x) @ logits.log_softmax(0)).backward(), loss)[2])
+mixture = owners(view, x, keep) @ x
+torch.testing.assert_close(logits.softmax(0).detach(), mixture / mixture.sum(), atol=1e-5, rtol=0)
+print("the best answer to a view is the mixture of its possible owners:", True)
+
+# %% [markdown]
+# How much is it? The part of the ideal answer that is *others'*, not the owner's, for real histories and several $\rho$:
+
+# %%
+train = mv.strong_split(everybody, n_heldout=200).train
+history = torch.from_numpy(np.diff(train.indptr)).double()
+keeps = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
+others = []
+for keep in keeps:
+    views = mask_input(train[:600], keep, "raw", rng)
+    kept = torch.from_numpy(np.asarray(views.sum(1)))  # (600, 1)
+    fits = torch.from_numpy((views @ train.T).toarray()) >= kept  # (600, U)
+    weight = torch.softmax(torch.where(fits, history * np.log(1 - keep), -torch.inf), 1)
+    part = weight * history  # (600, U) of the answer, which counts items
+    others.append(1 - (part.diagonal() / part.sum(1)).numpy())
+others = np.array(others)  # (7, 600)
+
+fig, ax = plt.subplots(figsize=(7, 3.4))
+thirds = np.array_split(np.argsort(history[:600].numpy()), 3)
+for k, (label, third) in enumerate(zip(("short", "middle", "long"), thirds, strict=True)):
+    ax.plot(keeps, others[:, third].mean(1), "osD"[k] + "-", color=mv.plots.COLOURS[k], label=f"{label} histories")
+ax.axvline(0.5, color="0.4", linestyle="--", linewidth=1)
+ax.set(xlabel="$\\rho$", ylabel="others' part of the ideal answer", ylim=(-0.02, 1.02))
+ax.legend(title="thirds of 600 users, mean", frameon=False)
+ax.spines[["top", "right"]].set_visible(False)
+fig.tight_layout()
+
+# %% tags=["nbval-check-output"]
+falling = (np.diff(others.mean(1)) < 0).all()
+at_tenth, at_half = (others[keeps.index(k)].mean() for k in (0.1, 0.5))
+assert falling
+assert at_tenth > 0.3
+assert at_half < 0.05
+print("the fewer items a view keeps, the more of its answer belongs to others:", bool(falling))
+print("at ρ = ½ less than a twentieth, on average:", bool(at_half < 0.05))
+
+# %% [markdown]
+# **Reading.** At ρ = 0.1 a large part of what the decoder should say to a view is other people's taste, most of all for
+# short histories. At ρ = ½, the usual choice, nearly all of it is the owner's: half of a history is still a fingerprint.
+#
+# (Mult-VAE's own input betrays $N_u$ too, by its scale $1/\sqrt{N_u}$: strictly, only owners with as many items remain.)
+#
+# So, as far as it is true: masks carry something between users because views forget whose they are. At ρ = ½ this direct
+# route is narrow. The rest must be indirect: an encoder that has to treat many views of a user alike also treats alike the
+# users who look like them. For that, 7.8 is circumstantial evidence, not a proof.
+#
+# ## 7.10 Recap
+#
+# * Raw masks: $D_h\sim\operatorname{Bin}(d,\rho)+\operatorname{Bin}(s,2\rho(1-\rho))$. For $\rho<1$ a pair contracts on
+#   average iff $d>2\rho s$, iff $J<1/(1+2\rho)$. Real pairs nearly always do.
+# * A mask is a scale $c$ and noise. The noise gives the order (near pairs drift most), the scale gives the sign; in
+#   Mult-VAE $c=1$, and nobody contracts on average.
+# * The best answer to a view is a mixture of all users who may own it. At ρ = ½ the owner has nearly all of it.
+
+# %% [markdown]
+# ## 7.11 Exercises
+#
+# For a copy with empty cells: `python chapters/build.py --student my_work --no-run`.
+#
+# **★ (10 min) Task 7.1.** Every pair has a break-even: below this $\rho$ it contracts on average, above it does not.
+# Given binary rows `x` (U, I), no row empty, return it for all pairs, (U, U), cut at 1 (also for pairs with nothing in
+# common).
+
+
+# %% tags=["solution"] jupyter={"source_hidden": true} nbgrader={"grade": false, "grade_id": "break-even", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def break_even(x):
+    ### BEGIN SOLUTION
+    n, common = x.sum(1), x @ x.T  # (U,), (U, U)
+    different = n[:, None] + n - 2 * common
+    return torch.where(common > 0, different / (2 * common.clamp_min(1)), 1.0).clamp_max(1)
+    ### END SOLUTION
+
+
+# %% tags=["nbval-check-output"] nbgrader={"grade": true, "grade_id": "break-even-check", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+mv.checks.check_break_even(break_even)
+
+# %% [markdown]
+# **★★ (25 min) Task 7.2.** Popular items say little about a user; suppose they are hidden more often. Now item $i$ is
+# kept with its own probability `keep[i]`, by both users independently. Write `item_law(x_u, x_v, keep)`, rows of shape
+# (I,): the law of $D_h$, shape (n + 1,), where n is the number of items that at least one of the two has. Is it still
+# binomial? Does the mean alone tell?
+
+
+# %% tags=["solution"] jupyter={"source_hidden": true} nbgrader={"grade": false, "grade_id": "item-law", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def item_law(x_u, x_v, keep):
+    ### BEGIN SOLUTION
+    differ = torch.where(x_u == x_v, 2 * keep * (1 - keep), keep)[(x_u + x_v) > 0]  # (n,)
+    law = torch.ones(1, dtype=keep.dtype)
+    for p in differ:
+        law = (1 - p) * torch.nn.functional.pad(law, (0, 1)) + p * torch.nn.functional.pad(law, (1, 0))
+    return law  # (n + 1,)
+    ### END SOLUTION
+
+
+# %% tags=["nbval-check-output"] nbgrader={"grade": true, "grade_id": "item-law-check", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+mv.checks.check_item_law(item_law)
+
+# %% [markdown]
+# **★★★ (open) Task 7.3.** Make a recommender of 7.9. Write `ideal_answer(views, x, keep)`: the minimiser $\pi^*$ for a
+# batch of views (B, I), given training users `x` (U, I); shape (B, I). Every view fits at least one user. Long histories
+# make $(1-\rho)^{N_u}$ underflow: stay with logarithms. Then investigate: mask the histories of `split.test`, rank by
+# $\pi^*$, average over masks. Which $\rho$ is best? What would you do with a view that fits nobody, and what does that
+# have to do with a smooth encoder? Compare with EASE and with a Mult-VAE trained at the same $\rho$.
+
+
+# %% tags=["solution"] jupyter={"source_hidden": true} nbgrader={"grade": false, "grade_id": "ideal-answer", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def ideal_answer(views, x, keep):
+    ### BEGIN SOLUTION
+    n = x.sum(1)  # (U,)
+    fits = views @ x.T >= views.sum(1, keepdim=True)  # (B, U)
+    log_weight = n * torch.log1p(-torch.tensor(keep, dtype=x.dtype))
+    weight = torch.softmax(torch.where(fits, log_weight, -torch.inf), 1)  # (B, U)
+    return weight @ x / (weight @ n)[:, None]  # (B, I)
+    ### END SOLUTION
+
+
+# %% tags=["nbval-check-output"] nbgrader={"grade": true, "grade_id": "ideal-answer-check", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+mv.checks.check_ideal_answer(ideal_answer)
