@@ -5,6 +5,7 @@ the same seed draws the same inputs again. The same functions serve the notebook
 chapter.
 """
 
+from minivae.checks.bottleneck import check_batch_bracket, check_pair_bound, check_water_filling
 from minivae.checks.geometry import check_all_distances, check_lower_bound, check_middle
 from minivae.checks.masking import check_break_even, check_ideal_answer, check_item_law
 from minivae.checks.protocol import check_fair_ndcg, check_mean_recall, check_users_needed
@@ -12,6 +13,7 @@ from minivae.checks.sharing import check_batch_transfer, check_content_mismatch,
 
 __all__ = [
     "check_all_distances",
+    "check_batch_bracket",
     "check_batch_transfer",
     "check_break_even",
     "check_content_mismatch",
@@ -22,5 +24,7 @@ __all__ = [
     "check_lower_bound",
     "check_mean_recall",
     "check_middle",
+    "check_pair_bound",
     "check_users_needed",
+    "check_water_filling",
 ]
