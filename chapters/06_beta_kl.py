@@ -123,7 +123,8 @@ for beta, part in parts.items():
 
 # %% [markdown]
 # **Reading.** The more tax, the less a point tells about its user: the clouds widen until they overlap. And the crowd
-# moves. At β = 0.05 it lies far from the prior, and most of its KL is only that: it is off-centre, which nobody needs.
+# moves. At β = 0.05 more than half of the KL says only that the crowd as a whole is elsewhere than the prior, which serves
+# nobody.
 #
 # ## 6.4 Two checks that check nothing
 #
@@ -190,7 +191,8 @@ assert saturated[1.0] < 0.6
 # $$W_1(q_u,q_v)\;\le\;W_2(q_u,q_v)\;\le\;\sqrt{2\,\mathrm{KL}_u}+\sqrt{2\,\mathrm{KL}_v},
 # \qquad \mathrm{KL}_u=\mathrm{KL}(q_u\|\mathcal N(0,I)).$$
 #
-# $W_1$ and $W_2$ are Wasserstein distances: what it costs to carry one cloud to the other. For diagonal Gaussians,
+# $W_1$ and $W_2$ are Wasserstein distances ([chapter 03](03_latent_geometry.ipynb)): what it costs to carry one cloud to the
+# other. For diagonal Gaussians,
 # $W_2^2=\|\mu_u-\mu_v\|^2+\|\sigma_u-\sigma_v\|^2$.
 #
 # **Derivation.** Go through the prior: $W_2(q_u,q_v)\le W_2(q_u,p)+W_2(p,q_v)$. And one term is easy:
@@ -243,7 +245,8 @@ for beta in BETAS:
 # attained by two users shifted in opposite directions, $\mu_v=-\mu_u$ and $\sigma=1$.
 #
 # This is what a tighter bottleneck *buys*. The sharing radius of [chapter 04](04_sharing_radius.ipynb) asks for a small
-# $W_1$, and $\beta$ lowers all $W_1$ at once. It does nothing about the other side: the content mismatch of the pair stays.
+# $W_1$, and $\beta$ lowers the bound on every $W_1$ at once. It does nothing about content: two users who want different items
+# still do.
 #
 # ## 6.6 Near and far pairs
 #
@@ -381,7 +384,8 @@ print("there β = 0.02 beats 0.2 in", int((big[0.02] > big[0.2]).sum()), "of 5 s
 # %% [markdown]
 # **Reading.** The whole curve sinks, as when water rises, and the weakest dimensions go under first. Accuracy falls with
 # them, on this data and for these short trainings from the smallest β on. Do not read that as "no KL is best": longer
-# training and larger networks overfit more. It does mean that the KL's *contraction* is not what raises accuracy here.
+# trainings and larger networks, where a penalty may pay, were not run. It does mean that here the *contraction* by the KL
+# does not raise accuracy.
 #
 # ## 6.8 The price of a nat
 #

@@ -2,7 +2,7 @@
 # # 7. What does a mask do to distances?
 # **Study** 75 min · **runs** 86 s (21 CPU seconds), 0.6 GB on 1 core · **needs** [chapter 04](04_sharing_radius.ipynb), the binomial distribution
 #
-# **You will be able to** (1) derive the exact law of a masked distance and say which pairs come closer, (2) place real
+# **You will be able to** (1) derive the exact law of a masked distance and say which pairs come closer, (2) place
 # users on the map of contraction, (3) explain why the *scale* of the input decides the sign, (4) measure how much a
 # mask moves a user's neighbours, (5) say what masks carry from user to user, and how much of it at ρ = ½.
 
@@ -155,7 +155,7 @@ print("one shared mask never drives a pair apart:", never)
 # %% [markdown]
 # So expansion is not about losing items. It is about losing *different* items.
 #
-# ## 7.5 Real users on the map
+# ## 7.5 Users on the map
 #
 # Contraction is a question of two numbers, $\rho$ and $J$. Here is the map, and beside it users of the embedded
 # data (2,000 of them): random pairs, and each user with the user most like them.
@@ -205,8 +205,9 @@ print("most similar users that still come closer at ρ = ½, more than 95 of 100
 
 # %% [markdown]
 # **Reading.** Below $J=\frac13$ a pair contracts at *every* $\rho<1$. Nearly all random pairs are there, and nearly all
-# the nearest pairs contract at ρ = ½ too. The zone of expansion is almost empty: real users are rarely
-# near-duplicates. If this were the end, masking would simply pull everybody together.
+# the nearest pairs contract at ρ = ½ too. The zone of expansion is almost empty: users are rarely
+# near-duplicates. (This data is planted, but made like MovieLens-1M, where neighbours are even less alike.) If this were
+# the end, masking would simply pull everybody together.
 #
 # ## 7.6 Scale matters (not in the paper)
 #
@@ -448,7 +449,7 @@ torch.testing.assert_close(logits.softmax(0).detach(), mixture / mixture.sum(), 
 print("the best answer to a view is the mixture of its possible owners:", True)
 
 # %% [markdown]
-# How much is it? The part of the ideal answer that is *others'*, not the owner's, for real histories and several $\rho$:
+# How much is it? The part of the ideal answer that is *others'*, not the owner's, for the histories of 7.5 and several $\rho$:
 
 # %%
 train = mv.strong_split(everybody, n_heldout=200).train
@@ -496,7 +497,7 @@ print("at ρ = ½ less than a twentieth, on average:", bool(at_half < 0.05))
 # ## 7.10 Recap
 #
 # * Raw masks: $D_h\sim\operatorname{Bin}(d,\rho)+\operatorname{Bin}(s,2\rho(1-\rho))$. For $\rho<1$ a pair contracts on
-#   average iff $d>2\rho s$, iff $J<1/(1+2\rho)$. Real pairs nearly always do.
+#   average iff $d>2\rho s$, iff $J<1/(1+2\rho)$. Here nearly all pairs of users do.
 # * A mask is a scale $c$ and noise. The noise gives the order (near pairs drift most), the scale gives the sign; in
 #   Mult-VAE $c=1$, and nobody contracts on average.
 # * The best answer to a view is a mixture of all users who may own it. At ρ = ½ the owner has nearly all of it.
