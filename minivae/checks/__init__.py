@@ -7,6 +7,7 @@ chapter.
 
 from minivae.checks.bottleneck import check_batch_bracket, check_pair_bound, check_water_filling
 from minivae.checks.geometry import check_all_distances, check_lower_bound, check_middle
+from minivae.checks.locality import check_crowd_gap, check_gaussian_gap, check_sampled_gap
 from minivae.checks.masking import check_break_even, check_ideal_answer, check_item_law
 from minivae.checks.multinomial import check_importance_bound, check_kl_to_prior, check_nll_of_lists
 from minivae.checks.protocol import check_fair_ndcg, check_mean_recall, check_users_needed
@@ -18,7 +19,9 @@ __all__ = [
     "check_batch_transfer",
     "check_break_even",
     "check_content_mismatch",
+    "check_crowd_gap",
     "check_fair_ndcg",
+    "check_gaussian_gap",
     "check_gradient_distance",
     "check_ideal_answer",
     "check_importance_bound",
@@ -29,6 +32,7 @@ __all__ = [
     "check_middle",
     "check_nll_of_lists",
     "check_pair_bound",
+    "check_sampled_gap",
     "check_users_needed",
     "check_water_filling",
 ]
