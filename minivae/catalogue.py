@@ -182,7 +182,7 @@ DATASETS = {
             "Netflix Prize",
             "research, no redistribution",
             download="700 MB",
-            needs="a minute, 3 GB of memory",
+            needs="35 seconds, 3 GB of memory",
             obtain="downloaded from the Internet Archive, or the combined_data_*.txt from Kaggle (login)",
             script="data_scripts/netflix.py",
             protocol=Protocol(n_heldout=40_000),
