@@ -430,8 +430,8 @@ print("the separate bars overlap in every draw, and the paired interval never co
 
 # %% [markdown]
 # **Reading.** Draw 3 is a hard one, for both. EASE on draw 3 is marked below the SVD on any other draw: compared across
-# draws, the worse model wins. Inside a draw the bars overlap, and whoever looks only at them sees nothing. The paired
-# difference is clear each time. (At its best rank, 16, the SVD comes so near that no draw tells them apart: try it.)
+# draws, the worse model wins. Inside a draw the separate bars overlap, but the paired difference is clear each
+# time. (At its best rank, 16, the SVD comes so near that no draw tells them apart: try it.)
 # For models trained with random numbers, the seed is a third source of chance, covered neither by users nor by draws.
 #
 # ## 1.10 Choose on one group, report on another

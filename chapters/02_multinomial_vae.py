@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 2. Where does the objective come from, and how little code is it?
-# **Study** 90 min · **runs** 69 s (18 CPU seconds), 0.5 GB on 1 core · **needs** [chapter 01](01_protocol.ipynb), Gaussians, Bayes' rule, PyTorch
+# **Study** 90 min · **runs** 39 s (17 CPU seconds), 0.5 GB on 1 core · **needs** [chapter 01](01_protocol.ipynb), Gaussians, Bayes' rule, PyTorch
 #
 # **You will be able to** (1) derive the ELBO and say exactly how much it gives away, (2) derive the KL term and the
 # gradient of the logits, (3) write Mult-VAE in forty lines that give the loss of the package, (4) say where its noise
@@ -330,7 +330,7 @@ for p, q in zip(list(mine.parameters())[1:], list(model.parameters())[1:], stric
 print("forty lines = package: loss and gradients agree:", True)
 
 # %% [markdown]
-# **What the package does otherwise.** On MovieLens-20M a batch has 500 × 20,108 cells and some 40,000 ones. The
+# **What the package does otherwise.** On MovieLens-20M a batch has 500 × 20,108 cells and about 36,500 ones. The
 # encoder's first layer need only add up the rows of its weights that the kept items touch (an *embedding bag*), and
 # $\ell$ needs the logits of the user's items and one logsumexp. No dense input, no dense target, no log-softmax copy:
 
@@ -369,7 +369,7 @@ print("sparse = dense, first layer and loss; mv.multinomial_nll = their mean:", 
 # Why not squared error (**Gaussian**), $\frac12\sum_i(f_i-x_i)^2$, or a yes or no for each item (**logistic**),
 # $\sum_i[\log(1+e^{f_i}) - x_if_i]$? There items do not compete: each is pulled on its own, and most of the force is
 # spent on pressing the many zeros down. The same network, five seeds. All without KL (β = 0), because it would weigh
-# differently against each loss. The step size is .01, which was better than .003 for each of them on three seeds.
+# differently against each loss. The step size is .01; on the mean of three seeds it was better than .003 for each.
 
 
 # %%
@@ -405,13 +405,19 @@ print("seeds in which multinomial is ahead of Gaussian:", int(ahead.sum()), "of 
 # %% tags=["nbval-check-output"]
 assert (curves["multinomial"].max(1) > curves["logistic"].max(1)).all()
 assert (curves["Gaussian"].max(1) > curves["logistic"].max(1)).all()
+lead = (curves["multinomial"] - curves["Gaussian"]).mean(0)  # (10,) averaged over seeds
+assert (lead[:9] > 0).all()
+assert abs(lead[9]) < 0.005
 print("best epoch: multinomial and Gaussian above logistic, in all 5 seeds:", True)
+print("mean over seeds: multinomial above Gaussian up to epoch 18, level at 20:", True)
 
 # %% [markdown]
-# **Reading.** Competition pays here: the multinomial loss learns fastest, and its best epoch lies about .01 above that
-# of the Gaussian one; at epoch 20 the two meet. The logistic loss is slow: at first it learns only that nearly all
-# entries are zero. This is one small population, judged on the 300 users who also chose the epoch, and more tuning may
-# narrow the gaps. It agrees with what Liang et al. argue; it does not prove it.
+# **Reading.** On average over seeds the multinomial loss learns fastest, and its best epoch lies about .01 above that of
+# the Gaussian one; at epoch 20 the two meet. The logistic loss is slow: at first it learns only that nearly all entries
+# are zero. How much of this is the loss, and how much the setting? While this chapter was written we also tried step
+# .003 with 28 epochs, five seeds: multinomial .586, Gaussian .587, **no difference**. The lead needs the larger step.
+# These are 300 validation users, who also chose the epoch. So: competition helped the speed here; that it gives a better
+# ranking in the end, as Liang et al. argue, these runs do not show. Try `train(seed, gaussian, 0.0, lr=3e-3, epochs=28)`.
 #
 # Now β. Five seeds on the full embedded data, made by `minivae theory --seeds 5 --out runs/theory-seeds` and stored in
 # `results/`:
@@ -447,13 +453,14 @@ fig.tight_layout()
 small, usual, one, four = swept[:, :, 0]
 assert (usual > one).all()
 assert (one > four).all()
-assert (small.min(), small.max()) > (usual.min(), usual.max())
-print("β = 0.2 ranks better than β = 1, and that better than β = 4, in all 5 seeds:", True)
+assert (small > usual).all()
+assert (small - usual).max() < 0.005
+print("β = 0.02 > 0.2 (by less than .005) > 1 > 4, in all 5 seeds:", True)
 
 # %% [markdown]
 # **Reading.** The honest bound, β = 1, ranks *worse* than β = 0.2: the KL presses out information that the ranking
-# needs. Here even less than 0.2 is no worse. Only the validation users can say which β fits a data set; what the KL
-# presses out is the subject of chapter 06.
+# needs. Here β = 0.02 is even a little better. Only validation users can say which β fits a data set; what the KL presses
+# out is the subject of chapter 06.
 #
 # ## 2.9 Who pays for the KL?
 #
@@ -518,7 +525,8 @@ print("the KL grows more slowly than N, and weighs more for light users, in all 
 # | half of the input is masked | keep probability 1 by default | Elliot |
 # | an empty row is the zero vector | $x/\|x\|$ is NaN | RecVAE |
 #
-# None raises an error, and each still trains: only a test against the formula finds them.
+# These were read in the sources, not run here. Slips of this kind raise no error: only a test against the formula finds
+# them.
 #
 # ## 2.11 Recap
 #
