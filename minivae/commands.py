@@ -23,6 +23,7 @@ from minivae.study import (
     draws,
     draws_report,
     folders,
+    forecast,
     lookup,
     observations,
     presets,
@@ -74,7 +75,8 @@ def study(options: flags.Study) -> None:
         return
     plan, source, split = planned(options)
     if options.dry_run:
-        print_table(runner.forecast(plan, split), f"{split.name}, preset {plan.preset.name}: nothing was run")
+        print_table(forecast.table(plan.jobs, split), f"{split.name}, preset {plan.preset.name}: nothing was run")
+        print(forecast.NOTE)
         return
     out = options.out or Path("runs") / f"study-{datetime.now():%Y%m%d-%H%M%S}"
     with folders.hold(out), resumable("the finished runs and the checkpoint are", out):

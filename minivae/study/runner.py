@@ -1,27 +1,22 @@
 """A study: many runs into one folder, what is done is skipped, and a report at the end."""
 
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from rich.console import Console
 
-from minivae.batches import DeviceCSR
 from minivae.catalogue import describe
 from minivae.errors import InputError
-from minivae.models import VAE
 from minivae.splits import StrongSplit
 from minivae.storage import write_json, write_text
 from minivae.study import figures, folders, report, results, tables
 from minivae.study.presets import ModelSpec, Preset
 from minivae.study.runs import Job, Result, check_evaluable, execute, finished
 from minivae.study.sources import Source, fingerprint
-from minivae.training import product_dtype, resolve_device, update
+from minivae.training import resolve_device
 
 TIMED_UPDATES = 5
 
@@ -130,51 +125,3 @@ def write_results(plan: Plan, split: StrongSplit, source: Source, done: list[Res
 def _settings(job: Job) -> dict[str, Any]:
     training = asdict(job.config) if job.spec.trained else {}
     return {"class": job.spec.kind, "arguments": dict(job.spec.arguments), "training": training}
-
-
-def forecast(plan: Plan, split: StrongSplit) -> list[list[str]]:
-    """A table of what would run: parameters, memory, and the longest time from a few updates measured here.
-
-    Memory counts weights, gradients, Adam's two moments and the best weights, in float32; of a baseline its weights.
-    Time is that of all epochs without validation; early stopping can only shorten it.
-    """
-    table = [["model", "seeds", "parameters", "memory", "updates per epoch", "epochs", "ms per update", "at most"]]
-    for spec in {job.spec.name: job.spec for job in plan.jobs}.values():
-        jobs = [job for job in plan.jobs if job.spec.name == spec.name]
-        if not spec.trained:
-            n = spec.build(split.n_items).size(*split.train.shape)
-            table.append([spec.name, "1", f"{n:,}", _megabytes(4 * n), "–", "–", "–", "–"])
-            continue
-        config = jobs[0].config
-        model = spec.build(split.n_items)
-        seconds = _time_update(model, split, jobs[0])
-        n = sum(p.numel() for p in model.parameters())
-        updates = -(-split.train.shape[0] // config.batch_size) * sum(phase.passes for phase in model.phases)
-        longest = seconds * updates * config.epochs * len(jobs)
-        row = [spec.name, str(len(jobs)), f"{n:,}", _megabytes(20 * n), str(updates), str(config.epochs)]
-        table.append([*row, f"{1000 * seconds:.1f}", f"{longest / 60:.1f} min"])
-    return table
-
-
-def _megabytes(n: int) -> str:
-    return f"{n / 1e6:,.1f} MB"
-
-
-def _time_update(model: VAE, split: StrongSplit, job: Job) -> float:
-    """Median seconds of an update after two warm ones; the model gets its anchors."""
-    config = replace(job.config, batch_size=min(job.config.batch_size, split.train.shape[0]))
-    device = resolve_device(config.device)
-    if config.anchor > 0:
-        model.add_anchors()
-    model.to(device).train()
-    matrix = DeviceCSR(split.train, device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
-    products = product_dtype(config.precision, device)
-    times = []
-    for step in range(2 + TIMED_UPDATES):
-        started = time.perf_counter()
-        users = torch.randperm(matrix.n_users)[: config.batch_size]
-        terms = update(model, optimizer, matrix, users, config, step, products)
-        float(terms["loss"])  # a GPU has finished when this is known
-        times.append(time.perf_counter() - started)
-    return float(np.median(times[2:]))

@@ -1,0 +1,298 @@
+"""What a study will cost, before it runs: time from a few updates measured here, peak memory from a model.
+
+How many epochs a run needs until it stops early is not known beforehand. What is forecast is the time of one epoch, its
+validation included, and the time of all epochs that are allowed: no run takes longer.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from minivae.batches import DeviceCSR
+from minivae.models import VAE
+from minivae.models.ease import BLOCK
+from minivae.models.phase import Phase
+from minivae.objective import CHUNK_CELLS
+from minivae.ranking import BLOCK_CELLS, evaluate
+from minivae.splits import FoldIn, StrongSplit
+from minivae.study import tables
+from minivae.study.memory import status
+from minivae.study.runs import Job
+from minivae.training import SELECTION, adam, product_dtype, resolve_device, update
+
+LIBRARIES = 95 << 20
+Clock = Callable[[], float]
+WARM, TIMED, AT_LEAST = 2, 5, 0.5
+"""Updates before the clock starts, how many it sees at least, and for how many seconds at least."""
+RANKED, SOLVED, FITTED = 1000, 2000, 1000
+"""For the time: users that are ranked, items of a linear system that is solved, users that a baseline is fitted to."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes that a run needs at its peak beside what the process holds already (libraries, the split), piece by piece.
+
+    Attributes
+    ----------
+    libraries : code that is loaded at the first update or the first product, measured with torch 2.13 on Linux.
+    data : the training matrix on the device.
+    state : weights, gradients, Adam's two moments, and the weights of the best epoch, in float32.
+    passing : the most that lives beside them for a moment: of a VAE the logits of a block of users, in training or in
+        ranking; of EASE the matrices of its solution.
+    """
+
+    libraries: int
+    data: int
+    state: int
+    passing: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.libraries + self.data + self.state + self.passing
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The forecast for one run.
+
+    Attributes
+    ----------
+    parameters : numbers that are learned.
+    memory : at the peak.
+    setup : seconds before the first epoch and after the last, test users included; of a baseline everything.
+    update, validation : seconds of one update (mean over the phases of an epoch) and of one validation.
+    updates : per epoch.
+    epochs : at most; 0 of a baseline.
+    """
+
+    parameters: int
+    memory: Memory
+    setup: float
+    update: float = 0.0
+    validation: float = 0.0
+    updates: int = 0
+    epochs: int = 0
+
+    @property
+    def epoch(self) -> float:
+        """Seconds of one epoch with its validation."""
+        return self.updates * self.update + self.validation
+
+    @property
+    def longest(self) -> float:
+        """Seconds of all epochs, and what is around them."""
+        return self.setup + self.epochs * self.epoch
+
+
+def vae_memory(
+    n_parameters: int,
+    n_kept: int,
+    item_sized: int,
+    shape: tuple[int, int],
+    events: int,
+    batch: int,
+    products: torch.dtype,
+    cuda: bool = False,
+) -> Memory:
+    """Peak of a VAE's run.
+
+    With P parameters, and K numbers that are saved with a model (a prior may keep an older encoder): 4K bytes each for
+    the model and its best epoch, 4P each for gradients and Adam's two moments. A checkpoint is written from where they
+    are and needs no more. A step holds the item-sized output layer and its gradient once more each, in the precision of
+    the products too if that is lower; three float32 matrices as large as the logits of a block of users; and some 160
+    bytes for each interaction of the batch. Ranking holds three times the scores of its block.
+
+    Parameters
+    ----------
+    n_parameters, n_kept, item_sized : P, K, and how many of them the output layer has.
+    shape : number of training users, of items.
+    events : interactions of the training users.
+    batch : users per update.
+    """
+    n_users, n_items = shape
+    rows = min(batch, max(1, CHUNK_CELLS // n_items))
+    layer = 8 * item_sized + (2 * products.itemsize * item_sized if products.itemsize < 4 else 0)
+    training = layer + 12 * rows * n_items + 160 * events * batch // max(1, n_users)
+    ranking = 12 * min(BLOCK_CELLS, n_users * n_items)
+    return Memory(0 if cuda else LIBRARIES, 8 * events, 12 * n_parameters + 8 * n_kept, max(training, ranking))
+
+
+def ease_memory(n_items: int, events: int) -> Memory:
+    """Peak of EASE: one I×I matrix of float32, blocks of its rows as a sparse product, and the interactions twice."""
+    return Memory(LIBRARIES // 5, 16 * events, 4 * n_items**2, 12 * BLOCK * n_items)
+
+
+def forecast(job: Job, split: StrongSplit, clock: Clock = time.perf_counter) -> Cost:
+    """What a run of `job` will cost; takes a few seconds, and leaves nothing behind.
+
+    Parameters
+    ----------
+    clock : `time.process_time` gives seconds of the processor instead, which a busy machine does not change.
+    """
+    if job.spec.trained:
+        return _vae(job, split, clock)
+    return _ease(job, split, clock) if job.spec.kind == "EASE" else _baseline(job, split, clock)
+
+
+def _vae(job: Job, split: StrongSplit, clock: Clock) -> Cost:
+    config = replace(job.config, batch_size=min(job.config.batch_size, split.train.shape[0]))
+    device = resolve_device(config.device)
+    products = product_dtype(config.precision, device)
+    started = clock()
+    model = job.spec.build(split.n_items)
+    model.reset_parameters(torch.Generator().manual_seed(0))
+    if config.anchor > 0:
+        model.add_anchors()
+    model.to(device)
+    setup = clock() - started
+    n = sum(p.numel() for p in model.parameters())
+    memory = vae_memory(
+        n,
+        sum(v.numel() for v in model.state_dict().values()),
+        sum(p.numel() for p in model.decoder[-1].parameters()),
+        split.train.shape,
+        split.train.nnz,
+        config.batch_size,
+        products,
+        device.type == "cuda",
+    )
+    matrix = DeviceCSR(split.train, device, config.anchor_weights)
+    optimizer = adam(model, config)
+    per_pass = -(-split.train.shape[0] // config.batch_size)
+    order = torch.randperm(matrix.n_users, generator=torch.Generator().manual_seed(0)).split(config.batch_size)
+    training, updates = 0.0, 0
+    for phase in model.phases:
+        seconds = _step_time(model, optimizer, matrix, order, config, products, phase, clock)
+        training += phase.passes * per_pass * seconds
+        updates += phase.passes * per_pass
+    ranking = _ranking_time(model.eval(), split.validation, clock)  # seconds per user
+    held = split.validation.n_users + split.test.n_users
+    return Cost(
+        n,
+        memory,
+        setup + held * ranking,
+        training / updates,
+        split.validation.n_users * ranking,
+        updates,
+        config.epochs,
+    )
+
+
+def _step_time(
+    model: VAE,
+    optimizer: torch.optim.Optimizer,
+    matrix: DeviceCSR,
+    order: Sequence[torch.Tensor],
+    config: Any,
+    products: torch.dtype,
+    phase: Phase,
+    clock: Clock,
+) -> float:
+    """Median seconds of an update in one phase; only whole batches are timed."""
+    model.train()
+
+    def step(k: int) -> None:
+        terms = update(model, optimizer, matrix, order[k % max(1, len(order) - 1)], config, k, products, phase)
+        float(terms["loss"].detach())  # a GPU has finished when this is known
+
+    return _median(step, clock)
+
+
+def _median(work: Callable[[int], object], clock: Clock) -> float:
+    times: list[float] = []
+    k = 0
+    while len(times) < TIMED or sum(times) < AT_LEAST:
+        started = clock()
+        work(k)
+        k += 1
+        if k > WARM:
+            times.append(clock() - started)
+    return float(np.median(times))
+
+
+def _ranking_time(model: Any, fold_in: FoldIn, clock: Clock) -> float:
+    """Seconds per user, of some of them."""
+    n = min(fold_in.n_users, RANKED)
+    some = FoldIn(fold_in.history[:n], fold_in.heldout[:n])
+    evaluate(model, FoldIn(fold_in.history[:8], fold_in.heldout[:8]), (SELECTION,))
+    started = clock()
+    evaluate(model, some, (SELECTION,))
+    return (clock() - started) / n
+
+
+def _ease(job: Job, split: StrongSplit, clock: Clock) -> Cost:
+    """A smaller system is solved, which costs I³; the Gram matrix costs Σ_u N_u², seen on some users."""
+    n_items, n = split.n_items, min(split.n_items, SOLVED)
+    model = job.spec.build(n)
+    started = clock()
+    model.fit(sp.identity(n, dtype=np.float32, format="csr"))
+    solving = (clock() - started) * (n_items / n) ** 3
+    pairs = np.diff(split.train.indptr).astype(np.float64) ** 2
+    some = split.train[: min(len(pairs), FITTED)]
+    started = clock()
+    _ = some.T @ some
+    counting = (clock() - started) * pairs.sum() / max(1.0, pairs[: some.shape[0]].sum())
+    held = split.validation.n_users + split.test.n_users
+    weights = torch.randn(n_items, 256)
+    history = split.validation.history[:RANKED]
+    started = clock()
+    history @ weights.numpy()
+    scoring = (clock() - started) * (n_items / 256) / max(1, history.shape[0])
+    return Cost(model.size(0, n_items), ease_memory(n_items, split.train.nnz), solving + counting + held * scoring)
+
+
+def _baseline(job: Job, split: StrongSplit, clock: Clock) -> Cost:
+    """Fitted to some of the users; taken as linear in their number."""
+    n = min(split.train.shape[0], FITTED)
+    model = job.spec.build(split.n_items)
+    started = clock()
+    model.fit(split.train[:n])
+    fitting = (clock() - started) * split.train.shape[0] / n
+    held = split.validation.n_users + split.test.n_users
+    size = model.size(*split.train.shape)
+    scores = 12 * min(BLOCK_CELLS, split.validation.n_users * split.n_items)
+    memory = Memory(LIBRARIES // 5, 8 * split.train.nnz, 4 * size, scores)
+    return Cost(size, memory, fitting + held * _ranking_time(model, split.validation, clock))
+
+
+def table(jobs: Sequence[Job], split: StrongSplit) -> tables.Table:
+    """The forecast of a study: one row per model, and the sum."""
+    rows = [["model", "seeds", "parameters", "peak memory", "updates an epoch", "epoch", "epochs at most", "at most"]]
+    held, total, peak = status("VmRSS") or 0, 0.0, 0
+    for spec in {job.spec.name: job.spec for job in jobs}.values():
+        of = [job for job in jobs if job.spec.name == spec.name]
+        cost = forecast(of[0], split)
+        total, peak = total + len(of) * cost.longest, max(peak, held + cost.memory.total)
+        trained = [f"{cost.updates:,}", duration(cost.epoch), str(cost.epochs)] if cost.epochs else ["–", "–", "–"]
+        row = [spec.name, str(len(of)), f"{cost.parameters:,}", tables.size(held + cost.memory.total), *trained]
+        rows.append([*row, duration(len(of) * cost.longest)])
+    return [*rows, ["together", "", "", tables.size(peak), "", "", "", duration(total)]]
+
+
+NOTE = (
+    "Time: a few updates and rankings measured here and now, on this machine as busy as it is. How early a run stops "
+    "is not known, so the last column is the longest; an epoch contains its validation. Memory: of the whole process "
+    "at its peak, from a model; the largest counts, since models run one after the other."
+)
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people.
+
+    >>> duration(0.5), duration(90), duration(7200)
+    ('0.5 s', '1.5 min', '2.0 h')
+    """
+    if seconds < 60:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
+def as_dict(cost: Cost) -> dict[str, Any]:
+    """For JSON."""
+    return asdict(cost) | {"epoch": cost.epoch, "longest": cost.longest, "peak": cost.memory.total}
