@@ -1,6 +1,7 @@
 """People whose preferences are known to the simulation and to no recommender, and what a recommender offers them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -68,6 +69,14 @@ class Audience:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @cached_property
+    def taste(self) -> np.ndarray:
+        """π_ui, the preferences normalised over the items that are new to a person, (U, I); 0 for the others."""
+        taste = self.preference.copy()
+        taste[self.history.nonzero()] = -np.inf
+        taste = np.exp(taste - taste.max(1, keepdims=True))
+        return taste / taste.sum(1, keepdims=True)
+
     @classmethod
     def planted(cls, data: Planted, people: np.ndarray, items: np.ndarray) -> "Audience":
         """Some people of a planted population, with all their interactions as history.
@@ -99,10 +108,7 @@ class Audience:
         items, appeal = [], []
         for a in range(0, len(self), BLOCK):
             history = self.history[a : a + BLOCK]
-            taste = self.preference[a : a + BLOCK].copy()
-            taste[history.nonzero()] = -np.inf
-            taste = np.exp(taste - taste.max(1, keepdims=True))
-            taste /= taste.sum(1, keepdims=True)
+            taste = self.taste[a : a + BLOCK]
             shown = recommend(model, history, depth)[0].cpu().numpy()
             items.append(shown)
             appeal.append(np.where(shown >= 0, np.take_along_axis(taste, np.maximum(shown, 0), 1), 0))
