@@ -5,6 +5,7 @@ the same seed draws the same inputs again. The same functions serve the notebook
 chapter.
 """
 
+from minivae.checks.anchors import check_anchor_weight, check_nearest_centroid, check_weighted_anchor_terms
 from minivae.checks.bottleneck import check_batch_bracket, check_pair_bound, check_water_filling
 from minivae.checks.geometry import check_all_distances, check_lower_bound, check_middle
 from minivae.checks.locality import check_crowd_gap, check_gaussian_gap, check_sampled_gap
@@ -15,6 +16,7 @@ from minivae.checks.sharing import check_batch_transfer, check_content_mismatch,
 
 __all__ = [
     "check_all_distances",
+    "check_anchor_weight",
     "check_batch_bracket",
     "check_batch_transfer",
     "check_break_even",
@@ -30,9 +32,11 @@ __all__ = [
     "check_lower_bound",
     "check_mean_recall",
     "check_middle",
+    "check_nearest_centroid",
     "check_nll_of_lists",
     "check_pair_bound",
     "check_sampled_gap",
     "check_users_needed",
     "check_water_filling",
+    "check_weighted_anchor_terms",
 ]
