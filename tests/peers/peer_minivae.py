@@ -1,0 +1,43 @@
+"""minivae's Mult-VAE by the public pieces that `fit` is made of, without validation."""
+
+import harness
+import torch
+
+import minivae as mv
+from minivae import streams
+from minivae.allocation import keep_freed_memory
+from minivae.batches import DeviceCSR
+from minivae.training import loss_terms, product_dtype
+
+
+def start(train, job):
+    torch.set_num_threads(job.threads)
+    keep_freed_memory()
+    config = mv.TrainConfig(
+        seed=job.seed, batch_size=job.batch, lr=job.lr, beta=job.beta, anneal_steps=job.anneal_steps, epochs=job.epochs
+    )
+    model = mv.MultVAE(train.shape[1], job.hidden, job.latent)
+    model.reset_parameters(torch.Generator().manual_seed(job.seed))
+    matrix = DeviceCSR(train)
+    optimizer = torch.optim.Adam(model.parameters(), lr=job.lr, fused=True)
+    products = product_dtype(config.precision, matrix.device)
+
+    def fit(tick):
+        model.train()
+        updates = 0
+        for passed in range(job.epochs):
+            for users in streams.permutation(job.seed, passed, matrix.n_users).split(job.batch):
+                terms = loss_terms(model, matrix.batch(users), config, updates, products)
+                optimizer.zero_grad(set_to_none=True)
+                terms["loss"].backward()
+                optimizer.step()
+                updates += 1
+            tick()
+
+    def score(history):
+        return model.eval().score(history).numpy()
+
+    return fit, score
+
+
+harness.main(start)
