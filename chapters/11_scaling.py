@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 11. What does it cost, and does it apply to my own model?
-# **Study** 60 min · **runs** ? s · **needs** [chapter 00](00_quickstart.ipynb), matrix products; chapters 04 to 08 for the report card
+# **Study** 60 min · **runs** 296 s (34 CPU seconds), 1.0 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), matrix products; chapters 04 to 08 for the report card
 #
 # **You will be able to** (1) count the operations of one training step and predict what grows with users, items and
 # latent size, (2) say how much memory a training needs before you start it, (3) explain why several processes can give
@@ -51,6 +51,7 @@ rng = torch.Generator().manual_seed(0)
 # So for $I \gg d$ an update is linear in the items, hardly feels the latent size, and does not feel the users at all:
 # they only make the epoch longer.
 
+
 # %% tags=["from-scratch"]
 def operations(batch, items, hidden, latent, interactions):
     output = 6 * batch * hidden * items
@@ -92,6 +93,7 @@ print("operations of the products, counted by hand = counted by PyTorch:", True)
 # Operations are not seconds. Small products leave the processor waiting for memory, and there are costs per call. So we
 # measure: one update, the median of several, with one thing changed at a time. The dashed line is what no code can
 # avoid: three products of the same shape, alone.
+
 
 # %%
 def median_seconds(step, repeat=7):
@@ -157,3 +159,302 @@ fig.tight_layout()
 slope = np.polyfit(np.log(items[1:]), np.log(by_items[1:]), 1)[0]
 flat = np.polyfit(np.log(latents), np.log(by_latent), 1)[0]
 print(f"time grows like items^{slope:.2f} and latent^{flat:.2f} (measured here, one run)")
+
+# %% [markdown]
+# **Reading.** Compare with your predictions. Twice the items cost about twice the time, as soon as the products are
+# large enough to keep the processor busy. Sixteen times the latent size costs far less than sixteen times: $d$ stands
+# only in the small layers. And the users do not appear at all: twice the users are twice the updates in an epoch.
+#
+# How it goes on from here, at larger sizes and with the memory beside it, was measured by `tests/speed/costs.py`.
+
+# %%
+RESULTS = next(p for p in (Path("results"), Path("chapters/results")) if p.is_dir())
+
+# %% [markdown]
+# ## 11.4 Memory before you start
+#
+# Adam keeps two moments for each parameter, backward a gradient, and `fit` keeps a copy of the best epoch. That is five
+# arrays as large as the model. The logits of a batch are $B \times I$ numbers; they are made in blocks, so that they
+# never need more than a block.
+
+
+# %% tags=["from-scratch"]
+def training_gigabytes(items, hidden=600, latent=200, batch=500, block=1 << 25):
+    parameters = 2 * hidden * items + items + 3 * latent * hidden + 2 * hidden + 2 * latent
+    logits = 2 * min(batch * items, block)  # the probabilities are made beside the logits
+    return 4 * (5 * parameters + logits) / 1e9
+
+
+# %% tags=["nbval-check-output"]
+for name, n in {"MovieLens-20M": 20_108, "Netflix": 17_769, "Million Song": 41_140}.items():
+    model = mv.MultVAE(n, hidden=6, latent=2)
+    assert sum(p.numel() for p in model.parameters()) == 2 * 6 * n + n + 3 * 2 * 6 + 2 * 6 + 2 * 2
+    print(
+        f"{name:14} {n:6,} items: Mult-VAE {training_gigabytes(n):.2f} GB, EASE's I × I matrix {4 * n * n / 1e9:.1f} GB"
+    )
+
+# %% [markdown]
+# **Reading.** The VAE is small: it fits every laptop. EASE needs no training, but its matrix is quadratic in the items
+# and its inverse cubic: with 41,140 items it is the larger model by far. The data itself comes on top, eight bytes an
+# interaction.
+#
+# The command line makes the same sum, with a few updates timed on your machine:
+#
+# ```sh
+# minivae study --data ml-20m --dry-run
+# ```
+#
+# ## 11.5 Several processes, one run
+#
+# Give each of $R$ processes some rows of the batch. Each computes the mean loss of *its* rows, the gradients are
+# averaged, everybody makes the same step. Two things can go wrong, and both do in practice.
+#
+# * **Unequal shares.** 250 users on 4 processes are 63, 63, 62 and 62. A mean of means is not the mean. The loss of
+#   process $r$ must be weighted with $R\,B_r/B$ before the average.
+# * **Other dice.** If each process draws its own masks and noise, four processes are another run than one. Here every
+#   number is *looked up* from (seed, update, position), see `minivae.streams`. So a process computes the draws of its
+#   rows, the same as in a single process.
+
+
+# %% tags=["from-scratch"]
+def gradient(model, matrix, users, weight=1.0):
+    model.zero_grad()
+    (weight * loss_terms(model, matrix.batch(users), TrainConfig(precision="fp32"), step=7)["loss"]).backward()
+    return torch.cat([p.grad.ravel() for p in model.parameters()])
+
+
+# %% tags=["nbval-check-output"]
+matrix, model = mv.batches.DeviceCSR(small.train), mv.MultVAE(small.n_items, hidden=80, latent=30).double()
+users = torch.randperm(small.train.shape[0], generator=rng)[:10]
+whole = gradient(model, matrix, users)
+shares = users.split(4)  # 4, 4 and 2 users for 3 processes
+weighted = sum(gradient(model, matrix, s, 3 * len(s) / 10) for s in shares) / 3
+mean_of_means = sum(gradient(model, matrix, s) for s in shares) / 3
+torch.testing.assert_close(weighted, whole)
+assert not torch.allclose(mean_of_means, whole, rtol=0.01)
+print("three processes with weights = one process, and the mean of means is another gradient:", True)
+
+# %% [markdown]
+# That was the arithmetic. Now the real thing: the same training by one process and by two, started by `torchrun`. They
+# talk through PyTorch's *gloo*; on GPUs it would be *nccl*.
+
+
+# %%
+def train(folder, processes):
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes)] if processes > 1 else []
+    command = [*launcher, "-m", "minivae", "train", "--data", f"{folder}/split.safetensors", "--epochs", "2"]
+    out = f"{folder}/{processes}"
+    done = subprocess.run([sys.executable, *command, "--out", out], capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return mv.load_model(out).state_dict(), json.loads(Path(out, "metrics.json").read_text())["test"]["ndcg@100"][
+        "mean"
+    ]
+
+
+with tempfile.TemporaryDirectory() as folder:
+    small.save(f"{folder}/split.safetensors")
+    (one, ndcg_one), (two, ndcg_two) = train(folder, 1), train(folder, 2)
+gap = max(float((one[k] - two[k]).abs().max()) for k in one)
+print(f"test nDCG@100: {ndcg_one:.4f} with one process, {ndcg_two:.4f} with two; weights differ by at most {gap:.0e}")
+
+# %% tags=["nbval-check-output"]
+assert gap < 1e-4
+assert abs(ndcg_one - ndcg_two) < 1e-3
+print("two processes give the run of one, up to rounding:", True)
+
+# %% [markdown]
+# **Reading.** The gradients are added in another order, so the last bits differ; that is all. Two processes on this
+# machine are not faster than one with two threads: they share the same two cores. They pay where there is more hardware:
+# several GPUs, several machines.
+#
+# A GPU needs nothing but to be there: `device="auto"` takes it. How long an epoch then takes is *not run* here, since no
+# GPU was at hand; `python tests/speed/fullsize.py` measures it in one command.
+
+# %%
+print("a GPU on this machine:", torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none")
+
+# %% [markdown]
+# ## 11.6 Your own model under the report card
+#
+# Nothing in the theory asks who wrote the model. `theory.wrap` takes two things: a function from users to $(\mu,
+# \sigma)$, and the decoder. Here is a VAE as one writes it on a Sunday: dense, nothing of `minivae` in it.
+
+
+# %%
+class MyVAE(nn.Module):
+    def __init__(self, n_items, hidden=100, latent=16):
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(n_items, hidden), nn.Tanh(), nn.Linear(hidden, 2 * latent))
+        self.decoder = nn.Sequential(nn.Linear(latent, hidden), nn.Tanh(), nn.Linear(hidden, n_items))
+
+    def posterior(self, x):
+        mu, logvar = self.encoder(x).chunk(2, -1)
+        return mu, torch.exp(0.5 * logvar)
+
+
+def train_mine(seed, kl_weight=0.2, noise=1.0, keep=0.5, epochs=15):
+    torch.manual_seed(seed)
+    net, x = MyVAE(small.n_items), nn.functional.normalize(torch.from_numpy(small.train.toarray()))
+    optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
+    for _ in range(epochs):
+        for rows in torch.randperm(len(x)).split(100):
+            mu, sd = net.posterior(nn.functional.dropout(x[rows], 1 - keep))
+            logits = net.decoder(mu + noise * sd * torch.randn_like(sd))
+            nll = -((x[rows] > 0) * logits.log_softmax(-1)).sum(-1)
+            kl = 0.5 * (mu**2 + sd**2 - 1 - 2 * sd.log()).sum(-1)
+            optimizer.zero_grad()
+            (nll + kl_weight * kl).mean().backward()
+            optimizer.step()
+    return mv.theory.wrap(net.eval().posterior, net.decoder, normalize=True)
+
+
+# %% [markdown]
+# Three patients, five seeds each. **Healthy**: the settings of this course. **Heavy KL**: somebody forgot that the loss
+# is a sum over items, and weighted the KL term with 5. **Quiet noise**: $z = \mu + 0.01\,\sigma\varepsilon$. This is no
+# invention: a well-known library samples like that [V: read in its source, `multivae.py` of RecBole 1.2.1].
+#
+# **Predict.** Which of the three ranks worst? Can you see the third illness from nDCG?
+
+
+# %%
+class Sampled:
+    """Ranks by the decoder at a random z of the posterior, not at its mean."""
+
+    def __init__(self, model):
+        self.model = model
+
+    @torch.no_grad()
+    def score(self, history):
+        mu, sd = self.model.encode(history)
+        return self.model.decode(mu + sd * torch.randn(mu.shape, generator=rng))
+
+
+patients = {"healthy": {}, "heavy KL": {"kl_weight": 5.0}, "quiet noise": {"noise": 0.01}}
+signs = {name: [] for name in patients}
+for name, settings in patients.items():
+    for seed in range(5):
+        mine = train_mine(seed, **settings)
+        mu, sd = (t.detach() for t in mine.encode(small.test.history))
+        kl = 0.5 * (mu**2 + sd**2 - 1 - 2 * sd.log()).sum(-1).mean()
+        at_mean, at_sample = (mv.evaluate(m, small.test)["ndcg@100"][0] for m in (mine, Sampled(mine)))
+        signs[name].append([at_mean, at_sample, float(kl), float(sd.mean()), float(mu.std(0).mean())])
+signs = {name: np.array(rows) for name, rows in signs.items()}  # (5 seeds, 5 signs)
+
+# %%
+print("mean of 5 seeds (measured)   nDCG at μ   nDCG at a sample   KL, nats   mean σ   spread of μ over users")
+for name, rows in signs.items():
+    at_mean, at_sample, kl, sd, spread = rows.mean(0)
+    print(f"  {name:20} {at_mean:15.3f} {at_sample:18.3f} {kl:10.1f} {sd:8.2f} {spread:24.2f}")
+
+# %%
+fig, ax = plt.subplots(figsize=(6.5, 3.2))
+for k, rows in enumerate(signs.values()):
+    ax.plot(rows[:, 0], np.full(5, k), "o", color=mv.plots.COLOURS[0], label="at the mean μ" if k == 0 else None)
+    ax.plot(
+        rows[:, 1], np.full(5, k), "D", color=mv.plots.COLOURS[3], mfc="none", label="at a sample" if k == 0 else None
+    )
+ax.set_yticks(range(3), signs)
+ax.set(xlabel="test nDCG@100, one mark a seed", ylim=(-0.5, 2.5))
+ax.invert_yaxis()
+ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+ax.spines[["top", "right"]].set_visible(False)
+fig.tight_layout()
+
+# %% tags=["nbval-check-output"]
+healthy, heavy, quiet = (signs[name] for name in patients)
+assert heavy[:, 0].max() < healthy[:, 0].min()
+assert heavy[:, 2].max() < healthy[:, 2].min()
+assert (quiet[:, 0] - quiet[:, 1]).min() > 5 * np.abs(healthy[:, 0] - healthy[:, 1]).max()
+assert quiet[:, 3].min() > 0.95
+print("heavy KL ranks worst and carries least information, quiet noise breaks at a sample, in all 5 seeds:", True)
+
+# %% [markdown]
+# **Reading.** Heavy KL is easy to see: the ranking suffers and the KL is near zero; the users have been pressed into one
+# another (chapter 06). Quiet noise is invisible in nDCG at $\mu$. But its $\sigma$ is 1, the prior's: nothing stopped
+# the KL term from widening the clouds, since the decoder never saw them. Ask the decoder at a *sample* and the ranking
+# collapses. Such a model is an autoencoder with a decoration; its posterior means nothing, and no statement about $W_1$,
+# about masks or anchors that uses $\sigma$ may be read from it.
+#
+# The report card checks every statement of the paper on the model that it is given. What must hold, holds for all of
+# them, sick or not: theorems do not care. The lines marked *measured* are the ones to read.
+
+# %%
+card = mv.theory.report.run(small, train_mine(0, noise=0.01))
+for check in card.checks:
+    if check.verdict == "measured":
+        print(f"{check.statement:16} {check.claim}\n{'':16} {check.value}")
+
+# %% tags=["nbval-check-output"]
+assert not card.failed
+print("statements that failed on the sick model:", len(card.failed))
+
+# %% [markdown]
+# ## 11.7 Recap
+#
+# * An update is three item-sized products and one pass of Adam: linear in items, almost flat in the latent size, blind
+#   to the number of users. Count first, then measure, with the floor beside it.
+# * Several processes give the run of one if shares are weighted and random numbers are looked up, not drawn in turn.
+# * Any VAE can be put under the card with `theory.wrap`. Look at KL, at $\sigma$, and at the ranking at a *sample*, not
+#   only at nDCG.
+
+# %% [markdown]
+# ## 11.8 Exercises
+#
+# `python chapters/build.py --student my_work --no-run` makes a copy with empty cells. The checks draw new numbers each
+# time.
+#
+# **★ (10 min) Task 11.1.** Write `epoch_operations(users, interactions, batch, items, hidden)`: the operations of one
+# epoch of Mult-VAE in the output layer ($6BHI$ an update), the input layer ($4nH$, all interactions of the data once) and
+# Adam ($12 \cdot 2HI$ an update). The last batch is smaller than the others: the products of an epoch see each user once,
+# Adam sees each *update* once.
+
+
+# %% tags=["solution"] jupyter={"source_hidden": true} nbgrader={"grade": false, "grade_id": "epoch-operations", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def epoch_operations(users, interactions, batch, items, hidden):
+    ### BEGIN SOLUTION
+    updates = -(-users // batch)  # rounded up
+    return 6 * users * hidden * items + 4 * interactions * hidden + 24 * updates * hidden * items
+    ### END SOLUTION
+
+
+# %% tags=["nbval-check-output"] nbgrader={"grade": true, "grade_id": "epoch-operations-check", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+mv.checks.check_epoch_operations(epoch_operations)
+
+# %% [markdown]
+# **★★ (25 min) Task 11.2.** Each of $R$ processes sends two things: `means` (R, P), the gradient of the *mean* loss of
+# its rows, and `rows` (R,), how many rows it had. A process may have none; its gradient is then NaN, the mean of nothing.
+# Return the gradient of the mean over all rows, (P,).
+
+
+# %% tags=["solution"] jupyter={"source_hidden": true} nbgrader={"grade": false, "grade_id": "global-gradient", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def global_gradient(means, rows):
+    ### BEGIN SOLUTION
+    there = rows > 0
+    share = rows[there].to(means.dtype) / rows.sum()  # (R',)
+    return share @ means[there]  # (P,)
+    ### END SOLUTION
+
+
+# %% tags=["nbval-check-output"] nbgrader={"grade": true, "grade_id": "global-gradient-check", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+mv.checks.check_global_gradient(global_gradient)
+
+# %% [markdown]
+# **★★★ (open) Task 11.3.** Write `heard_noise(decode, mu, sd, eps)`, a thermometer for the third illness: the mean over
+# users and samples of the Jensen–Shannon divergence (in nats) between the item probabilities at $z=\mu$ and at
+# $z=\mu+\sigma\varepsilon$; `mu`, `sd` (U, d), `eps` (U, S, d), `decode` maps (…, d) to logits (…, I). Then measure the
+# three patients, and your own model. How large is it for a healthy model over a sweep of β? Where would you put the
+# alarm, and what does it cost in false alarms?
+
+
+# %% tags=["solution"] jupyter={"source_hidden": true} nbgrader={"grade": false, "grade_id": "heard-noise", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def heard_noise(decode, mu, sd, eps):
+    ### BEGIN SOLUTION
+    p = torch.softmax(decode(mu), -1)[:, None]  # (U, 1, I)
+    q = torch.softmax(decode(mu[:, None] + sd[:, None] * eps), -1)  # (U, S, I)
+    m = (p + q) / 2
+    return 0.5 * (torch.xlogy(p, p / m) + torch.xlogy(q, q / m)).sum(-1).mean()
+    ### END SOLUTION
+
+
+# %% tags=["nbval-check-output"] nbgrader={"grade": true, "grade_id": "heard-noise-check", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+mv.checks.check_heard_noise(heard_noise)

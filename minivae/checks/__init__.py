@@ -12,6 +12,7 @@ from minivae.checks.locality import check_crowd_gap, check_gaussian_gap, check_s
 from minivae.checks.masking import check_break_even, check_ideal_answer, check_item_law
 from minivae.checks.multinomial import check_importance_bound, check_kl_to_prior, check_nll_of_lists
 from minivae.checks.protocol import check_fair_ndcg, check_mean_recall, check_users_needed
+from minivae.checks.scaling import check_epoch_operations, check_global_gradient, check_heard_noise
 from minivae.checks.sharing import check_batch_transfer, check_content_mismatch, check_gradient_distance
 
 __all__ = [
@@ -22,9 +23,12 @@ __all__ = [
     "check_break_even",
     "check_content_mismatch",
     "check_crowd_gap",
+    "check_epoch_operations",
     "check_fair_ndcg",
     "check_gaussian_gap",
+    "check_global_gradient",
     "check_gradient_distance",
+    "check_heard_noise",
     "check_ideal_answer",
     "check_importance_bound",
     "check_item_law",

@@ -1,0 +1,89 @@
+"""Self-checks of chapter 11: right answers pass, wrong ones are called by their name."""
+
+import pytest
+import torch
+
+from minivae import checks
+
+
+def epoch_operations(users, interactions, batch, items, hidden):
+    total, done = 4 * interactions * hidden, 0
+    while done < users:
+        rows = min(batch, users - done)
+        total += 3 * (2 * rows * hidden * items) + 12 * (2 * hidden * items)
+        done += rows
+    return total
+
+
+def global_gradient(means, rows):
+    total = torch.zeros_like(means[0])
+    for mean, n in zip(means, rows.tolist(), strict=True):
+        if n:
+            total += n * mean
+    return total / int(rows.sum())
+
+
+def entropy(p):
+    return -(p * p.log()).sum()
+
+
+def heard_noise(decode, mu, sd, eps):
+    values = []
+    for u in range(len(mu)):
+        p = torch.softmax(decode(mu[u]), 0)
+        for e in eps[u]:
+            q = torch.softmax(decode(mu[u] + sd[u] * e), 0)
+            values.append(entropy((p + q) / 2) - (entropy(p) + entropy(q)) / 2)
+    return sum(values) / len(values)
+
+
+RIGHT = [
+    (checks.check_epoch_operations, epoch_operations),
+    (checks.check_global_gradient, global_gradient),
+    (checks.check_heard_noise, heard_noise),
+]
+
+
+@pytest.mark.parametrize(("check", "fn"), RIGHT, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("seed", [None, *range(20)])
+def test_what_is_right_passes(check, fn, seed, capsys):
+    check(fn, seed)
+    assert capsys.readouterr().out == f"{fn.__name__}: right\n"
+
+
+@pytest.mark.parametrize(("check", "fn"), RIGHT, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("seed", range(10))
+def test_what_is_a_little_off_is_wrong(check, fn, seed):
+    with pytest.raises(AssertionError, match="expected"):
+        check(lambda *inputs: fn(*inputs) * 1.001, seed)
+
+
+@pytest.mark.parametrize(
+    ("check", "fn", "message"),
+    [
+        (
+            checks.check_epoch_operations,
+            lambda u, n, b, i, h: epoch_operations(-(-u // b) * b, n, b, i, h),
+            "as if it were full",
+        ),
+        (
+            checks.check_epoch_operations,
+            lambda u, n, b, i, h: 6 * u * h * i + 4 * n * h + 24 * (u // b) * h * i,
+            "last update left out",
+        ),
+        (
+            checks.check_epoch_operations,
+            lambda u, n, b, i, h: 6 * u * h * i + 4 * n * h + 24 * u * h * i,
+            "Adam once a user",
+        ),
+        (checks.check_global_gradient, lambda g, n: g[n > 0].mean(0), "the mean of means"),
+        (checks.check_global_gradient, lambda g, n: n.to(g) @ g, "is nan"),
+        (checks.check_global_gradient, lambda g, n: n[n > 0].to(g) @ g[n > 0], "the sum over rows"),
+        (checks.check_heard_noise, lambda *a: heard_noise(*a) / torch.tensor(2.0).log(), "bits"),
+        (checks.check_heard_noise, lambda *a: 2 * heard_noise(*a), "the sum of both halves"),
+        (checks.check_heard_noise, lambda d, m, s, e: len(m) * heard_noise(d, m, s, e), "the sum over users of"),
+    ],
+)
+def test_common_mistakes_are_called_by_their_name(check, fn, message):
+    with pytest.raises(AssertionError, match=message):
+        check(fn, seed=0)
