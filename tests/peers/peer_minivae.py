@@ -7,7 +7,7 @@ import minivae as mv
 from minivae import streams
 from minivae.allocation import keep_freed_memory
 from minivae.batches import DeviceCSR
-from minivae.training import loss_terms, product_dtype
+from minivae.training import adam, product_dtype, update
 
 
 def start(train, job):
@@ -19,7 +19,7 @@ def start(train, job):
     model = mv.MultVAE(train.shape[1], job.hidden, job.latent)
     model.reset_parameters(torch.Generator().manual_seed(job.seed))
     matrix = DeviceCSR(train)
-    optimizer = torch.optim.Adam(model.parameters(), lr=job.lr, fused=True)
+    optimizer = adam(model, config)
     products = product_dtype(config.precision, matrix.device)
 
     def fit(tick):
@@ -27,10 +27,7 @@ def start(train, job):
         updates = 0
         for passed in range(job.epochs):
             for users in streams.permutation(job.seed, passed, matrix.n_users).split(job.batch):
-                terms = loss_terms(model, matrix.batch(users), config, updates, products)
-                optimizer.zero_grad(set_to_none=True)
-                terms["loss"].backward()
-                optimizer.step()
+                update(model, optimizer, matrix, users, config, updates, products)
                 updates += 1
             tick()
 
