@@ -4,11 +4,14 @@
     python chapters/build.py 04                 only this one
     python chapters/build.py --student DIR      and write the student versions, without solutions, to a new folder
     python chapters/build.py --student DIR --no-run
+    python chapters/build.py --release DIR      the sources of an nbgrader course, with solutions, to a new folder
+    python chapters/build.py --slides DIR       run, and write every figure as a PNG of slide size
 
 Each chapter runs in a fresh kernel. What was measured is written into its header and into the notebook's metadata.
 """
 
 import argparse
+import base64
 import json
 import os
 import re
@@ -27,6 +30,10 @@ RUNS = re.compile(r"\*\*runs\*\* [^·\n]+ ·")
 SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?^ *### END SOLUTION *$", re.DOTALL | re.MULTILINE)
 STUB = r"\1# YOUR CODE HERE\n\1raise NotImplementedError()"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+SLIDES = """
+import matplotlib
+matplotlib.rcParams.update({"figure.dpi": 240, "font.size": 12, "lines.linewidth": 2, "axes.titlesize": 13})
+"""
 MEASURE = """
 import json, sys, time
 try:
@@ -121,6 +128,38 @@ def write_students(folder: Path) -> list[Path]:
     return list(targets.values())
 
 
+def write_release(folder: Path) -> list[Path]:
+    """The chapters with their solutions as nbgrader wants them: one assignment a folder, under source/."""
+    targets = {s: folder / "source" / s.stem / s.with_suffix(".ipynb").name for s in sources()}
+    if folder.exists() and any(folder.iterdir()):
+        raise SystemExit(f"{folder} is not empty; choose another folder")
+    for source, target in targets.items():
+        target.parent.mkdir(parents=True)
+        write(for_nbgrader(read_source(source.read_text(encoding="utf-8"))), target)
+    return list(targets.values())
+
+
+def for_nbgrader(notebook: NotebookNode) -> NotebookNode:
+    """Ids of graded cells are unique in a notebook already; nbgrader also wants the solutions in view."""
+    for cell in notebook.cells:
+        cell.metadata.pop("jupyter", None)
+    return notebook
+
+
+def write_slides(source: Path, folder: Path, threads: int) -> list[Path]:
+    """Every figure of a chapter, large enough for a projector, named after its chapter and its place."""
+    notebook = read_source(source.read_text(encoding="utf-8"))
+    notebook.cells.insert(1, nbformat.v4.new_code_cell(SLIDES))
+    run(notebook, threads)
+    folder.mkdir(parents=True, exist_ok=True)
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    images = [output.data["image/png"] for output in outputs if "image/png" in output.get("data", {})]
+    paths = [folder / f"{source.stem}-{k}.png" for k in range(1, len(images) + 1)]
+    for path, image in zip(paths, images, strict=True):
+        path.write_bytes(base64.b64decode(image))
+    return paths
+
+
 def write(notebook: NotebookNode, path: Path) -> None:
     nbformat.validate(notebook)
     path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
@@ -130,6 +169,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("chapters", nargs="*", help="numbers, for instance 00 04; all if none is given")
     parser.add_argument("--student", type=Path, metavar="DIR", help="where the student versions go")
+    parser.add_argument("--release", type=Path, metavar="DIR", help="where an nbgrader course goes")
+    parser.add_argument("--slides", type=Path, metavar="DIR", help="where figures of slide size go; runs the chapters")
     parser.add_argument("--no-run", action="store_true", help="leave the notebooks as they are")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args(arguments)
@@ -139,7 +180,14 @@ def main(arguments: list[str] | None = None) -> None:
     if options.student:
         for path in write_students(options.student):
             print(path)
-    for source in chosen if not options.no_run else ():
+    if options.release:
+        for path in write_release(options.release):
+            print(path)
+    if options.slides:
+        for source in chosen:
+            for path in write_slides(source, options.slides, options.threads):
+                print(path, flush=True)
+    for source in chosen if not (options.no_run or options.slides) else ():
         measured = build(source, options.threads)
         print(f"{source.with_suffix('.ipynb').name}: {header(measured).removesuffix(' ·')}", flush=True)
 

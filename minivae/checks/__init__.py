@@ -6,6 +6,7 @@ chapter.
 """
 
 from minivae.checks.anchors import check_anchor_weight, check_nearest_centroid, check_weighted_anchor_terms
+from minivae.checks.benchmarks import check_expected_test, check_holm, check_needed_correlation
 from minivae.checks.bottleneck import check_batch_bracket, check_pair_bound, check_water_filling
 from minivae.checks.geometry import check_all_distances, check_lower_bound, check_middle
 from minivae.checks.locality import check_crowd_gap, check_gaussian_gap, check_sampled_gap
@@ -24,11 +25,13 @@ __all__ = [
     "check_content_mismatch",
     "check_crowd_gap",
     "check_epoch_operations",
+    "check_expected_test",
     "check_fair_ndcg",
     "check_gaussian_gap",
     "check_global_gradient",
     "check_gradient_distance",
     "check_heard_noise",
+    "check_holm",
     "check_ideal_answer",
     "check_importance_bound",
     "check_item_law",
@@ -37,6 +40,7 @@ __all__ = [
     "check_mean_recall",
     "check_middle",
     "check_nearest_centroid",
+    "check_needed_correlation",
     "check_nll_of_lists",
     "check_pair_bound",
     "check_sampled_gap",

@@ -1,0 +1,82 @@
+"""Self-checks of chapter 09: right answers pass, wrong ones are called by their name."""
+
+import math
+
+import pytest
+import torch
+
+from minivae import checks
+
+
+def needed_correlation(difference, se_a, se_b):
+    low, high = -50.0, 50.0  # the paired error falls as r grows: bisect
+    for _ in range(200):
+        r = (low + high) / 2
+        variance = se_a**2 + se_b**2 - 2 * r * se_a * se_b
+        low, high = (r, high) if 4 * variance > difference**2 else (low, r)
+    return (low + high) / 2
+
+
+def holm(p):
+    out, so_far = torch.zeros_like(p), 0.0
+    left = sorted(range(len(p)), key=lambda k: float(p[k]))
+    for done, k in enumerate(left):
+        so_far = max(so_far, (len(p) - done) * float(p[k]))
+        out[k] = min(so_far, 1.0)
+    return out
+
+
+def expected_test(validation, test, budget):
+    n, total = len(test), 0.0
+    for k, j in enumerate(sorted(range(n), key=lambda j: -float(validation[j]))):
+        total += math.comb(n - k - 1, budget - 1) / math.comb(n, budget) * float(test[j])
+    return torch.tensor(total, dtype=test.dtype)
+
+
+RIGHT = [
+    (checks.check_needed_correlation, needed_correlation),
+    (checks.check_holm, holm),
+    (checks.check_expected_test, expected_test),
+]
+
+
+@pytest.mark.parametrize(("check", "fn"), RIGHT, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("seed", [None, *range(20)])
+def test_what_is_right_passes(check, fn, seed, capsys):
+    check(fn, seed)
+    assert capsys.readouterr().out == f"{fn.__name__}: right\n"
+
+
+@pytest.mark.parametrize(("check", "fn"), RIGHT, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("seed", range(10))
+def test_what_is_a_little_off_is_wrong(check, fn, seed):
+    with pytest.raises(AssertionError, match="expected"):
+        check(lambda *inputs: fn(*inputs) * 1.001, seed)
+
+
+@pytest.mark.parametrize(
+    ("check", "fn", "message"),
+    [
+        (checks.check_needed_correlation, lambda d, a, b: needed_correlation(2 * d, a, b), "one standard error"),
+        (checks.check_needed_correlation, lambda d, a, b: -needed_correlation(d, a, b), "sign"),
+        (checks.check_holm, lambda p: (len(p) * p).clamp(max=1), "Bonferroni"),
+        (checks.check_holm, lambda p: holm(p).sort().values, "sorted order"),
+        (checks.check_expected_test, lambda v, t, b: t[v.argmax()], "whatever the budget"),
+        (checks.check_expected_test, lambda v, t, b: t.mean(), "the mean test score"),
+        (checks.check_expected_test, lambda v, t, b: expected_test(t, t, b), "the expected best test score"),
+        (checks.check_expected_test, lambda v, t, b: expected_test(v, v, b), "the expected validation score"),
+    ],
+)
+def test_common_mistakes_are_called_by_their_name(check, fn, message):
+    with pytest.raises(AssertionError, match=message):
+        check(fn, seed=0)
+
+
+def test_products_that_fall_are_noticed():
+    def no_maximum(p):
+        order = p.argsort()
+        product = torch.arange(len(p), 0, -1) * p[order]
+        return torch.empty_like(p).scatter(0, order, product.clamp(max=1))
+
+    with pytest.raises(AssertionError, match="may fall"):
+        checks.check_holm(no_maximum, seed=0)
