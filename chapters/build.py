@@ -32,7 +32,7 @@ STUB = r"\1# YOUR CODE HERE\n\1raise NotImplementedError()"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 SLIDES = """
 import matplotlib
-matplotlib.rcParams.update({"figure.dpi": 240, "font.size": 12, "lines.linewidth": 2, "axes.titlesize": 13})
+matplotlib.rcParams["figure.dpi"] = 240
 """
 MEASURE = """
 import json, sys, time
@@ -134,16 +134,12 @@ def write_release(folder: Path) -> list[Path]:
     if folder.exists() and any(folder.iterdir()):
         raise SystemExit(f"{folder} is not empty; choose another folder")
     for source, target in targets.items():
+        notebook = read_source(source.read_text(encoding="utf-8"))
+        for cell in notebook.cells:
+            cell.metadata.pop("jupyter", None)  # a lecturer wants the solutions in view
         target.parent.mkdir(parents=True)
-        write(for_nbgrader(read_source(source.read_text(encoding="utf-8"))), target)
+        write(notebook, target)
     return list(targets.values())
-
-
-def for_nbgrader(notebook: NotebookNode) -> NotebookNode:
-    """Ids of graded cells are unique in a notebook already; nbgrader also wants the solutions in view."""
-    for cell in notebook.cells:
-        cell.metadata.pop("jupyter", None)
-    return notebook
 
 
 def write_slides(source: Path, folder: Path, threads: int) -> list[Path]:

@@ -18,7 +18,7 @@ build = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(build)
 
 SOURCES = build.sources()
-PAGES = [*SOURCES, FOLDER / "README.md"]
+TEXTS = sorted(FOLDER.glob("*.md"))
 NOTEBOOK_KEYS = {"kernelspec", "measured", "language_info"}
 MACHINE_PATH = re.compile(r"/home/|/Users/|/root/|/tmp/|/work/|/private/|/content/|[A-Z]:\\\\?Users|site-packages")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
@@ -224,8 +224,30 @@ def test_the_syllabus_lists_the_chapters_that_exist():
         assert study in rows[source.name[:2]]
 
 
-def test_links_of_the_readme_lead_somewhere():
-    links_lead_somewhere((FOLDER / "README.md").read_text(encoding="utf-8"), None)
+@pytest.mark.parametrize("page", TEXTS, ids=lambda p: p.stem)
+def test_links_of_the_texts_lead_somewhere(page):
+    links_lead_somewhere(page.read_text(encoding="utf-8"), None)
+
+
+def test_points_in_the_lecturers_table_are_those_of_the_notebooks():
+    text = (FOLDER / "INSTRUCTORS.md").read_text(encoding="utf-8")
+    table = {(m[1], m[3]): int(m[4]) for m in re.finditer(r"^\| ((\d+)\.\d) \| `(\w+)` \| (\d) \|", text, re.MULTILINE)}
+    found = {}
+    for source in SOURCES:
+        for k, (_, check) in enumerate(exercises(read(source)), 1):
+            function = re.search(r"mv\.checks\.check_(\w+)\(\1\)", check.source)[1]
+            found[f"{int(source.name[:2])}.{k}", function] = check.metadata["nbgrader"]["points"]
+    assert table == found
+
+
+def test_the_glossary_is_sorted_and_points_to_chapters():
+    text = (FOLDER / "GLOSSARY.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([^|]+) \| [^|]*\.((?: \d\d,?)+) \|$", text, re.MULTILINE)
+    words = [word.replace("β", "beta").lower() for word, _ in rows]
+    assert len(rows) == text.count("\n| ") - 1  # all but the head
+    assert words == sorted(words)
+    numbers = {source.name[:2] for source in SOURCES}
+    assert all(set(re.findall(r"\d\d", chapters)) <= numbers for _, chapters in rows)
 
 
 # Exercises
@@ -277,6 +299,27 @@ def test_stubs_fail(exercise):
     assert "SOLUTION" not in stub
     with pytest.raises(NotImplementedError):
         attempt(stub, check)
+
+
+def test_a_release_for_nbgrader_holds_the_solutions_and_overwrites_nothing(tmp_path):
+    written = build.write_release(tmp_path / "lab")
+    assert [p.stem for p in written] == [s.stem for s in SOURCES]
+    for path in written:
+        assert path.parent == tmp_path / "lab" / "source" / path.stem
+        graded = [c.metadata["nbgrader"] for c in code(nbformat.read(path, as_version=4)) if "nbgrader" in c.metadata]
+        assert len({g["grade_id"] for g in graded}) == len(graded)
+        assert path.read_text(encoding="utf-8").count("BEGIN SOLUTION") == len(graded) // 2
+    with pytest.raises(SystemExit, match="not empty"):
+        build.write_release(tmp_path / "lab")
+
+
+def test_figures_for_slides_are_large(tmp_path):
+    written = build.write_slides(SOURCES[0], tmp_path / "slides", threads=1)
+    assert written
+    for path in written:
+        header = path.read_bytes()[:24]
+        assert header.startswith(b"\x89PNG")
+        assert int.from_bytes(header[16:20], "big") >= 900  # pixels across
 
 
 def test_student_versions_hold_no_solution_and_overwrite_nothing(tmp_path):
