@@ -105,7 +105,16 @@ def build(source: Path, threads: int) -> dict[str, float]:
     notebook.metadata["measured"] = measured
     source.write_text(text, encoding="utf-8", newline="\n")
     write(notebook, source.with_suffix(".ipynb"))
+    note_run_time(source.name[:2], measured)
     return measured
+
+
+def note_run_time(number: str, measured: dict[str, float]) -> None:
+    """Write the run time into the chapter's row of the syllabus."""
+    page = FOLDER / "README.md"
+    text = page.read_text(encoding="utf-8")
+    row = re.compile(rf"^(\| {number} \|(?:[^|]*\|){{4}}) \d+ s \|", re.MULTILINE)
+    page.write_text(row.sub(rf"\1 {measured['seconds']} s |", text), encoding="utf-8", newline="\n")
 
 
 def student_version(notebook: NotebookNode) -> NotebookNode:
