@@ -67,7 +67,9 @@ print("the first items of user 0:", *data.item_titles[x[0].indices][:6], sep="\n
 # We want to know how a model serves people it has **never met**. So whole users are set aside for the exam. Of each
 # such user the model sees four fifths of the items, the **history**, and must find the last fifth, the **held-out**
 # items. This is *strong generalization* (Liang et al., 2018). A second group of the same kind, the validation users,
-# serves for choices such as when to stop; the test users are looked at once, at the end.
+# serves for choices such as when to stop; the test users are looked at once, at the end. Below, `n_heldout` is the
+# number
+# of *users* in each of the two groups.
 
 # %%
 split = mv.strong_split(data, n_heldout=400)
@@ -109,7 +111,8 @@ ease = mv.EASE(l2=200.0).fit(split.train)
 # stay near $\mathcal N(0, I)$. The **mask** throws away a random half of the items before the encoder sees them
 # (`keep=0.5`); the decoder must still name them all. For a new user there is no mask and no draw: $z = \mu$.
 #
-# In the settings below, `beta` weighs the pull towards $\mathcal N(0, I)$ and rises over the first `anneal_steps`
+# In the settings below, `hidden` is the width of the inner layer of both networks, `latent` is $d$, `beta` weighs the
+# pull towards $\mathcal N(0, I)$ and rises over the first `anneal_steps`
 # updates. An *epoch* is one pass over the training users; we keep the model of the best one.
 
 # %%
@@ -242,8 +245,8 @@ print("popularity < Mult-VAE < the best possible list:", ordered)
 # > When does learning from user $v$ help user $u$?
 #
 # The paper *On the Mechanisms of Collaborative Learning in VAE Recommenders* answers with a few theorems. This course
-# derives each of them, codes it, measures it, and shows where it stops being true. `README.md` in this folder lists the
-# chapters. If you want the heart of the matter now, go to
+# derives each of them, codes it, measures it, and shows where it stops being true. The [syllabus](README.md) lists the
+# chapters; [chapter 01](01_protocol.ipynb) is next. If you want the heart of the matter now, go to
 # [chapter 04, the sharing radius](04_sharing_radius.ipynb).
 #
 # ## 0.8 Recap

@@ -61,7 +61,8 @@ fig.tight_layout()
 # $$\log p(x\mid z) = \log N! + \sum_i x_i\log\pi_i = \log N! - \ell(\theta;z,x), \qquad
 # \ell = N\log\sum_i e^{f_i} - \langle x,f\rangle .$$
 #
-# $\log N!$ does not depend on the model and is dropped. The derivative of $\ell$ is simple,
+# (The multinomial coefficient is $N!/\prod_i x_i!$, and $x_i!=1$ for zeros and ones.) $\log N!$ does not depend on the
+# model and is dropped. The derivative of $\ell$ is simple,
 # $\nabla_f\,\ell = N\pi - x$, and it sums to zero over the items. So whatever one item gains, others lose: items
 # **compete** for a fixed mass of probability, as they compete for the top of a list.
 
@@ -165,7 +166,9 @@ print("with β = 0.2 the objective exceeds log p(x): no bound any more:", True)
 #
 # The other term, $\mathbb E_q\,\ell$, needs a draw of $z$, and its gradient must reach $\mu$ and $\sigma$ *through* the
 # draw. **Reparametrise**: $z=\mu+\sigma\varepsilon$ with $\varepsilon\sim\mathcal N(0,I)$. Now $\mu$ and $\sigma$ stand
-# in the formula, and the noise comes from outside. The alternative, $\ell\cdot\nabla_\mu\log q(z)$, has the same mean.
+# in the formula, and the noise comes from outside. The alternative, $\ell\cdot\nabla_\mu\log q(z)$
+# (the *score-function* gradient), has the same mean,
+# and here it is far noisier.
 
 # %% tags=["nbval-check-output"]
 rng = torch.Generator().manual_seed(0)
@@ -231,7 +234,7 @@ fig, ax = plt.subplots(figsize=(7.5, 2.8))
 for (label, (values, style)), colour in zip(curves.items(), mv.plots.COLOURS, strict=False):
     ax.plot(t / 1000, values, style, color=colour, linewidth=2, label=label)
 ax.axvline(46.8, color="0.5", linewidth=1)
-ax.text(48, 0.9, "end of training\non MovieLens-20M", fontsize=9, va="top")
+ax.text(52, 0.9, "end of training\non MovieLens-20M", fontsize=9, va="top")
 ax.set(xlabel="updates, thousands", ylabel="weight of the KL", ylim=(0, 1))
 ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 ax.spines[["top", "right"]].set_visible(False)
@@ -367,8 +370,10 @@ print("sparse = dense, first layer and loss; mv.multinomial_nll = their mean:", 
 # ## 2.8 Why multinomial, and what β does
 #
 # Why not squared error (**Gaussian**), $\frac12\sum_i(f_i-x_i)^2$, or a yes or no for each item (**logistic**),
-# $\sum_i[\log(1+e^{f_i}) - x_if_i]$? There items do not compete: each is pulled on its own, and most of the force is
-# spent on pressing the many zeros down. The same network, five seeds. All without KL (β = 0), because it would weigh
+# $\sum_i[\log(1+e^{f_i}) - x_if_i]$? There items do not compete: each is pulled on its own. At the start, all $f_i=0$,
+# the
+# logistic loss pulls equally hard on every entry, and nine of ten entries are zeros. The same network, five seeds. All
+# without KL (β = 0), because it would weigh
 # differently against each loss. The step size is .01; on the mean of three seeds it was better than .003 for each.
 
 
@@ -413,10 +418,13 @@ print("mean over seeds: multinomial above Gaussian up to epoch 18, level at 20:"
 
 # %% [markdown]
 # **Reading.** On average over seeds the multinomial loss learns fastest, and its best epoch lies about .01 above that of
-# the Gaussian one; at epoch 20 the two meet. The logistic loss is slow: at first it learns only that nearly all entries
-# are zero. How much of this is the loss, and how much the setting? While this chapter was written we also tried step
-# .003 with 28 epochs, five seeds: multinomial .586, Gaussian .587, **no difference**. The lead needs the larger step.
-# These are 300 validation users, who also chose the epoch. So: competition helped the speed here; that it gives a better
+# the Gaussian one; at epoch 20 the two meet. The logistic loss is slow; a likely reason is that it must first learn
+# that nearly all entries are zero. How much of this is the loss, and how much the setting? While this chapter was
+# written we also tried step
+# .003 with 28 epochs, five seeds: multinomial .586, Gaussian .587, **no difference**. The lead was seen at the larger
+# step only.
+# These are 300 validation users, who also chose the epoch. So: the multinomial loss learnt faster here; that
+# competition gives a better
 # ranking in the end, as Liang et al. argue, these runs do not show. Try `train(seed, gaussian, 0.0, lr=3e-3, epochs=28)`.
 #
 # Now β. Five seeds on the full embedded data, made by `minivae theory --seeds 5 --out runs/theory-seeds` and stored in
@@ -460,7 +468,7 @@ print("β = 0.02 > 0.2 (by less than .005) > 1 > 4, in all 5 seeds:", True)
 # %% [markdown]
 # **Reading.** The honest bound, β = 1, ranks *worse* than β = 0.2: the KL presses out information that the ranking
 # needs. Here β = 0.02 is even a little better. Only validation users can say which β fits a data set; what the KL presses
-# out is the subject of chapter 06.
+# out is the subject of [chapter 06](06_beta_kl.ipynb).
 #
 # ## 2.9 Who pays for the KL?
 #
@@ -557,7 +565,8 @@ mv.checks.check_kl_to_prior(kl_to_prior)
 
 # %% [markdown]
 # **★★ (25 min) Task 2.2.** Return $\ell$ of every user, (B,), from `logits` (B, I) and lists: `items` (n,) holds the
-# items of all users one after the other, user $u$ owns `items[offsets[u] : offsets[u + 1]]`. Make no dense target and
+# items of all users one after the other, user $u$ owns `items[offsets[u] : offsets[u + 1]]`, `offsets` is (B + 1,).
+# Make no dense target and
 # no loop over users. Some user has no items, and some logits are near 1000.
 
 

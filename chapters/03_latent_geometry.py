@@ -63,7 +63,7 @@ fig.tight_layout()
 # $$W_p(q_u,q_v) = \Big(\inf_{\text{couplings}} \mathbb E\,\|a-b\|^p\Big)^{1/p}, \qquad p = 1, 2.$$
 #
 # $W_1$ is the mean way of a grain; $W_2$ punishes long ways. For two heaps of $n$ grains each some plan that keeps
-# grains whole is best, so we can try all $n!$ of them.
+# grains whole is best (a theorem of Birkhoff), so we can try all $n!$ of them.
 
 
 # %% tags=["from-scratch"]
@@ -233,7 +233,8 @@ print(
 # **Reading.** In 8 and 16 dimensions the estimate lies outside the bracket, far *above* it. Why above? $W_1$ is convex in
 # the pair of measures, so by Jensen the mean over random samples is at least the $W_1$ of what the samples are on
 # average: the true Gaussians. Two samples of the *same* cloud have a positive distance, too; subtract it for both clouds,
-# and one has a lower bound. This excess falls only like $n^{-1/d}$: on the line and in the plane the estimate soon
+# and one has, on average, a lower bound. For $d\ge3$ the excess may fall as slowly as $n^{-1/d}$: on the line and in
+# the plane the estimate soon
 # returns; in 16 dimensions ten times the samples leave three quarters of the excess. In a real latent space ($d=200$)
 # never measure $W_1$ by samples: use the bracket.
 #
@@ -251,7 +252,8 @@ for d in dims:
     print(f"{d:2}    {2:5.2f} {exact:15.2f} {sampled:17.2f}")
 
 # %% [markdown]
-# A shift of length 2 is seen as $2\,|\cos|$ of an angle, and in high $d$ almost all angles are right angles. Sliced $W_1$
+# ("Exact" here: for the 500 directions drawn.) A shift of length 2 is seen as $2\,|\cos|$ of an angle, and in high $d$
+# almost all angles are right angles. Sliced $W_1$
 # falls below $\|\mu_u-\mu_v\|$, the lower end of the bracket. Never put it into a theorem that says $W_1$.
 #
 # ## 3.6 What $W_1$ is good for
@@ -263,7 +265,8 @@ for d in dims:
 #
 # *Proof.* Take the best plan $(a,b)$: $\|\mathbb E[h(a)-h(b)]\|\le\mathbb E\|h(a)-h(b)\|\le L\,\mathbb E\|a-b\|$. $\blacksquare$
 #
-# In chapter 04, $h$ is the gradient of the decoder's loss: close users have close gradients. The theorem holds for any
+# In [chapter 04](04_sharing_radius.ipynb), $h$ is the gradient of the decoder's loss: close users have close
+# gradients. The theorem holds for any
 # two measures, also for two clouds of samples, where both sides are known *exactly*. So it can be attacked with random
 # networks $h(z)=B\tanh(Az+c)$, for which $L=\|A\|\,\|B\|$ will do (largest singular values; $|\tanh'|\le1$).
 
@@ -330,7 +333,7 @@ print(f"wider: W1 = {1.5 * (np.pi / 2) ** 0.5:.2f}, exact")
 # because $\log\sigma\le\sigma-1$. Equality holds if all $\sigma_j=1$: then $W_1=W_2=\|\mu\|=\sqrt{2\mathrm{KL}}$, so no
 # constant smaller than 2 would do, not even in T1. And $W$ is a metric, so a walk from $u$ to $v$ over the prior gives
 # $W_1(q_u,q_v)\le\sqrt{2\mathrm{KL}_u}+\sqrt{2\mathrm{KL}_v}$, where $\mathrm{KL}_u=\mathrm{KL}(q_u\|p)$: **a small KL
-# term draws all pairs together.** Chapter 06 lives on this line.
+# term draws all pairs together.** [Chapter 06](06_beta_kl.ipynb) lives on this line.
 
 # %% tags=["nbval-check-output"]
 mu, sd = 2 * noise(500, 16), noise(500, 16).exp()
@@ -348,7 +351,9 @@ print("gap of T2 exact; T1 attained by shifts; walk over the prior bounds all pa
 # ## 3.8 The users of a trained model
 #
 # We train a Mult-VAE as in chapter 00, only smaller ($d=16$), five seeds, and look at 600 of its users. Our data is
-# planted, so the truth is known: each user has a hidden community and a hidden taste.
+# planted, so the truth is known: each user has a hidden community and a hidden taste, a
+# vector; how alike two tastes are, their cosine says. Orders are compared by Spearman's *rank correlation*, from −1
+# to 1.
 #
 # **Predict.** Which part of $W_2^2$ comes from the spreads? Do two users with more items in common lie closer? Or does the
 # *share* count, the **Jaccard** overlap: common items, divided by the items that at least one of them has?
@@ -452,10 +457,11 @@ print("more items, smaller spreads, farther out; nearest by W2 have more alike t
 # %% [markdown]
 # **Reading.** *Means decide.* About a hundredth of $W_2^2$ comes from the spreads, so the bracket is narrow: half of the
 # pairs know their $W_1$ to within half a percent. Here $W_2$ is as good as $W_1$, and
-# [chapter 04](04_sharing_radius.ipynb) uses it. *T2* holds for every user, a fifth too large on average.
+# [chapter 04](04_sharing_radius.ipynb) uses it. *T2* holds for every user; on average $W_2$ is a fifth below the bound.
 # *Communities are nearer*, by about a fifth, but the two histograms overlap widely. *Common items do not bring nearer.* Busy
 # users have much in common with everybody, and they lie far out, where the model is sure of them: spreads shrink as
-# $N_u$ grows. What brings near is the common *share*, Jaccard. *The model knows more than that share:* the neighbours by
+# $N_u$ grows. What goes with nearness is the common *share*, Jaccard. *The model knows more than that share:* the
+# neighbours by
 # $W_2$ are more alike in true taste than the neighbours by Jaccard. The gain is small, .04 of a cosine, but it is there
 # in all five seeds. A likely reason: two users without a common item may be related through the items of others.
 #
@@ -476,7 +482,8 @@ torch.testing.assert_close(kl(10 * mu[0], 10 * sd[0], 10 * mu[1], 10 * sd[1]), k
 print("same recommendations, same KL between users, distances times ten:", True)
 
 # %% [markdown]
-# And nearness is not likeness: two clouds may coincide while their users want different things (chapter 05).
+# And nearness is not likeness: two clouds may coincide while their users want different things ([chapter
+# 05](05_local_collaboration.ipynb)).
 #
 # ## 3.10 Recap
 #

@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 4. When does a step on one user help another?
-# **Study** 75 min · **runs** 21 s (32 CPU seconds), 0.6 GB on 2 cores · **needs** [chapter 00](00_quickstart.ipynb), gradients, norms
+# **Study** 75 min · **runs** 21 s (32 CPU seconds), 0.6 GB on 2 cores · **needs** [chapter 00](00_quickstart.ipynb), gradients, norms; [chapter 03](03_latent_geometry.ipynb) helps
 #
 # **You will be able to** (1) state Theorem 2.3 and derive it in three steps, (2) compute the sharing radius in a few
 # lines and check it against the package, (3) find the link of the proof that loses most, (4) explain why the radius
@@ -58,7 +58,7 @@ fig.tight_layout()
 #
 # Three numbers decide:
 #
-# * $W_1(q_u, q_v)$, the **latent distance**: how far one must carry the cloud of $u$ to make it the cloud of $v$.
+# * $W_1(q_u, q_v)$, the **latent distance**: how far, on average, one must carry the cloud of $u$ to make it the cloud of $v$.
 # * $\Delta_x(u,v) = \mathbb E_{z\sim q_v} \|\nabla_\theta\ell(\theta;z,x_u) - \nabla_\theta\ell(\theta;z,x_v)\|$, the
 #   **content mismatch**: put both users at the same place; how much do their gradients still differ?
 # * $L$, a **Lipschitz constant**: $\|\nabla_\theta\ell(\theta;z,x_u)-\nabla_\theta\ell(\theta;z',x_u)\|\le L\|z-z'\|$.
@@ -255,11 +255,11 @@ mean = {label: {k: over_seeds(step, k).mean() for k in links} for label, step in
 se = {label: {k: over_seeds(step, k).std(ddof=1) / 5**0.5 for k in links} for label, step in shown.items()}
 fig, ax = plt.subplots(figsize=(8, 4))
 ax = mv.plots.certificate_chain(mean, se, ax=ax)
-ax.set_xlabel("pairs of the same community (mean and standard error of 5 seeds)")
+ax.set_xlabel("part of the pairs of the same community (mean and standard error of 5 seeds)")
 fig.tight_layout()
 
 # %% [markdown]
-# **Reading.** A measured constant costs little, whether per pair, per user or global; the proved one costs most, before
+# **Reading.** A measured constant costs little, whether per pair, per user or global; the proved one costs most on average, before
 # training and after. After 100 steps the two links at the top cost nearly as much. Part of the loss can be had back for
 # nothing. Cauchy and Schwarz throw $\|g_v\|$ away; the identity
 # $\langle g_u,g_v\rangle = \tfrac12(\|g_u\|^2+\|g_v\|^2-\|g_u-g_v\|^2)$ keeps it. So already
@@ -283,7 +283,7 @@ print("polarisation certifies at least as many, everywhere:", better)
 # %% [markdown]
 # ## 4.8 When does the radius close?
 #
-# **Predict.** Training pulls a community together: $W_1$ falls. Will more pairs be certified after 300 steps, or fewer?
+# **Predict.** If training pulls a community together, $W_1$ falls. Will more pairs be certified after 300 steps, or fewer?
 
 # %%
 fig, ax = plt.subplots(figsize=(9, 3.6))
@@ -296,7 +296,7 @@ for (link, (label, style)), colour in zip(styles.items(), mv.plots.COLOURS, stri
     values = np.stack([over_seeds(step, link) for step in stops])  # (stops, seeds)
     ax.plot(stops, values.mean(1), style, color=colour, marker="o", label=label)
     ax.fill_between(stops, values.min(1), values.max(1), color=colour, alpha=0.15)
-ax.set(xlabel="steps of training", ylabel="pairs of the same community", ylim=(-0.02, 1.05))
+ax.set(xlabel="steps of training", ylabel="part of pairs, same community", ylim=(-0.02, 1.05))
 ax.legend(title="mean and range of 5 seeds", frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 ax.spines[["top", "right"]].set_visible(False)
 fig.tight_layout()
@@ -309,7 +309,7 @@ for step in stops:
     print(f"{step:4}   {norm:.3f}   {lipschitz:8.2f}   {norm / lipschitz:7.3f}")
 
 # %% [markdown]
-# **Reading.** Fewer; in the end none. The radius is $[\|g_u\|-\Delta_x]_+/L$, and both ends close it: $\|g_u\|$ falls
+# **Reading.** Fewer; in the end hardly any. The radius is $[\|g_u\|-\Delta_x]_+/L$, and both ends close it: $\|g_u\|$ falls
 # because training is there to make gradients small, and $L$ grows because a decoder that tells users apart must react
 # sharply to $z$. The theorem describes the **beginning** of training.
 #
@@ -354,10 +354,10 @@ print("pairs certified in the trained models: less than one in a thousand:", cer
 
 # %% [markdown]
 # **Reading.** A trained model certifies *nothing*, not even with the exact gradient distance. Half of the steps still
-# help: the theorem is sufficient, not necessary. And half is what to expect at the end of training. Where it stands
+# help: the theorem is sufficient, not necessary. And half is no surprise at the end of training. Where it stands
 # still, the gradients of the training users sum to zero, so a user's inner products with all others sum to
-# $-\|g_u\|^2$: help and harm must balance. (Our 100 are test users, not in that sum; for them it is no proof, only what
-# is to be expected.) The cosines are near 0, and then
+# $-\|g_u\|^2$: help and harm balance, in sum if not in number. (Our 100 are test users, not in that sum: for
+# them it is no proof.) The cosines are near 0, and then
 # $\|g_u-g_v\|\approx\sqrt{\|g_u\|^2+\|g_v\|^2}$, always more than $\|g_u\|$.
 #
 # Is the theorem useless, then? Look for a pair with $\Delta_x = 0$. Two users never have equal content. But two
@@ -375,7 +375,7 @@ se = {
 }
 fig, ax = plt.subplots(figsize=(8, 4))
 ax = mv.plots.certificate_chain(mean, se, ax=ax)
-ax.set_xlabel("pairs of masked views of one user (mean and standard error of 5 seeds)")
+ax.set_xlabel("part of the pairs of masked views of one user (mean and standard error of 5 seeds)")
 fig.tight_layout()
 
 # %% tags=["nbval-check-output"]
@@ -396,7 +396,8 @@ for label, values in medians.items():
 # again, the price of the coarsest bound. All this is *measured*: $L$ is the largest ratio seen on the samples.
 #
 # So the theorem's place in a trained model is not between users but **between the views of a user**, and masking is
-# what creates views. Why masks also carry something between users is the question of the chapter on masking (planned).
+# what creates views. Why masks also carry something between users is the question of
+# [chapter 07](07_masking.ipynb).
 #
 # ## 4.10 Recap
 #
@@ -448,8 +449,10 @@ mv.checks.check_content_mismatch(content_mismatch)
 
 # %% [markdown]
 # **★★★ (open) Task 4.3.** Real training steps on a batch $B$ of users: $\theta - \eta\,\frac1{|B|}\sum_{v\in B} g_v$.
-# Write `batch_transfer(gram, batch)`: for every user the inner product with the batch's gradient, (U,); `batch` holds
-# indices. Then investigate: how does the share of users that a random batch helps grow with its size? Compare the toy
+# From `gram` (U, U) write `batch_transfer(gram, batch)`: for every user the inner product with the batch's gradient,
+# (U,); `batch` holds
+# indices, (B,). Then investigate: how does the share of users that a random batch helps grow with its size? Compare
+# the toy
 # before training, the toy after 300 steps, and a trained Mult-VAE; use `transfer.gram`, and five seeds. Members of the
 # batch help themselves: count the others separately. Can you state a radius for a batch?
 

@@ -89,7 +89,8 @@ fig.tight_layout()
 #
 # ## 5.2 Lemma 2.4: near inputs, near posteriors
 #
-# **Lemma 2.4.** If $\mu$ and $\sigma$ are Lipschitz in $x$ with constants $L_\mu$ and $L_\sigma$, then
+# **Lemma 2.4.** If $\mu$ and $\sigma$ are Lipschitz with constants $L_\mu$ and $L_\sigma$, from
+# $\|\cdot\|_1$ to the Euclidean norm, then
 #
 # $$W_1(q_u,q_v) \;\le\; W_2(q_u,q_v) \;\le\; \sqrt{L_\mu^2+L_\sigma^2}\;\|x_u-x_v\|_1 .$$
 #
@@ -184,7 +185,8 @@ fig.tight_layout()
 #
 # What does the lemma give to collaboration? With chapter 04: a step on $v$ surely helps $u$ if
 # $W_1<r_{\text{share}}$; the lemma promises that where $\|x_u-x_v\|_1<r_{\text{share}}/\sqrt{L_\mu^2+L_\sigma^2}$. This
-# is **local** collaboration: a ball around $x_u$. About users outside of the ball it says *nothing*; it does not say that
+# is **local** collaboration: at best a ball around $x_u$. About users outside of the ball it says *nothing*; it does
+# not say that
 # they are far. Who decides about them?
 #
 # ## 5.3 Theorem 2.5: sharing a place has a price
@@ -200,7 +202,7 @@ fig.tight_layout()
 # *Proof.* With $\bar T=(aT_u+bT_v)/(a+b)$ the common cost is
 # $a[A(\eta)-\langle\eta,T_u\rangle]+b[A(\eta)-\langle\eta,T_v\rangle]=(a+b)[A(\eta)-\langle\eta,\bar T\rangle]$, at best
 # $-(a+b)A^*(\bar T)$. Alone they pay $-aA^*(T_u)$ and $-bA^*(T_v)$. Subtract. $A^*$ is convex: Jensen; strictly, if
-# $T_u\ne T_v$ and $A^*$ is strictly convex. $\blacksquare$
+# $T_u\ne T_v$, $a,b>0$ and $A^*$ is strictly convex. $\blacksquare$
 #
 # One $A$ for both: for counts that means $N_u=N_v$. For the **multinomial** the way round it is short, and *not in the
 # paper*. Let $p_u=x_u/N_u$, $w_u=q_u(z)N_u$. The common cost is $-\sum_i(w_up_{ui}+w_vp_{vi})\log\pi_i$, least at the
@@ -322,7 +324,8 @@ print("gap = items that differ × H(U|Z), falls with distance; at W2 = 4 it can 
 #
 # $$J = D\,H(U|Z)+\beta(\mathrm{KL}_u+\mathrm{KL}_v),\qquad \mathrm{KL}_u+\mathrm{KL}_v = 2\,[I(U;Z)+\mathrm{KL}(\bar q\|p)],$$
 #
-# $\bar q$ the mean of both densities (chapter 06 derives the second identity). With $H(U|Z)=\log2-I(U;Z)$:
+# $\bar q$ the mean of both densities ([chapter 06](06_beta_kl.ipynb) derives the second identity). With
+# $H(U|Z)=\log2-I(U;Z)$:
 #
 # $$J \;\ge\; D\log2-(D-2\beta)\,I(U;Z).$$
 #
@@ -408,7 +411,8 @@ print("trained: merged up to 2β, parted above, at the predicted distance:", Tru
 
 # %% [markdown]
 # **Reading.** Left: the same gap at different $W_2$, one curve for each spread. Right: the network finds the line and the
-# distance. The usual $\beta=0.2$ lets nobody merge who differs at all: **content decides, the KL term only
+# distance; the black curve is the best pair of Gaussians with equal spreads. The usual $\beta=0.2$ lets nobody merge
+# who differs at all: **content decides, the KL term only
 # trims.** The limits: two users alone, and a decoder that is free at each $z$. A real one has 2,000 users and a limited
 # slope.
 #
@@ -480,7 +484,7 @@ print("far but related lie between; they harm each other, near but unrelated hel
 
 # %% [markdown]
 # **Reading.** *The push is real.* After one epoch the clouds overlap and pay most of the full gap, whatever they have in
-# common. After 25 epochs they pay next to nothing: they have moved apart, and become narrower.
+# common. After 25 epochs they pay next to nothing: their clouds hardly overlap.
 #
 # *Overlap of items, not taste, decides who helps.* Near but unrelated pairs lie among the nearest twentieth and mostly help
 # each other, though their tastes are foreign. Far but related pairs, who should learn from each other, *harm* each
@@ -492,7 +496,7 @@ print("far but related lie between; they harm each other, near but unrelated hel
 # *different items*, the compromise of Theorem 2.5, and so they harm each other even more often than the far and unrelated.
 #
 # A caution: the groups differ in more than their names. Near but unrelated users are very busy, about 110 items each.
-# How masks change this is the question of chapter 07.
+# How masks change this is the question of [chapter 07](07_masking.ipynb).
 #
 # ## 5.8 Recap
 #

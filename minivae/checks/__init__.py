@@ -12,6 +12,7 @@ from minivae.checks.geometry import check_all_distances, check_lower_bound, chec
 from minivae.checks.locality import check_crowd_gap, check_gaussian_gap, check_sampled_gap
 from minivae.checks.masking import check_break_even, check_ideal_answer, check_item_law
 from minivae.checks.multinomial import check_importance_bound, check_kl_to_prior, check_nll_of_lists
+from minivae.checks.online import check_click_probability, check_cuped, check_first_success
 from minivae.checks.protocol import check_fair_ndcg, check_mean_recall, check_users_needed
 from minivae.checks.scaling import check_epoch_operations, check_global_gradient, check_heard_noise
 from minivae.checks.sharing import check_batch_transfer, check_content_mismatch, check_gradient_distance
@@ -22,11 +23,14 @@ __all__ = [
     "check_batch_bracket",
     "check_batch_transfer",
     "check_break_even",
+    "check_click_probability",
     "check_content_mismatch",
     "check_crowd_gap",
+    "check_cuped",
     "check_epoch_operations",
     "check_expected_test",
     "check_fair_ndcg",
+    "check_first_success",
     "check_gaussian_gap",
     "check_global_gradient",
     "check_gradient_distance",

@@ -4,9 +4,11 @@ How many epochs a run needs until it stops early is not known beforehand. What i
 validation included, and the time of all epochs that are allowed: no run takes longer.
 """
 
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ import scipy.sparse as sp
 import torch
 
 from minivae.batches import DeviceCSR
-from minivae.models import VAE
+from minivae.models import VAE, save_model
 from minivae.models.ease import BLOCK
 from minivae.models.phase import Phase
 from minivae.objective import CHUNK_CELLS
@@ -26,10 +28,12 @@ from minivae.study.runs import Job
 from minivae.training import SELECTION, adam, product_dtype, resolve_device, update
 
 LIBRARIES = 95 << 20
+SAVED = 2
+"""Checkpoints at least: after the first epoch and the last. Each holds model, best epoch and two moments."""
 Clock = Callable[[], float]
 WARM, TIMED, AT_LEAST = 2, 5, 0.5
 """Updates before the clock starts, how many it sees at least, and for how many seconds at least."""
-RANKED, SOLVED, FITTED = 1000, 2000, 1000
+RANKED, SOLVED, FITTED = 1000, 3000, 1000
 """For the time: users that are ranked, items of a linear system that is solved, users that a baseline is fitted to."""
 
 
@@ -65,7 +69,8 @@ class Cost:
     ----------
     parameters : numbers that are learned.
     memory : at the peak.
-    setup : seconds before the first epoch and after the last, test users included; of a baseline everything.
+    setup : seconds before the first epoch and after the last, with code that is loaded once, test users, and the
+        checkpoints after the first and the last epoch; of a baseline everything.
     update, validation : seconds of one update (mean over the phases of an epoch) and of one validation.
     updates : per epoch.
     epochs : at most; 0 of a baseline.
@@ -150,11 +155,14 @@ def _vae(job: Job, split: StrongSplit, clock: Clock) -> Cost:
     if config.anchor > 0:
         model.add_anchors()
     model.to(device)
+    matrix = DeviceCSR(split.train, device, config.anchor_weights)
+    optimizer = adam(model, config)
     setup = clock() - started
     n = sum(p.numel() for p in model.parameters())
+    kept = sum(v.numel() for v in model.state_dict().values())
     memory = vae_memory(
         n,
-        sum(v.numel() for v in model.state_dict().values()),
+        kept,
         sum(p.numel() for p in model.decoder[-1].parameters()),
         split.train.shape,
         split.train.nnz,
@@ -162,13 +170,12 @@ def _vae(job: Job, split: StrongSplit, clock: Clock) -> Cost:
         products,
         device.type == "cuda",
     )
-    matrix = DeviceCSR(split.train, device, config.anchor_weights)
-    optimizer = adam(model, config)
     per_pass = -(-split.train.shape[0] // config.batch_size)
     order = torch.randperm(matrix.n_users, generator=torch.Generator().manual_seed(0)).split(config.batch_size)
     training, updates = 0.0, 0
     for phase in model.phases:
-        seconds = _step_time(model, optimizer, matrix, order, config, products, phase, clock)
+        seconds, once = _step_time(model, optimizer, matrix, order, config, products, phase, clock)
+        setup += once
         training += phase.passes * per_pass * seconds
         updates += phase.passes * per_pass
     ranking = _ranking_time(model.eval(), split.validation, clock)  # seconds per user
@@ -176,7 +183,7 @@ def _vae(job: Job, split: StrongSplit, clock: Clock) -> Cost:
     return Cost(
         n,
         memory,
-        setup + held * ranking,
+        setup + held * ranking + (SAVED * (2 * n + 2 * kept) + kept) / kept * _saving_time(model, clock),
         training / updates,
         split.validation.n_users * ranking,
         updates,
@@ -193,8 +200,8 @@ def _step_time(
     products: torch.dtype,
     phase: Phase,
     clock: Clock,
-) -> float:
-    """Median seconds of an update in one phase; only whole batches are timed."""
+) -> tuple[float, float]:
+    """Seconds of an update in one phase, and by how much the first takes longer: it loads code."""
     model.train()
 
     def step(k: int) -> None:
@@ -204,16 +211,23 @@ def _step_time(
     return _median(step, clock)
 
 
-def _median(work: Callable[[int], object], clock: Clock) -> float:
+def _median(work: Callable[[int], object], clock: Clock) -> tuple[float, float]:
+    """Median after some to warm up, and the excess of the first."""
     times: list[float] = []
-    k = 0
-    while len(times) < TIMED or sum(times) < AT_LEAST:
+    while len(times) < WARM + TIMED or sum(times[WARM:]) < AT_LEAST:
         started = clock()
-        work(k)
-        k += 1
-        if k > WARM:
-            times.append(clock() - started)
-    return float(np.median(times))
+        work(len(times))
+        times.append(clock() - started)
+    median = float(np.median(times[WARM:]))
+    return median, max(0.0, times[0] - median)
+
+
+def _saving_time(model: VAE, clock: Clock) -> float:
+    """Seconds to write the model with its checksum."""
+    with tempfile.TemporaryDirectory() as folder:
+        started = clock()
+        save_model(model, Path(folder) / "model.safetensors")
+        return clock() - started
 
 
 def _ranking_time(model: Any, fold_in: FoldIn, clock: Clock) -> float:

@@ -2,7 +2,7 @@
 
     python tests/speed/costs.py [--out chapters/results] [--only users,items] [--resume]
 
-One size is varied at a time around a base point; each point runs in a process of its own: a forecast as
+One size is varied at a time around a base point; each point runs in two processes: a forecast as
 `minivae study --dry-run` makes it, then two epochs and a validation for real, or EASE's solution. Time is that of the
 processor with one thread, so that a busy machine does not change it. Slopes of log cost over log size are the fitted
 exponents; memory is what a run adds to the process. The base point serves all curves. Every point is kept in a cache,
@@ -30,6 +30,7 @@ GRID = {
 }
 EASE_ITEMS = (1500, 3000, 6000)
 HELDOUT = 1000
+FITTED = {"seconds": "whole run", "forecast epoch": "epoch alone", "peak MB": "memory"}
 EXPECTED = {
     "users": "epoch 1: as many more updates",
     "items": "epoch 1: three item-sized products, Adam, softmax",
@@ -40,8 +41,8 @@ EXPECTED = {
 }
 
 
-def point(sizes: dict[str, int], model: str) -> dict[str, float]:
-    """One point in this process."""
+def point(sizes: dict[str, int], model: str, ahead: bool) -> dict[str, float]:
+    """The forecast of one point, or its run, in this process: each loads its code anew, as two commands would."""
     import torch
 
     torch.set_num_threads(1)
@@ -54,21 +55,17 @@ def point(sizes: dict[str, int], model: str) -> dict[str, float]:
     if spec.trained:
         spec = spec.changed({"latent": sizes["latent"]})
     job = Job(spec, spec.config(epochs=2, patience=2, batch_size=sizes["batch"], device="cpu", precision="fp32"))
+    per = job.config.epochs if spec.trained else 1
+    if ahead:
+        cost = forecast.forecast(job, split, time.process_time)
+        found = {"forecast seconds": cost.longest / per, "update ms": 1e3 * cost.update}
+        return found | {"forecast epoch": cost.epoch, "parameters": cost.parameters}
     held = status("VmRSS")
     with tempfile.TemporaryDirectory() as folder:
         started = time.process_time()
         result = execute(job, split, Path(folder), model)
         seconds = time.process_time() - started
-    peak = result.metrics["peak_memory"]["process"] - held
-    cost = forecast.forecast(job, split, time.process_time)
-    per = seconds / (cost.epochs or 1)
-    return {
-        "seconds": per,
-        "forecast seconds": cost.longest / (cost.epochs or 1),
-        "update ms": 1e3 * cost.update,
-        "peak MB": peak / 1e6,
-        "parameters": cost.parameters,
-    }
+    return {"seconds": seconds / per, "peak MB": (result.metrics["peak_memory"]["process"] - held) / 1e6}
 
 
 def modelled(model: str, sizes: dict[str, int]) -> float:
@@ -126,7 +123,7 @@ def curves(points: dict[str, dict[str, float]]) -> dict[str, dict[str, object]]:
     for name in dict.fromkeys(key.split("=")[0] for key in points):
         values = sorted((float(k.split("=")[1]), p) for k, p in points.items() if k.split("=")[0] == name)
         x = [v for v, _ in values]
-        fits = {m: exponent(x, [p[m] for _, p in values]) for m in ("seconds", "peak MB")} if len(x) > 2 else {}
+        fits = {m: exponent(x, [p[m] for _, p in values]) for m in FITTED if values[0][1][m]} if len(x) > 2 else {}
         found[name] = {"points": [{"size": v, **p} for v, p in values], "exponents": fits}
     return found
 
@@ -149,13 +146,11 @@ def markdown(value: dict[str, object]) -> str:
                 f"| {name} | {p['size']:,.0f} | {p['seconds']:.2f} | {p['forecast seconds']:.2f} | {time_ratio:.2f} | "
                 f"{p['peak MB']:.0f} | {p['model MB']:.0f} | {memory_ratio:.2f} |"
             )
-    lines += ["", "| size | exponent of time | exponent of memory | expected |", "|---|---:|---:|---|"]
+    lines += ["", f"| exponent of | {' | '.join(FITTED.values())} | expected |", "|---|---:|---:|---:|---|"]
     for name, of in value["curves"].items():
-        cells = [
-            f"{of['exponents'][m][0]:.2f} ± {of['exponents'][m][1]:.2f}" if m in of["exponents"] else "–"
-            for m in ("seconds", "peak MB")
-        ]
-        lines.append(f"| {name} | {cells[0]} | {cells[1]} | {EXPECTED[name]} |")
+        fits = of["exponents"]
+        cells = [f"{fits[m][0]:.2f} ± {fits[m][1]:.2f}" if m in fits else "–" for m in FITTED]
+        lines.append(f"| {name} | {' | '.join(cells)} | {EXPECTED[name]} |")
     every = [p for of in value["curves"].values() for p in of["points"]]
     within = {
         k: sum(1 / 1.5 <= p[a] / p[b] <= 1.5 for p in every)
@@ -177,10 +172,11 @@ def main() -> None:
     parser.add_argument("--only", help="sizes to vary, with commas between")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "minivae-costs.json")
     parser.add_argument("--resume", action="store_true", help="keep the points of the cache")
-    parser.add_argument("--point", nargs=2, metavar=("MODEL", "SIZES"), help="run one point in this process")
+    parser.add_argument("--point", nargs=3, metavar=("MODEL", "SIZES", "WHAT"), help="forecast or run one point here")
     options = parser.parse_args()
     if options.point:
-        print(json.dumps(point(json.loads(options.point[1]), options.point[0])))
+        model, sizes, what = options.point
+        print(json.dumps(point(json.loads(sizes), model, what == "forecast")))
         return
     wanted = options.only.split(",") if options.only else [*GRID, "ease items"]
     jobs = [(f"{k}={v}", "multvae", BASE | {k: v}) for k, values in GRID.items() if k in wanted for v in values]
@@ -191,10 +187,12 @@ def main() -> None:
     for k, (name, model, sizes) in enumerate(jobs, 1):
         key = f"{model} {json.dumps(sizes)}"
         if key not in cache:
-            command = [sys.executable, __file__, "--point", model, json.dumps(sizes)]
             environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-            done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-            cache[key] = json.loads(done.stdout.splitlines()[-1])
+            cache[key] = {}
+            for what in ("forecast", "run"):
+                command = [sys.executable, __file__, "--point", model, json.dumps(sizes), what]
+                done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+                cache[key] |= json.loads(done.stdout.splitlines()[-1])
             options.cache.write_text(json.dumps(cache))
         points[name] = cache[key] | {"model MB": modelled(model, sizes)}
         cost = f"{points[name]['seconds']:.2f} s, {points[name]['peak MB']:.0f} MB"
