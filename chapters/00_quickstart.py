@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 0. Does my machine work, and what does the whole thing look like?
-# **Study** 15 min · **runs** 6 s (7 CPU seconds), 0.5 GB on 2 cores · **needs** Python and basic PyTorch; nothing about recommenders
+# **Study** 15 min · **runs** 8 s (7 CPU seconds), 0.5 GB on 1 core · **needs** Python and basic PyTorch; nothing about recommenders
 #
 # **You will be able to** (1) say what a recommender gets and what it must predict, (2) split data so that the exam is
 # fair, (3) train a variational autoencoder and compare it with two simple rivals, (4) compute nDCG by hand, (5) say

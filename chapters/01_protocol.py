@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 1. What is a fair benchmark?
-# **Study** 75 min · **runs** 69 s (16 CPU seconds), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), linear algebra, standard errors
+# **Study** 75 min · **runs** 23 s (15 CPU seconds), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), linear algebra, standard errors
 #
 # **You will be able to** (1) say which question an exam answers, and split data for the one you mean, (2) compute
 # Recall@k and nDCG@k by hand and name four versions that share these names, (3) derive EASE, the rival that belongs in

@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 2. Where does the objective come from, and how little code is it?
-# **Study** 90 min · **runs** 39 s (17 CPU seconds), 0.5 GB on 1 core · **needs** [chapter 01](01_protocol.ipynb), Gaussians, Bayes' rule, PyTorch
+# **Study** 90 min · **runs** 21 s (14 CPU seconds), 0.5 GB on 1 core · **needs** [chapter 01](01_protocol.ipynb), Gaussians, Bayes' rule, PyTorch
 #
 # **You will be able to** (1) derive the ELBO and say exactly how much it gives away, (2) derive the KL term and the
 # gradient of the logits, (3) write Mult-VAE in forty lines that give the loss of the package, (4) say where its noise

@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 3. How far apart are two posteriors?
-# **Study** 75 min · **runs** 30 s (20 CPU seconds), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb); expectation, covariance, Gaussians
+# **Study** 75 min · **runs** 25 s (18 CPU seconds), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb); expectation, covariance, Gaussians
 #
 # **You will be able to** (1) define $W_1$ and $W_2$ by couplings, (2) derive $W_2$ of diagonal Gaussians, (3) bracket
 # $W_1$ and prove both sides, (4) say why $W_1$ from samples is too large, and in which dimension that is hopeless,

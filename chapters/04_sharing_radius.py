@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 4. When does a step on one user help another?
-# **Study** 75 min · **runs** 21 s (32 CPU seconds), 0.6 GB on 2 cores · **needs** [chapter 00](00_quickstart.ipynb), gradients, norms; [chapter 03](03_latent_geometry.ipynb) helps
+# **Study** 75 min · **runs** 26 s (25 CPU seconds), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), gradients, norms; [chapter 03](03_latent_geometry.ipynb) helps
 #
 # **You will be able to** (1) state Theorem 2.3 and derive it in three steps, (2) compute the sharing radius in a few
 # lines and check it against the package, (3) find the link of the proof that loses most, (4) explain why the radius

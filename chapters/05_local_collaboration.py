@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 5. What do clean inputs share?
-# **Study** 90 min · **runs** 87 s (29 CPU seconds), 0.8 GB on 1 core · **needs** [chapter 03](03_latent_geometry.ipynb), [chapter 04](04_sharing_radius.ipynb); convex functions, entropy
+# **Study** 90 min · **runs** 27 s (20 CPU seconds), 0.8 GB on 1 core · **needs** [chapter 03](03_latent_geometry.ipynb), [chapter 04](04_sharing_radius.ipynb); convex functions, entropy
 #
 # **You will be able to** (1) prove a Lipschitz constant of an encoder and say which part of it is weak, (2) derive the
 # compromise gap of Theorem 2.5, (3) compute it as a Jensen-Shannon divergence and integrate it over the latent space,
