@@ -9,6 +9,7 @@ from contextlib import redirect_stderr, redirect_stdout
 import tyro
 
 from minivae import flags
+from minivae.allocation import lack_of_memory
 from minivae.errors import InputError
 from minivae.version import __version__
 
@@ -56,6 +57,9 @@ EXAMPLES = {
       minivae data info runs/mine/split.safetensors
     """,
 }
+LESS_MEMORY = (
+    "lower --batch-size, leave ease out (it needs items × items numbers; see --models), or take a larger machine"
+)
 
 
 def examples(command: str) -> list[str]:
@@ -78,6 +82,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         run(command)
     except InputError as e:
         tell(f"error: {e}{how_to_resume(argv, e)}")
+        return 2
+    except (MemoryError, RuntimeError) as e:
+        if (lack := lack_of_memory(e)) is None:
+            raise
+        tell(f"error: {lack}; {LESS_MEMORY}")
         return 2
     except KeyboardInterrupt as e:
         tell(f"interrupted{how_to_resume(argv, e) or '; nothing was changed'}")

@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 from minivae.errors import InputError
 
 DTYPES = {"F64": "<f8", "F32": "<f4", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?"}
-UNFINISHED = ".*.part"
+UNFINISHED = (".*.part", ".tmp??????")  # what a killed writer leaves: ours, and that of safetensors
 
 
 def digest(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
@@ -85,13 +85,23 @@ def save_arrays(path: Path, kind: str, arrays: Mapping[str, np.ndarray], metadat
 def _sort_metadata(path: Path) -> None:
     """Put the metadata in order: safetensors shuffles them, and equal content should be equal bytes."""
     with path.open("rb+") as f:
-        size = int.from_bytes(f.read(8), "little")
-        header = json.loads(f.read(size))
+        raw = _raw_header(f)
+        header = json.loads(raw)
         header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-        if len(text) <= size:
-            f.seek(8)
-            f.write(text.ljust(size))
+        text = _header_text(header, len(raw))
+        if len(text) > len(raw):
+            raise ValueError(f"the sorted header has {len(text)} bytes instead of {len(raw)}")
+        f.seek(8)
+        f.write(text)
+
+
+def _raw_header(f: IO[bytes]) -> bytes:
+    return f.read(int.from_bytes(f.read(8), "little"))
+
+
+def _header_text(header: Mapping[str, Any], size: int) -> bytes:
+    """The one way in which this header is written, padded with spaces to its size."""
+    return json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode().ljust(size)
 
 
 def load_arrays(path: Path, kind: str, mapped: bool = False) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -114,7 +124,10 @@ def load_arrays(path: Path, kind: str, mapped: bool = False) -> tuple[dict[str, 
         with safe_open(path, framework="numpy") as f:
             meta = dict(f.metadata() or {})
             arrays = {} if mapped else {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118 (no mapping)
-        arrays = _map(path) if mapped else arrays
+        with path.open("rb") as f:
+            raw = _raw_header(f)
+        header = json.loads(raw)
+        arrays = _map(path, header, 8 + len(raw)) if mapped else arrays
     except (SafetensorError, OSError, TypeError, ValueError, KeyError) as e:
         why = "it is truncated, damaged or another format"
         raise InputError(f"{path} cannot be read as a safetensors file ({e}); {why}") from e
@@ -122,19 +135,16 @@ def load_arrays(path: Path, kind: str, mapped: bool = False) -> tuple[dict[str, 
     if found != kind:
         what = f"a {found}" if found else "no file of minivae"
         raise InputError(f"{path} is {what}, but a {kind} was expected")
-    if digest(arrays, meta) != stated:
+    if digest(arrays, meta) != stated or raw != _header_text(header, len(raw)):
         raise InputError(f"{path} is damaged: its content does not match the checksum in it; make or fetch it again")
     return arrays, meta
 
 
-def _map(path: Path) -> dict[str, np.ndarray]:
+def _map(path: Path, header: Mapping[str, Any], start: int) -> dict[str, np.ndarray]:
     """Views of the arrays in a safetensors file, whose header `safe_open` has found sound."""
-    with path.open("rb") as f:
-        size = int.from_bytes(f.read(8), "little")
-        header = json.loads(f.read(size))
-    header.pop("__metadata__", None)
-    content = np.asarray(np.memmap(path, np.uint8, "c"))[8 + size :]
+    content = np.asarray(np.memmap(path, np.uint8, "c"))[start:]
     return {
         name: content[slice(*entry["data_offsets"])].view(DTYPES[entry["dtype"]]).reshape(entry["shape"])
         for name, entry in header.items()
+        if name != "__metadata__"
     }

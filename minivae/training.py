@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from torch import Tensor
 
 from minivae import distributed, streams
-from minivae.allocation import keep_freed_memory
+from minivae.allocation import keep_freed_memory, lack_of_memory
 from minivae.anchors import AnchorSchedule, AnchorVariant, anchor_at, anchor_loss
 from minivae.batches import AnchorWeights, DeviceCSR, Mask, UserBatch, clean, masked
 from minivae.checkpoint import Checkpoint, Saving
@@ -309,8 +309,8 @@ def fit(
     ------
     InputError
         If the split does not fit the model, the validation users have nothing held out, the loss becomes NaN (then the
-        model has the parameters of its best epoch, or fresh ones), or `folder` holds another run, or this one and
-        `resume` is False.
+        model has the parameters of its best epoch, or fresh ones), memory is short, or `folder` holds another run, or
+        this one and `resume` is False.
     ProcessLost
         If another process of the run is gone; the first process leaves a checkpoint.
     KeyboardInterrupt
@@ -363,6 +363,10 @@ def fit(
         except (KeyboardInterrupt, ProcessLost):  # between two updates, whole
             saving.now()
             raise
+        except (MemoryError, RuntimeError) as e:
+            if (lack := lack_of_memory(e)) is None:
+                raise
+            raise InputError(f"{lack}; {_less_memory(config, model)}") from e
     saving.now()
     if stop():  # during the last validation: whoever runs several of these wants to stop here
         raise KeyboardInterrupt
@@ -432,6 +436,11 @@ def _fingerprint(split: StrongSplit) -> str:
     parts = {"train": split.train, "history": split.validation.history, "heldout": split.validation.heldout}
     arrays = {f"{k}.{a}": getattr(m, a) for k, m in parts.items() for a in ("indptr", "indices")}
     return digest(arrays, {})
+
+
+def _less_memory(config: TrainConfig, model: VAE) -> str:
+    sizes = ", ".join(f"{k} {v}" for k, v in model.sizes.items())
+    return f"lower batch_size (now {config.batch_size}) or the sizes of the model (now {sizes})"
 
 
 def _diverged(config: TrainConfig, state: Checkpoint, path: Path | None) -> str:

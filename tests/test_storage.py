@@ -51,7 +51,7 @@ def check_every_flip_is_refused(load, path, masks):
 
 def test_every_flipped_byte_is_refused(tmp_path):
     save_arrays(tmp_path / "a", "thing", ARRAYS, {"note": "x"})
-    check_every_flip_is_refused(lambda p: load_arrays(p, "thing"), tmp_path / "a", (0x01, 0x10, 0x80, 0xFF))
+    check_every_flip_is_refused(lambda p: load_arrays(p, "thing"), tmp_path / "a", (0x01, 0x10, 0x20, 0x29, 0x80, 0xFF))
 
     def without_checksum(path):
         """Broken twin: what safetensors itself notices."""

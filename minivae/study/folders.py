@@ -93,7 +93,7 @@ def claim(
         If the folder holds something else, or the same and `resume` is False, or cannot be written.
     """
     refuse_file(folder)
-    left = set(folder.glob(UNFINISHED)) | {folder / LOCK}  # of a run that was killed
+    left = {folder / LOCK, *(f for pattern in UNFINISHED for f in folder.glob(pattern))}  # of a run that was killed
     if folder.is_dir() and set(folder.iterdir()) - left:
         path = folder / note
         if not path.is_file():
@@ -101,8 +101,8 @@ def claim(
         if not resume:
             raise InputError(f"{folder} already holds a run; add --resume to continue it or choose another --out")
         refuse_other(path, identity, may_change)
-    for unfinished in folder.rglob(UNFINISHED):
-        unfinished.unlink(missing_ok=True)
+    for unfinished in [f for pattern in UNFINISHED for f in folder.rglob(pattern)]:
+        unfinished.unlink()
     write_json(folder / note, identity)
 
 

@@ -1,0 +1,350 @@
+"""What goes wrong on a machine: no space, no permission, a kill, two runs at once, damage, no memory, Ctrl-C."""
+
+import ctypes
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minivae as mv
+from minivae import FoldIn, InputError, MultVAE, StrongSplit, TrainConfig, fit
+from minivae.cli import main
+from minivae.storage import load_arrays
+from minivae.study import folders
+
+ROOT = Path(__file__).parents[2]
+FLAGS = ["--epochs", "2", "--batch-size", "50", "--device", "cpu", "--precision", "fp32"]
+CONFIG = TrainConfig(batch_size=64, epochs=4, anneal_steps=20, precision="fp32", device="cpu", seed=5)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "tiny.safetensors"
+    mv.strong_split(mv.planted(n_users=300, n_items=120, n_events=6000), n_heldout=50).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("undisturbed") / "run"
+    assert main(["train", "--data", str(data), *FLAGS, "--out", str(out)]) == 0
+    return out
+
+
+def program(argv, before="", **more):
+    """The command line in a process of its own; `before` is run in it first."""
+    code = f"import sys\n{before}\nfrom minivae.cli import main\nsys.exit(main(sys.argv[1:]))"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, "-c", code, *map(str, argv)], env=environment, **pipes, **more)
+
+
+def assert_one_sentence(process, *words):
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 2, said
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+    assert all(w in said for w in words), said
+
+
+def assert_resumed(data, out, undisturbed):
+    """Continued to its end, the run is that of nobody's disturbance, to the byte, and nothing else lies there."""
+    assert main(["train", "--data", str(data), *FLAGS, "--out", str(out), "--resume"]) == 0
+    for name in ("model.safetensors", "users.safetensors"):
+        assert (out / name).read_bytes() == (undisturbed / name).read_bytes(), name
+    assert {p.name for p in out.iterdir()} == {p.name for p in undisturbed.iterdir()}
+
+
+# no space, no permission
+
+
+@pytest.mark.parametrize("largest", [10, 1_000_000, 5_000_000])
+def test_a_full_disk_ends_a_run_that_can_be_resumed(data, undisturbed, tmp_path, largest):
+    """The limit on the size of a file meets the first note, the first checkpoint, the checkpoint with moments."""
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({largest}, {largest}))"
+    pytest.importorskip("resource")
+    out = tmp_path / "run"
+    assert_one_sentence(program(["train", "--data", data, *FLAGS, "--out", out], limit), "cannot write", "free some")
+    assert not list(out.glob(".*"))
+    assert_resumed(data, out, undisturbed)
+
+
+def mounted(size):
+    """A command that runs another with a disk of `size` at /mnt, or None where this user may not have one."""
+    for new in (["unshare", "--mount"], ["unshare", "--mount", "--map-root-user"]):
+        start = [*new, "sh", "-c", f'mount -t tmpfs -o size={size} tmpfs /mnt && exec "$@"', "sh"]
+        if shutil.which("unshare") and subprocess.run([*start, "true"], capture_output=True).returncode == 0:
+            return start
+    return None
+
+
+def test_a_disk_that_is_really_full(data):
+    """A checkpoint of 8 MB on a disk of 5 MB: ENOSPC itself, and what was there stays whole."""
+    start = mounted("5m")
+    if start is None:
+        pytest.skip("needs a mount namespace")
+    code = (
+        "import os, sys\nfrom minivae.cli import main\nstatus = main(sys.argv[1:])\n"
+        "print(sorted(os.listdir('/mnt/run')), file=sys.stderr)\nsys.exit(status)"
+    )
+    argv = [sys.executable, "-c", code, "train", "--data", str(data), *FLAGS, "--out", "/mnt/run"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([*start, *argv], env=environment, capture_output=True, text=True, timeout=120)
+    sentence, left = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert sentence.startswith("error: cannot write /mnt/run/checkpoint.safetensors")
+    assert "No space left on device" in sentence
+    assert left == "['config.json', 'log.jsonl']"
+
+
+def no_override():
+    """Root too must ask: without these capabilities the permissions of a folder hold for it."""
+    if os.geteuid() == 0:
+        libc = ctypes.CDLL(None, use_errno=True)
+        for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+            if libc.prctl(24, capability, 0, 0, 0) != 0:  # PR_CAPBSET_DROP
+                os._exit(77)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="capabilities are Linux's")
+@pytest.mark.parametrize("where", [".", "run"])
+def test_a_read_only_folder(data, tmp_path, where):
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    folder.chmod(0o500)
+    process = program(["train", "--data", data, *FLAGS, "--out", folder / where], preexec_fn=no_override)
+    assert_one_sentence(process, f"cannot write {folder}", "Permission denied", "choose another folder")
+    folder.chmod(0o700)
+    assert list(folder.iterdir()) == []
+
+
+# killed
+
+
+DEADLY = """
+import os, signal
+from minivae import storage
+sort = storage._sort_metadata
+def deadly(path):
+    if {name!r} in path.name:
+        with path.open('rb+') as f:
+            f.truncate(path.stat().st_size // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+    sort(path)
+storage._sort_metadata = deadly
+"""
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "users"])
+def test_killed_in_the_middle_of_a_write(data, undisturbed, tmp_path, name):
+    out = tmp_path / "run"
+    process = program(["train", "--data", data, *FLAGS, "--out", out], DEADLY.format(name=name))
+    process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL
+    assert list(out.glob(f".{name}*.part"))
+    assert not (out / f"{name}.safetensors").exists()
+    assert_resumed(data, out, undisturbed)
+
+
+def test_a_few_kills_at_random_moments():
+    """tests/faults/kills.py, which says how to make it long."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    script = [sys.executable, ROOT / "tests/faults/kills.py", "--kills", "2", "--commands", "train"]
+    done = subprocess.run(script, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["kills"] >= 2
+
+
+def test_a_folder_with_nothing_but_what_a_killed_run_left_is_free(tmp_path):
+    (tmp_path / ".config.json.abc.part").write_text("{")
+    (tmp_path / ".lock").write_text("")
+    folders.claim(tmp_path, "config.json", {"a": 1}, resume=False)
+    assert not list(tmp_path.glob("*.part"))
+    (tmp_path / "thesis.tex").write_text("")
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(InputError, match="holds something else"):
+        folders.claim(tmp_path, "config.json", {"a": 1}, resume=True)
+
+
+# two at once
+
+
+def test_two_runs_in_one_folder(data, undisturbed, tmp_path, capsys):
+    out = tmp_path / "run"
+    holder = program(
+        ["--version"],
+        f"import time\nfrom pathlib import Path\nfrom minivae.study import folders\n"
+        f"with folders.hold(Path({str(out)!r})):\n    print('held', flush=True)\n    time.sleep(600)",
+    )
+    assert holder.stdout.readline() == "held\n"
+    for argv in (["train"], ["study"], ["study", "--resume"]):
+        assert main([*argv, "--data", str(data), "--out", str(out)]) == 2
+        assert "another run is at work in" in capsys.readouterr().err
+    holder.kill()
+    holder.communicate()
+    assert (out / ".lock").exists()  # the file survives, the lock does not
+    assert_resumed(data, out, undisturbed)
+
+
+def test_a_lock_is_given_back(tmp_path):
+    new = tmp_path / "new"
+    with folders.hold(new):
+        assert [p.name for p in new.iterdir()] == [".lock"]
+        with pytest.raises(InputError, match="another run"), folders.hold(new):
+            pass
+    assert not new.exists()  # nothing came of it
+    with folders.hold(new):
+        (new / "result").write_text("")
+    assert [p.name for p in new.iterdir()] == ["result"]
+
+
+# damage
+
+
+@pytest.fixture(scope="module")
+def sound(data, undisturbed):
+    """Kind -> (content, reader) of a split, a checkpoint and a model."""
+    files = {
+        "split": (data, StrongSplit.load),
+        "model": (undisturbed / "model.safetensors", mv.load_model),
+        "checkpoint": (undisturbed / "checkpoint.safetensors", lambda p: load_arrays(p, "checkpoint")),
+    }
+    return {kind: (path.read_bytes(), read) for kind, (path, read) in files.items()}
+
+
+def assert_refused(content, read, folder):
+    path = folder / "bad.safetensors"
+    path.write_bytes(content)
+    try:
+        read(path)
+    except InputError:
+        return
+    raise AssertionError("damage was not noticed")
+
+
+@pytest.mark.parametrize("kind", ["split", "model", "checkpoint"])
+@given(choice=st.data())
+def test_a_changed_byte_anywhere_is_noticed(sound, tmp_path_factory, kind, choice):
+    """Any place, the first kilobyte (length, header) as often as all the rest, and any change of the byte."""
+    content, read = sound[kind]
+    at = choice.draw(st.one_of(st.integers(0, 1023), st.integers(0, len(content) - 1)), "place")
+    changed = bytes([content[at] ^ choice.draw(st.integers(1, 255), "change")])
+    assert_refused(content[:at] + changed + content[at + 1 :], read, tmp_path_factory.getbasetemp())
+
+
+@pytest.mark.parametrize("kind", ["split", "model", "checkpoint"])
+def test_blanks_of_the_header_cannot_change_either(sound, tmp_path, kind):
+    """The one change that leaves names, numbers and content as they are: another kind of blank in the padding."""
+    content, read = sound[kind]
+    end = 8 + int.from_bytes(content[:8], "little")
+    padding = [at for at in range(end - 8, end) if content[at : at + 1] == b" "]
+    for at in padding:
+        for blank in (b"\t", b"\n", b"\r"):
+            assert_refused(content[:at] + blank + content[at + 1 :], read, tmp_path)
+
+
+# numbers that are none, memory that is not there
+
+
+def test_a_diverged_run_gives_back_its_best_epoch(toy_split, tmp_path):
+    class Broken(MultVAE):
+        """From its third epoch on the loss is NaN."""
+
+        passes = 0
+
+        def posterior(self, batch):
+            mu, logvar = super().posterior(batch)
+            self.passes += self.training
+            return (mu * float("nan"), logvar) if self.passes > 14 else (mu, logvar)
+
+    model = Broken(120, 16, 6)
+    with pytest.raises(InputError, match="NaN or infinite in epoch 3: lower lr"):
+        fit(model, toy_split, CONFIG, folder=tmp_path)
+    two = fit(MultVAE(120, 16, 6), toy_split, replace(CONFIG, epochs=2))
+    assert all(torch.equal(v, two.model.state_dict()[k]) for k, v in model.state_dict().items())
+    saved, _ = load_arrays(tmp_path / "checkpoint.safetensors", "checkpoint")
+    assert all(np.isfinite(v).all() for v in saved.values())
+
+
+def test_a_run_that_diverges_at_once_gives_back_fresh_parameters(toy_split):
+    model = MultVAE(120, 16, 6)
+    with pytest.raises(InputError, match="NaN or infinite in epoch 1"):
+        fit(model, toy_split, replace(CONFIG, lr=1e30))
+    assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
+
+
+def test_no_memory_in_training_says_what_to_lower(toy_split):
+    class Greedy(MultVAE):
+        def posterior(self, batch):
+            return super().posterior(batch)[0], torch.empty(1 << 50)
+
+    with pytest.raises(InputError, match=r"not enough memory for .* more; lower batch_size \(now 64\) or .*hidden 16"):
+        fit(Greedy(120, 16, 6), toy_split, CONFIG)
+
+
+def test_no_memory_for_items_times_items_says_what_to_leave_out(tmp_path, capsys):
+    """EASE on five million items wants 100 TB."""
+    n_items = 5_000_000
+    rows = sp.csr_matrix((np.ones(20, np.float32), (np.repeat(np.arange(10), 2), np.arange(20))), (10, n_items))
+    fold_in = FoldIn(rows[:, :], rows[:, :])
+    StrongSplit(rows, fold_in, fold_in, np.arange(n_items)).save(tmp_path / "wide.safetensors")
+    argv = ["study", "--data", str(tmp_path / "wide.safetensors"), "--models", "ease", "--out", str(tmp_path / "out")]
+    assert main(argv) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: there is not enough memory for")
+    assert "leave ease out" in said
+    assert said.count("\n") == 1
+
+
+# Ctrl-C
+
+
+class Pressed(MultVAE):
+    """Gets a signal in its fifth forward pass of training."""
+
+    forwards, signal = 0, signal.SIGINT
+
+    def posterior(self, batch):
+        self.forwards += self.training
+        if self.training and self.forwards == 5:
+            signal.raise_signal(self.signal)
+        return super().posterior(batch)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_ends_after_the_update_in_which_it_is_asked_to(toy_split, tmp_path, number):
+    model = Pressed(120, 16, 6)
+    model.signal = number
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, toy_split, CONFIG, folder=tmp_path)
+    assert model.forwards == 5
+    position = json.loads(load_arrays(tmp_path / "checkpoint.safetensors", "checkpoint")[1]["position"])
+    assert (position["epoch"], position["batches"]) == (0, 5)
+    assert signal.getsignal(number) is before
+
+
+def test_the_end_says_how_to_go_on(data, tmp_path):
+    """A terminal's Ctrl-C and a cluster's SIGTERM: status 130, a checkpoint, and the command."""
+    out = tmp_path / "run"
+    argv = ["train", "--data", data, "--epochs", 100000, "--patience", 100000, "--device", "cpu", "--out", out]
+    process = program(argv)
+    while not (out / "checkpoint.safetensors").is_file() and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.startswith(f"interrupted; the checkpoint is in {out}; continue with: minivae train")
+    assert said.endswith("--resume\n")
