@@ -14,8 +14,8 @@
 # place, $\beta\,\mathrm{KL}(q_u\|p)$ with the **prior** $p = \mathcal N(0, I)$. Here $q_u=\mathcal N(\mu_u,
 # \operatorname{diag}\sigma_u^2)$ is the posterior of user $u$. What does turning up $\beta$ do to a population?
 #
-# We train three small Mult-VAEs whose latent space is a **line**, so that everything can be drawn, and integrated without
-# error.
+# We train three small Mult-VAEs ([chapter 02](02_multinomial_vae.ipynb)) whose latent space is a **line**, so that
+# everything can be drawn, and integrated without visible error.
 
 # %% tags=["setup"]
 import json
@@ -65,8 +65,8 @@ axes[2].legend(frameon=False, fontsize=9, loc="upper left")
 fig.tight_layout()
 
 # %% [markdown]
-# Thin: the posteriors of 25 users (drawn at a sixth of their height). Thick: the mean of all 60, $\bar q=\frac1U\sum_u q_u$, the
-# **aggregated posterior**.
+# Thin: the posteriors of 25 users (drawn at a sixth of their height; the tallest are cut off). Thick: the mean of all
+# 60, $\bar q=\frac1U\sum_u q_u$, the **aggregated posterior**.
 #
 # **Predict.** The penalty is paid user by user. Which of the following does it press on: the width of each cloud, the
 # distance between two clouds, the shape of the whole crowd?
@@ -241,8 +241,8 @@ for beta in BETAS:
     print(f"  β = {beta:<5g} {min(mean):.2f} to {max(mean):.2f}    {min(worst):.2f} to {max(worst):.2f}")
 
 # %% [markdown]
-# **Reading.** The bound holds, as it must; an average pair lies at a fifth to two thirds of it, the worst come near. It is
-# attained by two users shifted in opposite directions, $\mu_v=-\mu_u$ and $\sigma=1$.
+# **Reading.** The bound holds, as it must; an average pair lies at a fifth to two thirds of it, the largest at two
+# thirds or more. It is attained by two users shifted in opposite directions, $\mu_v=-\mu_u$ and $\sigma=1$.
 #
 # This is what a tighter bottleneck *buys*. The sharing radius of [chapter 04](04_sharing_radius.ipynb) asks for a small
 # $W_1$, and $\beta$ lowers the bound on every $W_1$ at once. It does nothing about content: two users who want different items
@@ -290,8 +290,8 @@ print("at β = 1 near pairs shrink more than far ones, in all 5 seeds:", near_fi
 # %% [markdown]
 # **Reading.** A small tax shrinks everything by one factor, a change of scale. At β = 1 it is the *near* pairs that lose
 # most: what told similar users apart goes first. At β = 4, where much has collapsed, the seeds disagree. So the bound is
-# uniform; the behaviour is, while β is small. The control (another seed, same β) shows that sorting alone does not bend
-# the line.
+# uniform; the behaviour is, while β is small. The control (another seed, same β) shows that sorting alone hardly bends
+# the line, and the other way.
 #
 # ## 6.7 Which dimensions die?
 #
@@ -391,7 +391,8 @@ print("there β = 0.02 beats 0.2 in", int((big[0.02] > big[0.2]).sum()), "of 5 s
 #
 # Call the reconstruction loss $D$ (distortion) and the KL $R$ (rate). Let the best model at $\beta_1$ have $(D_1,R_1)$, at
 # $\beta_2>\beta_1$ $(D_2,R_2)$. Neither can gain by taking the other's place:
-# $D_1+\beta_1R_1\le D_2+\beta_1R_2$ and $D_2+\beta_2R_2\le D_1+\beta_2R_1$. So
+# $D_1+\beta_1R_1\le D_2+\beta_1R_2$ and $D_2+\beta_2R_2\le D_1+\beta_2R_1$. Together they give $R_1\ge R_2$. If
+# $R_1>R_2$, divide:
 #
 # $$\beta_1\;\le\;\frac{D_2-D_1}{R_1-R_2}\;\le\;\beta_2 :$$
 #
@@ -410,7 +411,8 @@ assert within
 print("the mean price lies between the two β, three times of three:", bool(within))
 
 # %% [markdown]
-# **Annealing.** Usually β starts at 0 and rises. At β = 1, with the same 8 epochs:
+# **Annealing.** Usually β starts at 0 and rises. At β = 1, with the same 8 epochs (KL of masked inputs, as in the log of
+# the training; the table of 6.7 has clean ones):
 
 # %%
 annealed = [train(16, 1.0, seed, anneal_steps=60) for seed in range(5)]
@@ -430,8 +432,8 @@ assert more
 print("annealed models keep more nats at the end, in all 5 seeds, and rank better on average:", better)
 
 # %% [markdown]
-# **Reading.** A free start lets the dimensions find a use before they are taxed. Part of it may be that 8 epochs are too
-# few to pay everything back.
+# **Reading.** The usual explanation: a free start lets the dimensions find a use before they are taxed. But part of it may
+# be that 8 epochs are too few to pay everything back.
 #
 # ## 6.9 Why a simple prior? An argument, not a theorem
 #

@@ -11,7 +11,8 @@
 #
 # In training, Mult-VAE hides a random half of a user's items from the encoder. The probability to keep an item is
 # $\rho$; every user draws a new mask at every step. So the encoder never sees the user, only **views** of the user.
-# Chapter 04 ended there: views of *one* user are where its theorem bites. What happens between two users?
+# [Chapter 04](04_sharing_radius.ipynb) ended there: views of *one* user are where its theorem bites. What happens between
+# two users?
 
 # %% tags=["setup"]
 import json
@@ -206,7 +207,7 @@ print("most similar users that still come closer at ρ = ½, more than 95 of 100
 # %% [markdown]
 # **Reading.** Below $J=\frac13$ a pair contracts at *every* $\rho<1$. Nearly all random pairs are there, and nearly all
 # the nearest pairs contract at ρ = ½ too. The zone of expansion is almost empty: users are rarely
-# near-duplicates. (This data is planted, but made like MovieLens-1M, where neighbours are even less alike.) If this were
+# near-duplicates. (This data is planted, not MovieLens.) If this were
 # the end, masking would simply pull everybody together.
 #
 # ## 7.6 Scale matters (not in the paper)
@@ -345,7 +346,7 @@ print("the other two: every fifth comes closer, in all 5 seeds:", bool(together)
 # it pulls them together. The encoder averages the noise away and keeps the signal, and the signal has shrunk by
 # $c\approx\sqrt{0.5}\approx 0.71$. (Raw inputs stay well above $c=0.5$, probably because their length saturates the tanh.)
 #
-# So "masking contracts distances", said of Mult-VAE, is false on average: all pairs move apart, the near ones most. The
+# So "masking contracts distances", said of Mult-VAE, is false on average: every fifth moves apart, the near one most. The
 # same holds for full-size models, on MovieLens-1M too:
 
 # %% tags=["nbval-check-output"]
@@ -404,12 +405,12 @@ assert steadier["planted"] == [5, 5]
 
 # %% [markdown]
 # **Reading.** At ρ = ½ the overlap is far above chance, and yet only two or so of the ten neighbours stay: an overlap of
-# 0.1 means 2 of 10. Training with masks helps a little. It also makes the views of one user easier to certify (Theorem 2.3,
-# chapter 04): they land closer together.
+# 0.1 means 2 of 10. Training with masks helps. In nearly all seeds it also makes views of one user easier to certify
+# (Theorem 2.3, chapter 04).
 #
 # ## 7.9 What do masks carry between users?
 #
-# This is the question that chapter 04 left open. Certificates do not answer it: between users there are none. Ask
+# This is the question that chapter 04 left open. Certificates do not answer it: between users there are hardly any. Ask
 # instead what training *wants*. Let the decoder be free, one answer $\pi$ for each input.
 #
 # With clean input each user has an input of their own (nobody else has the same items), so the best answer is a
@@ -486,7 +487,8 @@ print("at ρ = ½ less than a twentieth, on average:", bool(at_half < 0.05))
 
 # %% [markdown]
 # **Reading.** At ρ = 0.1 a large part of what the decoder should say to a view is other people's taste, most of all for
-# short histories. At ρ = ½, the usual choice, nearly all of it is the owner's: half of a history is still a fingerprint.
+# short histories. At ρ = ½, the usual choice, nearly all of it is the owner's: half of a history is still a fingerprint
+# (among 1,600 users; more users, more owners).
 #
 # (Mult-VAE's own input betrays $N_u$ too, by its scale $1/\sqrt{N_u}$: strictly, only owners with as many items remain.)
 #

@@ -194,8 +194,8 @@ fig.tight_layout()
 assert curves["all three terms"][-1]["anchor_norm"] < 0.8 < 1.1 < curves["without the scatter"][-1]["anchor_norm"]
 
 # %% [markdown]
-# **Reading.** With all three terms the anchors shrink; without the scatter they grow. They do not collapse to a point:
-# the decoder needs users to stay apart, and users hang on their anchors. Watch `anchor_norm` in the log when you raise
+# **Reading.** With all three terms the anchors shrink; without the scatter they grow (measured, 1 seed). They do not
+# collapse to a point: the decoder needs users to stay apart, and users hang on their anchors. Watch `anchor_norm` in the log when you raise
 # $\lambda_A$.
 #
 # ## 8.5 How far do views come together?
@@ -206,8 +206,8 @@ assert curves["all three terms"][-1]["anchor_norm"] < 0.8 < 1.1 < curves["withou
 # $$\mu^*_h = (H+2\lambda I)^{-1}(Hm_h + 2\lambda\bar e_x), \qquad
 # \mu^*_h - \bar e_x = \underbrace{(H+2\lambda I)^{-1}H}_{A}\,(m_h - \bar e_x).$$
 #
-# $A$ has the eigenvalues $h_j/(h_j+2\lambda)\le\tau$, so distances shrink at least to $\tau$ times. The covariance over
-# masks becomes $A\,C A$, hence trace and spectral norm shrink at least to $\tau^2$ times. $\blacksquare$
+# $A$ has the eigenvalues $h_j/(h_j+2\lambda)\le\tau$, so distances shrink to at most $\tau$ times. The covariance over
+# masks becomes $A\,C A$, hence trace and spectral norm shrink to at most $\tau^2$ times. $\blacksquare$
 
 
 # %% tags=["from-scratch"]
@@ -498,8 +498,8 @@ assert gain[5.0, "one person"].difference < gain[5.0, "two persons, unlike"].dif
 
 # %% [markdown]
 # **Reading.** Shared accounts are hard for every model, the more the less alike the two are, and anchors do not change
-# that: with $\lambda=1$ all groups move by about .01 or less, and with other people (another `seed` for `planted`) in
-# another order. With $\lambda=5$ the accounts of *one* person lose most, against the fear. A reason to consider stands
+# that: with $\lambda=1$ all groups move by about .01 or less (another `seed` for `planted`
+# draws other people: try it). With $\lambda=5$ the accounts of *one* person lose most, against the fear. A reason to consider stands
 # in the table: the model already puts a mixed account nearer to its centroid, so there is less to pull. It is the
 # distinctive users whom a strong pull makes average.
 #
@@ -522,8 +522,8 @@ assert gain[5.0, "one person"].difference < gain[5.0, "two persons, unlike"].dif
 # checks draw new numbers each time.
 #
 # **★ (10 min) Task 8.1.** How strong must the anchor be? Given curvatures `L` (any shape) and a `share` between 0 and
-# 1, return the smallest $\lambda$ for which Proposition 3.2 promises that the *variance* over masks falls to `share` of
-# what it was.
+# 1, return, in the shape of `L`, the smallest $\lambda$ for which Proposition 3.2 promises that the *variance* over masks
+# falls to `share` of what it was.
 
 
 # %% tags=["solution"] jupyter={"source_hidden": true} nbgrader={"grade": false, "grade_id": "anchor-weight", "locked": false, "schema_version": 3, "solution": true, "task": false}

@@ -192,8 +192,8 @@ assert all(d.low > 0 for d in ahead)
 assert sum(d.low < 0 < d.high for d in behind) >= 4
 
 # %% [markdown]
-# **Reading.** From far away the two agree: who is much better offline is better online. Among the best they do not:
-# offline EASE and Mult-VAE can hardly be told apart, online EASE is ahead of all five. nDCG@100 looks at a hundred
+# **Reading.** From far away the two agree: who is much better offline is better online. Among the best, offline
+# cannot decide: EASE and Mult-VAE can hardly be told apart, while online EASE is ahead of all five. nDCG@100 looks at a hundred
 # places, a visit shows ten; it asks what these users *took*, clicks ask what they *like*; and 500 test users leave wide
 # bars. An offline metric chooses who may enter the experiment. It does not replace it.
 #
@@ -242,7 +242,7 @@ for lift in (0.4, 0.1, 0.02, 0.005):
 # *Clicks per impression* is a ratio: $R = \sum_u c_u / \sum_u n_u$, with $c_u$ clicks on $n_u$ items shown. It is
 # tempting to treat each impression as a coin, $\mathrm{se}^2 = R(1-R)/\sum_u n_u$. But we randomised **persons**, and
 # the impressions of one person are alike: some click a lot. Write $R - \rho = \frac{1}{U\bar n}\sum_u (c_u - \rho\,n_u)$,
-# exact, with $\rho$ the true ratio. This is a mean over independent persons, so
+# exact, with $\rho$ the true ratio. This is a mean over independent persons, up to the small chance in $\bar n$, so
 #
 # $$\mathrm{se}^2 = \frac{1}{U}\,\frac{\operatorname{Var}_u(c_u - R\,n_u)}{\bar n^2} \qquad\text{(delta method).}$$
 
@@ -304,7 +304,8 @@ print("persons: as promised.  impressions: far too many false alarms.")
 # $$\Lambda = \Big(1+\frac{s^2}{\mathrm{se}^2}\Big)^{-1/2}\exp\Big(\frac{z^2}{2\,(1+\mathrm{se}^2/s^2)}\Big),
 # \qquad z=\hat\delta/\mathrm{se}.$$
 #
-# Without an effect $\Lambda$ is a fair game: it starts at 1 and its mean stays 1. By Ville's inequality it *ever*
+# Without an effect, and with normal data of known variance (many people come near to it), $\Lambda$ is a fair game: it
+# starts at 1 and its mean stays 1. By Ville's inequality it *ever*
 # reaches $1/\alpha$ with probability at most $\alpha$. Solve $\Lambda=1/\alpha$ for $z$, and the boundary replaces 1.96
 # (a mixture SPRT; Robbins 1970, Johari et al. 2017):
 #
@@ -400,7 +401,7 @@ ax.spines[["top", "right"]].set_visible(False)
 fig.tight_layout()
 inside = 0
 rate = {name: out.clicks.sum() / out.shown.sum() for name, out in everybody.items()}
-print("measured (5 pairs of models)   the experiments                      the truth")
+print("measured (5 pairs of models)   the experiments                      everybody, both lists")
 for control, found in lifts.items():
     old = [f"Mult-VAE {k}" if control == "Mult-VAE" else control for k in range(5)]
     truth = [rate[f"anchors {k}"] / rate[name] - 1 for k, name in enumerate(old)]
@@ -408,7 +409,7 @@ for control, found in lifts.items():
     print(
         f"  against {control:11}", *(f"{lift:+5.0%}" for lift, _, _ in found), "     ", *(f"{t:+5.0%}" for t in truth)
     )
-print(f"intervals that contain the truth: {inside} of 20")
+print(f"intervals that contain the value for everybody: {inside} of 20")
 
 # %% tags=["nbval-check-output"]
 random, popular, ease, vae = ([low for _, low, _ in f] for f in lifts.values())
@@ -424,8 +425,9 @@ print("against EASE or the same model without anchors: never +10 %:", max(above[
 # %% [markdown]
 # **Reading.** One and the same treatment wins nearly 700 %, or some 45 %, or nothing, or loses a little to EASE. The lift
 # is a statement about *two* recommenders. So +267 % against "a weak statistical baseline" says that these lists beat
-# weak ones; it cannot say what PIA adds to a plain VAE, and the reviewer was right to ask. Against Mult-VAE the truth
-# (which only a simulation can print) is within a few per cent of zero, and 3,500 people in an arm cannot see that. A tiny
+# weak ones; it cannot say what PIA adds to a plain VAE, and the reviewer was right to ask. Against Mult-VAE the lift
+# with everybody in both arms (which only a simulation can print; one run, so with some chance in it too) is within a few
+# per cent of zero, and 3,500 people in an arm cannot see that. A tiny
 # $p$-value, such as the paper's, is no answer either: with millions of users every difference is significant. The
 # question is the control.
 #
@@ -465,7 +467,7 @@ mv.checks.check_click_probability(click_probability)
 # %% [markdown]
 # **★★ (25 min) Task 10.2.** People differ, and part of it was known before the experiment. **CUPED** takes it away:
 # replace $c_u$ by $c_u - \theta\,(b_u - \bar b)$, $b_u$ the clicks *before*, $\bar b$ their mean over all. Given
-# `clicks`, `before` (U,) and `treated` (U,) bool, return a tensor with the difference of the two means and its standard
+# `clicks`, `before` (U,) and `treated` (U,) bool, return a tensor (2,): the difference of the two means and its standard
 # error (variances with $n-1$). Use $\theta = \sum (b-\bar b_{arm})(c-\bar c_{arm}) / \sum (b-\bar b_{arm})^2$ over all
 # persons, each centred in their own arm. Why in their own arm? And why may $b$ not be measured *during* the experiment?
 
