@@ -62,11 +62,11 @@ def operations(batch, items, hidden, latent, interactions):
 
 
 # %%
-shares = operations(batch=500, items=20_720, hidden=600, latent=200, interactions=500 * 73)  # like MovieLens-20M
+shares = operations(batch=500, items=20_108, hidden=600, latent=200, interactions=500 * 73)  # like MovieLens-20M
 total = sum(shares.values())
 for part, n in shares.items():
     print(f"{part:13} {n / 1e9:6.2f} billion operations, {n / total:6.1%}")
-dense = 4 * 500 * 600 * 20_720
+dense = 4 * 500 * 600 * 20_108
 print(f"a dense input layer would take {dense / 1e9:.1f} billion in place of {shares['input layer'] / 1e9:.2f}")
 
 # %% [markdown]
@@ -161,11 +161,9 @@ flat = np.polyfit(np.log(latents), np.log(by_latent), 1)[0]
 print(f"time grows like items^{slope:.2f} and latent^{flat:.2f} (measured here, one run)")
 
 # %% [markdown]
-# **Reading.** Compare with your predictions. Twice the items cost about twice the time, as soon as the products are
-# large enough to keep the processor busy. Sixteen times the latent size costs far less than sixteen times: $d$ stands
-# only in the small layers. And the users do not appear at all: twice the users are twice the updates in an epoch.
-#
-# How it goes on from here, at larger sizes and with the memory beside it, was measured by `tests/speed/costs.py`.
+# **Reading.** Compare with your predictions. The line over items is flat at the left, where costs per call weigh most, and
+# comes near to the slope of the floor at the right: twice the items then cost nearly twice the time. Sixteen times the
+# latent size costs far less than sixteen times: $d$ stands only in the small layers. And the users do not appear at all: twice the users are twice the updates in an epoch.
 
 # %% [markdown]
 # ## 11.4 Memory before you start
@@ -192,8 +190,7 @@ for name, n in {"MovieLens-20M": 20_108, "Netflix": 17_769, "Million Song": 41_1
 
 # %% [markdown]
 # **Reading.** The VAE is small: it fits every laptop. EASE needs no training, but its matrix is quadratic in the items
-# and its inverse cubic: with 41,140 items it is the larger model by far. The data itself comes on top, eight bytes an
-# interaction.
+# and its inverse cubic: with 41,140 items it is the larger model by far.
 #
 # The command line makes the same sum, with a few updates timed on your machine:
 #
@@ -368,7 +365,7 @@ print("heavy KL ranks worst and carries least information, quiet noise breaks at
 
 # %% [markdown]
 # **Reading.** Heavy KL is easy to see: the ranking suffers and the KL is near zero; the users have been pressed into one
-# another (chapter 06). Quiet noise is invisible in nDCG at $\mu$: there it ranks as well as the healthy model. But its
+# another ([chapter 06](06_beta_kl.ipynb)). Quiet noise is invisible in nDCG at $\mu$: there it ranks as well as the healthy model. But its
 # $\sigma$ is 1, the prior's: nothing stopped the KL term from widening the clouds, since the decoder never saw them. Ask
 # the decoder at a *sample* and the ranking collapses. Such a model is an autoencoder with a decoration; its posterior means nothing, and no statement about $W_1$,
 # about masks or anchors that uses $\sigma$ may be read from it.
