@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 7. What does a mask do to distances?
-# **Study** 75 min · **runs** 86 s (21 CPU seconds), 0.6 GB on 1 core · **needs** [chapter 04](04_sharing_radius.ipynb), the binomial distribution
+# **Study** 75 min · **runs** 32 s (21 CPU seconds), 0.7 GB on 1 core · **needs** [chapter 04](04_sharing_radius.ipynb), the binomial distribution
 #
 # **You will be able to** (1) derive the exact law of a masked distance and say which pairs come closer, (2) place
 # users on the map of contraction, (3) explain why the *scale* of the input decides the sign, (4) measure how much a

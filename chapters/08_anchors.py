@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 8. What do item anchors repair, and what not?
-# **Study** 75 min · **runs** 45 s (24 CPU seconds), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), eigenvalues of symmetric matrices
+# **Study** 75 min · **runs** 40 s (24 CPU seconds), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), eigenvalues of symmetric matrices
 #
 # **You will be able to** (1) derive the three terms of the anchor loss and compute them with one sparse product,
 # (2) name the term that no encoder can change, and what it does, (3) derive how far an anchor shrinks the variance over
