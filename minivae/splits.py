@@ -14,6 +14,7 @@ import scipy
 from minivae.errors import InputError
 from minivae.interactions import Interactions, binary_csr, lookup, occurrences, order_of_appearance
 from minivae.storage import load_arrays, save_arrays
+from minivae.tables import refuse_false_pointers
 
 DROPPED, TRAIN, VALIDATION_HISTORY, VALIDATION_HELDOUT, TEST_HISTORY, TEST_HELDOUT = range(-1, 5)
 
@@ -131,6 +132,8 @@ class StrongSplit:
             counts = json.loads(meta["counts"])
             m = {key: unpack_matrix(arrays, key, counts["n_items"]) for key in MATRICES}
             labels = {key: unpack_labels(arrays, key) for key in LABELS}
+            if labels["item_labels"] is None:
+                raise KeyError("item_labels")
             return cls(
                 m["train"],
                 FoldIn(m["validation.history"], m["validation.heldout"], labels["validation_labels"]),
@@ -335,13 +338,24 @@ def pack_labels(key: str, labels: np.ndarray) -> dict[str, np.ndarray]:
 
 def unpack_labels(arrays: Mapping[str, np.ndarray], key: str) -> np.ndarray | None:
     if f"{key}.utf8" not in arrays:
-        return arrays.get(key)
-    text, at = arrays[f"{key}.utf8"].tobytes(), arrays[f"{key}.offsets"].tolist()
+        return integers(arrays, key) if key in arrays else None
+    text, at = arrays[f"{key}.utf8"].tobytes(), integers(arrays, f"{key}.offsets").tolist()
+    if at != sorted(at) or at[:1] != [0] or at[-1] != len(text):
+        raise ValueError(f"{key}.offsets do not cut the text into labels")
     return np.array([text[a:b].decode() for a, b in pairwise(at)], dtype=str)
 
 
+def integers(arrays: Mapping[str, np.ndarray], key: str) -> np.ndarray:
+    """A list of whole numbers, and nothing that could be cast to one."""
+    a = arrays[key]
+    if a.ndim != 1 or a.dtype.kind != "i":
+        raise TypeError(f"{key} must be a list of integers, not {a.dtype} of shape {a.shape}")
+    return a
+
+
 def unpack_matrix(arrays: Mapping[str, np.ndarray], key: str, n_items: int) -> scipy.sparse.csr_matrix:
-    indptr, indices = arrays[f"{key}.indptr"], arrays[f"{key}.indices"]
+    indptr, indices = integers(arrays, f"{key}.indptr"), integers(arrays, f"{key}.indices")
+    refuse_false_pointers(indptr, indices, len(indptr) - 1, n_items)
     if indptr[-1] < 2**31:
         indptr = indptr.astype(np.int32)
     m = scipy.sparse.csr_matrix((np.ones(indices.size, np.float32), indices, indptr), shape=(indptr.size - 1, n_items))

@@ -42,7 +42,7 @@ def read_table(
             table, first_row = read_text(path, columns, suffix, separator, header)
     except pl.exceptions.NoDataError as e:
         raise InputError(f"{path} has no rows; expected one row per interaction") from e
-    except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error) as e:
+    except (pl.exceptions.PolarsError, csv.Error, OSError, EOFError, zlib.error) as e:
         reason = next(iter(str(e).strip().splitlines()), type(e).__name__)
         if 'parse `"' in reason or "malformed" in reason:
             reason = "a quotation mark inside a field, or one that is never closed"
@@ -243,6 +243,18 @@ def refuse_missing(values: pl.Series, where: str, first_row: int) -> None:
         raise InputError(f"{where}, row {missing.arg_true()[0] + first_row} is empty; fill it in or remove the row")
 
 
+def refuse_false_pointers(indptr: np.ndarray, indices: np.ndarray, n_rows: int, n_columns: int) -> None:
+    """Raise ValueError if the parts of a compressed sparse matrix do not fit each other.
+
+    scipy looks less closely, at a negative end of `indptr` not at all, and then writes outside of its arrays.
+    """
+    ends = indptr.astype(np.int64)
+    if not (len(ends) == n_rows + 1 and ends[0] == 0 and ends[-1] == len(indices) and (ends[1:] >= ends[:-1]).all()):
+        raise ValueError(f"indptr does not cut {len(indices)} entries into {n_rows} rows")
+    if len(indices) and not 0 <= int(indices.min()) <= int(indices.max()) < n_columns:
+        raise ValueError(f"indices {indices.min()} to {indices.max()} are not all in 0..{n_columns - 1}")
+
+
 def read_matrix(path: Path) -> pl.DataFrame:
     """The stored non-zero entries of a scipy sparse matrix, row by row: user, item, rating.
 
@@ -254,8 +266,13 @@ def read_matrix(path: Path) -> pl.DataFrame:
     if not path.is_file():
         raise InputError(f"{path} does not exist; check the path")
     try:
-        m = scipy.sparse.csr_matrix(scipy.sparse.load_npz(path))
-        m.check_format()
+        m = scipy.sparse.load_npz(path)
+        if m.format in ("csr", "csc", "bsr"):
+            of_rows, of_columns = m.blocksize if m.format == "bsr" else (1, 1)
+            n_rows, n_columns = m.shape[0] // of_rows, m.shape[1] // of_columns
+            axes = (n_columns, n_rows) if m.format == "csc" else (n_rows, n_columns)
+            refuse_false_pointers(m.indptr, m.indices, *axes)
+        m = scipy.sparse.csr_matrix(m)
     except (ValueError, OSError, KeyError, TypeError, EOFError, MemoryError, zipfile.BadZipFile) as e:
         raise InputError(
             f"{path} is no scipy sparse matrix ({str(e) or type(e).__name__}); write it with scipy.sparse.save_npz"

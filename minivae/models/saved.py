@@ -48,5 +48,7 @@ def load_model(path: Path | str) -> VAE:
         model.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()})
         model.normalize = bool(json.loads(meta["normalize"]))
     except (KeyError, TypeError, ValueError, RuntimeError, StopIteration) as e:
-        raise InputError(f"{path} holds a model whose parts do not fit each other ({e}); train it again") from e
+        raise InputError(
+            f"{path} holds a model whose parts do not fit each other ({' '.join(str(e).split())}); train it again"
+        ) from e
     return model.eval()
