@@ -3,6 +3,7 @@
 import csv
 import difflib
 import gzip
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -16,6 +17,11 @@ from minivae.errors import InputError
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".dat": "::"}
 LONGEST_HEAD = 1 << 17
+NOT_TABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, csv.Error, OSError, EOFError, zlib.error)
+NOT_NPZ = (  # what zipfile, numpy's parser of headers and scipy raise at bytes that are no matrix
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError, OSError, EOFError, SyntaxError),
+    *(RuntimeError, zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+)
 
 
 def read_table(
@@ -42,7 +48,7 @@ def read_table(
             table, first_row = read_text(path, columns, suffix, separator, header)
     except pl.exceptions.NoDataError as e:
         raise InputError(f"{path} has no rows; expected one row per interaction") from e
-    except (pl.exceptions.PolarsError, csv.Error, OSError, EOFError, zlib.error) as e:
+    except NOT_TABLE as e:
         reason = next(iter(str(e).strip().splitlines()), type(e).__name__)
         if 'parse `"' in reason or "malformed" in reason:
             reason = "a quotation mark inside a field, or one that is never closed"
@@ -273,10 +279,9 @@ def read_matrix(path: Path) -> pl.DataFrame:
             axes = (n_columns, n_rows) if m.format == "csc" else (n_rows, n_columns)
             refuse_false_pointers(m.indptr, m.indices, *axes)
         m = scipy.sparse.csr_matrix(m)
-    except (ValueError, OSError, KeyError, TypeError, EOFError, MemoryError, zipfile.BadZipFile) as e:
-        raise InputError(
-            f"{path} is no scipy sparse matrix ({str(e) or type(e).__name__}); write it with scipy.sparse.save_npz"
-        ) from e
+    except NOT_NPZ as e:
+        why = " ".join(str(e).split()) or type(e).__name__
+        raise InputError(f"{path} is no scipy sparse matrix ({why}); write it with scipy.sparse.save_npz") from e
     if m.dtype.kind not in "biuf":
         raise InputError(f"{path} holds {m.dtype}; ratings must be real numbers")
     m.sum_duplicates()

@@ -72,7 +72,8 @@ def streams(path: Path, wanted: Callable[[str], bool], limit: int) -> Iterator[t
                         yield once(file.name), Limited(stream, file, limit)
         elif zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                members = [m for m in archive.infolist() if not m.is_dir() and wanted(PurePosixPath(m.filename).name)]
+                named = [m for m in archive.infolist() if m.filename and not m.is_dir()]
+                members = [m for m in named if wanted(PurePosixPath(m.filename).name)]
                 for member in sorted(members, key=lambda m: PurePosixPath(m.filename).name):
                     if member.external_attr >> 28 == 0o12:
                         raise InputError(f"{path}: {member.filename} is a link, not a file; fetch the original archive")

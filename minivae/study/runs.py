@@ -75,14 +75,16 @@ class Result:
         """Read a finished run; `InputError` if it is damaged."""
         arrays, _ = load_arrays(folder / "users.safetensors", PER_USER)
         metrics = read_json(folder / "metrics.json")
-        scored = {}
-        for part in metrics["recommended"]:
-            own = {name.removeprefix(f"{part}/"): a for name, a in arrays.items() if name.startswith(f"{part}/")}
-            n_heldout = own.pop("n_heldout")
-            scored[part] = Evaluation(own, n_heldout, **metrics["recommended"][part])
-        log = folder / "log.jsonl"
-        lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
-        return cls(folder, metrics, scored, [json.loads(line) for line in lines])
+        scored, log = {}, folder / "log.jsonl"
+        try:
+            for part in metrics["recommended"]:
+                own = {name.removeprefix(f"{part}/"): a for name, a in arrays.items() if name.startswith(f"{part}/")}
+                n_heldout = own.pop("n_heldout")
+                scored[part] = Evaluation(own, n_heldout, **metrics["recommended"][part])
+            lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
+            return cls(folder, metrics, scored, [json.loads(line) for line in lines])
+        except (KeyError, TypeError, ValueError, OSError) as e:
+            raise InputError(f"{folder} holds a damaged run ({e}); remove the folder and run it again") from e
 
 
 def check_evaluable(split: StrongSplit, parts: Sequence[str] = PARTS) -> None:

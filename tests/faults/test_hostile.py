@@ -2,7 +2,10 @@
 
 import ast
 import json
+import os
 import string
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -232,3 +235,14 @@ def test_a_matrix_with_false_pointers_is_refused(tmp_path, kind, indptr):
     np.savez(tmp_path / "m.npz", format=kind, data=data, indices=[0, 1], indptr=indptr, shape=[2, 2])
     with pytest.raises(InputError, match="no scipy sparse matrix"):
         read_interactions(tmp_path / "m.npz")
+
+
+def test_a_few_cases_of_every_reader(tmp_path):
+    """tests/faults/fuzz.py, which says how to make it long."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
+    readers = "split,model,csv,tsv,csv.gz,parquet,npz,zip,tar,toml"
+    script = [sys.executable, ROOT / "tests/faults/fuzz.py", "--cases", "200", "--readers", readers, "--keep", tmp_path]
+    done = subprocess.run(script, env=environment, capture_output=True, text=True, timeout=900)
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [r["findings"] for r in results] == [{}] * len(readers.split(",")), done.stdout
+    assert all(r["read"] and r["refused"] for r in results)
