@@ -98,7 +98,7 @@ class Tune(TableFlags):
     space: Annotated[tuple[str, ...], option("[MODEL.]KEY=VALUES …", "the preset's")] = ()
     """Spaces in place of the preset's: a,b,c or low:high or low:high:log; without MODEL for all that have KEY."""
     method: Annotated[Literal["random", "grid"], option("{random,grid}", "random")] = "random"
-    """random: the model as it is, then independent draws; grid: every combination of lists."""
+    """random: the model as it is, then draws spread over each range; grid: every combination of lists."""
     trials: Annotated[int, option("N", "20")] = 20
     """Trials per model; a search can be resumed with more of them."""
     seed: Annotated[int, option("N", "0")] = 0

@@ -65,10 +65,27 @@ def is_log_uniform(values, low, high):
 def test_a_log_range_is_drawn_log_uniformly():
     low, high, n = 0.01, 100.0, 2000
     what = Range(low, high, log=True)
-    values = [what.at(space.uniform(3, "lr", k)) for k in range(n)]
+    values = [what.at(space.stratified(3, "lr", k)) for k in range(n)]
     assert is_log_uniform(values, low, high)
     twin = Range(low, high)  # forgets the logarithm
-    assert not is_log_uniform([twin.at(space.uniform(3, "lr", k)) for k in range(n)], low, high)
+    assert not is_log_uniform([twin.at(space.stratified(3, "lr", k)) for k in range(n)], low, high)
+
+
+def one_in_each_cell(points):
+    return sorted((np.asarray(points) * len(points)).astype(int)) == list(range(len(points)))
+
+
+@given(st.integers(0, 10**6), st.text(min_size=1), st.integers(0, 6))
+def test_the_first_powers_of_two_fall_one_in_each_cell(seed, key, m):
+    assert one_in_each_cell([space.stratified(seed, key, k) for k in range(2**m)])
+
+
+def test_independent_draws_do_not_and_the_streams_of_two_keys_are_independent():
+    assert not one_in_each_cell(np.random.default_rng(0).random(64))
+    first, second = (np.array([space.stratified(s, key, 5) for s in range(4000)]) for key in ("lr", "beta"))
+    for values in (first, second):  # point 5 alone is uniform: neither its cell nor its place in it is fixed
+        assert stats.kstest(values, "uniform").pvalue > 1e-6
+    assert abs(stats.spearmanr(first, second).statistic) < 5 / np.sqrt(4000)  # five standard errors
 
 
 @given(st.integers(0, 10**6), st.integers(1, 30), st.integers(1, 30))

@@ -16,6 +16,7 @@ import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -130,9 +131,9 @@ def _value(text: str) -> Value:
 def trials(space: Space, method: Method, n: int, seed: int) -> list[dict[str, Value]]:
     """What is tried, in order: at most `n` settings of the keys of `space`; {} stands for the model as it is.
 
-    * random: the model as it is, then independent draws. The draw of trial k for a key depends on (seed, key, k) alone:
-      more trials only lengthen the list, and models that share a key meet the same values. A space with no more than
-      `n` points is gone through whole.
+    * random: the model as it is, then draws that are spread evenly along each key (`stratified`), the keys independent
+      of each other. The draw of trial k for a key depends on (seed, key, k) alone: more trials only lengthen the list,
+      and models that share a key meet the same values. A space with no more than `n` points is gone through whole.
     * grid: every combination of the lists.
 
     Raises
@@ -155,18 +156,34 @@ def trials(space: Space, method: Method, n: int, seed: int) -> list[dict[str, Va
         points = itertools.product(*(s.values for s in space.values()))
         return [dict(zip(space, point, strict=True)) for point in points]
     found: list[dict[str, Value]] = [{}]
-    for k in range(1, 100 * n):  # not for ever: a narrow range may have fewer than n numbers of four digits
+    for k in range(100 * n):  # not for ever: a narrow range may have fewer than n numbers of four digits
         if len(found) == n:
             break
-        drawn = {key: s.at(uniform(seed, key, k)) for key, s in space.items()}
+        drawn = {key: s.at(stratified(seed, key, k)) for key, s in space.items()}
         if drawn not in found:
             found.append(drawn)
     return found
 
 
-def uniform(seed: int, key: str, k: int) -> float:
-    """Number k of the uniform stream of (seed, key)."""
-    return float(np.random.default_rng([seed, *key.encode()]).random(k + 1)[k])
+def stratified(seed: int, key: str, k: int) -> float:
+    """Point number k of the stream of (seed, key): the first 2^m points lie one in each of 2^m equal cells of [0, 1).
+
+    Each point is uniform, so a search stays a random one, but eight trials cannot all fall into one corner of a range,
+    as eight independent draws now and then do. Streams of different keys are independent, so that several of them make
+    a nested Latin hypercube: McKay, Beckman and Conover (1979), Qian (2009).
+    """
+    return float(_cells(seed, key, k.bit_length())[k])
+
+
+@cache
+def _cells(seed: int, key: str, m: int) -> np.ndarray:
+    """The first 2^m points: those of m − 1, then one in each cell that is still empty, in random order."""
+    rng = np.random.default_rng([seed, m, *key.encode()])
+    if m == 0:
+        return rng.random(1)
+    before, n = _cells(seed, key, m - 1), 2**m
+    empty = np.setdiff1d(np.arange(n), (before * n).astype(int))
+    return np.append(before, (rng.permutation(empty) + rng.random(n // 2)) / n)
 
 
 def at_an_end(space: Space, chosen: Mapping[str, Value], tried: Sequence[Mapping[str, Value]]) -> list[str]:
