@@ -2,7 +2,8 @@
 
 A training step makes and frees some hundred megabytes. glibc hands blocks of that size back to the kernel at once,
 and the next step faults them in again page by page: 15 ms for the 48 MB of one ML-20M gradient, as long as a pass of
-Adam. Telling glibc to keep them costs nothing: the peak of the process is the same.
+Adam. glibc is told to keep them instead. That is paid for with holes between the blocks: at that size a step takes
+6 to 10 % less time, and the peak of the process rises from 0.81 to between 0.94 and 1.03 GB.
 """
 
 import ctypes

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import scipy.sparse as sp
 import torch
-from scipy import stats
+from scipy.special import stdtrit
 from torch import Tensor
 
 from minivae.batches import as_csr
@@ -245,7 +245,7 @@ def paired_difference(d: np.ndarray) -> Difference:
         mean = float(d.mean()) if n else float("nan")
         return Difference(mean, float("nan"), float("nan"), float("nan"))
     mean, se = float(d.mean()), float(d.std(ddof=1) / np.sqrt(n))
-    half = float(stats.t.ppf(0.975, n - 1)) * se
+    half = float(stdtrit(n - 1, 0.975)) * se
     return Difference(mean, se, mean - half, mean + half)
 
 
