@@ -204,10 +204,16 @@ def test_files_that_are_no_model_are_refused(model, tmp_path):
         ("list", arrays, good | {"sizes": "[37, 11, 5]"}),
         ("part", {k: v for k, v in arrays.items() if k != "decoder.2.bias"}, good),
         ("none", {}, good),
+        ("whole", {k: v.astype(np.int32) for k, v in arrays.items()}, good),
+        ("dtypes", arrays | {"decoder.2.bias": arrays["decoder.2.bias"].astype(np.float64)}, good),
     ]:
         save_arrays(tmp_path / name, "model", bad_arrays, meta)
         with pytest.raises(InputError, match="do not fit each other"):
             load_model(tmp_path / name)
+    huge = good | {"sizes": '{"n_items": 37, "hidden": 1000000000000, "latent": 5}'}  # 148 TB, of which none is taken
+    save_arrays(tmp_path / "huge", "model", arrays, huge)
+    with pytest.raises(InputError, match="size mismatch"):
+        load_model(tmp_path / "huge")
 
 
 # baselines

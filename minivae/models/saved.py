@@ -41,13 +41,16 @@ def load_model(path: Path | str) -> VAE:
     path = path / "model.safetensors" if path.is_dir() else path
     arrays, meta = load_arrays(path, KIND)
     try:
-        model = CLASSES[meta["class"]](**json.loads(meta["sizes"]))
-        model.to(torch.from_numpy(next(iter(arrays.values()))).dtype)
-        if "anchors" in arrays:
-            model.add_anchors()
-        model.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()})
+        with torch.device("meta"):  # shapes only: sizes that a stranger wrote cannot fill the memory
+            model = CLASSES[meta["class"]](**json.loads(meta["sizes"]))
+            if "anchors" in arrays:
+                model.add_anchors()
+        dtypes = {v.dtype for v in arrays.values()}
+        if len(dtypes) > 1:
+            raise ValueError(f"parameters of different dtypes, {', '.join(sorted(map(str, dtypes)))}")
+        model.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()}, assign=True)
         model.normalize = bool(json.loads(meta["normalize"]))
-    except (KeyError, TypeError, ValueError, RuntimeError, StopIteration) as e:
+    except (KeyError, TypeError, ValueError, RuntimeError) as e:
         raise InputError(
             f"{path} holds a model whose parts do not fit each other ({' '.join(str(e).split())}); train it again"
         ) from e
