@@ -36,8 +36,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from minivae.codes import binary_csr, order_of_appearance
 from minivae.errors import InputError
-from minivae.interactions import Interactions, binary_csr, order_of_appearance
+from minivae.interactions import Interactions
 
 MIN_ACTIVITY = 5
 SHAPES = {  # users, items, events of the filtered originals (Liang et al. 2018; ml-1m: ratings >= 4, users >= 5 events)

@@ -7,14 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy
 
+from minivae.codes import binary_csr, lookup, occurrences, order_of_appearance, refuse_false_pointers
 from minivae.errors import InputError
-from minivae.interactions import Interactions, binary_csr, lookup, occurrences, order_of_appearance
 from minivae.storage import load_arrays, save_arrays
-from minivae.tables import refuse_false_pointers
+
+if TYPE_CHECKING:  # tables are read with polars, which a split on disk does without
+    from minivae.interactions import Interactions
 
 DROPPED, TRAIN, VALIDATION_HISTORY, VALIDATION_HELDOUT, TEST_HISTORY, TEST_HELDOUT = range(-1, 5)
 

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 import scipy
 
+from minivae.codes import refuse_false_pointers
 from minivae.errors import InputError
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".dat": "::"}
@@ -247,18 +248,6 @@ def refuse_missing(values: pl.Series, where: str, first_row: int) -> None:
     missing = values.is_null()
     if missing.any():
         raise InputError(f"{where}, row {missing.arg_true()[0] + first_row} is empty; fill it in or remove the row")
-
-
-def refuse_false_pointers(indptr: np.ndarray, indices: np.ndarray, n_rows: int, n_columns: int) -> None:
-    """Raise ValueError if the parts of a compressed sparse matrix do not fit each other.
-
-    scipy looks less closely, at a negative end of `indptr` not at all, and then writes outside of its arrays.
-    """
-    ends = indptr.astype(np.int64)
-    if not (len(ends) == n_rows + 1 and ends[0] == 0 and ends[-1] == len(indices) and (ends[1:] >= ends[:-1]).all()):
-        raise ValueError(f"indptr does not cut {len(indices)} entries into {n_rows} rows")
-    if len(indices) and not 0 <= int(indices.min()) <= int(indices.max()) < n_columns:
-        raise ValueError(f"indices {indices.min()} to {indices.max()} are not all in 0..{n_columns - 1}")
 
 
 def read_matrix(path: Path) -> pl.DataFrame:

@@ -11,15 +11,9 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minivae.codes import binary_csr, order_of_appearance, rank
 from minivae.errors import InputError
-from minivae.interactions import (
-    Interactions,
-    binary_csr,
-    first_of_pairs,
-    order_of_appearance,
-    rank,
-    read_interactions,
-)
+from minivae.interactions import Interactions, first_of_pairs, read_interactions
 
 
 def check_events(data, rows):

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minivae import population
+from minivae.codes import order_of_appearance
 from minivae.errors import InputError
-from minivae.interactions import order_of_appearance
 from minivae.population import SHAPES, Catalogue, Law, Truth, planted, successive_sample
 from minivae.splits import strong_split
 

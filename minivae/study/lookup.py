@@ -6,8 +6,8 @@ from difflib import get_close_matches
 import numpy as np
 import scipy.sparse as sp
 
+from minivae.codes import binary_csr
 from minivae.errors import InputError
-from minivae.interactions import binary_csr
 from minivae.splits import StrongSplit
 
 SHOWN = 5
