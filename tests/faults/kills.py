@@ -35,6 +35,8 @@ from minivae.study import figures, report
 FLAGS = ["--device", "cpu", "--precision", "fp32"]
 COMMANDS = {
     "train": ["train", "--epochs", "4", "--batch-size", "50", "--model", "multvae+anchor", *FLAGS],
+    "phases": ["train", "--epochs", "2", "--batch-size", "50", "--model", "recvae+anchor", *FLAGS],
+    "hierarchy": ["train", "--epochs", "2", "--batch-size", "50", "--model", "hvamp", *FLAGS],
     "study": ["study", "--models", "popularity,multvae", "--seeds", "2", "--epochs", "1", *FLAGS],
 }
 COMPARED = ("model.safetensors", "users.safetensors", "log.jsonl")
@@ -106,7 +108,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--commands", default="train,study")
+    parser.add_argument("--commands", default=",".join(COMMANDS))
     options = parser.parse_args()
     assert LOADED
     torch.set_num_threads(1)
