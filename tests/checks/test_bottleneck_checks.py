@@ -2,7 +2,6 @@
 
 import math
 
-import pytest
 import torch
 
 from minivae import checks
@@ -42,29 +41,6 @@ RIGHT = [
 ]
 
 
-@pytest.mark.parametrize(("check", "fn"), RIGHT, ids=lambda f: f.__name__)
-@pytest.mark.parametrize("seed", [None, *range(20)])
-def test_what_is_right_passes(check, fn, seed, capsys):
-    check(fn, seed)
-    assert capsys.readouterr().out == f"{fn.__name__}: right\n"
-
-
-@pytest.mark.parametrize(("check", "fn"), RIGHT, ids=lambda f: f.__name__)
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda t: None, "returned nothing"),
-        (lambda t: t[:-1], "has shape"),
-        (lambda t: t * 1.001, "entry .* expected"),
-        (lambda t: t + float("nan"), "is nan, expected"),
-    ],
-    ids=["nothing", "short", "a little off", "nan"],
-)
-def test_what_is_wrong_is_described(check, fn, spoil, message):
-    with pytest.raises(AssertionError, match=message):
-        check(lambda *inputs: spoil(fn(*inputs)), seed=0)
-
-
 def roots(kl):
     return (2 * kl).sqrt()[:, None] + (2 * kl).sqrt()
 
@@ -99,60 +75,46 @@ def underflowing(log_q):
     )
 
 
-@pytest.mark.parametrize(
-    ("check", "fn", "message"),
-    [
-        (checks.check_pair_bound, lambda mu, sd: roots(kl_of(mu, sd).sum(1) / 2), "the 2 under the root"),
-        (checks.check_pair_bound, lambda mu, sd: roots(kl_of(mu, sd).mean(1)), "mean over dimensions"),
-        (checks.check_pair_bound, joint, "one root"),
-        (checks.check_pair_bound, lambda mu, sd: joint(mu, sd) ** 2, "without roots"),
-        (
-            checks.check_pair_bound,
-            lambda mu, sd: roots(0.5 * (mu**2 + sd**2 - 1 - sd.log()).sum(1)),
-            "in place of log σ²",
-        ),
-        (checks.check_pair_bound, lambda mu, sd: roots(kl_of(mu, sd.sqrt()).sum(1)), "as a variance"),
-        (
-            checks.check_batch_bracket,
-            bracket(
-                lambda log_q, n: inside(log_q, n) - math.log(n), lambda a, b, n: outside(a, b, n) - math.log(n - 1)
-            ),
-            "sums in place of means",
-        ),
-        (checks.check_batch_bracket, lambda log_q: batch_bracket(log_q).flip(0), "wrong order"),
-        (
-            checks.check_batch_bracket,
-            bracket(inside, lambda a, b, n: outside(a, b, n) + math.log(n / (n - 1))),
-            "divided by B",
-        ),
-        (checks.check_batch_bracket, lambda log_q: batch_bracket(log_q.T), "means over the samples"),
-        (checks.check_batch_bracket, underflowing, "is nan"),
-        (
-            checks.check_water_filling,
-            lambda v, beta, noise: torch.stack([0.5 * (v / (beta * noise)).log(), v.clamp_max(beta * noise)]),
-            "negative KL",
-        ),
-        (
-            checks.check_water_filling,
-            lambda v, beta, noise: water_filling(v, beta, noise) * torch.tensor([[2.0], [1.0]]),
-            "factor ½",
-        ),
-        (checks.check_water_filling, lambda v, beta, noise: water_filling(v, 1.0, noise), "the level of β = 1"),
-        (
-            checks.check_water_filling,
-            lambda v, beta, noise: torch.stack([water_filling(v, beta, noise)[0], 0 * v + beta * noise]),
-            "as the error",
-        ),
-        (
-            checks.check_water_filling,
-            lambda v, beta, noise: water_filling(v, beta, noise) / torch.tensor([[1.0], [2 * noise]]),
-            "as in a distortion",
-        ),
-        (checks.check_water_filling, lambda v, beta, noise: water_filling(v, beta, noise).flip(0), "error first"),
-    ],
-    ids=lambda v: v if isinstance(v, str) else getattr(v, "__name__", ""),
-)
-@pytest.mark.parametrize("seed", range(5))
-def test_common_mistakes_are_called_by_their_name(check, fn, message, seed):
-    with pytest.raises(AssertionError, match=message):
-        check(fn, seed)
+MISTAKES = [
+    (checks.check_pair_bound, lambda mu, sd: roots(kl_of(mu, sd).sum(1) / 2), "the 2 under the root"),
+    (checks.check_pair_bound, lambda mu, sd: roots(kl_of(mu, sd).mean(1)), "mean over dimensions"),
+    (checks.check_pair_bound, joint, "one root"),
+    (checks.check_pair_bound, lambda mu, sd: joint(mu, sd) ** 2, "without roots"),
+    (checks.check_pair_bound, lambda mu, sd: roots(0.5 * (mu**2 + sd**2 - 1 - sd.log()).sum(1)), "in place of log σ²"),
+    (checks.check_pair_bound, lambda mu, sd: roots(kl_of(mu, sd.sqrt()).sum(1)), "as a variance"),
+    (
+        checks.check_batch_bracket,
+        bracket(lambda log_q, n: inside(log_q, n) - math.log(n), lambda a, b, n: outside(a, b, n) - math.log(n - 1)),
+        "sums in place of means",
+    ),
+    (checks.check_batch_bracket, lambda log_q: batch_bracket(log_q).flip(0), "wrong order"),
+    (
+        checks.check_batch_bracket,
+        bracket(inside, lambda a, b, n: outside(a, b, n) + math.log(n / (n - 1))),
+        "divided by B",
+    ),
+    (checks.check_batch_bracket, lambda log_q: batch_bracket(log_q.T), "means over the samples"),
+    (checks.check_batch_bracket, underflowing, "is nan"),
+    (
+        checks.check_water_filling,
+        lambda v, beta, noise: torch.stack([0.5 * (v / (beta * noise)).log(), v.clamp_max(beta * noise)]),
+        "negative KL",
+    ),
+    (
+        checks.check_water_filling,
+        lambda v, beta, noise: water_filling(v, beta, noise) * torch.tensor([[2.0], [1.0]]),
+        "factor ½",
+    ),
+    (checks.check_water_filling, lambda v, beta, noise: water_filling(v, 1.0, noise), "the level of β = 1"),
+    (
+        checks.check_water_filling,
+        lambda v, beta, noise: torch.stack([water_filling(v, beta, noise)[0], 0 * v + beta * noise]),
+        "as the error",
+    ),
+    (
+        checks.check_water_filling,
+        lambda v, beta, noise: water_filling(v, beta, noise) / torch.tensor([[1.0], [2 * noise]]),
+        "as in a distortion",
+    ),
+    (checks.check_water_filling, lambda v, beta, noise: water_filling(v, beta, noise).flip(0), "error first"),
+]

@@ -2,7 +2,6 @@
 
 import math
 
-import pytest
 import torch
 
 from minivae import checks
@@ -54,29 +53,6 @@ RIGHT = [
 ]
 
 
-@pytest.mark.parametrize(("check", "fn"), RIGHT, ids=lambda f: f.__name__)
-@pytest.mark.parametrize("seed", [None, *range(20)])
-def test_what_is_right_passes(check, fn, seed, capsys):
-    check(fn, seed)
-    assert capsys.readouterr().out == f"{fn.__name__}: right\n"
-
-
-@pytest.mark.parametrize(("check", "fn"), RIGHT, ids=lambda f: f.__name__)
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda t: None, "returned nothing"),
-        (lambda t: t[:-1], "has shape"),
-        (lambda t: t + 2, "entry .* expected"),
-        (lambda t: t + float("nan"), "is nan, expected"),
-    ],
-    ids=["nothing", "short", "off", "nan"],
-)
-def test_what_is_wrong_is_described(check, fn, spoil, message):
-    with pytest.raises(AssertionError, match=message):
-        check(lambda *inputs: spoil(fn(*inputs)), seed=0)
-
-
 def plain(clicks, treated):
     a, b = clicks[~treated], clicks[treated]
     return torch.stack([b.mean() - a.mean(), (a.var() / len(a) + b.var() / len(b)).sqrt()])
@@ -104,32 +80,21 @@ def peeking(difference, se, scale):
     return torch.where(beyond.any(1), beyond.int().argmax(1), -1)
 
 
-@pytest.mark.parametrize(
-    ("check", "fn", "message"),
-    [
-        (checks.check_click_probability, lambda a, g, c: click_probability(a, g, c) / a, "of a look"),
-        (checks.check_click_probability, lambda a, g, c: click_probability(a, g, 1.0), "pure position bias"),
-        (checks.check_click_probability, lambda a, g, c: click_probability(a, g, 0.0), "the cascade"),
-        (
-            checks.check_click_probability,
-            lambda a, g, c: a * (g * (1 - a + a * c)).cumprod(1),
-            "one rank late",
-        ),
-        (checks.check_cuped, lambda c, b, t: plain(c, t), "the plain difference"),
-        (checks.check_cuped, wrong_sign, "wrong sign"),
-        (checks.check_cuped, centred_over_all, "centred over all"),
-        (checks.check_cuped, lambda c, b, t: torch.stack([plain(c, t)[0], cuped(c, b, t)[1]]), "was not adjusted"),
-        (checks.check_first_success, peeking, "peeking"),
-        (checks.check_first_success, lambda *x: first_success(*x).clamp_min(0), "should be −1"),
-        (
-            checks.check_first_success,
-            lambda *x: torch.where(first_success(*x) >= 0, first_success(*x) + 1, -1),
-            "counted from 1",
-        ),
-        (checks.check_first_success, lambda d, se, s: first_success(d.clamp_min(0), se, s), "treatment only"),
-    ],
-)
-@pytest.mark.parametrize("seed", range(5))
-def test_common_mistakes_are_called_by_their_name(check, fn, message, seed):
-    with pytest.raises(AssertionError, match=message):
-        check(fn, seed)
+MISTAKES = [
+    (checks.check_click_probability, lambda a, g, c: click_probability(a, g, c) / a, "of a look"),
+    (checks.check_click_probability, lambda a, g, c: click_probability(a, g, 1.0), "pure position bias"),
+    (checks.check_click_probability, lambda a, g, c: click_probability(a, g, 0.0), "the cascade"),
+    (checks.check_click_probability, lambda a, g, c: a * (g * (1 - a + a * c)).cumprod(1), "one rank late"),
+    (checks.check_cuped, lambda c, b, t: plain(c, t), "the plain difference"),
+    (checks.check_cuped, wrong_sign, "wrong sign"),
+    (checks.check_cuped, centred_over_all, "centred over all"),
+    (checks.check_cuped, lambda c, b, t: torch.stack([plain(c, t)[0], cuped(c, b, t)[1]]), "was not adjusted"),
+    (checks.check_first_success, peeking, "peeking"),
+    (checks.check_first_success, lambda *x: first_success(*x).clamp_min(0), "should be −1"),
+    (
+        checks.check_first_success,
+        lambda *x: torch.where(first_success(*x) >= 0, first_success(*x) + 1, -1),
+        "counted from 1",
+    ),
+    (checks.check_first_success, lambda d, se, s: first_success(d.clamp_min(0), se, s), "treatment only"),
+]
