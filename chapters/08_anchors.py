@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 8. What do item anchors repair, and what not?
-# **Study** 75 min · **runs** 40 s (24 CPU seconds), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), eigenvalues of symmetric matrices
+# **Study** 75 min · **runs** 33 s (22 CPU seconds), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), eigenvalues of symmetric matrices
 #
 # **You will be able to** (1) derive the three terms of the anchor loss and compute them with one sparse product,
 # (2) name the term that no encoder can change, and what it does, (3) derive how far an anchor shrinks the variance over
@@ -15,7 +15,8 @@
 # item $i$ gets a learnable point $e_i$ of the latent space, and each view of a user is pulled towards the anchors of
 # **all** the user's items, the masked ones too.
 #
-# Our population has a twist that we need at the end: half of the accounts are used by **two persons**.
+# Our population has a twist that we need at the end: half of the accounts are used by **two persons**. Such an account
+# holds one half of the items of each, drawn by chance.
 
 # %% tags=["setup"]
 import json
@@ -237,25 +238,30 @@ assert s.loewner_gap < 0
 print("from scratch = package; trace and spectral norm below the bound in 60 of 60 draws:", True)
 print("and the matrix τ² Cov(m) − Cov(μ*) positive semidefinite always: no")
 
+# %%
+fig, ax = plt.subplots(figsize=(5.6, 3.6))
+mv.plots.shrinkage_bound(tau, trace, spectral, ax=ax)
+fig.tight_layout()
+
 # %% [markdown]
-# The last line is a warning. "Variance shrinks to $\tau^2$ times" is true of the trace and of the largest eigenvalue,
-# not of **every direction**. With $H=\operatorname{diag}(1, .01)$ the anchor wins nearly everything along the flat
+# The last line of the check is a warning. "Variance shrinks to $\tau^2$ times" is true of the trace and of the largest
+# eigenvalue, not of **every direction**. With $H=\operatorname{diag}(1, .01)$ the anchor wins nearly everything along the flat
 # second axis and only half along the first, so the cloud turns, and in its new direction there was room for less:
 
 # %%
-fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
-mv.plots.shrinkage_bound(tau, trace, spectral, ax=left)
+fig, ax = plt.subplots(figsize=(8.4, 3.2))
 lines = {
     "$m_h$, free": m,
-    "$\\tau\\, m_h$: what “τ² in every direction” would allow": s.tau * m,
+    "$\\tau\\, m_h$: what “τ² in every\ndirection” would allow": s.tau * m,
     "$\\mu^*_h$, anchored": model.minimizer(m),
 }
 for (label, points), colour, style in zip(lines.items(), mv.plots.COLOURS, ("-o", "--s", "-D"), strict=False):
-    right.plot(*points.T, style, color=colour, label=label)
-right.scatter(0, 0, marker="*", s=150, color="black", zorder=3)
-right.set(xlabel="$\\mu_1$ (steep)", ylabel="$\\mu_2$ (flat)", ylim=(-1.1, 1.9))
-right.legend(frameon=False, loc="upper left", fontsize=8)
-right.spines[["top", "right"]].set_visible(False)
+    ax.plot(*points.T, style, color=colour, label=label)
+ax.scatter(0, 0, marker="*", s=150, color="black", zorder=3, label="mean anchor, $\\bar e_x$")
+ax.set(xlabel="$\\mu_1$ (steep)", ylabel="$\\mu_2$ (flat)")
+ax.set_aspect("equal")
+ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.02, 1))
+ax.spines[["top", "right"]].set_visible(False)
 fig.tight_layout()
 
 # %% [markdown]
@@ -482,8 +488,6 @@ mv.plots.intervals(
     labels, *columns, "nDCG@100, anchors − no anchors (95 % over accounts, mean of 5 seeds)", 0, colours, ax
 )
 fig.tight_layout()
-
-# %%
 a = anchoring.alignment(*anchored.encode(split.test.history), anchored.anchors, split.test.history)
 print("measured (5 seeds; terms: 1 seed)   nDCG@100, no anchors   ‖μ − ē‖²   scatter")
 for g, who in groups.items():

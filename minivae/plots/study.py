@@ -37,7 +37,7 @@ def intervals(
     for (at, c, a, b), colour in zip(rows, cycle(colours), strict=False):
         ax.errorbar(c, at, xerr=[[c - a], [b - c]], fmt="o", color=colour, capsize=4, markersize=7, linewidth=2)
     if reference is not None:
-        ax.axvline(reference, color="0.5", linewidth=1, linestyle="--", zorder=0)
+        ax.axvline(reference, color="0.25", linewidth=1.2, linestyle="--", zorder=1.8)  # above the grid
     ax.set_yticks(y, labels)
     ax.set_ylim(-0.6, len(labels) - 0.4)
     ax.set_xlabel(xlabel)
@@ -160,7 +160,7 @@ def sensitivity(
     ax = plt.gca() if ax is None else ax
     errors = [np.subtract(centres, low), np.subtract(high, centres)]
     ax.errorbar(x, centres, yerr=errors, fmt="o-", color=COLOURS[0], capsize=4, markersize=6, linewidth=1.5)
-    ax.axhline(0, color="0.5", linewidth=1, linestyle="--", zorder=0)
+    ax.axhline(0, color="0.25", linewidth=1.2, linestyle="--", zorder=1.8)  # above the grid
     ax.set_xscale("log")
     ax.set_xticks(list(x), [f"{v:g}" for v in x])
     ax.xaxis.set_minor_formatter(NullFormatter())
