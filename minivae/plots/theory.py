@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from minivae.plots.style import COLOURS
 
@@ -39,6 +40,7 @@ def sharing_plane(
     ax = plt.gca() if ax is None else ax
     others = np.arange(len(mu)) != user
     top = float(np.abs(change[others]).max()) or 1.0
+    power = int(np.floor(np.log10(top)))
     for group, marker in zip(np.unique(community), cycle("osD^vP"), strict=False):
         part = others & (community == group)
         dots = ax.scatter(
@@ -56,7 +58,9 @@ def sharing_plane(
     for r, style in ((reach, "--"), (radius, "-")):
         if r is not None and np.isfinite(r):
             ax.add_patch(Circle(mu[user], r, fill=False, linestyle=style, color="0.25", linewidth=1.4))
-    bar = ax.figure.colorbar(dots, ax=ax, label="change of the star's loss by a step on this user (nats)")
+    label = f"change of the star's loss by a step on this user\n($10^{{{power}}}$ nats; below 0 the step helps)"
+    digits = FuncFormatter(lambda v, _: f"{v / 10.0**power:g}".replace("-", "−"))
+    bar = ax.figure.colorbar(dots, ax=ax, label=label, format=digits, ticks=MaxNLocator(8, steps=[1, 2, 5, 10]))
     bar.outline.set_visible(False)
     ax.set_xlabel("$\\mu_1$\nblue rim: certified; radius for equal content (dashed),\nfor one of its community (solid)")
     ax.set_ylabel("$\\mu_2$")
@@ -111,7 +115,9 @@ def lipschitz_line(inputs: np.ndarray, latent: np.ndarray, constant: float | Non
     ends = np.array([inputs.min(), inputs.max()])
     for slope, label, style in ((constant, "proved", "-"), (float((latent / inputs).max()), "largest seen", "--")):
         if slope is not None:
-            ax.plot(ends, slope * ends, style, color="0.2", label=f"{label}: slope {slope:.3g}")
+            rounded = float(f"{slope:.2g}")
+            digits = f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:g}"
+            ax.plot(ends, slope * ends, style, color="0.2", label=f"{label}: slope {digits}")
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_xlabel("items in which two users differ, $\\|x_u - x_v\\|_1$")
