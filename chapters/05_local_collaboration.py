@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 5. What do clean inputs share?
-# **Study** 90 min · **runs** 27 s (20 CPU seconds), 0.8 GB on 1 core · **needs** [chapter 03](03_latent_geometry.ipynb), [chapter 04](04_sharing_radius.ipynb); convex functions, entropy
+# **Study** 90 min · **runs** 26 s (23 CPU seconds), 0.8 GB on 1 core · **needs** [chapter 03](03_latent_geometry.ipynb), [chapter 04](04_sharing_radius.ipynb); convex functions, entropy
 #
 # **You will be able to** (1) prove a Lipschitz constant of an encoder and say which part of it is weak, (2) derive the
 # compromise gap of Theorem 2.5, (3) compute it as a Jensen-Shannon divergence and integrate it over the latent space,
@@ -23,6 +23,7 @@ from scipy.stats import spearmanr
 import minivae as mv
 from minivae.theory import bottleneck, distances, locality, transfer
 
+plt.rcParams["figure.dpi"] = 90
 rng = torch.Generator().manual_seed(0)
 BLUE, ORANGE, GREEN, RED, PINK = mv.plots.COLOURS[:5]
 
@@ -68,19 +69,21 @@ for name, pairs in groups.items():
     print("{:20} {:7.0f} {:8.0f} {:8.0f} {:12.2f}".format(name, *numbers))
 
 # %%
-fig, axes = plt.subplots(2, 1, figsize=(7.6, 2.7), sharex=True)
+fig, axes = plt.subplots(2, 1, figsize=(7.6, 3.4), sharex=True)
 popular = np.argsort(np.argsort(-np.asarray(x.sum(0)).ravel(), kind="stable"))  # rank of every item
 for ax, name in zip(axes, ("far, related", "near, unrelated"), strict=True):
     u, v = groups[name][0].tolist()
     for y, (one, other, colour) in enumerate(((v, u, ORANGE), (u, v, BLUE))):
         own, shared = np.setdiff1d(x[one].indices, x[other].indices), np.intersect1d(x[one].indices, x[other].indices)
-        ax.vlines(popular[own], y + 0.1, y + 0.9, color=colour)
-        ax.vlines(popular[shared], y + 0.1, y + 0.9, color="black")
-    ax.set_yticks([0.5, 1.5], ["v", "u"])
-    ax.set_title(f"{name}: cosine of tastes {taste[u, v]:.2f}".replace("-", "−") + "; black: both have it", fontsize=10)
+        ax.vlines(popular[own], y + 0.1, y + 0.9, color=colour, label=f"only {'vu'[y]} has it")
+        ax.vlines(popular[shared], y + 0.1, y + 0.9, color="black", linewidth=1, label="both have it" if y else None)
+    ax.set_yticks([0.5, 1.5], ["user v", "user u"])
+    title = name.replace(",", " but")
+    ax.set_title(f"{title} (cosine of tastes {taste[u, v]:.2f})".replace("-", "−"), loc="left", fontsize=11)
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
-axes[1].set_xlabel("items, by popularity")
+axes[1].set_xlabel("rank of the item by popularity (0: most popular)")
+axes[0].legend(frameon=False, loc="lower right", ncols=3, fontsize=10)
 fig.tight_layout()
 
 # %% [markdown]
@@ -138,8 +141,11 @@ for seed in range(5):
 # %% tags=["nbval-check-output"]
 rows = torch.cartesian_prod(*[tensor([0, 1])] * 6)[1:]  # (63, 6) all users of 6 items
 unit = rows / rows.norm(dim=1, keepdim=True)
-worst = (torch.cdist(unit, unit) / torch.cdist(rows, rows, p=1).fill_diagonal_(torch.inf)).max()
-torch.testing.assert_close(float(worst), (2 - 2**0.5) ** 0.5)
+ratios = torch.cdist(unit, unit) / torch.cdist(rows, rows, p=1).fill_diagonal_(torch.inf)
+torch.testing.assert_close(float(ratios.max()), (2 - 2**0.5) ** 0.5)
+worst = (ratios > ratios.max() - 1e-6).nonzero()  # pairs of users
+assert (rows.sum(1)[worst].sort().values == tensor([1, 2])).all()  # one has 1 item, the other 2
+assert ((rows[worst[:, 0]] - rows[worst[:, 1]]).abs().sum(1) == 1).all()  # and they differ in one
 seen = []
 for seed in range(5):
     proved = locality.encoder_constants(models[seed, 25])
@@ -294,7 +300,7 @@ print("numerical optimisation at each z = quadrature; line = plane = sampling:",
 #
 # **Items in which they differ, times what the place leaves open.** At distance 0, $H=\log 2$; far apart, $H\to0$. So
 # for given spreads the gap falls with distance. It is *no* function of $W_2$ alone: stretch the space by three, and
-# $W_2$ triples, while the overlap stays.
+# $W_2$ triples, while the overlap stays. The figure has one curve for each spread.
 
 # %% tags=["nbval-check-output"]
 apart = torch.linspace(0, 6, 61, dtype=torch.float64)  # distance in spreads
@@ -314,6 +320,15 @@ near_but_cheap, far_but_dear = (
 )
 assert near_but_cheap < far_but_dear
 print("gap = items that differ × H(U|Z), falls with distance; at W2 = 4 it can be larger than at W2 = 2:", True)
+
+# %%
+fig, ax = plt.subplots(figsize=(5.6, 2.8))
+for spread, style, colour in ((0.5, ":", GREEN), (1.0, "-", BLUE), (3.0, "--", ORANGE)):
+    ax.plot(apart * spread, curves[10], style, color=colour, linewidth=2, label=f"both spreads {spread:g}")
+ax.set(xlabel="$W_2$", ylabel="gap (nats), 20 items differ", xlim=(0, 8), ylim=(0, None))
+ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+ax.spines[["top", "right"]].set_visible(False)
+fig.tight_layout()
 
 # %% [markdown]
 # ## 5.6 Push and pull
@@ -371,25 +386,14 @@ unknown = locality.gap_against_distance(*locality.shared_profile(tensor(0.0), N,
 many = torch.linspace(0, 40, 401, dtype=torch.float64)
 best = t[(many[:, None] * unknown + beta * torch.log1p(t**2 / 4)).argmin(1)]
 
-fig, axes = plt.subplots(1, 2, figsize=(8, 2.9))
-for spread, style, colour in ((0.5, ":", GREEN), (1.0, "-", BLUE), (3.0, "--", ORANGE)):
-    axes[0].plot(apart * spread, curves[10], style, color=colour, label=f"spread {spread:g}")
-axes[0].set(xlabel="$W_2$", ylabel="gap (nats), 20 items differ", xlim=(0, 8), ylim=(0, None))
-axes[1].plot(many, best, color="black", label="theory, exact")
-axes[1].plot(
-    levels.repeat_interleave(seeds),
-    trained.flatten(),
-    "o",
-    color=RED,
-    markersize=5,
-    alpha=0.6,
-    label="trained, 5 seeds",
-)
-axes[1].axvline(2 * beta, color="0.5", linestyle="--", label="$2\\beta$")
-axes[1].set(xlabel="items in which the two differ", ylabel="final distance, in spreads")
-for ax in axes:
-    ax.legend(frameon=False)
-    ax.spines[["top", "right"]].set_visible(False)
+fig, ax = plt.subplots(figsize=(5.6, 3))
+ax.plot(many, best, color="black", label="theory, exact")
+at = levels.repeat_interleave(seeds)
+ax.plot(at, trained.flatten(), "o", color=RED, markersize=5, alpha=0.6, label="trained, 5 seeds")
+ax.axvline(2 * beta, color="0.5", linestyle="--", label="$2\\beta$")
+ax.set(xlabel="items in which the two differ", ylabel="final distance, in spreads")
+ax.legend(frameon=False, loc="lower right")
+ax.spines[["top", "right"]].set_visible(False)
 fig.tight_layout()
 
 # %% tags=["nbval-check-output"]
@@ -410,8 +414,7 @@ assert ((trained - predicted[:, None]).abs()[~merge] < 0.25).all()
 print("trained: merged up to 2β, parted above, at the predicted distance:", True)
 
 # %% [markdown]
-# **Reading.** Left: the same gap at different $W_2$, one curve for each spread. Right: the network finds the line and the
-# distance; the black curve is the best pair of Gaussians with equal spreads. The usual $\beta=0.2$ lets nobody merge
+# **Reading.** The network finds the line and the distance; the black curve is the best pair of Gaussians with equal spreads. The usual $\beta=0.2$ lets nobody merge
 # who differs at all: **content decides, the KL term only
 # trims.** The limits: two users alone, and a decoder that is free at each $z$. A real one has 2,000 users and a limited
 # slope.
