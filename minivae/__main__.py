@@ -2,6 +2,6 @@
 
 import sys
 
-from minivae.cli import main
+from minivae.cli import program
 
-sys.exit(main())
+sys.exit(program())

@@ -1,5 +1,7 @@
 """The command line: `minivae study · combine · tune · train · evaluate · recommend · theory · data`."""
 
+import atexit
+import gc
 import os
 import shlex
 import sys
@@ -66,6 +68,16 @@ def examples(command: str) -> list[str]:
     """What the help of a command ends with; the program's shows the first of each."""
     lines = {name: [line.strip() for line in text.strip().splitlines()] for name, text in EXAMPLES.items()}
     return lines.get(command) or [*(of[0] for of in lines.values()), "minivae --version"]
+
+
+def program() -> int:
+    """`main` as a process of its own.
+
+    It ends without Python's last search for cycles, which among torch's objects takes two seconds and finds nothing
+    that the end of the process does not free: Ctrl-C should be felt at once.
+    """
+    atexit.register(gc.freeze)
+    return main()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,10 +1,10 @@
 """How long after Ctrl-C a run has ended, its checkpoint written, counted from outside.
 
-    python tests/faults/interrupts.py [--data SPLIT | --shape ml-20m] [--presses 20]
+    python tests/faults/interrupts.py [--data SPLIT | --shape ml-20m] [--presses 10]
 
-`minivae train` runs in a process of its own. After the first epoch (or the first checkpoint within one) and a random
-time, it gets SIGINT; the seconds until the process is gone contain the rest of an update, the checkpoint, and the end
-of the interpreter. The checkpoint must load, and the next press continues from it.
+`minivae train` runs in a process of its own. When it has ended an epoch or written a checkpoint, and after a random
+time more, it gets SIGINT; the seconds until the process is gone contain the rest of an update, the checkpoint, and the
+end of the interpreter. The checkpoint must load, and the next press continues from it.
 """
 
 import argparse
@@ -29,10 +29,10 @@ FOREVER = str(10**6)
 def press(command: list[str], out: Path, wait: float) -> tuple[float, int]:
     """Seconds from the signal to the end, and updates done by then."""
     path = out / "checkpoint.safetensors"
-    before = path.stat().st_mtime_ns if path.is_file() else 0
+    before = written(path, out / "log.jsonl")
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     program = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
-    while program.poll() is None and (not path.is_file() or path.stat().st_mtime_ns == before):
+    while program.poll() is None and written(path, out / "log.jsonl") == before:
         time.sleep(0.02)
     time.sleep(wait)
     pressed = time.monotonic()
@@ -45,12 +45,17 @@ def press(command: list[str], out: Path, wait: float) -> tuple[float, int]:
     return seconds, position["epoch"] * 10**6 + position["batches"]
 
 
+def written(*paths: Path) -> list[int]:
+    """When each of the files was written, in nanoseconds; 0 if it was not."""
+    return [p.stat().st_mtime_ns if p.is_file() else 0 for p in paths]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="planted", help="a split, or planted")
     parser.add_argument("--shape", help="planted data of this shape instead, in an unknown place of an epoch")
     parser.add_argument("--model", default="multvae+anchor")
-    parser.add_argument("--presses", type=int, default=20)
+    parser.add_argument("--presses", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     rng, found = random.Random(options.seed), []
