@@ -333,3 +333,8 @@ def test_student_versions_hold_no_solution_and_overwrite_nothing(tmp_path):
     with pytest.raises(SystemExit, match="somebody's work"):
         build.write_students(tmp_path / "set")
     assert written[0].read_text(encoding="utf-8") == "my work"
+
+
+def test_every_file_of_self_checks_is_tested():
+    topics = {p.stem for p in (FOLDER.parent / "minivae/checks").glob("*.py")} - {"__init__", "verdict"}
+    assert topics == {p.stem[5:-7] for p in (FOLDER.parent / "tests/checks").glob("test_*_checks.py")}

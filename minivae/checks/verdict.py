@@ -31,15 +31,19 @@ def compare(name: str, got: object, want: Tensor, wrong: Mapping[str, Tensor], s
     if got is None:
         raise AssertionError(f"{name} returned nothing: is there a return?")
     got = torch.as_tensor(got)
-    if got.shape != want.shape:
-        raise AssertionError(f"{name} has shape {tuple(got.shape)}, expected {tuple(want.shape)}")
-    got = got.to(want)
-    if torch.allclose(got, want, rtol=1e-7, atol=atol):
+
+    def is_(value: Tensor) -> bool:
+        return got.shape == value.shape and torch.allclose(got.to(value), value, rtol=1e-7, atol=atol)
+
+    if is_(want):
         print(f"{name}: right")
         return
     for what, other in wrong.items():
-        if torch.allclose(got, other, rtol=1e-7, atol=atol):
+        if is_(other):
             raise AssertionError(f"{name} computes {what} (seed {seed})")
+    if got.shape != want.shape:
+        raise AssertionError(f"{name} has shape {tuple(got.shape)}, expected {tuple(want.shape)}")
+    got = got.to(want)
     miss = torch.where(got.isnan(), torch.inf, (got - want).abs())
     at = tuple(int(i) for i in torch.unravel_index(miss.argmax(), miss.shape))
     where = ", ".join(map(str, at))

@@ -45,7 +45,31 @@ def no_maximum(p):
     return torch.empty_like(p).scatter(0, order, product.clamp(max=1))
 
 
+def false_discovery_rate(p):
+    order, k = p.argsort(), len(p)
+    product = k * p[order] / torch.arange(1, k + 1)
+    return torch.empty_like(p).scatter(0, order, product.flip(0).cummin(0).values.flip(0).clamp(max=1))
+
+
+def not_clamped(p):
+    order = p.argsort()
+    product = torch.arange(len(p), 0, -1) * p[order]
+    return torch.empty_like(p).scatter(0, order, product.cummax(0).values)
+
+
+def with_replacement(validation, test, budget):
+    order, n, total = validation.argsort(), len(test), 0.0
+    for k, j in enumerate(order.tolist()):  # k trials are below: all draws among k + 1, but not all among k
+        total += (((k + 1) / n) ** budget - (k / n) ** budget) * float(test[j])
+    return total
+
+
 MISTAKES = [
+    (checks.check_needed_correlation, lambda d, a, b: 2 * needed_correlation(d, a, b), "twice too large"),
+    (checks.check_needed_correlation, lambda d, a, b: (a * a + b * b - d / 2) / (2 * a * b), "variance of the diff"),
+    (checks.check_holm, false_discovery_rate, "false discovery rate"),
+    (checks.check_holm, not_clamped, "values above 1"),
+    (checks.check_expected_test, with_replacement, "with replacement"),
     (checks.check_needed_correlation, lambda d, a, b: needed_correlation(2 * d, a, b), "one standard error"),
     (checks.check_needed_correlation, lambda d, a, b: -needed_correlation(d, a, b), "sign"),
     (checks.check_holm, lambda p: (len(p) * p).clamp(max=1), "Bonferroni"),

@@ -41,6 +41,12 @@ RIGHT = [
 ]
 
 
+def mean_first(log_q):
+    ratio = (log_q - log_q.diagonal()[:, None]).exp()
+    off = ratio[~torch.eye(len(ratio), dtype=bool)]
+    return -torch.stack([ratio.mean(), off.mean()]).log()
+
+
 def roots(kl):
     return (2 * kl).sqrt()[:, None] + (2 * kl).sqrt()
 
@@ -88,6 +94,7 @@ MISTAKES = [
         "sums in place of means",
     ),
     (checks.check_batch_bracket, lambda log_q: batch_bracket(log_q).flip(0), "wrong order"),
+    (checks.check_batch_bracket, mean_first, "ratio before the log"),
     (
         checks.check_batch_bracket,
         bracket(inside, lambda a, b, n: outside(a, b, n) + math.log(n / (n - 1))),

@@ -63,6 +63,7 @@ MISTAKES = [
     ),
     (checks.check_nll_of_lists, lambda f, i, o: f.logsumexp(1) - taken(f, i, o), "one logsumexp a user"),
     (checks.check_nll_of_lists, lambda f, i, o: -nll_of_lists(f, i, o), "negative is asked for"),
+    (checks.check_nll_of_lists, lambda f, i, o: nll_of_lists(f, i, o).sum(), "the sum over all users"),
     (checks.check_nll_of_lists, lambda f, i, o: o.diff() * f.exp().sum(1).log() - taken(f, i, o), "expected"),
     (checks.check_importance_bound, lambda w: w.mean(0), "the ELBO"),
     (checks.check_importance_bound, lambda w: w.logsumexp(0), "divide by the number of draws"),

@@ -75,6 +75,12 @@ def residual(clicks, before, treated):
     return clicks - torch.linalg.lstsq(design, clicks).solution[2] * before
 
 
+def summed_errors(clicks, before, treated):
+    left = residual(clicks, before, treated)
+    errors = [left[arm].std() / arm.sum().sqrt() for arm in (~treated, treated)]
+    return torch.stack([plain(left, treated)[0], errors[0] + errors[1]])
+
+
 def peeking(difference, se, scale):
     beyond = difference.abs() > 1.959964 * se
     return torch.where(beyond.any(1), beyond.int().argmax(1), -1)
@@ -88,6 +94,7 @@ MISTAKES = [
     (checks.check_cuped, lambda c, b, t: plain(c, t), "the plain difference"),
     (checks.check_cuped, wrong_sign, "wrong sign"),
     (checks.check_cuped, centred_over_all, "centred over all"),
+    (checks.check_cuped, summed_errors, "the sum of the two standard errors"),
     (checks.check_cuped, lambda c, b, t: torch.stack([plain(c, t)[0], cuped(c, b, t)[1]]), "was not adjusted"),
     (checks.check_first_success, peeking, "peeking"),
     (checks.check_first_success, lambda *x: first_success(*x).clamp_min(0), "should be −1"),

@@ -43,7 +43,31 @@ RIGHT = [
 ]
 
 
+def kl_to_the_mean(decode, mu, sd, eps):
+    at_mean, at_sample = both(decode, mu, sd, eps)
+    return (at_sample * (at_sample / at_mean).log()).sum() / eps[..., 0].numel()
+
+
+def kl_from_the_mean(decode, mu, sd, eps):
+    at_mean, at_sample = both(decode, mu, sd, eps)
+    return (at_mean * (at_mean / at_sample).log()).sum() / eps[..., 0].numel()
+
+
+def both(decode, mu, sd, eps):
+    return decode(mu)[:, None].softmax(-1), decode(mu[:, None] + sd[:, None] * eps).softmax(-1)
+
+
 MISTAKES = [
+    (checks.check_epoch_operations, lambda u, n, b, i, h: (6 * b + 24) * h * i + 4 * n * h, "one update, not an epoch"),
+    (
+        checks.check_epoch_operations,
+        lambda u, n, b, i, h: epoch_operations(u, n, b, i, h) + ((u - 1) // b) * 4 * n * h,
+        "input layer once an update",
+    ),
+    (checks.check_global_gradient, lambda g, n: global_gradient(g, n) / len(n), "divided by their number"),
+    (checks.check_heard_noise, kl_to_the_mean, "KL.sample"),
+    (checks.check_heard_noise, kl_from_the_mean, "KL.mean"),
+    (checks.check_heard_noise, lambda *a: a[3][..., 0].numel() * heard_noise(*a), "the sum over users and samples"),
     (
         checks.check_epoch_operations,
         lambda u, n, b, i, h: epoch_operations(-(-u // b) * b, n, b, i, h),

@@ -36,6 +36,7 @@ MISTAKES = [
     (checks.check_gradient_distance, lambda g: gradient_distance(g).square(), "the squared distance"),
     (checks.check_gradient_distance, lambda g: (g.diagonal()[:, None] + g.diagonal() + 2 * g).sqrt(), "a sign"),
     (checks.check_content_mismatch, lambda pi, h, x: content_mismatch(pi, h, x).T, "the transpose"),
+    (checks.check_content_mismatch, lambda pi, h, x: content_mismatch(pi, h, x) ** 2, "the square"),
     (
         checks.check_content_mismatch,
         lambda pi, h, x: content_mismatch(pi, h, x) * h.norm(dim=1) / (h.square().sum(1) + 1).sqrt(),
