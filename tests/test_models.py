@@ -1,6 +1,8 @@
 """Models: shapes, initialisation, sparse against dense, closed forms against direct solves, files."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import scipy.sparse as sp
 import torch
 from scipy import optimize
 
-from minivae import EASE, VAE, InputError, MultVAE, Popularity, load_model, save_model
+from minivae import EASE, VAE, HVamp, InputError, MultVAE, Popularity, load_model, save_model
 from minivae.batches import DeviceCSR, mask_input
 from minivae.models import ease as ease_module
 from minivae.models import vae as vae_module
@@ -205,6 +207,7 @@ def test_files_that_are_no_model_are_refused(model, tmp_path):
         ("part", {k: v for k, v in arrays.items() if k != "decoder.2.bias"}, good),
         ("none", {}, good),
         ("whole", {k: v.astype(np.int32) for k, v in arrays.items()}, good),
+        ("complex", {k: v.astype(np.complex64) for k, v in arrays.items()}, good),
         ("dtypes", arrays | {"decoder.2.bias": arrays["decoder.2.bias"].astype(np.float64)}, good),
     ]:
         save_arrays(tmp_path / name, "model", bad_arrays, meta)
@@ -214,6 +217,14 @@ def test_files_that_are_no_model_are_refused(model, tmp_path):
     save_arrays(tmp_path / "huge", "model", arrays, huge)
     with pytest.raises(InputError, match="size mismatch"):
         load_model(tmp_path / "huge")
+
+
+@pytest.mark.parametrize("first", ["mv.load_model(sys.argv[1])", "torch.empty(1, device='meta').normal_()"])  # twin
+def test_loading_draws_nothing_and_so_leaves_the_compiler_of_torch_alone(first, tmp_path):
+    save_model(HVamp(9, hidden=4, latent=2, components=3), tmp_path / "model")
+    code = f"import sys, torch, minivae as mv\n{first}\nprint('torch._dynamo' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "model"], capture_output=True, text=True, check=True)
+    assert done.stdout == ("False\n" if "load_model" in first else "True\n")
 
 
 # baselines

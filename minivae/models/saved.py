@@ -1,10 +1,12 @@
 """Trained models on disk: one safetensors file, no pickle."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from minivae.errors import InputError
 from minivae.models.hvamp import HVamp
@@ -25,6 +27,16 @@ def save_model(model: VAE, path: Path | str, notes: Mapping[str, str] | None = N
     save_arrays(Path(path), KIND, {k: v.detach().cpu().numpy() for k, v in model.state_dict().items()}, meta)
 
 
+class Undrawn(TorchFunctionMode):
+    """No normal numbers are drawn: without storage there is nothing to fill, and the first call loads torch's compiler
+    for it (3 s)."""
+
+    def __torch_function__(
+        self, func: Callable, types: Sequence[type], args: tuple = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        return args[0] if func is torch.Tensor.normal_ else func(*args, **(kwargs or {}))
+
+
 def load_model(path: Path | str) -> VAE:
     """Read what `save_model` wrote, in evaluation mode on the CPU.
 
@@ -41,13 +53,13 @@ def load_model(path: Path | str) -> VAE:
     path = path / "model.safetensors" if path.is_dir() else path
     arrays, meta = load_arrays(path, KIND)
     try:
-        with torch.device("meta"):  # shapes only: sizes that a stranger wrote cannot fill the memory
+        with torch.device("meta"), Undrawn():  # shapes only: sizes that a stranger wrote cannot fill the memory
             model = CLASSES[meta["class"]](**json.loads(meta["sizes"]))
             if "anchors" in arrays:
                 model.add_anchors()
         dtypes = {v.dtype for v in arrays.values()}
-        if len(dtypes) > 1:
-            raise ValueError(f"parameters of different dtypes, {', '.join(sorted(map(str, dtypes)))}")
+        if len(dtypes) > 1 or any(t.kind != "f" for t in dtypes):
+            raise ValueError(f"parameters are {' and '.join(sorted(map(str, dtypes)))}, not of one floating dtype")
         model.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()}, assign=True)
         model.normalize = bool(json.loads(meta["normalize"]))
     except (KeyError, TypeError, ValueError, RuntimeError) as e:
