@@ -74,20 +74,21 @@ def main() -> None:
     parser.add_argument("--data", default="planted")
     parser.add_argument("--model", default="multvae+anchor")
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--runs", type=lambda s: s.split(","), default=list(RUNS), help="some of them, by name")
+    parser.add_argument("--runs", nargs="+", choices=RUNS, default=list(RUNS), metavar="RUN", help=f"of {list(RUNS)}")
     options = parser.parse_args()
     flags = ["--data", options.data, "--model", options.model, "--epochs", str(options.epochs)]
     flags += ["--device", "cpu", "--precision", "fp32"]
     runs: dict[str, dict[str, object]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for k, name in enumerate(dict.fromkeys(["1 thread", *options.runs])):
+        wanted = [n for name in options.runs for n in (name.removesuffix(", again"), name)]  # what is repeated, too
+        for k, name in enumerate(dict.fromkeys(["1 thread", *wanted])):
             train(name, Path(folder) / str(k), flags)
             runs[name] = found = read(Path(folder) / str(k))
             if k == 0:
                 introduce(options, found)
                 continue
             other = name.removesuffix(", again")
-            reference = runs[other if other != name and other in runs else "1 thread"]
+            reference = runs[other if other != name else "1 thread"]
             same = "yes" if found["bytes"] == reference["bytes"] else "no"
             away = np.abs(found["weights"] - reference["weights"])
             moved = [f"{found[part] - reference[part]:+.1e}" for part in ("validation", "test")]
