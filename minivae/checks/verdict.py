@@ -14,7 +14,7 @@ def generator_of(seed: int | None) -> tuple[torch.Generator, int]:
 
 
 def compare(name: str, got: object, want: Tensor, wrong: Mapping[str, Tensor], seed: int, atol: float = 1e-9) -> None:
-    """Shape, then values; a well-known wrong answer is called by its name.
+    """Shape and values; a well-known wrong answer is called by its name, whatever its shape.
 
     Parameters
     ----------
