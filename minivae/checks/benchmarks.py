@@ -43,7 +43,7 @@ def check_holm(fn: Callable[[Tensor], Tensor], seed: int | None = None) -> None:
     generator, seed = generator_of(seed)
     p = torch.rand(7, generator=generator, dtype=torch.float64) * 0.04
     p[3] = p[0] * 1.01  # so close that the larger one would get the smaller product
-    p[5], p[6] = 0.9, 0.8  # the last two: twice the smaller one is above 1
+    p[2], p[5] = 0.9, 0.8  # twice the smaller one is above 1; smaller values follow, so that the order is to be seen
     k = len(p)
     # corrected value = the largest product over all p-values that are not above it
     rank = (p[:, None] > p).sum(1)

@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 
 from minivae import checks
@@ -80,3 +81,9 @@ MISTAKES = [
     (checks.check_expected_test, lambda v, t, b: expected_test(t, t, b), "the expected best test score"),
     (checks.check_expected_test, lambda v, t, b: expected_test(v, v, b), "the expected validation score"),
 ]
+
+
+def test_no_draw_is_in_order_by_chance():
+    for seed in range(100):
+        with pytest.raises(AssertionError, match="sorted order"):
+            checks.check_holm(lambda p: holm(p).sort().values, seed)
