@@ -3,6 +3,8 @@
 import csv
 import difflib
 import gzip
+import subprocess
+import sys
 import tokenize
 import zipfile
 import zlib
@@ -71,8 +73,27 @@ def read_parquet(path: Path, columns: Mapping[str, str | int]) -> pl.DataFrame:
         names = pl.read_parquet_schema(f)
     found = {role: locate(column, list(names), path) for role, column in columns.items()}
     refuse_same(found, path)
+    refuse_deadly(path, list(dict.fromkeys(found.values())))
     chosen = [pl.col(name).alias(role) for role, name in found.items()]
     return pl.scan_parquet(path, glob=False).select(chosen).collect()
+
+
+def refuse_deadly(path: Path, names: list[str]) -> None:
+    """Read the columns in a process that may die of it, as some damaged pages make the Parquet library do.
+
+    It aborts, past every `except`, when a page asks for more memory than there is. The second reading costs half a
+    second and as long again as the first.
+
+    Raises
+    ------
+    InputError
+        If the process does not survive; an error that it reports is left to the reader.
+    """
+    program = "import sys, polars as pl; pl.scan_parquet(sys.argv[1], glob=False).select(sys.argv[2:]).collect()"
+    done = subprocess.run([sys.executable, "-c", program, str(path), *names], capture_output=True, text=True)
+    if done.returncode not in (0, 1):  # 1: an exception
+        said = next(iter(done.stderr.strip().splitlines()), f"status {done.returncode}")
+        raise InputError(f"{path} cannot be read as a table: its damage kills the Parquet library ({said})")
 
 
 def read_text(

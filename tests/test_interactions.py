@@ -326,3 +326,17 @@ def test_binary_csr(pairs, n_columns):
     got = [(r, c) for r in range(7) for c in m.indices[m.indptr[r] : m.indptr[r + 1]].tolist()]
     assert got == sorted(set(pairs))
     assert (m.data == 1).all()
+
+
+def test_a_parquet_file_that_kills_its_library(tmp_path):
+    """Found by tests/faults/fuzz.py: without this byte, polars 2.1 asks for 2 · 10¹⁸ bytes and aborts the process."""
+    rng = np.random.default_rng(0)
+    rows = sorted({(int(u), int(i)) for u, i in zip(rng.integers(1, 30, 400), rng.integers(1, 40, 400), strict=True)})
+    table = pl.DataFrame({"user": [u for u, _ in rows], "item": [f"m{i}" for _, i in rows]})
+    table = table.with_columns(rating=pl.Series(rng.integers(1, 6, len(rows)).astype(float)))
+    table.write_parquet(tmp_path / "t.parquet")
+    assert read_interactions(tmp_path / "t.parquet", user="user", item="item", rating="rating").n_events == len(rows)
+    content = (tmp_path / "t.parquet").read_bytes()
+    (tmp_path / "t.parquet").write_bytes(content[:425] + content[426:])
+    with pytest.raises(InputError, match="cannot be read as a table"):
+        read_interactions(tmp_path / "t.parquet", user="user", item="item", rating="rating")
