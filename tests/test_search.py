@@ -88,6 +88,16 @@ def test_independent_draws_do_not_and_the_streams_of_two_keys_are_independent():
     assert abs(stats.spearmanr(first, second).statistic) < 5 / np.sqrt(4000)  # five standard errors
 
 
+@given(st.integers(0, 10**6), st.integers(1, 30), st.integers(1, 30), st.sampled_from([1, 2, 5, 9, 30, 150]))
+def test_more_trials_of_a_small_space_only_lengthen_the_list_too(seed, n, more, points):
+    what = {"l2": Choice(tuple(range(points)))}
+    short, long = (space.trials(what, "random", size, seed, own={"l2": 0}) for size in (n, n + more))
+    assert long[: len(short)] == short
+    for found, size in ((short, n), (long, n + more)):
+        assert len(found) == min(size, points)
+        assert len({t.get("l2", 0) for t in found}) == len(found)
+
+
 @given(st.integers(0, 10**6), st.integers(1, 30), st.integers(1, 30))
 def test_more_trials_only_lengthen_the_list(seed, n, more):
     what = {"lr": Range(1e-4, 1e-2, log=True), "keep": Range(0.3, 0.9), "mask": Choice(("raw", "normalize-then-mask"))}
@@ -109,10 +119,15 @@ def test_a_grid_is_every_combination_and_a_small_space_is_gone_through_whole():
     what = {"a": Choice((1, 2, 3)), "b": Choice(("x", "y"))}
     grid = space.trials(what, "grid", 6, 0)
     assert sorted((t["a"], t["b"]) for t in grid) == [(a, b) for a in (1, 2, 3) for b in "xy"]
-    assert space.trials(what, "random", 10, 0) == grid
+    whole = space.trials(what, "random", 10, 0)
+    assert whole[0] == {}
+    assert sorted(whole[1:], key=str) == sorted(grid, key=str)
     some = space.trials(what, "random", 5, 0)
     assert len(some) == len({tuple(t.items()) for t in some}) == 5  # no point twice
-    assert space.trials({"n": Range(1, 3)}, "random", 10, 0) == [{"n": 1}, {"n": 2}, {"n": 3}]
+    named = space.trials(what, "random", 10, 0, own={"a": 2, "b": "y"})
+    assert {"a": 2, "b": "y"} not in named  # the first trial is that
+    assert len(named) == 6
+    assert sorted(t.get("n", 0) for t in space.trials({"n": Range(1, 3)}, "random", 10, 0)) == [0, 1, 2, 3]
     assert space.trials({}, "random", 10, 0) == [{}]
 
 

@@ -1,10 +1,13 @@
 """RecVAE (Shenbin, Alekseev, Tutubalina, Malykh and Nikolenko, WSDM 2020)."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minivae.batches import UserBatch
+from minivae.errors import InputError
 from minivae.models.initialisation import fan_in_
 from minivae.models.phase import Phase
 from minivae.models.priors import PriorName, make_prior
@@ -55,7 +58,7 @@ class RecVAE(VAE):
     Raises
     ------
     InputError
-        If a size is less than 1 or the prior is unknown.
+        If a size is less than 1, ε is not positive, or the prior is unknown.
     """
 
     phases = (Phase(passes=3, decoder=False), Phase(encoder=False, masked=False))
@@ -71,6 +74,8 @@ class RecVAE(VAE):
     ) -> None:
         super().__init__()
         check_sizes(n_items=n_items, hidden=hidden, latent=latent)
+        if not (isinstance(norm_eps, int | float) and 0 < norm_eps < math.inf):
+            raise InputError(f"norm_eps={norm_eps!r} is not possible; it must be finite and positive")
         self.n_items, self.hidden, self.latent, self.norm_eps = n_items, hidden, latent, norm_eps
         self.encoder = DenseEncoder(n_items, hidden, latent, norm_eps)
         self.decoder = nn.Sequential(nn.Linear(latent, n_items))

@@ -106,7 +106,8 @@ class Plan:
         columns = []
         for spec in specs:
             column = []
-            for k, settings in enumerate(space.trials(spec.search, method, budget, seed)):
+            own = {key: spec.value(key) for key in spec.search}
+            for k, settings in enumerate(space.trials(spec.search, method, budget, seed, own)):
                 changed = spec.changed(settings)
                 column.append(Trial(spec, k, settings, Job(changed, changed.config(seed=seed, **options))))
             columns.append(column)

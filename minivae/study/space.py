@@ -14,7 +14,7 @@ or on the command line, ``--space ease.l2=50:2000:log multvae.batch_size=100,200
 import itertools
 import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from minivae.errors import InputError
 
 Method = Literal["random", "grid"]
 Value = int | float | str | bool
+FEW = 100  # points of a space that is gone through whole
 ENOUGH = 5  # different values before the smallest or largest of them says anything
 
 
@@ -128,13 +129,20 @@ def _value(text: str) -> Value:
         return text.strip()
 
 
-def trials(space: Space, method: Method, n: int, seed: int) -> list[dict[str, Value]]:
+def trials(
+    space: Space, method: Method, n: int, seed: int, own: Mapping[str, Value] | None = None
+) -> list[dict[str, Value]]:
     """What is tried, in order: at most `n` settings of the keys of `space`; {} stands for the model as it is.
 
     * random: the model as it is, then draws that are spread evenly along each key (`stratified`), the keys independent
       of each other. The draw of trial k for a key depends on (seed, key, k) alone: more trials only lengthen the list,
-      and models that share a key meet the same values. A space with no more than `n` points is gone through whole.
+      and models that share a key meet the same values. No setting comes twice; a space with fewer points than `n` is
+      gone through whole.
     * grid: every combination of the lists.
+
+    Parameters
+    ----------
+    own : the values that the model has as it is; they are not drawn again.
 
     Raises
     ------
@@ -152,17 +160,27 @@ def trials(space: Space, method: Method, n: int, seed: int) -> list[dict[str, Va
                 raise InputError(f"a grid needs lists, but {key} is a range; list its values or use --method random")
         if size > n:
             raise InputError(f"the grid has {size} points for {n} trials; raise --trials or use --method random")
-    if size <= n:
-        points = itertools.product(*(s.values for s in space.values()))
-        return [dict(zip(space, point, strict=True)) for point in points]
+        return list(_points(space))
+    # Not for ever: a narrow range may have fewer than n numbers of four digits. What a small space still lacks after
+    # many draws is appended; how many does not depend on n, so that more trials only lengthen the list.
+    few = size <= FEW
+    drawn = (
+        {key: s.at(stratified(seed, key, k)) for key, s in space.items()} for k in range(100 * (FEW if few else n))
+    )
+    seen = {tuple((own or {}).get(key) for key in space)}
     found: list[dict[str, Value]] = [{}]
-    for k in range(100 * n):  # not for ever: a narrow range may have fewer than n numbers of four digits
-        if len(found) == n:
+    for point in itertools.chain(drawn, _points(space) if few else ()):
+        if len(found) == min(n, size + 1):
             break
-        drawn = {key: s.at(stratified(seed, key, k)) for key, s in space.items()}
-        if drawn not in found:
-            found.append(drawn)
+        if (values := tuple(point.values())) not in seen:
+            seen.add(values)
+            found.append(point)
     return found
+
+
+def _points(space: Space) -> Iterator[dict[str, Value]]:
+    """Every point of a space of lists and whole numbers."""
+    return (dict(zip(space, point, strict=True)) for point in itertools.product(*(s.values for s in space.values())))
 
 
 def stratified(seed: int, key: str, k: int) -> float:
