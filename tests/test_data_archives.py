@@ -206,6 +206,22 @@ def test_a_wrong_end_of_a_gzip(inflater, tmp_path, kind, at):
     refused("truncated or damaged", path)
 
 
+@pytest.mark.parametrize(("header", "flags", "name"), [(b"PK\x03\x04", 6, 30), (b"PK\x01\x02", 8, 46)])
+def test_a_name_that_says_utf_8_and_is_not(tmp_path, header, flags, name):
+    """In the header of the member, or in the table of contents; found by tests/faults/fuzz.py."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as z:
+        z.writestr("a.dat", "1::2\n" * 9)
+    assert [n for n, _ in streams(path, lambda _: True, 1000)] == ["a.dat"]
+    content = bytearray(path.read_bytes())
+    at = content.index(header)
+    content[at + flags + 1] |= 8  # bit 11
+    content[at + name] = 0xA1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="is truncated or damaged"):
+        list(streams(path, lambda _: True, 1000))
+
+
 def test_encrypted_and_unknown_compression(tmp_path):
     path = zipped(tmp_path / "z.zip", [("r.txt", TEXT)])
     raw = bytearray(path.read_bytes())

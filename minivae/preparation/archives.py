@@ -16,7 +16,7 @@ from minivae.preparation import inflate
 BLOCK = 1 << 22  # unpacked, parsed and forgotten while it is still near the processor
 TAR_BLOCK = 1 << 18
 LONGEST_LINE = 1 << 16
-BROKEN = (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, *inflate.BROKEN)
+BROKEN = (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, UnicodeDecodeError, *inflate.BROKEN)
 
 
 @contextmanager
