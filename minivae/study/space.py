@@ -25,7 +25,7 @@ from minivae.errors import InputError
 
 Method = Literal["random", "grid"]
 Value = int | float | str | bool
-FEW = 100  # points of a space that is gone through whole
+FEW = 100  # points at most of a space that is sure to be gone through whole
 ENOUGH = 5  # different values before the smallest or largest of them says anything
 
 
@@ -136,8 +136,8 @@ def trials(
 
     * random: the model as it is, then draws that are spread evenly along each key (`stratified`), the keys independent
       of each other. The draw of trial k for a key depends on (seed, key, k) alone: more trials only lengthen the list,
-      and models that share a key meet the same values. No setting comes twice; a space with fewer points than `n` is
-      gone through whole.
+      and models that share a key meet the same values. No setting comes twice; a space of at most `FEW` points is gone
+      through whole if `n` allows it.
     * grid: every combination of the lists.
 
     Parameters
