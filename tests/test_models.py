@@ -190,6 +190,12 @@ def test_save_and_load_to_the_bit(model, x, tmp_path, anchors, dtype):
         same_model(model, other, x)
 
 
+def test_bfloat16_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(InputError, match=r"bfloat16 cannot be saved; call model.float\(\) first"):
+        save_model(MultVAE(9, hidden=4, latent=2).bfloat16(), tmp_path / "model.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
 def test_files_that_are_no_model_are_refused(model, tmp_path):
     with pytest.raises(InputError, match="is not a file"):
         load_model(tmp_path / "nothing")

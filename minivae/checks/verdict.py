@@ -30,7 +30,12 @@ def compare(name: str, got: object, want: Tensor, wrong: Mapping[str, Tensor], s
     """
     if got is None:
         raise AssertionError(f"{name} returned nothing: is there a return?")
-    got = torch.as_tensor(got)
+    try:
+        got = torch.as_tensor(got)
+    except (TypeError, ValueError, RuntimeError) as e:
+        raise AssertionError(
+            f"{name} returned a {type(got).__name__}, expected numbers of shape {tuple(want.shape)}"
+        ) from e
 
     def is_(value: Tensor) -> bool:
         return got.shape == value.shape and torch.allclose(got.to(value), value, rtol=1e-7, atol=atol)

@@ -21,7 +21,15 @@ CLASSES: dict[str, type[VAE]] = {"MultVAE": MultVAE, "MultDAE": MultDAE, "RecVAE
 
 
 def save_model(model: VAE, path: Path | str, notes: Mapping[str, str] | None = None) -> None:
-    """Write class, sizes, parameters (anchors among them) and free-text `notes` to `path`."""
+    """Write class, sizes, parameters (anchors among them) and free-text `notes` to `path`.
+
+    Raises
+    ------
+    InputError
+        If the parameters are bfloat16, which NumPy does not know; training never makes them so.
+    """
+    if any(v.dtype == torch.bfloat16 for v in model.state_dict().values()):
+        raise InputError(f"a {type(model).__name__} in bfloat16 cannot be saved; call model.float() first")
     meta = {"class": type(model).__name__, "sizes": json.dumps(model.sizes), "normalize": json.dumps(model.normalize)}
     meta |= {f"note.{k}": v for k, v in (notes or {}).items()}
     save_arrays(Path(path), KIND, {k: v.detach().cpu().numpy() for k, v in model.state_dict().items()}, meta)

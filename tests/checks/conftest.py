@@ -15,6 +15,8 @@ import torch
 
 SPOILS = {
     "nothing": (lambda t: None, "returned nothing"),
+    "words": (lambda t: "no", "returned a str, expected numbers of shape"),
+    "a dict": (lambda t: {"answer": t}, "returned a dict, expected numbers of shape"),
     "one short": (lambda t: torch.atleast_1d(t)[:-1], "has shape"),
     "array or number": (lambda t: t.flatten()[0] if t.ndim else t[None], "has shape"),  # the one for the other
     "twice": (lambda t: t.expand(2, *t.shape), "has shape"),
