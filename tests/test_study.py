@@ -156,6 +156,7 @@ def test_the_report_holds_tables_and_figures_and_html_needs_no_other_file(study,
     for word in (*MODELS, *sections, "What the definition of Recall changes", "averaged over seeds"):
         assert word in text
     assert "Published" not in text
+    assert "by epoch; EASE needs no epochs.*" in text
     assert f"Made from `{results['data']['source']['data']}`." in text
     page = (study / "report.html").read_text(encoding="utf-8")
     assert page.count("src=") == page.count('src="data:image/png;base64,') == 5
@@ -422,6 +423,7 @@ def test_sections_show_the_differences_that_ran(study, data, tmp_path):
     assert "| other |" in mine
     assert "multvae" not in mine  # it did not run
     assert "The paper's ablation" not in text
+    assert "by epoch.*" in text  # no line of EASE, and none promised
     used = json.loads((tmp_path / "s/results.json").read_text(encoding="utf-8"))["preset"]["models"]
     assert used["other"]["arguments"] == {"hidden": 8, "latent": 4}
 

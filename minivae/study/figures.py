@@ -22,7 +22,8 @@ ORDER = ("popularity", "ease", "multvae-clean", "multvae", "multvae+anchor")  # 
 def draw(models: Sequence[ModelResult], results: Mapping[str, Any], split: StrongSplit, out: Path) -> dict[str, str]:
     """Write the figures that the runs allow; returns file name -> caption, in the order of the report."""
     others = published.curves(split.name) if published.at_hand(results["data"]) else {}
-    by_epoch = "Validation nDCG@100 by epoch; EASE needs no epochs."
+    flat = "; EASE needs no epochs" if any(m.name == "ease" for m in models) else ""
+    by_epoch = f"Validation nDCG@100 by epoch{flat}."
     by_epoch += " Grey: published, on the same split; its tag and source in the legend." if others else ""
     figures = {
         "metrics.png": (metrics(models), "Test metrics, mean ± 1.96 standard errors over users."),
