@@ -21,7 +21,8 @@ class HVamp(VAE):
     so does ranking.
 
     Both parts of the encoder see the same masked input; the authors draw two masks, and use a variant of Adam that
-    normalises gradients.
+    normalises gradients. They let no run stop before its warm-up ends and `patience` more epochs pass; here patience
+    counts from the best epoch, so give it as much more as the warm-up lasts.
 
     Parameters
     ----------
