@@ -46,6 +46,10 @@ class RecVAE(VAE):
     the prior takes over the new encoder, then one pass in which the decoder learns from clean input. The weight of the
     KL term is ``γ N_x`` for each user (`TrainConfig.gamma`, with ``beta=0``).
 
+    Two deviations. The old encoder of the composite prior begins as a copy of the encoder; the authors draw a second
+    one, which holds until the end of the first three passes. And `wsdm` keeps the old posterior of each user as a
+    stored vector, where the main branch and this class compute it from the user's items.
+
     Parameters
     ----------
     n_items : I.

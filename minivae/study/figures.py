@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 
 from minivae import plots
@@ -135,7 +136,8 @@ def latent(models: Sequence[ModelResult], split: StrongSplit) -> Figure | None:
     for ax in axes[len(folders) :]:
         ax.remove()
     for ax, (name, folder) in zip(axes, folders.items(), strict=False):
-        mu = load_model(folder).encode(split.test.history[there])[0].detach().numpy()
+        with torch.no_grad():
+            mu = load_model(folder).encode(split.test.history[there])[0].numpy()
         plots.latent_map(mu, activity[there], name, bar=name == list(folders)[-1], ax=ax)
     return figure
 

@@ -40,6 +40,11 @@ def compose(results: Mapping[str, Any], models: Sequence[ModelResult], captions:
     data = results["data"]
     parts = [f"# Study: {results['preset']['title']}", _data(data), "## Test metrics", _reading(results["summary"])]
     parts += [tables.markdown(tables.metrics(results["summary"])), *_figures(captions, "metrics.png")]
+    published = tables.published(data["name"])
+    if len(published) > 1 and at_hand(data):
+        tags = "; ".join(f"[{tag}] {meaning}" for tag, meaning in TAGS.items())
+        parts += ["### Published figures", f"Measured by others, on their draw of users. Evidence: {tags}."]
+        parts += [tables.markdown(published)]
     if results["claims"]:
         parts += ["## Does PIA help?", _claims(results), tables.markdown(tables.claims(results["claims"]))]
         parts += ["By activity of the users:", tables.markdown(tables.claims_by_group(results["claims"]))]
@@ -66,11 +71,6 @@ def compose(results: Mapping[str, Any], models: Sequence[ModelResult], captions:
         parts += ["## Latent space", *_figures(captions, "latent.png")]
     parts += ["## Cost", COST]
     parts += [tables.markdown(tables.cost(models))]
-    published = tables.published(data["name"])
-    if len(published) > 1 and at_hand(data):
-        tags = "; ".join(f"[{tag}] {meaning}" for tag, meaning in TAGS.items())
-        parts += ["## Published figures", f"Measured by others, on their draw of users. Evidence: {tags}."]
-        parts += [tables.markdown(published)]
     parts += ["## Settings", *_settings(results)]
     return "\n\n".join(parts) + "\n"
 
@@ -100,16 +100,18 @@ def _reading(summary: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _pairing(results: Mapping[str, Any]) -> str:
+    pairs = len({(d["a"], d["b"]) for d in results["differences"]})
     text = (
         "The two models are compared user by user on the same test users; in brackets a 95 % t interval over "
         f"{results['differences'][0]['users']:,} users."
     )
     if any(row["seeds"] > 1 for row in results["summary"]):
         text += " Each user's value is averaged over seeds first."
+    many = f", one comparison at a time, and there are {pairs} of them" if pairs > 1 else ""
     return text + (
-        " The intervals hold for this draw of held-out users and these seeds, one comparison at a time, and there are "
-        f"{len({(d['a'], d['b']) for d in results['differences']})} of them. Before a small difference is believed, "
-        "draw again: `minivae study --split-seeds 98765,1,2`, or `minivae combine` for studies of several draws."
+        f" The intervals hold for this draw of held-out users and these seeds{many}. Before a small difference is "
+        "believed, draw again: `minivae study --split-seeds 98765,1,2`, or `minivae combine` for studies of several "
+        "draws."
     )
 
 

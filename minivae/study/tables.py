@@ -179,15 +179,21 @@ def published(data: str) -> Table:
         by_model.setdefault(row["model"], {})[row["metric"]] = row
     table = [["model", *map(shown, METRICS), "source"]]
     for model, of in by_model.items():
-        cells = [f"{_digits(of[m]['value'])} [{of[m]['tag']}]" if m in of else "–" for m in METRICS]
-        table.append([model, *cells, next(iter(of.values()))["source"]])
+        table.append([model, *(_cell(of.get(m)) for m in METRICS), next(iter(of.values()))["source"]])
     return table
+
+
+def _cell(row: Mapping[str, str] | None) -> str:
+    """A published figure with its standard error, where one was published, and its evidence tag."""
+    if row is None:
+        return "–"
+    error = f" ± {_digits(row['se'])}" if row["se"] else ""
+    return f"{_digits(row['value'])}{error} [{row['tag']}]"
 
 
 def _digits(value: str) -> str:
     """A published number with at least three digits, none added beyond."""
-    digits = value.removeprefix("0.")
-    return f".{digits:<03}"
+    return f".{value.partition('.')[2]:<03}"
 
 
 def markdown(table: Table) -> str:
