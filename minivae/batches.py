@@ -28,6 +28,7 @@ class UserBatch:
     items : (n,) int64, all items of these users.
     rows : (n,) int64, row in the batch (0..B-1) of each interaction.
     offsets : (B+1,) int64, where each row begins in `items`.
+    bounds : the same on the host, wherever the rest is: a block of users is cut out without waiting for a GPU.
     counts : (B,) float32, N_x.
     positions : (n,) int64, index of each interaction in the training matrix: its address for random masks.
     weights : (n,) float32, what the encoder sees of each interaction: 0 where masked.
@@ -39,6 +40,7 @@ class UserBatch:
     items: Tensor
     rows: Tensor
     offsets: Tensor
+    bounds: Tensor
     counts: Tensor
     positions: Tensor
     weights: Tensor
@@ -79,10 +81,10 @@ class DeviceCSR:
         """The clean, L2-normalised batch of the given rows, (B,) int64 on the host."""
         start, stop = self._starts[users], self._starts[users + 1]
         counts = stop - start
-        offsets = torch.zeros(len(users) + 1, dtype=torch.int64)
-        torch.cumsum(counts, 0, out=offsets[1:])
-        total = int(offsets[-1])
-        users, start, counts, offsets = (t.to(self.device, non_blocking=True) for t in (users, start, counts, offsets))
+        bounds = torch.zeros(len(users) + 1, dtype=torch.int64)
+        torch.cumsum(counts, 0, out=bounds[1:])
+        total = int(bounds[-1])
+        users, start, counts, offsets = (t.to(self.device, non_blocking=True) for t in (users, start, counts, bounds))
         rows = torch.repeat_interleave(torch.arange(len(users), device=self.device), counts, output_size=total)
         positions = torch.arange(total, device=self.device) + (start - offsets[:-1])[rows]
         floats = counts.to(torch.float32)
@@ -92,6 +94,7 @@ class DeviceCSR:
             items=items,
             rows=rows,
             offsets=offsets,
+            bounds=bounds,
             counts=floats,
             positions=positions,
             weights=floats.clamp_min(1).rsqrt()[rows],

@@ -39,7 +39,7 @@ class _MultinomialNLL(torch.autograd.Function):
         for_h, for_weight, for_bias = ctx.needs_input_grad[:3]
         loss = torch.zeros((), dtype=h.dtype, device=h.device)
         step = max(1, CHUNK_CELLS // n_items)
-        bounds = batch.offsets.tolist() if n_users > step else [0, *[0] * (n_users - 1), batch.items.shape[0]]
+        bounds = batch.bounds.tolist()
         d_h = torch.empty_like(h) if for_h else None
         d_weight = d_bias = None
         for a in range(0, n_users, step):
