@@ -79,14 +79,16 @@ class DeviceCSR:
 
     def batch(self, users: Tensor) -> UserBatch:
         """The clean, L2-normalised batch of the given rows, (B,) int64 on the host."""
-        start, stop = self._starts[users], self._starts[users + 1]
-        counts = stop - start
+        start = self._starts[users]
         bounds = torch.zeros(len(users) + 1, dtype=torch.int64)
-        torch.cumsum(counts, 0, out=bounds[1:])
-        total = int(bounds[-1])
-        users, start, counts, offsets = (t.to(self.device, non_blocking=True) for t in (users, start, counts, bounds))
+        torch.cumsum(self._starts[users + 1] - start, 0, out=bounds[1:])
+        packed = torch.cat([users, start - bounds[:-1], bounds])  # one copy; only from pinned memory it is asynchronous
+        packed = packed.pin_memory() if self.device.type == "cuda" else packed
+        sizes = [len(users), len(users), len(bounds)]
+        users, shift, offsets = packed.to(self.device, non_blocking=True).split(sizes)
+        counts, total = offsets.diff(), int(bounds[-1])
         rows = torch.repeat_interleave(torch.arange(len(users), device=self.device), counts, output_size=total)
-        positions = torch.arange(total, device=self.device) + (start - offsets[:-1])[rows]
+        positions = torch.arange(total, device=self.device) + shift[rows]
         floats = counts.to(torch.float32)
         items = self._items[positions]
         return UserBatch(
