@@ -20,7 +20,8 @@ class _MultinomialNLL(torch.autograd.Function):
 
     The gradient with respect to the logits is ``w_u (N_u π − x_u)``, so it is made where the logits were, in the
     precision of the item-sized products, and used at once. Gradients that nobody asks for are not made: a decoder that
-    stands still saves one product of three. Sums run in float32.
+    stands still saves one product of three. Sums run in float32, but for bf16 products on a GPU: there cuBLAS may round
+    partial sums to bf16 unless ``torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction`` is False.
     """
 
     @staticmethod
