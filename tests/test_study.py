@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from matplotlib.figure import Figure
 from scipy import stats
 
 import minivae as mv
+from minivae import plots
 from minivae.catalogue import DATASETS
 from minivae.cli import main
 from minivae.errors import InputError
@@ -456,6 +458,12 @@ def test_published_curves_have_sources_and_stand_only_beside_their_data(results)
             assert all(0.2 < v < 0.5 for v in values)
     assert not published_results.curves("planted")
     assert not published_results.at_hand(results["data"] | {"name": "msd"})
+
+
+def test_no_two_learning_curves_look_alike():
+    ax = plots.learning_curves({str(k): [[0.1, 0.2]] for k in range(20)}, ax=Figure().subplots())
+    looks = {(line.get_color(), line.get_linestyle()) for line in ax.lines if line.get_linestyle() != "None"}
+    assert len(looks) == 20 > len({colour for colour, _ in looks})  # more models than colours
 
 
 def published():

@@ -1,5 +1,6 @@
 """Figures of a study: what the models score, how they learned, where their users lie."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 
@@ -62,13 +63,16 @@ def learning_curves(
     curves : label -> one sequence of values per seed.
     references : label -> level of a model that is not trained step by step, as a horizontal line.
     others : label -> (epochs, values) measured by others, in grey; the label says by whom.
-    colours : of the curves, repeated as needed.
+    colours : of the curves, repeated as needed; a colour that comes again is drawn in dashes, then in dots.
     """
     ax = plt.gca() if ax is None else ax
+    used = Counter[str]()
     for (label, runs), colour in zip(curves.items(), cycle(colours), strict=False):
+        style = ("-", "--", ":", "-.")[used[colour] % 4]
+        used[colour] += 1
         for k, values in enumerate(runs):
             epochs = np.arange(1, len(values) + 1)
-            ax.plot(epochs, values, color=colour, linewidth=1.8, label=label if k == 0 else None)
+            ax.plot(epochs, values, color=colour, linewidth=1.8, linestyle=style, label=label if k == 0 else None)
             best = int(np.argmax(values))
             ax.plot(best + 1, values[best], "o", color=colour, markersize=7, markeredgecolor="white")
     for (label, level), style in zip((references or {}).items(), cycle(("--", ":", "-.")), strict=False):
