@@ -75,7 +75,7 @@ class _MultinomialNLL(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
         grads = ctx.saved_tensors
-        if grad.is_cuda or grad.item() != 1:
+        if not grad.is_cpu or grad.item() != 1:
             grads = tuple(g if g is None else g * grad for g in grads)
         return (*grads, None, None, None)
 

@@ -27,7 +27,7 @@ class SparseLinear(nn.Module):
 
     def _sparse(self, batch: UserBatch) -> Tensor:
         items, weights, offsets = batch.items, batch.weights, batch.offsets
-        if not items.is_cuda:  # dropping what is masked halves the work; on a GPU the unknown length would cost a sync
+        if items.is_cpu:  # dropping what is masked halves the work; on a GPU the unknown length would cost a sync
             kept = weights != 0
             ends = F.pad(torch.cumsum(kept, 0), (1, 0))
             items, weights, offsets = items[kept], weights[kept], ends[offsets]
