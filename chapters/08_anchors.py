@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 8. What do item anchors repair, and what not?
-# **Study** 75 min · **runs** 19 s (18 CPU seconds), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), eigenvalues of symmetric matrices
+# **Study** 75 min · **runs** 28 s (23 CPU seconds), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), eigenvalues of symmetric matrices
 #
 # **You will be able to** (1) derive the three terms of the anchor loss and compute them with one sparse product,
 # (2) name the term that no encoder can change, and what it does, (3) derive how far an anchor shrinks the variance over
@@ -33,7 +33,7 @@ from minivae.batches import mask_input
 from minivae.ranking import paired_difference
 from minivae.theory import anchoring, drift, transfer
 
-plt.rcParams["figure.dpi"] = 85
+plt.rcParams["figure.dpi"] = 78
 rng = np.random.default_rng(0)
 masks = torch.Generator().manual_seed(0)
 
@@ -486,7 +486,7 @@ asked = {
 }
 answers = {question: by_pair[pair] for question, pair in asked.items()}
 columns = ([d[k] for d in answers.values()] for k in ("difference", "low", "high"))
-fig, ax = plt.subplots(figsize=(7.5, 4))
+fig, ax = plt.subplots(figsize=(7.2, 3.8))
 colours = [mv.plots.COLOURS[0]] * 5 + [mv.plots.COLOURS[3]] + [mv.plots.COLOURS[6]] * 5
 mv.plots.intervals(list(answers), *columns, "difference of test nDCG@100 (95 % over users, 1 seed)", 0, colours, ax)
 fig.tight_layout()
