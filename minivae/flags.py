@@ -59,8 +59,11 @@ class Study(TableFlags):
     """Settings to use: default, planted, ml-1m, ml-20m, netflix, msd. Without --data it chooses the data too."""
     settings: Annotated[Path | None, option("FILE", "the preset alone")] = None
     """TOML of settings that go over the preset's: best.toml of a search, or models of one's own."""
-    models: Annotated[str | None, option("A,B,…", "popularity, ease, multvae-clean, multvae, multvae+anchor")] = None
-    """Models to compare: those, multdae, recvae, hvamp, these with +anchor, and variants; a wrong name lists all."""
+    models: Annotated[
+        str | None, option("A,B,…", "popularity, ease and three of multvae; more for ml-20m, netflix, msd")
+    ] = None
+    """Models to compare: popularity, ease, ials, multvae-clean, multvae, multdae, recvae, hvamp, the last four with
+    +anchor too, and variants; a wrong name lists all."""
     split_seeds: Annotated[str | None, option("N,N,…", "one draw")] = None
     """Several draws of held-out users, a study of each, and their differences pooled; not for a prepared split."""
     seeds: Annotated[int, option("N", "1")] = 1

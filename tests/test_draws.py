@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -150,6 +151,27 @@ def test_studies_of_several_draws_are_combined(folders, capsys):
     rows = list(csv.DictReader((out / "combined.csv").read_text(encoding="utf-8").splitlines()))
     assert {r["draw"] for r in rows} == {"5", "6", "pooled"}
     assert (out / "combined.html").read_text(encoding="utf-8").count("data:image/png") == 1
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        ((), None),
+        (("s5",), "validation users of draw 5 alone; some of them may be test users of another draw"),
+        (("s5", "s6"), "validation users of each draw"),
+    ],
+)
+def test_the_report_says_on_whose_users_settings_were_searched(own, said, folders, tmp_path):
+    """Both studies have one origin, or each its own; an origin alone does not say that a draw was searched."""
+    sha = {s: json.loads((folders / s / "results.json").read_text())["data"]["searchable"] for s in ("s5", "s6")}
+    for s in ("s5", "s6"):
+        shutil.copytree(folders / s, tmp_path / s)
+        results = json.loads((tmp_path / s / "results.json").read_text())
+        results["preset"]["origin"] = {"sha256": sha[s if s in own else "s5"] if own else "another"}
+        (tmp_path / s / "results.json").write_text(json.dumps(results))
+    assert main(["combine", str(tmp_path / "s5"), str(tmp_path / "s6"), "--out", str(tmp_path / "both")]) == 0
+    text = (tmp_path / "both/combined.md").read_text(encoding="utf-8")
+    assert (said in text) if said else ("were searched" not in text)
 
 
 def test_one_command_draws_and_combines(folders, capsys):

@@ -1,6 +1,6 @@
 """Studies of several draws of held-out users, in one table: each draw for itself, and pooled."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -145,7 +145,7 @@ def check(draws: Sequence[Draw]) -> list[str]:
         first, *others = (_settings(d, name) for d in draws)
         for draw, other in zip(draws[1:], others, strict=True):
             changed = sorted(k for k in first.keys() | other.keys() if first.get(k) != other.get(k))
-            searched = draws[0].results["preset"].get("origin") and draw.results["preset"].get("origin")
+            searched = searched_here(draws[0].results) and searched_here(draw.results)
             if changed and not searched:
                 key = changed[0]
                 raise InputError(
@@ -153,6 +153,12 @@ def check(draws: Sequence[Draw]) -> list[str]:
                     f"{draw.label}; combine studies with the same settings"
                 )
     return names
+
+
+def searched_here(results: Mapping[str, Any]) -> bool:
+    """Whether the settings of a study were chosen on the validation users of its own draw."""
+    origin = results["preset"].get("origin") or {}
+    return origin.get("sha256") == results["data"]["searchable"]
 
 
 def _settings(draw: Draw, name: str) -> dict[str, Any]:
@@ -195,7 +201,7 @@ def combine(draws: Sequence[Draw]) -> dict[str, Any]:
         "seeds": {n: len(draws[0].models[n].runs) for n in names},
         "test users": {"each": [len(u) for u in users], "different": distinct},
         "training users": n_train,
-        "searched per draw": all(d.results["preset"].get("origin") for d in draws),
+        "searched on": [d.label for d in draws if searched_here(d.results)],
         "levels": levels,
         "differences": differences,
     }

@@ -65,10 +65,23 @@ def claims(value: Mapping[str, Any]) -> tables.Table:
     return table
 
 
+def _searched(value: Mapping[str, Any]) -> str:
+    """On whose validation users the settings were chosen, if a search chose them."""
+    on = value["searched on"]
+    if not on:
+        return ""
+    if len(on) == len(value["draws"]):
+        return " Settings were searched on the validation users of each draw."
+    return (
+        f" Settings were searched on the validation users of draw {', '.join(on)} alone; some of them may be test "
+        "users of another draw."
+    )
+
+
 def compose(value: Mapping[str, Any], figure: bool) -> str:
     """The report in Markdown."""
     each, different = value["test users"]["each"], value["test users"]["different"]
-    searched = " Settings were searched on the validation users of each draw." if value["searched per draw"] else ""
+    searched = _searched(value)
     parts = [
         f"# {value['data']}: {len(value['draws'])} draws of held-out users",
         f"Draws {', '.join(value['draws'])}: {sum(each):,} test users, {different:,} different ones.{searched} In "
