@@ -1,6 +1,6 @@
 """Studies of several draws of held-out users, in one table: each draw for itself, and pooled."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -13,7 +13,7 @@ from minivae.errors import InputError
 from minivae.ranking import METRICS, paired_difference
 from minivae.splits import StrongSplit
 from minivae.study.folders import flat, read_json
-from minivae.study.results import ModelResult, group, verdict
+from minivae.study.results import ModelResult, group, searched_here, verdict
 from minivae.study.runs import Result
 from minivae.study.sources import fingerprint
 
@@ -153,12 +153,6 @@ def check(draws: Sequence[Draw]) -> list[str]:
                     f"{draw.label}; combine studies with the same settings"
                 )
     return names
-
-
-def searched_here(results: Mapping[str, Any]) -> bool:
-    """Whether the settings of a study were chosen on the validation users of its own draw."""
-    origin = results["preset"].get("origin") or {}
-    return origin.get("sha256") == results["data"]["searchable"]
 
 
 def _settings(draw: Draw, name: str) -> dict[str, Any]:

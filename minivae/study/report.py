@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from minivae.storage import write_text
 from minivae.study import tables
 from minivae.study.published import TAGS, at_hand
-from minivae.study.results import ModelResult
+from minivae.study.results import ModelResult, searched_here
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -155,7 +155,7 @@ def _settings(results: Mapping[str, Any]) -> list[str]:
     common = [f"Training of all: {_listed(shared)}."] if shared else []
     return [
         f"Preset `{results['preset']['name']}`.",
-        *_origin(results["preset"]["origin"], results["data"]),
+        *_origin(results),
         *common,
         "\n".join(lines),
         f"Machine: {machine}.",
@@ -166,15 +166,16 @@ def _listed(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{k} {v}" for k, v in settings.items())
 
 
-def _origin(origin: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:
+def _origin(results: Mapping[str, Any]) -> list[str]:
     """How settings were searched, and whether the users that chose them may be among those that judge them."""
+    origin = results["preset"]["origin"]
     if not origin:
         return []
     text = (
         f"Settings were chosen by {origin.get('method')} search on the validation users of `{origin.get('data')}`, "
         f"{origin.get('trials')} trials a model, seed {origin.get('seed')}."
     )
-    if origin.get("sha256") != data["searchable"]:
+    if not searched_here(results):
         text += (
             " That was another draw of held-out users, or other data: some of those who chose may be test users here."
         )

@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,6 +158,12 @@ def run_rows(models: Sequence[ModelResult]) -> list[dict[str, Any]]:
             start = {"model": m.name, "seed": r.metrics["seed"], "split": "test"}
             rows.append(start | {"metrics": r.metrics["test"]} | rest)
     return rows
+
+
+def searched_here(results: Mapping[str, Any]) -> bool:
+    """Whether the settings of a study were chosen on the validation users of its own draw."""
+    origin = results["preset"].get("origin") or {}
+    return origin.get("sha256") == results["data"]["searchable"]
 
 
 def environment(device: str, precision: str) -> dict[str, Any]:
