@@ -25,9 +25,9 @@ import torch.nn.functional as F
 from torch.distributions import Multinomial, Normal
 
 import minivae as mv
-from minivae import streams
 from minivae.batches import DeviceCSR, mask_input, masked
 from minivae.objective import beta_at
+from minivae.runtime import streams
 from minivae.training import loss_terms
 
 plt.rcParams.update({"figure.dpi": 76, "font.size": 11})

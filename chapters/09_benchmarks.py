@@ -38,7 +38,7 @@ RESULTS = next(p for p in (Path("results"), Path("chapters/results")) if p.is_di
 # here: we do not have these three data sets.
 
 # %%
-text = (files("minivae.study") / "published.csv").read_text(encoding="utf-8")
+text = (files("minivae.study") / "published" / "published.csv").read_text(encoding="utf-8")
 published = [row for row in csv.DictReader(text.splitlines()) if row["metric"] == "ndcg@100"]
 SHOWN = {
     "Mult-VAE": "Mult-VAE",

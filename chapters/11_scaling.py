@@ -211,7 +211,7 @@ for name, n in {"MovieLens-20M": 20_108, "Netflix": 17_769, "Million Song": 41_1
 # * **Unequal shares.** 250 users on 4 processes are 63, 63, 62 and 62. A mean of means is not the mean. The loss of
 #   process $r$ must be weighted with $R\,B_r/B$ before the average.
 # * **Other dice.** If each process draws its own masks and noise, four processes are another run than one. Here every
-#   number is *looked up* from (seed, update, position), see `minivae.streams`. So a process computes the draws of its
+#   number is *looked up* from (seed, update, position), see `minivae.runtime.streams`. So a process computes the draws of its
 #   rows, the same as in a single process.
 
 
@@ -380,7 +380,7 @@ print("heavy KL ranks worst and carries least information, quiet noise breaks at
 # them, sick or not: theorems do not care. The lines marked *measured* are the ones to read.
 
 # %%
-card = mv.theory.report.run(small, train_mine(0, noise=0.01))
+card = mv.theory.report_card(train_mine(0, noise=0.01), small)
 for check in card.checks:
     if check.verdict == "measured":
         print(f"{check.statement:16} {check.claim}\n{'':16} {check.value}")

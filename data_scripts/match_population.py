@@ -22,11 +22,11 @@ from rich.table import Table
 from scipy.optimize import minimize
 from scipy.sparse.linalg import svds
 
-from minivae.catalogue import DATASETS
+from minivae.data.catalogue import DATASETS
+from minivae.data.population import MIN_ACTIVITY, Law, planted
+from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
-from minivae.population import MIN_ACTIVITY, Law, planted
 from minivae.preparation.command import guarded
-from minivae.splits import StrongSplit
 
 ACTIVITY = (0.05, 0.25, 0.5, 0.75, 0.95)
 POPULARITY = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)

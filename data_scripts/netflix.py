@@ -18,9 +18,9 @@ import numpy as np
 import polars as pl
 import tyro
 
-from minivae.catalogue import DATASETS, Dataset
+from minivae.data.catalogue import DATASETS, Dataset
+from minivae.data.interactions import Interactions
 from minivae.errors import InputError
-from minivae.interactions import Interactions
 from minivae.preparation.archives import blocks, streams, whole
 from minivae.preparation.command import Options, Watch, guarded, run
 from minivae.preparation.rows import BadLine, Raw, check_range, fault

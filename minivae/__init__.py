@@ -13,13 +13,13 @@ from minivae.version import __version__
 if TYPE_CHECKING:
     from minivae import checks, online, plots, theory
     from minivae.anchors import anchor_loss
+    from minivae.data.interactions import Interactions, read_interactions
+    from minivae.data.population import Planted, planted
+    from minivae.data.splits import FoldIn, StrongSplit, strong_split
     from minivae.errors import InputError
-    from minivae.interactions import Interactions, read_interactions
     from minivae.models import EASE, IALS, VAE, HVamp, MultDAE, MultVAE, Popularity, RecVAE, load_model, save_model
     from minivae.objective import gaussian_kl, multinomial_nll
-    from minivae.population import Planted, planted
     from minivae.ranking import Evaluation, compare, evaluate, recommend
-    from minivae.splits import FoldIn, StrongSplit, strong_split
     from minivae.training import Run, TrainConfig, fit
 
 __all__ = [
@@ -62,7 +62,7 @@ __all__ = [
 _HOMES = {
     "anchors": ("anchor_loss",),
     "errors": ("InputError",),
-    "interactions": ("Interactions", "read_interactions"),
+    "data.interactions": ("Interactions", "read_interactions"),
     "models": (
         "EASE",
         "IALS",
@@ -76,9 +76,9 @@ _HOMES = {
         "save_model",
     ),
     "objective": ("gaussian_kl", "multinomial_nll"),
-    "population": ("Planted", "planted"),
+    "data.population": ("Planted", "planted"),
     "ranking": ("Evaluation", "compare", "evaluate", "recommend"),
-    "splits": ("FoldIn", "StrongSplit", "strong_split"),
+    "data.splits": ("FoldIn", "StrongSplit", "strong_split"),
     "training": ("Run", "TrainConfig", "fit"),
 }
 _ROOMS = ("checks", "online", "plots", "theory")

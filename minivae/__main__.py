@@ -2,6 +2,6 @@
 
 import sys
 
-from minivae.cli import program
+from minivae.cli.main import program
 
 sys.exit(program())

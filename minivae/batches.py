@@ -11,8 +11,8 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from minivae import streams
 from minivae.errors import InputError
+from minivae.runtime import streams
 
 Mask = Literal["normalize-then-mask", "mask-then-normalize", "raw"]
 AnchorWeights = Literal["uniform", "popularity", "idf"]

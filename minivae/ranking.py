@@ -16,8 +16,8 @@ from scipy.special import stdtrit
 from torch import Tensor
 
 from minivae.batches import as_csr
+from minivae.data.splits import FoldIn
 from minivae.errors import InputError
-from minivae.splits import FoldIn
 
 METRICS = ("recall@20", "recall@50", "ndcg@100")
 BLOCK_CELLS = 1 << 23

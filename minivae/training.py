@@ -9,25 +9,27 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from minivae import distributed, streams
-from minivae.allocation import keep_freed_memory, lack_of_memory
 from minivae.anchors import AnchorSchedule, AnchorVariant, anchor_at, anchor_loss
 from minivae.batches import AnchorWeights, DeviceCSR, Mask, UserBatch, clean, masked
-from minivae.checkpoint import Checkpoint, Saving
-from minivae.distributed import ProcessLost, Team
+from minivae.data.splits import FoldIn, StrongSplit
 from minivae.errors import Diverged, InputError
-from minivae.interruption import Stop, interruptible
 from minivae.models.initialisation import linear_layers
 from minivae.models.phase import Phase
 from minivae.models.vae import VAE
 from minivae.objective import beta_at, multinomial_nll
-from minivae.splits import StrongSplit
-from minivae.storage import digest
+from minivae.ranking import Scorer, evaluate
+from minivae.runtime import distributed, streams
+from minivae.runtime.allocation import keep_freed_memory, lack_of_memory
+from minivae.runtime.checkpoint import Checkpoint, Saving
+from minivae.runtime.distributed import ProcessLost, Team
+from minivae.runtime.interruption import Stop, interruptible
+from minivae.runtime.storage import digest
 
 Precision = Literal["auto", "fp32", "bf16"]
 SELECTION = "ndcg@100"
@@ -357,7 +359,7 @@ def fit(
                     means["anchor_weight"] = config.anchor_weight(updates - 1)
                     means["anchor_norm"] = float(model.anchors.detach().norm(dim=1).mean())
                 with stop.at_once():
-                    ndcg = team.mean_metric(model.eval(), split.validation, SELECTION)
+                    ndcg = mean_metric(model.eval(), split.validation, SELECTION, team)
                 state.close_epoch(means, ndcg, updates)
                 saving.epoch_closed()
         except (KeyboardInterrupt, ProcessLost):  # between two updates, whole
@@ -372,6 +374,18 @@ def fit(
         raise KeyboardInterrupt
     state.restore_best()
     return Run(model.eval(), config, state.best_epoch, state.log)
+
+
+def mean_metric(model: Scorer, fold_in: FoldIn, metric: str, team: Team) -> float:
+    """Mean of one metric over users, each process ranking its share of them; the same number in all processes."""
+    if team.size == 1:
+        return evaluate(model, fold_in, (metric,))[metric][0]
+    users = np.array_split(np.arange(fold_in.n_users), team.size)[team.rank]
+    share = FoldIn(fold_in.history[users], fold_in.heldout[users])
+    values = torch.zeros(fold_in.n_users, dtype=torch.float64)
+    values[users] = torch.from_numpy(evaluate(model, share, (metric,)).per_user[metric])
+    team.sum(values)  # each user's value and zeros: exact
+    return float(values[~values.isnan()].numpy().mean())
 
 
 def _reset(model: VAE, config: TrainConfig, device: torch.device) -> None:

@@ -3,8 +3,9 @@
 import torch
 import torch.nn.functional as F
 
-from minivae import Popularity, compare, evaluate, streams
+from minivae import Popularity, compare, evaluate
 from minivae.batches import DeviceCSR
+from minivae.runtime import streams
 from minivae.training import loss_terms
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import torch
 
-from minivae import MultVAE, RecVAE, StrongSplit, TrainConfig, batches, cli, distributed, fit, training
-from minivae.distributed import Team
+from minivae import MultVAE, RecVAE, StrongSplit, TrainConfig, batches, fit, training
+from minivae.cli import main as cli
 from minivae.models import save_model
-from minivae.storage import write_json
+from minivae.runtime import distributed
+from minivae.runtime.distributed import Team
+from minivae.runtime.storage import write_json
 from minivae.training import Run
 
 CONFIG = TrainConfig(batch_size=133, epochs=2, anneal_steps=10, anchor=0.5, precision="fp32", device="cpu", seed=5)
@@ -48,16 +50,16 @@ def equal_shares(team, users, rows=Team.rows):
     return rows(team, users)[0], 1 / team.size
 
 
-def own_metric(team, scorer, fold_in, metric, shared=Team.mean_metric):
+def own_metric(scorer, fold_in, metric, team, shared=training.mean_metric):
     """Broken twin: each process ranks its share of the validation users and believes the result."""
     own = type(fold_in)(fold_in.history[team.rank :: team.size], fold_in.heldout[team.rank :: team.size])
-    return shared(Team(), scorer, own, metric)
+    return shared(scorer, own, metric, Team())
 
 
 TWINS = {
     "local masks": (training, "masked", local_masks),
     "mean of means": (Team, "rows", equal_shares),
-    "own validation": (Team, "mean_metric", own_metric),
+    "own validation": (training, "mean_metric", own_metric),
 }
 
 

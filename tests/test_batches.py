@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from minivae import InputError, streams
+from minivae import InputError
 from minivae.batches import DeviceCSR, as_csr, mask_input, masked
+from minivae.runtime import streams
 
 MASKS = ("normalize-then-mask", "mask-then-normalize", "raw")
 binary_rows = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12))

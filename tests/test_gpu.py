@@ -15,8 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from minivae import HVamp, MultDAE, MultVAE, RecVAE, TrainConfig, evaluate, fit, load_model, objective, save_model
 from minivae.batches import DeviceCSR
-from minivae.checkpoint import Checkpoint, Saving
-from minivae.distributed import Team
+from minivae.runtime.checkpoint import Checkpoint, Saving
+from minivae.runtime.distributed import Team
 from minivae.training import _train_epoch, adam, loss_terms, update
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")

@@ -12,18 +12,9 @@ import torch
 import torch.nn.functional as F
 from dense_reference import check_learns, check_same_run, drawn
 
-from minivae import (
-    FoldIn,
-    InputError,
-    MultVAE,
-    StrongSplit,
-    TrainConfig,
-    evaluate,
-    fit,
-    streams,
-    training,
-)
+from minivae import FoldIn, InputError, MultVAE, StrongSplit, TrainConfig, evaluate, fit, training
 from minivae.batches import DeviceCSR
+from minivae.runtime import streams
 from minivae.training import loss_terms, product_dtype, resolve_device
 
 HIDDEN, D = 16, 6

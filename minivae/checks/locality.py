@@ -8,7 +8,7 @@ from torch import Tensor
 
 from minivae.checks.verdict import compare, generator_of
 from minivae.theory import locality
-from minivae.theory.quadrature import log_density
+from minivae.theory.numerics.quadrature import log_density
 from minivae.theory.toy import toy_users
 
 

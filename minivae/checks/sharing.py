@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from minivae.checks.verdict import compare, generator_of
-from minivae.theory.coupling import coupled
+from minivae.theory.numerics.coupling import coupled
 from minivae.theory.toy import ToyVAE, toy_users
 
 

@@ -14,7 +14,7 @@ from minivae.models.multdae import MultDAE
 from minivae.models.multvae import MultVAE
 from minivae.models.recvae import RecVAE
 from minivae.models.vae import VAE
-from minivae.storage import load_arrays, save_arrays
+from minivae.runtime.storage import load_arrays, save_arrays
 
 KIND = "model"
 CLASSES: dict[str, type[VAE]] = {"MultVAE": MultVAE, "MultDAE": MultDAE, "RecVAE": RecVAE, "HVamp": HVamp}

@@ -7,8 +7,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from minivae.batches import as_csr
+from minivae.data.population import Planted
 from minivae.errors import InputError
-from minivae.population import Planted
 from minivae.ranking import Scorer, recommend
 
 BLOCK = 4096

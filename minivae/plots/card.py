@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from minivae.plots import theory
 
 if TYPE_CHECKING:
-    from minivae.theory.report import Card
+    from minivae.theory.card.card import Card
 
 WIDE, SINGLE = (11, 4.2), (6.4, 4.4)
 

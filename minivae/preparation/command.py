@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from minivae.catalogue import Dataset
+from minivae.data.catalogue import Dataset
+from minivae.data.splits import TEST_HELDOUT, VALIDATION_HELDOUT, Assignment, StrongSplit, assign_events, build_split
 from minivae.errors import InputError
 from minivae.preparation import export
 from minivae.preparation.archives import readable
@@ -17,7 +18,6 @@ from minivae.preparation.parallel import in_order
 from minivae.preparation.rows import Raw
 from minivae.preparation.verify import OTHER_DATA, Verification
 from minivae.preparation.watch import progress
-from minivae.splits import TEST_HELDOUT, VALIDATION_HELDOUT, Assignment, StrongSplit, assign_events, build_split
 
 ANY_DRAW = ("ratings", "events", "users", "items")
 

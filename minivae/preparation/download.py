@@ -5,7 +5,7 @@ from pathlib import Path
 import pooch
 import requests
 
-from minivae.catalogue import Dataset
+from minivae.data.catalogue import Dataset
 from minivae.errors import InputError
 from minivae.preparation.watch import progress
 

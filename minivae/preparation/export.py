@@ -9,16 +9,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from minivae.interactions import Interactions
-from minivae.splits import (
-    TEST_HELDOUT,
-    TEST_HISTORY,
-    TRAIN,
-    VALIDATION_HELDOUT,
-    VALIDATION_HISTORY,
-    Assignment,
-)
-from minivae.storage import write_whole
+from minivae.data.interactions import Interactions
+from minivae.data.splits import TEST_HELDOUT, TEST_HISTORY, TRAIN, VALIDATION_HELDOUT, VALIDATION_HISTORY, Assignment
+from minivae.runtime.storage import write_whole
 
 PARTS = {
     "train.csv": TRAIN,

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from minivae.data.interactions import Interactions
 from minivae.errors import InputError
-from minivae.interactions import Interactions
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,15 +16,15 @@ import scipy.sparse as sp
 import torch
 
 from minivae.batches import DeviceCSR
+from minivae.data.splits import FoldIn, StrongSplit
 from minivae.models import VAE, save_model
 from minivae.models.ease import BLOCK
 from minivae.models.phase import Phase
 from minivae.objective import CHUNK_CELLS
 from minivae.ranking import BLOCK_CELLS, evaluate
-from minivae.splits import FoldIn, StrongSplit
-from minivae.study import tables
-from minivae.study.memory import status
-from minivae.study.runs import Job
+from minivae.runtime.memory import status
+from minivae.study.output import tables
+from minivae.study.run.runs import Job
 from minivae.training import SELECTION, adam, product_dtype, resolve_device, update
 
 LIBRARIES = 95 << 20

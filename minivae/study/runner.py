@@ -8,14 +8,15 @@ from typing import Any
 
 from rich.console import Console
 
-from minivae.catalogue import describe
+from minivae.data.catalogue import describe
+from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
-from minivae.splits import StrongSplit
-from minivae.storage import write_json, write_text
-from minivae.study import figures, folders, report, results, tables
-from minivae.study.presets import ModelSpec, Preset
-from minivae.study.runs import Job, Result, check_evaluable, execute, finished
-from minivae.study.sources import Source, fingerprint
+from minivae.runtime.storage import write_json, write_text
+from minivae.study.output import figures, report, tables
+from minivae.study.run import folders, results
+from minivae.study.run.presets import ModelSpec, Preset
+from minivae.study.run.runs import Job, Result, check_evaluable, execute, finished
+from minivae.study.run.sources import Source, fingerprint
 from minivae.training import resolve_device
 
 TIMED_UPDATES = 5

@@ -1,7 +1,8 @@
 """The statements of the paper as functions: one module for each mechanism."""
 
-from minivae.theory import anchoring, bottleneck, conventions, distances, locality, masking, report, toy, transfer
+from minivae.theory import anchoring, bottleneck, conventions, distances, locality, masking, toy, transfer
 from minivae.theory.adapter import wrap
+from minivae.theory.card.card import report_card
 
 __all__ = [
     "anchoring",
@@ -10,7 +11,7 @@ __all__ = [
     "distances",
     "locality",
     "masking",
-    "report",
+    "report_card",
     "toy",
     "transfer",
     "wrap",

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from minivae.batches import as_csr
 from minivae.errors import InputError
-from minivae.theory.arrays import Array, as_tensors, check_sd
 from minivae.theory.drift import MaskVariance, mask_variance
+from minivae.theory.numerics.arrays import Array, as_tensors, check_sd
 
 __all__ = [
     "Alignment",

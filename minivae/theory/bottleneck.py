@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 
 from minivae.errors import InputError
-from minivae.theory.arrays import Array, as_tensors
 from minivae.theory.distances import gaussian_kl, t1_bound, w2_matrix
 from minivae.theory.information import (
     BatchInformation,
@@ -19,6 +18,7 @@ from minivae.theory.information import (
     kl_decomposition,
     kl_decomposition_quadrature,
 )
+from minivae.theory.numerics.arrays import Array, as_tensors
 
 __all__ = [
     "BatchInformation",

@@ -17,7 +17,7 @@ from scipy.stats import binom
 
 from minivae.batches import Mask
 from minivae.errors import InputError
-from minivae.theory.arrays import Array, as_tensors
+from minivae.theory.numerics.arrays import Array, as_tensors
 
 Norm = Literal["l1", "l2", "l2-squared"]
 

@@ -13,7 +13,7 @@ import ot
 import torch
 
 from minivae.errors import InputError
-from minivae.theory.arrays import Array, as_tensors, check_sd
+from minivae.theory.numerics.arrays import Array, as_tensors, check_sd
 
 
 def w2_gaussian(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array) -> Array:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 
 from minivae.errors import InputError
-from minivae.theory.arrays import Array, as_tensors, check_sd
 from minivae.theory.distances import gaussian_kl
-from minivae.theory.quadrature import grid, log_density
+from minivae.theory.numerics.arrays import Array, as_tensors, check_sd
+from minivae.theory.numerics.quadrature import grid, log_density
 
 BLOCK = 2**22  # numbers in the largest temporary array: 32 MB in float64
 

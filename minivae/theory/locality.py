@@ -11,9 +11,9 @@ import torch
 from scipy import optimize
 
 from minivae.errors import InputError
-from minivae.theory.arrays import Array, as_tensors, check_sd
-from minivae.theory.quadrature import grid, log_density
-from minivae.theory.smoothness import (
+from minivae.theory.numerics.arrays import Array, as_tensors, check_sd
+from minivae.theory.numerics.quadrature import grid, log_density
+from minivae.theory.numerics.smoothness import (
     EncoderConstants,
     ObservedSmoothness,
     encoder_constants,

@@ -16,8 +16,8 @@ from scipy.stats import binom
 from torch import Tensor
 
 from minivae.errors import InputError
-from minivae.theory.arrays import Array, as_tensors
 from minivae.theory.drift import latent_contraction, mask_variance, neighbourhood_drift
+from minivae.theory.numerics.arrays import Array, as_tensors
 
 __all__ = [
     "MaskedDistance",

@@ -15,7 +15,7 @@ from minivae.batches import UserBatch
 from minivae.errors import InputError
 from minivae.models.sparse_linear import SparseLinear
 from minivae.models.vae import VAE
-from minivae.theory.layers import nll
+from minivae.theory.numerics.layers import nll
 from minivae.theory.transfer import Sharing, sharing, step_effect
 
 

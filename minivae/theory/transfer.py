@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from minivae.batches import Mask, mask_input
 from minivae.errors import InputError
 from minivae.models.vae import VAE, Users
-from minivae.theory.coupling import coupled
-from minivae.theory.layers import (
+from minivae.theory.numerics.coupling import coupled
+from minivae.theory.numerics.layers import (
     TILE_BYTES,
     check_rows,
     dense,
@@ -23,7 +23,7 @@ from minivae.theory.layers import (
     tiled_gram,
     width,
 )
-from minivae.theory.steps import curvature, step_effect
+from minivae.theory.numerics.steps import curvature, step_effect
 
 __all__ = ["Sharing", "curvature", "gram", "sharing", "step_effect", "view_sharing"]
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from minivae.storage import load_arrays
+from minivae.runtime.storage import load_arrays
 
 ROOT = Path(__file__).resolve().parents[2]
 

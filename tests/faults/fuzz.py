@@ -38,13 +38,13 @@ import scipy.sparse  # noqa: E402
 import torch  # noqa: E402
 
 import minivae as mv  # noqa: E402
-from minivae.catalogue import DATASETS  # noqa: E402
-from minivae.cli import main as command_line  # noqa: E402
+from minivae.cli.main import main as command_line  # noqa: E402
+from minivae.data.catalogue import DATASETS  # noqa: E402
 from minivae.errors import InputError  # noqa: E402
 from minivae.preparation.command import watched  # noqa: E402
-from minivae.storage import load_arrays, save_arrays  # noqa: E402
-from minivae.study import folders, presets  # noqa: E402
-from minivae.study.runs import Result  # noqa: E402
+from minivae.runtime.storage import load_arrays, save_arrays  # noqa: E402
+from minivae.study.run import folders, presets  # noqa: E402
+from minivae.study.run.runs import Result  # noqa: E402
 
 HANG = 20
 BATCH = 200

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 import minivae as mv
-from minivae.storage import load_arrays
+from minivae.runtime.storage import load_arrays
 
 ROOT = Path(__file__).resolve().parents[2]
 FOREVER = str(10**6)

@@ -27,10 +27,11 @@ from pathlib import Path
 import torch
 
 import minivae as mv
-from minivae import checkpoint, cli
-from minivae.commands import COMMANDS as LOADED  # here, once, and not in every child
-from minivae.storage import UNFINISHED
-from minivae.study import figures, report
+from minivae.cli import main as cli
+from minivae.cli.commands import COMMANDS as LOADED  # here, once, and not in every child
+from minivae.runtime import checkpoint
+from minivae.runtime.storage import UNFINISHED
+from minivae.study.output import figures, report
 
 FLAGS = ["--device", "cpu", "--precision", "fp32"]
 COMMANDS = {

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 import minivae as mv
 from minivae import FoldIn, InputError, MultVAE, StrongSplit, TrainConfig, fit
-from minivae.cli import main
-from minivae.storage import load_arrays
-from minivae.study import folders
+from minivae.cli.main import main
+from minivae.runtime.storage import load_arrays
+from minivae.study.run import folders
 
 ROOT = Path(__file__).parents[2]
 FLAGS = ["--epochs", "2", "--batch-size", "50", "--device", "cpu", "--precision", "fp32"]

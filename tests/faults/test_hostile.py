@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as hnp
 import minivae as mv
 from minivae import InputError, StrongSplit, read_interactions
 from minivae.models import save_model
-from minivae.storage import load_arrays, save_arrays
+from minivae.runtime.storage import load_arrays, save_arrays
 
 ROOT = Path(__file__).parents[2]
 MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "jsonpickle"}

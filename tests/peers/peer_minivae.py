@@ -4,9 +4,9 @@ import harness
 import torch
 
 import minivae as mv
-from minivae import streams
-from minivae.allocation import keep_freed_memory
 from minivae.batches import DeviceCSR
+from minivae.runtime import streams
+from minivae.runtime.allocation import keep_freed_memory
 from minivae.training import adam, product_dtype, update
 
 

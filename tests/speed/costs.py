@@ -46,9 +46,10 @@ def point(sizes: dict[str, int], model: str, ahead: bool) -> dict[str, float]:
     import torch
 
     torch.set_num_threads(1)
-    from minivae.study import forecast, presets
-    from minivae.study.memory import status
-    from minivae.study.runs import Job, execute
+    from minivae.runtime.memory import status
+    from minivae.study import forecast
+    from minivae.study.run import presets
+    from minivae.study.run.runs import Job, execute
 
     split = population(sizes)
     spec = presets.load("default").model(model)
@@ -72,7 +73,8 @@ def modelled(model: str, sizes: dict[str, int]) -> float:
     """MB of the memory model, which needs no run."""
     import torch
 
-    from minivae.study import forecast, presets
+    from minivae.study import forecast
+    from minivae.study.run import presets
 
     if model == "ease":
         return forecast.ease_memory(sizes["items"], sizes["events"]).total / 1e6
@@ -197,8 +199,8 @@ def main() -> None:
         points[name] = cache[key] | {"model MB": modelled(model, sizes)}
         cost = f"{points[name]['seconds']:.2f} s, {points[name]['peak MB']:.0f} MB"
         print(f"{k} of {len(jobs)}: {name}: {cost}", file=sys.stderr)
-    from minivae.storage import write_json, write_text
-    from minivae.study.results import environment as machine
+    from minivae.runtime.storage import write_json, write_text
+    from minivae.study.run.results import environment as machine
 
     facts = machine("cpu", "fp32")
     value = {

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from minivae import EASE
-from minivae.storage import write_json
+from minivae.runtime.storage import write_json
 
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 SCORED = 500

@@ -51,8 +51,8 @@ def part(preset: str, name: str, path: str, steps: int, users: int, gigabytes: f
     import torch
 
     import minivae as mv
-    from minivae.study import presets
-    from minivae.study.memory import peak
+    from minivae.runtime.memory import peak
+    from minivae.study.run import presets
 
     split = mv.StrongSplit.load(path)
     spec = presets.load(preset).model(name)
@@ -79,8 +79,8 @@ def train(spec: object, split: object, device: object, steps: int) -> dict[str, 
     """Updates of every phase, timed after some to warm up; the seconds of an epoch without its validation."""
     import torch
 
-    from minivae.allocation import keep_freed_memory
     from minivae.batches import DeviceCSR
+    from minivae.runtime.allocation import keep_freed_memory
     from minivae.training import adam, product_dtype, update
 
     keep_freed_memory()
@@ -166,7 +166,7 @@ def three_digits(ms: float) -> str:
 def markdown(value: dict[str, object]) -> str:
     """The report."""
     from minivae.study.forecast import duration
-    from minivae.study.tables import size
+    from minivae.study.output.tables import size
 
     lines = [
         "# Dry run at full size",
@@ -232,8 +232,8 @@ def main() -> None:
             found = part(preset, rest[0], path, options.steps, options.users, options.gigabytes)
         print(json.dumps(found))
         return
-    from minivae.storage import write_json, write_text
-    from minivae.study import presets
+    from minivae.runtime.storage import write_json, write_text
+    from minivae.study.run import presets
 
     note = options.work / "fullsize.json"
     common = ["--work", str(options.work), "--steps", str(options.steps), "--users", str(options.users)]

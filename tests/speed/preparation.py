@@ -30,7 +30,7 @@ import pandas as pd
 import polars as pl
 import scipy.sparse
 
-from minivae.catalogue import DATASETS
+from minivae.data.catalogue import DATASETS
 from minivae.preparation.export import fingerprint
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "data_scripts"))
 import movielens
 import tyro
 
-from minivae.catalogue import DATASETS
+from minivae.data.catalogue import DATASETS
 from minivae.preparation.command import guarded
 
 known = json.loads(Path(sys.argv[1]).read_text())

@@ -66,9 +66,9 @@ def ours(path: str, products: object, anchor: float) -> Callable[[int], object]:
     import torch
 
     import minivae as mv
-    from minivae import streams
-    from minivae.allocation import keep_freed_memory
     from minivae.batches import DeviceCSR
+    from minivae.runtime import streams
+    from minivae.runtime.allocation import keep_freed_memory
     from minivae.training import update
 
     keep_freed_memory()
@@ -90,7 +90,7 @@ def floor(path: str, products: object) -> Callable[[int], object]:
     import torch
 
     import minivae as mv
-    from minivae.allocation import keep_freed_memory
+    from minivae.runtime.allocation import keep_freed_memory
 
     keep_freed_memory()
     n_items = mv.StrongSplit.load(path).n_items

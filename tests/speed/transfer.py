@@ -29,7 +29,7 @@ from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
 import minivae as mv
-from minivae.theory.layers import gram, nll
+from minivae.theory.numerics.layers import gram, nll
 
 CHUNK = 100
 

@@ -11,20 +11,10 @@ from torch import nn
 
 import minivae as mv
 from minivae.errors import InputError
-from minivae.theory import (
-    anchoring,
-    bottleneck,
-    conventions,
-    distances,
-    information,
-    locality,
-    masking,
-    report,
-    smoothness,
-    toy,
-    transfer,
-    verdict,
-)
+from minivae.theory import anchoring, bottleneck, conventions, distances, information, locality, masking, toy, transfer
+from minivae.theory.card import card as report
+from minivae.theory.card import check as verdict
+from minivae.theory.numerics import smoothness
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +26,7 @@ def model(toy_split):
 
 @pytest.fixture(scope="module")
 def card(model, toy_split):
-    return report.run(toy_split, model, n_users=60)
+    return report.report_card(model, toy_split, n_users=60)
 
 
 def assert_no_failure(card):
@@ -58,17 +48,19 @@ def test_every_statement_holds_on_a_trained_model(card):
 
 
 def test_an_untrained_model_has_a_card_too(toy_split):
-    assert_no_failure(report.run(toy_split, mv.MultVAE(toy_split.n_items, hidden=8, latent=3), n_users=40, seed=3))
+    assert_no_failure(
+        report.report_card(mv.MultVAE(toy_split.n_items, hidden=8, latent=3), toy_split, n_users=40, seed=3)
+    )
 
 
 def test_the_card_is_a_function_of_its_seed(card, model, toy_split):
-    assert report.run(toy_split, model, n_users=60).checks == card.checks
-    assert report.run(toy_split, model, n_users=60, seed=1).checks != card.checks
+    assert report.report_card(model, toy_split, n_users=60).checks == card.checks
+    assert report.report_card(model, toy_split, n_users=60, seed=1).checks != card.checks
 
 
 def test_the_model_is_left_as_it_was(model, toy_split):
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    report.run(toy_split, model, n_users=30)
+    report.report_card(model, toy_split, n_users=30)
     for k, v in model.state_dict().items():
         assert v.dtype == before[k].dtype
         assert torch.equal(v, before[k])
@@ -208,7 +200,7 @@ def test_a_planted_error_is_reported_as_failed(twin, model, toy_split, monkeypat
     home, name, broken, statement = TWINS[twin]
     monkeypatch.setattr(home, name, broken)
     monkeypatch.setattr(report, "STATEMENTS", {statement: report.STATEMENTS[statement]})
-    card = report.run(toy_split, model, n_users=60)
+    card = report.report_card(model, toy_split, n_users=60)
     assert card.failed
     assert all(c.slack < 0 or not math.isfinite(c.slack) for c in card.failed)
     assert "FAILED" in card.markdown()
@@ -265,7 +257,7 @@ def test_an_outside_vae_gets_the_same_card_in_three_lines(toy_split, dtype):
         return mean, torch.exp(0.5 * logvar)
 
     model = mv.theory.wrap(encode=encode, decode=net.generator)
-    card = mv.theory.report.run(toy_split.train, model, n_users=40, label="outside")
+    card = mv.theory.report_card(model, toy_split.train, n_users=40, label="outside")
     assert_no_failure(card)
     assert "outside" in card.markdown()
     lemma = next(c for c in card.checks if "‖x_u − x_v‖₁" in c.claim and c.statement == "Lemma 2.4")
@@ -295,13 +287,13 @@ def test_markdown_json_and_terminal_say_the_same(card):
 
 def test_bad_input_is_one_sentence(model, toy_split):
     with pytest.raises(InputError, match="too few"):
-        report.run(toy_split.train[:5], model)
+        report.report_card(model, toy_split.train[:5])
     with pytest.raises(InputError, match="do not belong together"):
-        report.run(toy_split.train[:, :60], model)
+        report.report_card(model, toy_split.train[:, :60])
     with pytest.raises(InputError, match="points, not distributions"):
-        report.run(toy_split, mv.MultDAE(toy_split.n_items, 4))
+        report.report_card(mv.MultDAE(toy_split.n_items, 4), toy_split)
 
 
 @pytest.mark.parametrize("make", [mv.RecVAE, mv.HVamp])
 def test_the_other_vaes_have_a_card(make, toy_split):
-    assert_no_failure(report.run(toy_split, make(toy_split.n_items, hidden=8, latent=3), n_users=30))
+    assert_no_failure(report.report_card(make(toy_split.n_items, hidden=8, latent=3), toy_split, n_users=30))

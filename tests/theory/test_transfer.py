@@ -17,8 +17,9 @@ from torch.func import functional_call, grad, vmap
 from minivae import plots, theory
 from minivae.errors import InputError
 from minivae.models import MultVAE
-from minivae.theory import coupling, layers, toy, transfer
-from minivae.theory.layers import nll
+from minivae.theory import toy, transfer
+from minivae.theory.numerics import coupling, layers
+from minivae.theory.numerics.layers import nll
 
 seeds = st.integers(0, 10_000)
 

@@ -1,0 +1,372 @@
+"""What each command does."""
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import asdict, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from minivae import plots
+from minivae.cli import flags
+from minivae.data import catalogue, lookup
+from minivae.data.splits import StrongSplit
+from minivae.errors import InputError
+from minivae.models import VAE, load_model
+from minivae.ranking import evaluate, recommend
+from minivae.runtime import distributed
+from minivae.runtime.distributed import ProcessLost
+from minivae.runtime.storage import write_json, write_text, write_whole
+from minivae.study import forecast, runner
+from minivae.study.draws import draws
+from minivae.study.draws import report as draws_report
+from minivae.study.observations import observations, prototype
+from minivae.study.output import tables
+from minivae.study.output.display import fact, print_metrics, print_table
+from minivae.study.run import folders, presets
+from minivae.study.run.runs import Job, by_activity, check_evaluable, execute, means
+from minivae.study.run.sources import Source, fingerprint
+from minivae.study.search import report as search_report
+from minivae.study.search import search
+from minivae.theory import report_card
+from minivae.training import fit, resolve_device
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during work that can be resumed.
+
+    Attributes
+    ----------
+    what : what was kept.
+    folder : where.
+    """
+
+    def __init__(self, what: str, folder: Path) -> None:
+        super().__init__()
+        self.what, self.folder = what, folder
+
+
+@contextmanager
+def resumable(what: str, folder: Path) -> Iterator[None]:
+    """Turn Ctrl-C into `Interrupted`, and let the loss of a process say the same."""
+    try:
+        yield
+    except KeyboardInterrupt as e:
+        raise Interrupted(what, folder) from e
+    except ProcessLost as e:
+        e.what, e.folder = what, folder
+        raise
+
+
+def study(options: flags.Study) -> None:
+    """Train the models of a preset, compare them, write the report."""
+    if options.resume and options.out is None:
+        raise InputError("--resume needs --out, the folder of the study to continue")
+    if options.split_seeds is not None:
+        several_draws(options)
+        return
+    plan, source, split = planned(options)
+    if options.dry_run:
+        print_table(forecast.table(plan.jobs, split), f"{split.name}, preset {plan.preset.name}: nothing was run")
+        print(forecast.NOTE)
+        return
+    out = options.out or Path("runs") / f"study-{datetime.now():%Y%m%d-%H%M%S}"
+    with folders.hold(out), resumable("the finished runs and the checkpoint are", out):
+        results = runner.run(plan, split, source, out, options.resume)
+    print_table(tables.metrics(results["summary"]), f"{split.name}: test metrics, mean ± standard error over users")
+    if results["differences"]:
+        print_table(tables.differences(results["differences"]), "paired over users, 95 % intervals")
+    print(f"results: {out}/report.html, {out}/results.json")
+
+
+def planned(options: flags.Study) -> tuple[runner.Plan, Source, StrongSplit]:
+    """What a study would run, and on what."""
+    preset, source, split = chosen_data(options)
+    chosen = {"epochs": options.epochs, "device": options.device, "precision": options.precision}
+    return runner.Plan.make(preset, preset.pick(options.models), options.seeds, **chosen), source, split
+
+
+def several_draws(options: flags.Study) -> None:
+    """A study of each draw in a folder of its own, then all of them together."""
+    try:
+        seeds = list(dict.fromkeys(int(s) for s in options.split_seeds.split(",")))
+    except ValueError as e:
+        raise InputError(f"--split-seeds {options.split_seeds}: write whole numbers, for instance 98765,1,2") from e
+    if len(seeds) < 2 or min(seeds) < 0 or max(seeds) >= 1 << 32:
+        raise InputError(f"--split-seeds {options.split_seeds}: give at least two numbers from 0 to 2**32 - 1")
+    if options.split_seed is not None:
+        raise InputError("--split-seed cannot go with --split-seeds; put it in the list")
+    if not options.dry_run and options.out is None:
+        raise InputError("--split-seeds needs --out, the folder for the studies of the draws")
+    one = replace(options, split_seeds=None, split_seed=seeds[0])
+    if options.dry_run:
+        study(one)
+        print(f"and the same for {len(seeds) - 1} more draws")
+        return
+    check_evaluable(planned(one)[2])
+    studies = tuple(options.out / f"draw-{seed}" for seed in seeds)
+    folders.claim(options.out, "combine.json", {"studies": list(map(str, studies))}, options.resume)
+    for seed, folder in zip(seeds, studies, strict=True):
+        with resumable("the finished runs and the checkpoint are", options.out):
+            study(replace(one, split_seed=seed, out=folder, resume=(folder / "study.json").is_file()))
+    combine(flags.Combine(studies, options.out))
+
+
+def combine(options: flags.Combine) -> None:
+    """Studies of several draws of held-out users, in one report."""
+    value = draws.combine([draws.Draw.load(folder) for folder in options.studies])
+    folders.claim(options.out, "combine.json", {"studies": list(map(str, options.studies))}, resume=True)
+    draws_report.write(value, options.out)
+    print_table(draws_report.levels(value), f"{value['data']}: test nDCG@100 of {len(value['draws'])} draws")
+    if value["differences"]:
+        print_table(draws_report.differences(value), "paired over users, 95 % intervals; pooled over draws")
+    print(f"results: {options.out}/combined.html, {options.out}/combined.json")
+
+
+def tune(options: flags.Tune) -> None:
+    """Search the settings of several models on the validation users; test users take no part."""
+    if options.resume and options.out is None:
+        raise InputError("--resume needs --out, the folder of the search to continue")
+    preset, _, split = chosen_data(options)
+    given = {"epochs": options.epochs, "device": options.device, "precision": options.precision}
+    specs = preset.pick(options.models)
+    plan = search.Plan.make(preset, specs, options.method, options.trials, options.seed, options.space, **given)
+    if options.dry_run:
+        rows = [[t.spec.name, str(t.number), ", ".join(f"{k} {v}" for k, v in t.values().items())] for t in plan.trials]
+        print_table([["model", "trial", "settings"], *rows], f"{split.name}: nothing was run")
+        return
+    out = options.out or Path("runs") / f"tune-{datetime.now():%Y%m%d-%H%M%S}"
+    with folders.hold(out), resumable("the finished trials and the checkpoint are", out):
+        results = search.run(plan, split, out, options.resume)
+    search_report.write(results, command_line(), out)
+    print_table(
+        search_report.chosen_table(results), f"{split.name}: chosen on {split.validation.n_users:,} validation users"
+    )
+    for sentence in search_report.warnings(results):
+        print(sentence)
+    print(f"results: {out}/search.md; one look at the test users: minivae study --settings {out}/best.toml")
+
+
+def train(options: flags.Train) -> None:
+    """Train one VAE and evaluate it on both held-out parts; under torchrun this is what each process does."""
+    team = distributed.team()
+    source = source_of(options)
+    data = source.file or options.out.absolute() / "split.safetensors"
+    with ExitStack() as held:
+        with team.in_turn():  # the first claims the folder and makes the split; the others read it
+            split = source.load() if team.first or source.file else StrongSplit.load(data)
+            check_evaluable(split)
+            job = train_job(options, "" if source.table else split.name)
+            if team.first:
+                held.enter_context(folders.hold(options.out))
+                identity = job.identity(split, fingerprint(split), str(data))
+                longer = frozenset({"training.epochs", "training.patience", "data.split"})
+                folders.claim(options.out, "config.json", identity, options.resume, longer)
+                if not data.is_file():
+                    split.save(data)
+        with resumable("the checkpoint is", options.out):
+            if not team.first:
+                fit(job.spec.build(split.n_items), split, job.config, folder=options.out, resume=True)
+                return
+            result = execute(job, split, options.out, job.name)
+    print_metrics(result.metrics["test"], f"{split.name}: test users, epoch {result.metrics['best_epoch']}")
+    print(f"results: {options.out}")
+
+
+def train_job(options: flags.Train, data: str) -> Job:
+    """The model and settings that the flags ask for, on top of a preset's."""
+    preset = presets.load(options.preset) if options.preset else presets.for_data(data)
+    spec = preset.model(options.model)
+    if not spec.trained:
+        raise InputError(f"{spec.name} is not trained step by step; use minivae study --models {spec.name}")
+    settings = {k: getattr(options, k) for k in presets.CONFIG_KEYS if hasattr(options, k)}
+    job = Job(spec, spec.config(**settings))
+    resolve_device(job.config.device)
+    return job
+
+
+def evaluate_model(options: flags.Evaluate) -> None:
+    """Metrics of a trained model, by activity too."""
+    model, split = load_both(options.model, options)
+    check_evaluable(split)
+    fold_in = getattr(split, options.part)
+    scored = evaluate(model.to(resolve_device(options.device)), fold_in)
+    print_metrics(means(scored), f"{split.name}: {scored.n_users:,} {options.part} users")
+    groups = by_activity(scored, fold_in)
+    table = tables.groups([{"model": "nDCG@100", "groups": groups}])
+    print_table([["by activity", *table[0][1:]], *table[1:]])
+    print(f"items in somebody's top 100: {scored.coverage:.1%}")
+    if options.json_file:
+        value = {"data": split.name, "part": options.part, "metrics": means(scored), "groups": groups}
+        write_json(options.json_file, value | {"coverage": scored.coverage})
+        print(f"results: {options.json_file}")
+
+
+def recommend_items(options: flags.Recommend) -> None:
+    """The best new items for one user."""
+    if (options.user is None) == (not options.items):
+        raise InputError("say for whom: either --user LABEL or --items TITLE …")
+    model, split = load_both(options.model, options)
+    history = (
+        lookup.history_from(split, options.items) if options.user is None else lookup.history_of(split, options.user)
+    )
+    names = lookup.names(split)
+    known = names[history.indices]
+    more = f" and {len(known) - 5} more" if len(known) > 5 else ""
+    items, scores = (t[0].tolist() for t in recommend(model, history, options.k))
+    print(f"knowing {'; '.join(known[:5])}{more}:")
+    rows = [[str(r), names[i], f"{s:.3f}"] for r, (i, s) in enumerate(zip(items, scores, strict=True), 1) if i >= 0]
+    print_table([["rank", "item", "score"], *rows])
+
+
+def theory(options: flags.Theory) -> None:
+    """The report card of a model, all of it computed here; exit status 1 if a statement is broken."""
+    model, split, known = None, None, {}
+    if options.model is not None:
+        model, split = load_both(options.model, options)
+        note = (options.model if options.model.is_dir() else options.model.parent) / "config.json"
+        known = folders.read_json(note) if note.is_file() else {}
+    split = split or source_of(options).load(tables=False)
+    if options.out is None and (options.seeds or options.resume):
+        raise InputError("--seeds and --resume need --out, the folder for the trained models")
+    if options.out is not None:
+        identity = {"data": split.name, "model": str(options.model or ""), "study": str(options.study or "")}
+        identity |= {"users": options.users, "seed": options.seed, "seeds": options.seeds}
+        folders.claim(options.out, "theory.json", identity, options.resume)
+    label = known.get("model", str(options.model))
+    settings = {k: v for k, v in known.get("training", {}).items() if k in ("keep", "mask")}
+    if model is None:
+        spec = presets.for_data(split.name).model("multvae+anchor")
+        config = spec.config(epochs=options.epochs, seed=options.seed)
+        model = fit(spec.build(split.n_items), split, config, label=spec.name).model.cpu()
+        label, settings = f"{spec.name}, {options.epochs} epochs", {"keep": config.keep, "mask": config.mask}
+    card = report_card(model, split, **settings, n_users=options.users, seed=options.seed, label=label)
+    Console(width=None if sys.stdout.isatty() else 200).print(card.table())
+    if options.out is not None:
+        write_text(options.out / "card.md", card.markdown())
+        write_json(options.out / "card.json", {"command": command_line(), **card.as_dict()})
+        save_figures(plots.theory_figures(card), options.out)
+    if options.study is not None or options.seeds:
+        observe(options, split)
+    if options.out is not None:
+        print(f"results: {options.out}")
+    if card.failed:
+        sys.exit(1)
+
+
+def observe(options: flags.Theory, split: StrongSplit) -> None:
+    """The prototype's observations in the models of a study, or in small ones trained here."""
+    digest = fingerprint(split)
+    if options.seeds:
+        with resumable("the finished runs and the checkpoint are", options.out):
+            observations.train(observations.jobs(options.seeds), split, digest, options.out)
+    found = observations.collect(observations.load(options.study or options.out, split, digest), split)
+    toys = observations.toy_radius(max(len(of) for of in found.values()))
+    rows = prototype.compare(found, toys, comparable=split.name == "ml-1m")
+    title = f"Observations on {split.name}"
+    print_table(
+        [["section", "what", "observed", "prototype", "agrees?"], *([*asdict(r).values()] for r in rows)], title
+    )
+    if options.out is not None:
+        write_text(options.out / "observations.md", prototype.markdown(rows, title))
+        value = {"command": command_line(), "data": split.name} | prototype.as_dict(rows, found, toys)
+        write_json(options.out / "observations.json", value)
+        save_figures(plots.observation_figures(found, toys), options.out)
+
+
+def command_line() -> str:
+    """What was typed, so that a result says how it was made."""
+    return shlex.join(["minivae", *sys.argv[1:]])
+
+
+def save_figures(figures: Mapping[str, Figure], out: Path) -> None:
+    """Each as out/NAME.png."""
+    for name, figure in figures.items():
+        write_whole(out / f"{name}.png", lambda path, f=figure: f.savefig(path, format="png", dpi=100))
+
+
+def list_data(_: flags.List) -> None:
+    """Known data sets and where they are prepared."""
+    rows = catalogue.listing()
+    keys = ("name", "licence", "download", "source", "prepared", "obtain")
+    print_table([list(keys), *([row[k] for k in keys] for row in rows)])
+
+
+def data_info(options: flags.Info) -> None:
+    """Facts about one data set."""
+    facts = folders.flat(catalogue.describe(Source(options.data).load(tables=False)))
+    print_table([["fact", "value"], *([k.replace(".", ", "), fact(v)] for k, v in facts.items())])
+
+
+def chosen_data(options: flags.Study | flags.Tune) -> tuple[presets.Preset, Source, StrongSplit]:
+    """Preset and split, each of which may choose the other."""
+    asked = presets.load(options.preset, options.settings) if options.preset else None
+    source = source_of(options, (asked and asked.data) or "planted")
+    split = source.load()
+    data = "" if source.table else split.name
+    if options.preset:
+        return presets.load(options.preset, options.settings, data), source, split
+    return presets.for_data(data, options.settings), source, split
+
+
+def source_of(options: flags.SplitFlags, default: str = "planted") -> Source:
+    """What the flags say about the data."""
+    source = Source(
+        default if options.data is None else options.data, heldout=options.heldout, split_seed=options.split_seed
+    )
+    if isinstance(options, flags.TableFlags):
+        source = replace(source, **{k: getattr(options, k) for k in ("user", "item", "rating", "min_rating", "title")})
+    return source
+
+
+def load_both(path: Path, options: flags.SplitFlags) -> tuple[VAE, StrongSplit]:
+    """A trained model, and the split it was trained on unless --data says otherwise.
+
+    Raises
+    ------
+    InputError
+        If the model or the split is not there, or they do not belong together.
+    """
+    model = load_model(path)
+    note = (path if path.is_dir() else path.parent) / "config.json"
+    known = folders.read_json(note)["data"] if note.is_file() else None
+    if options.data is None and known is None:
+        raise InputError(f"no config.json beside {path} says which data it was trained on; give --data")
+    split = source_of(options, known["split"] if known else "").load(tables=False)
+    if known and fingerprint(split) != known["sha256"]:
+        raise InputError(
+            f"{path} was trained on another split of {known['name']}; leave --data out to use {known['split']}"
+        )
+    if split.n_items != model.n_items:
+        raise InputError(
+            f"{path} knows {model.n_items} items but the data has {split.n_items}; they do not belong together"
+        )
+    return model, split
+
+
+def held(command: Callable[[Any], None]) -> Callable[[Any], None]:
+    """The command, with its --out, if there is one, kept to this process."""
+
+    def run(options: flags.Theory) -> None:
+        with folders.hold(options.out) if options.out is not None else nullcontext():
+            command(options)
+
+    return run
+
+
+COMMANDS: dict[type, Callable[[Any], None]] = {
+    flags.Study: study,
+    flags.Combine: combine,
+    flags.Tune: tune,
+    flags.Train: train,
+    flags.Evaluate: evaluate_model,
+    flags.Recommend: recommend_items,
+    flags.Theory: held(theory),
+    flags.List: list_data,
+    flags.Info: data_info,
+}

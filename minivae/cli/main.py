@@ -1,0 +1,169 @@
+"""The command line: `minivae study · combine · tune · train · evaluate · recommend · theory · data`."""
+
+import atexit
+import gc
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+
+import tyro
+
+from minivae.cli import flags
+from minivae.errors import InputError
+from minivae.runtime.allocation import lack_of_memory
+from minivae.version import __version__
+
+EXAMPLES = {
+    "study": """
+      minivae study                                         the embedded data, two minutes
+      minivae study --data ml-1m --seeds 5 --out runs/ml-1m  MovieLens-1M, after data_scripts/movielens.py ml-1m
+      minivae study --data ratings.csv --user userId --item movieId --rating rating --min-rating 4
+      minivae study --models ease,multvae --dry-run
+      minivae study --preset ablation --seeds 5 --out runs/ablation
+      minivae study --split-seeds 98765,1,2 --seeds 5 --out runs/draws
+      minivae study --data ml-1m --settings runs/tuned/best.toml --seeds 5
+    """,
+    "combine": """
+      minivae combine runs/ml-1m runs/ml-1m-draw-1 runs/ml-1m-draw-2 --out runs/ml-1m-draws
+    """,
+    "tune": """
+      minivae tune --data ml-1m --trials 20 --out runs/tuned
+      minivae tune --models ease,multvae+anchor --space ease.l2=50:2000:log lr=3e-4:3e-3:log --trials 30
+      minivae tune --models ease --method grid --space ease.l2=100,200,400,800,1600
+      minivae tune --data ml-1m --trials 40 --out runs/tuned --resume
+    """,
+    "train": """
+      minivae train --model multvae+anchor --out runs/anchored
+      minivae train --data ml-1m --keep 0.7 --anchor 2 --epochs 50 --out runs/mine
+      minivae train --data ml-1m --keep 0.7 --anchor 2 --epochs 80 --out runs/mine --resume
+    """,
+    "evaluate": """
+      minivae evaluate --model runs/mine
+      minivae evaluate --model runs/mine --part validation --json-file numbers.json
+    """,
+    "recommend": """
+      minivae recommend --model runs/mine --user 42
+      minivae recommend --model runs/mine --items "Toy Story (1995)" "Aladdin" -k 5
+    """,
+    "theory": """
+      minivae theory
+      minivae theory --model runs/mine --out runs/card
+      minivae theory --data ml-1m --study runs/ml-1m --model runs/ml-1m/runs/multvae+anchor-seed0 --out runs/theory
+      minivae theory --seeds 5 --out runs/observations
+    """,
+    "data": """
+      minivae data list
+      minivae data info ml-1m
+      minivae data info runs/mine/split.safetensors
+    """,
+}
+LESS_MEMORY = (
+    "lower --batch-size, leave ease out (it needs items × items numbers; see --models), or take a larger machine"
+)
+
+
+def examples(command: str) -> list[str]:
+    """What the help of a command ends with; the program's shows the first of each."""
+    lines = {name: [line.strip() for line in text.strip().splitlines()] for name, text in EXAMPLES.items()}
+    return lines.get(command) or [*(of[0] for of in lines.values()), "minivae --version"]
+
+
+def program() -> int:
+    """`main` as a process of its own.
+
+    It ends without Python's last search for cycles, which among torch's objects takes two seconds and finds nothing
+    that the end of the process does not free: Ctrl-C should be felt at once.
+    """
+    atexit.register(gc.freeze)
+    return main()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status: 0, 2 after bad input, 130 after Ctrl-C.
+
+    `--help` and flags that do not exist end in `SystemExit`, as `argparse` does.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv == ["--version"]:
+        print(__version__)
+        return 0
+    command = parse(argv)
+    try:
+        run(command)
+    except InputError as e:
+        tell(f"error: {e}{how_to_resume(argv, e)}")
+        return 2
+    except (MemoryError, RuntimeError) as e:
+        if (lack := lack_of_memory(e)) is None:
+            raise
+        tell(f"error: {lack}; {LESS_MEMORY}")
+        return 2
+    except KeyboardInterrupt as e:
+        tell(f"interrupted{how_to_resume(argv, e) or '; nothing was changed'}")
+        return 130
+    return 0
+
+
+def parse(argv: list[str]) -> flags.Command:
+    """The command and its flags; of several processes the first alone shows help or what is wrong."""
+    quiet = os.environ.get("RANK", "0") != "0"
+    with (
+        open(os.devnull, "w") as nowhere,
+        redirect_stdout(nowhere if quiet else sys.stdout),
+        redirect_stderr(nowhere if quiet else sys.stderr),
+    ):
+        try:
+            return tyro.cli(
+                flags.Command,
+                prog="minivae",
+                description="The mechanisms of collaborative learning in VAE recommenders, measured.",
+                args=argv,
+                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+            )
+        except SystemExit as e:
+            if not e.code:
+                print("examples:", *(f"  {line}" for line in examples(argv[0])), sep="\n")
+            raise
+
+
+def run(command: flags.Command) -> None:
+    """Do it; torch is imported here, because it takes seconds that --help need not wait for."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        from minivae.cli import commands
+
+        commands.COMMANDS[type(command)](command)
+        return
+    if not isinstance(command, flags.Train):
+        raise InputError("only minivae train works with several processes; start the other commands without torchrun")
+    from minivae.cli import commands
+    from minivae.runtime import distributed
+
+    with (
+        distributed.joined() as team,
+        open(os.devnull, "w") as nowhere,
+        redirect_stdout(sys.stdout if team.first else nowhere),
+    ):
+        commands.train(command)
+
+
+def how_to_resume(argv: list[str], e: BaseException) -> str:
+    """What was kept of work that can be continued, and the command that does it; nothing for other work."""
+    if not hasattr(e, "folder"):
+        return ""
+    from minivae.runtime import distributed
+
+    more = [] if any(a.startswith("--out") for a in argv) else ["--out", str(e.folder)]
+    more += [] if "--resume" in argv else ["--resume"]
+    return f"; {e.what} in {e.folder}; continue with: {shlex.join([*distributed.command(), *argv, *more])}"
+
+
+def tell(text: str) -> None:
+    """How a command ended, on stderr, once for all processes."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from minivae.runtime import distributed
+
+        if not distributed.speaks():
+            return
+    print(text, file=sys.stderr)

@@ -1,0 +1,1 @@
+"""What goes in: tables of events, labels, the planted population, splits."""

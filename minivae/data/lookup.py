@@ -1,0 +1,81 @@
+"""From what a person types to rows of a split: a user's label, an item's title."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+import numpy as np
+import scipy.sparse as sp
+
+from minivae.data.codes import binary_csr
+from minivae.data.splits import StrongSplit
+from minivae.errors import InputError
+
+SHOWN = 5
+
+
+def names(split: StrongSplit) -> np.ndarray:
+    """(I,) what items are called: titles, or labels where there are none."""
+    return (split.item_labels if split.item_titles is None else split.item_titles).astype(str)
+
+
+def history_of(split: StrongSplit, label: str) -> sp.csr_matrix:
+    """(1, I) all that is known of a user, held-out items too; training, validation and test users are searched.
+
+    Raises
+    ------
+    InputError
+        If nobody has that label; suggests close ones.
+    """
+    parts = (
+        (split.test.user_labels, split.test.history + split.test.heldout),
+        (split.validation.user_labels, split.validation.history + split.validation.heldout),
+        (split.train_labels, split.train),
+    )
+    everybody: list[str] = []
+    for labels, matrix in parts:
+        if labels is None:
+            continue
+        found = np.flatnonzero(labels.astype(str) == label.strip())
+        if found.size:
+            return matrix[found[0]]
+        everybody += labels.astype(str).tolist()
+    if not everybody:
+        raise InputError("the split holds no user labels, so nobody can be looked up; name items with --items instead")
+    close = get_close_matches(label, everybody, 3, 0.5) or everybody[:3]
+    raise InputError(f"user {label!r} is not in the data; some that are: {', '.join(close)}")
+
+
+def history_from(split: StrongSplit, titles: Sequence[str]) -> sp.csr_matrix:
+    """(1, I) a new user who has the named items."""
+    items = np.unique([find_item(split, title) for title in titles])
+    return binary_csr(np.zeros(items.size, np.int64), items, (1, split.n_items))
+
+
+def find_item(split: StrongSplit, text: str) -> int:
+    """The one item with that title or label, else the one whose title contains the text; case does not matter.
+
+    Raises
+    ------
+    InputError
+        If no item or several match; suggests titles.
+    """
+    titles = names(split).tolist()
+    folded = [t.casefold() for t in titles]
+    wanted = text.strip().casefold()
+    if not wanted:
+        raise InputError("an empty title matches nothing; give (part of) the title of an item")
+    labels = [str(label).casefold() for label in split.item_labels.tolist()]
+    for found in (
+        [i for i, t in enumerate(folded) if t == wanted],
+        [i for i, t in enumerate(labels) if t == wanted],
+        [i for i, t in enumerate(folded) if wanted in t],
+    ):
+        if len(found) == 1:
+            return found[0]
+        if found:
+            some = "; ".join(titles[i] for i in found[:SHOWN])
+            more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+            raise InputError(f"{text!r} matches {len(found)} items: {some}{more}; give the whole title of one of them")
+    close = [titles[folded.index(t)] for t in get_close_matches(wanted, folded, SHOWN, 0.5)]
+    hint = f"did you mean {'; '.join(close)}?" if close else f"titles look like {titles[0]!r}"
+    raise InputError(f"no item is called {text!r}; {hint}")

@@ -1,0 +1,366 @@
+"""Strong generalization after Liang et al. (2018): train on some users, evaluate on others; bit for bit as they did."""
+
+from __future__ import annotations  # so that scipy.sparse is loaded at its first use, not for its name
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy
+
+from minivae.data.codes import binary_csr, lookup, occurrences, order_of_appearance, refuse_false_pointers
+from minivae.errors import InputError
+from minivae.runtime.storage import load_arrays, save_arrays
+
+if TYPE_CHECKING:  # tables are read with polars, which a split on disk does without
+    from minivae.data.interactions import Interactions
+
+DROPPED, TRAIN, VALIDATION_HISTORY, VALIDATION_HELDOUT, TEST_HISTORY, TEST_HELDOUT = range(-1, 5)
+
+
+@dataclass(frozen=True, eq=False)
+class FoldIn:
+    """Users that were not trained on: what the model sees of them, and what it must find.
+
+    Parameters
+    ----------
+    history : (B, I) sparse
+        The fold-in items, the model's input.
+    heldout : (B, I) sparse
+        The items to be ranked high; a row may be empty.
+    user_labels : (B,), optional
+        Original labels, in row order.
+
+    Raises
+    ------
+    InputError
+        If the two shapes differ, or a matrix is not finite.
+    """
+
+    history: scipy.sparse.csr_matrix
+    heldout: scipy.sparse.csr_matrix
+    user_labels: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "history", binary(self.history, "history"))
+        object.__setattr__(self, "heldout", binary(self.heldout, "heldout"))
+        if self.history.shape != self.heldout.shape:
+            raise InputError(f"history {self.history.shape} and heldout {self.heldout.shape} must have the same shape")
+        refuse_misfit(self.user_labels, self.n_users, "user_labels", "rows")
+
+    @property
+    def n_users(self) -> int:
+        """B."""
+        return self.history.shape[0]
+
+
+@dataclass(frozen=True, eq=False)
+class StrongSplit:
+    """Training users whole; validation and test users folded in; one vocabulary, that of the training users.
+
+    Parameters
+    ----------
+    train : (n_train, I) sparse
+    validation, test : FoldIn over the same I items
+    item_labels : (I,)
+        Original labels, in the order of first appearance in the training rows.
+    item_titles : (I,) str, optional
+    train_labels : (n_train,), optional
+        Original labels of the training users.
+    name : str
+        What the data is called in reports.
+    protocol : mapping
+        How the split was made: n_heldout, seed, min_user, min_item.
+
+    Raises
+    ------
+    InputError
+        If the parts do not fit each other.
+    """
+
+    train: scipy.sparse.csr_matrix
+    validation: FoldIn
+    test: FoldIn
+    item_labels: np.ndarray
+    item_titles: np.ndarray | None = None
+    train_labels: np.ndarray | None = None
+    name: str = ""
+    protocol: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "train", binary(self.train, "train"))
+        for part in ("validation", "test"):
+            if getattr(self, part).history.shape[1] != self.n_items:
+                raise InputError(f"{part} has {getattr(self, part).history.shape[1]} items, train {self.n_items}")
+        refuse_misfit(self.item_labels, self.n_items, "item_labels", "items")
+        refuse_misfit(self.item_titles, self.n_items, "item_titles", "items")
+        refuse_misfit(self.train_labels, self.train.shape[0], "train_labels", "training users")
+
+    @property
+    def n_items(self) -> int:
+        """I, the size of the vocabulary."""
+        return self.train.shape[1]
+
+    @property
+    def n_users(self) -> int:
+        """Training, validation and test users together."""
+        return self.train.shape[0] + self.validation.n_users + self.test.n_users
+
+    def save(self, path: str | Path) -> None:
+        """Write everything to one safetensors file, whole or not at all; nothing in it is pickled."""
+        arrays: dict[str, np.ndarray] = {}
+        for key, matrix in self._matrices().items():
+            arrays[f"{key}.indptr"], arrays[f"{key}.indices"] = matrix.indptr.astype(np.int64), matrix.indices
+        for key, labels in self._labels().items():
+            if labels is not None:
+                arrays |= pack_labels(key, labels)
+        counts = {"n_items": self.n_items, "protocol": dict(self.protocol)}
+        save_arrays(Path(path), "split", arrays, {"name": self.name, "format": "1", "counts": json.dumps(counts)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> StrongSplit:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        InputError
+            If the file is missing, truncated, damaged, or no split.
+        """
+        arrays, meta = load_arrays(Path(path), "split", mapped=True)
+        try:
+            counts = json.loads(meta["counts"])
+            m = {key: unpack_matrix(arrays, key, counts["n_items"]) for key in MATRICES}
+            labels = {key: unpack_labels(arrays, key) for key in LABELS}
+            if labels["item_labels"] is None:
+                raise KeyError("item_labels")
+            return cls(
+                m["train"],
+                FoldIn(m["validation.history"], m["validation.heldout"], labels["validation_labels"]),
+                FoldIn(m["test.history"], m["test.heldout"], labels["test_labels"]),
+                labels["item_labels"],
+                labels["item_titles"],
+                labels["train_labels"],
+                meta["name"],
+                counts["protocol"],
+            )
+        except (KeyError, ValueError, TypeError, IndexError) as e:
+            raise InputError(f"{path} is a split whose parts do not fit each other ({e}); make it again") from e
+
+    def _matrices(self) -> dict[str, scipy.sparse.csr_matrix]:
+        parts = (self.train, self.validation.history, self.validation.heldout, self.test.history, self.test.heldout)
+        return dict(zip(MATRICES, parts, strict=True))
+
+    def _labels(self) -> dict[str, np.ndarray | None]:
+        users = (self.train_labels, self.validation.user_labels, self.test.user_labels)
+        return dict(zip(LABELS, (self.item_labels, self.item_titles, *users), strict=True))
+
+
+MATRICES = ("train", "validation.history", "validation.heldout", "test.history", "test.heldout")
+LABELS = ("item_labels", "item_titles", "train_labels", "validation_labels", "test_labels")
+
+
+@dataclass(frozen=True, eq=False)
+class Assignment:
+    """Which event goes where.
+
+    Parameters
+    ----------
+    part : (E,) int8
+        DROPPED, TRAIN, VALIDATION_HISTORY, VALIDATION_HELDOUT, TEST_HISTORY or TEST_HELDOUT.
+    users : (n,)
+        Codes of the users that stay, in permuted order: training, then validation, then test users.
+    vocabulary : (I,)
+        Codes of the items that stay, in the order of first appearance in the training events.
+    uid : (E,) int32
+        Position of each event's user in `users`, -1 if dropped.
+    sid : (E,) int32
+        Position of each event's item in `vocabulary`, -1 if dropped.
+    n_events, n_items : int
+        What the two filters leave, before the vocabulary.
+    """
+
+    part: np.ndarray
+    users: np.ndarray
+    vocabulary: np.ndarray
+    uid: np.ndarray
+    sid: np.ndarray
+    n_events: int
+    n_items: int
+
+
+def strong_split(
+    data: Interactions, n_heldout: int = 1000, seed: int = 98765, min_user: int = 5, min_item: int = 0
+) -> StrongSplit:
+    """Split by users after Liang et al., "Variational Autoencoders for Collaborative Filtering" (WWW 2018).
+
+    Items with fewer than `min_item` users go, then users with fewer than `min_user` items, each filter once. The sorted
+    users are permuted; the last `n_heldout` are for test, those before them for validation. The vocabulary is that of
+    the training users. Of a held-out user with n >= 5 items in it, int(n / 5) drawn at random are held out; of one with
+    fewer, none.
+
+    Parameters
+    ----------
+    data : Interactions
+    n_heldout : users for validation, and as many for test
+    seed : of NumPy's legacy generator, for the permutation and anew for the fold-in of each of the two parts
+    min_user : smallest number of items of a user
+    min_item : smallest number of users of an item
+
+    Raises
+    ------
+    InputError
+        If fewer users than 2 n_heldout + 1 are left, or an argument is out of range.
+    """
+    protocol = {"n_heldout": n_heldout, "seed": seed, "min_user": min_user, "min_item": min_item}
+    return build_split(data, assign_events(data, **protocol), protocol)
+
+
+def build_split(data: Interactions, a: Assignment, protocol: Mapping[str, int]) -> StrongSplit:
+    """The matrices of an assignment of events."""
+    n_heldout = protocol["n_heldout"]
+    n_train = a.users.size - 2 * n_heldout
+
+    def matrix(part: int, first: int, rows: int) -> scipy.sparse.csr_matrix:
+        of = a.part == part
+        uid = a.uid[of]
+        uid -= first
+        return binary_csr(uid, a.sid[of], (rows, a.vocabulary.size))
+
+    def fold_in(history: int, heldout: int, first: int) -> FoldIn:
+        labels = data.user_labels[a.users[first : first + n_heldout]]
+        return FoldIn(matrix(history, first, n_heldout), matrix(heldout, first, n_heldout), labels)
+
+    return StrongSplit(
+        matrix(TRAIN, 0, n_train),
+        fold_in(VALIDATION_HISTORY, VALIDATION_HELDOUT, n_train),
+        fold_in(TEST_HISTORY, TEST_HELDOUT, n_train + n_heldout),
+        data.item_labels[a.vocabulary],
+        None if data.item_titles is None else data.item_titles[a.vocabulary],
+        data.user_labels[a.users[:n_train]],
+        data.name,
+        protocol,
+    )
+
+
+def assign_events(data: Interactions, n_heldout: int, seed: int, min_user: int, min_item: int) -> Assignment:
+    """The protocol itself; arguments and errors as of `strong_split`."""
+    for name, value in {"n_heldout": n_heldout, "seed": seed, "min_user": min_user, "min_item": min_item}.items():
+        if not isinstance(value, int | np.integer):
+            raise InputError(f"{name} must be a whole number, not {value!r}")
+    if n_heldout < 1:
+        raise InputError(f"n_heldout must be at least 1, not {n_heldout}")
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed must lie in 0..2**32 - 1, not {seed}")
+    dropped = np.empty(0, np.int64)
+    if min_item > 1:
+        dropped = np.flatnonzero(lookup(occurrences(data.item, data.n_items), data.item) < min_item)
+    activity = occurrences(data.user, data.n_users) - occurrences(data.user[dropped], data.n_users)
+    kept = np.flatnonzero(activity >= max(min_user, 1))
+    if kept.size <= 2 * n_heldout:
+        most = (kept.size - 1) // 2
+        advice = f"hold out at most {most:,} or lower the filters" if most > 0 else "lower the filters"
+        raise InputError(
+            f"{kept.size:,} of {data.n_users:,} users have at least {min_user} items, too few to hold out "
+            f"2 x {n_heldout:,} and train on the rest; {advice}"
+        )
+    users = kept[np.random.RandomState(seed).permutation(kept.size)]
+    n_train = users.size - 2 * n_heldout
+    group = np.full(data.n_users, DROPPED, np.int8)
+    group[users[:n_train]] = TRAIN
+    group[users[n_train : n_train + n_heldout]] = VALIDATION_HISTORY
+    group[users[n_train + n_heldout :]] = TEST_HISTORY
+    part = lookup(group, data.user)
+    part[dropped] = DROPPED
+
+    vocabulary = order_of_appearance(data.item[part == TRAIN], data.n_items)
+    uid, sid = lookup(positions(users, data.n_users), data.user), lookup(positions(vocabulary, data.n_items), data.item)
+    outside = np.flatnonzero(sid < 0)
+    of_heldout = data.item[outside[part[outside] != DROPPED]]
+    n_events, n_items = int(activity[kept].sum()), vocabulary.size + np.unique(of_heldout).size
+    part[outside] = DROPPED
+    for history, heldout in ((VALIDATION_HISTORY, VALIDATION_HELDOUT), (TEST_HISTORY, TEST_HELDOUT)):
+        events = np.flatnonzero(part == history)
+        part[events[draw_heldout(data.user[events], seed)]] = heldout
+    return Assignment(part, users, vocabulary, uid, sid, n_events, n_items)
+
+
+def positions(of: np.ndarray, n: int) -> np.ndarray:
+    """Where each of the codes 0..n-1 stands in `of`, int32; -1 if it does not."""
+    place = np.full(n, -1, np.int32)
+    place[of] = np.arange(of.size, dtype=np.int32)
+    return place
+
+
+def draw_heldout(user: np.ndarray, seed: int) -> np.ndarray:
+    """Positions of the events that are held out: of the users in sorted order, int(n / 5) of n >= 5 events."""
+    rng = np.random.RandomState(seed)
+    order = np.argsort(user, kind="stable")
+    _, start, count = np.unique(user[order], return_index=True, return_counts=True)
+    start, count = start[count >= 5], count[count >= 5]
+    size = (0.2 * count).astype(np.int64)
+    # The first of a permutation are what rng.choice(n, size, replace=False) draws; it takes thrice as long.
+    drawn = [rng.permutation(n)[:k] for n, k in zip(count.tolist(), size.tolist(), strict=True)]
+    return order[np.repeat(start, size) + np.concatenate(drawn)] if drawn else np.empty(0, np.int64)
+
+
+def binary(matrix: scipy.sparse.spmatrix | scipy.sparse.sparray | np.ndarray, what: str) -> scipy.sparse.csr_matrix:
+    """Any non-zero entry becomes a one: float32 CSR with sorted int32 indices."""
+    try:
+        m = scipy.sparse.csr_matrix(matrix)
+    except (TypeError, ValueError) as e:
+        raise InputError(f"{what} must be a two-dimensional matrix of numbers: {e}") from e
+    if not np.isfinite(m.data).all():
+        raise InputError(f"{what} holds NaN or infinity; a user either has an item or has not")
+    if not (m.has_canonical_format and m.data.all()):
+        m = m.copy()
+        m.sum_duplicates()
+        m.eliminate_zeros()
+    if m.dtype == np.float32 and m.indices.dtype == np.int32 and (m.data == 1).all():
+        return m
+    return binary_csr(np.repeat(np.arange(m.shape[0]), np.diff(m.indptr)), m.indices, m.shape)
+
+
+def refuse_misfit(labels: np.ndarray | None, size: int, what: str, of: str) -> None:
+    if labels is not None and len(labels) != size:
+        raise InputError(f"{len(labels)} {what} do not fit {size} {of}")
+
+
+def pack_labels(key: str, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Integers as they are; strings as UTF-8 bytes and offsets."""
+    labels = np.asarray(labels)
+    if labels.dtype.kind in "iu":
+        return {key: labels.astype(np.int64)}
+    encoded = [str(s).encode() for s in labels.tolist()]
+    offsets = np.concatenate([[0], np.cumsum([len(s) for s in encoded], dtype=np.int64)])
+    return {f"{key}.utf8": np.frombuffer(b"".join(encoded), np.uint8), f"{key}.offsets": offsets}
+
+
+def unpack_labels(arrays: Mapping[str, np.ndarray], key: str) -> np.ndarray | None:
+    if f"{key}.utf8" not in arrays:
+        return integers(arrays, key) if key in arrays else None
+    text, at = arrays[f"{key}.utf8"].tobytes(), integers(arrays, f"{key}.offsets").tolist()
+    if at != sorted(at) or at[:1] != [0] or at[-1] != len(text):
+        raise ValueError(f"{key}.offsets do not cut the text into labels")
+    return np.array([text[a:b].decode() for a, b in pairwise(at)], dtype=str)
+
+
+def integers(arrays: Mapping[str, np.ndarray], key: str) -> np.ndarray:
+    """A list of whole numbers, and nothing that could be cast to one."""
+    a = arrays[key]
+    if a.ndim != 1 or a.dtype.kind != "i":
+        raise TypeError(f"{key} must be a list of integers, not {a.dtype} of shape {a.shape}")
+    return a
+
+
+def unpack_matrix(arrays: Mapping[str, np.ndarray], key: str, n_items: int) -> scipy.sparse.csr_matrix:
+    indptr, indices = integers(arrays, f"{key}.indptr"), integers(arrays, f"{key}.indices")
+    refuse_false_pointers(indptr, indices, len(indptr) - 1, n_items)
+    if indptr[-1] < 2**31:
+        indptr = indptr.astype(np.int32)
+    m = scipy.sparse.csr_matrix((np.ones(indices.size, np.float32), indices, indptr), shape=(indptr.size - 1, n_items))
+    m.check_format()
+    return m

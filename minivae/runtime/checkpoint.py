@@ -1,0 +1,175 @@
+"""The state of a run between two updates: what must survive a kill, and nothing else."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from minivae.errors import InputError
+from minivae.runtime.storage import load_arrays, save_arrays, write_text
+
+KIND = "checkpoint"
+INTERVAL = 30.0
+LARGEST_SHARE = 0.05
+
+
+class Checkpoint:
+    """Parameters, Adam's moments, the best parameters so far, the position in the data, and the log.
+
+    Order, masks and noise are functions of (seed, step), so the position is all there is to know about randomness.
+
+    Parameters
+    ----------
+    model, optimizer : kept by reference.
+    identity : what the run is a function of; `load` refuses a checkpoint of another run.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Adam, identity: Mapping[str, Any]) -> None:
+        self.model, self.optimizer = model, optimizer
+        self.identity = json.dumps(identity, sort_keys=True)
+        self.epoch = 0  # epochs done
+        self.batches = 0  # updates done in the current epoch
+        self.seconds = 0.0  # spent on the current epoch
+        self._clock = time.perf_counter()
+        self.best_epoch, self.best_score = 0, float("-inf")
+        self.best: dict[str, Tensor] = {}
+        self.log: list[dict[str, Any]] = []
+        self._sums: dict[str, Tensor] = {}
+        self._users: dict[str, int] = {}  # behind each sum: not every update has every term
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Epochs done, and updates done in the current one."""
+        return self.epoch, self.batches
+
+    def add(self, terms: Mapping[str, Tensor], users: int) -> None:
+        """Count one update; sums stay on the device."""
+        for name, value in terms.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value.detach() * users
+            self._users[name] = self._users.get(name, 0) + users
+        self.batches += 1
+        self._tick()
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self.seconds, self._clock = self.seconds + now - self._clock, now
+
+    def means(self) -> dict[str, float]:
+        """Mean per user of each term over the current epoch."""
+        return {name: float(total) / self._users[name] for name, total in self._sums.items()}
+
+    def close_epoch(self, means: Mapping[str, float], validation: float, updates: int) -> None:
+        """Write the epoch into the log and keep its parameters if it is the best."""
+        self._tick()
+        self.epoch += 1
+        line = {"epoch": self.epoch, "updates": updates, **means, "validation": validation}
+        self.log.append(line | {"seconds": round(self.seconds, 3)})
+        self.batches, self._sums, self._users, self.seconds = 0, {}, {}, 0.0
+        if validation > self.best_score:
+            self.best_epoch, self.best_score = self.epoch, validation
+            self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+
+    def restore_best(self) -> None:
+        """Give the model the parameters of its best epoch."""
+        self.model.load_state_dict(self.best)
+
+    def sound(self) -> bool:
+        """Whether it is worth keeping: nothing is NaN or infinite."""
+        return all(bool(torch.isfinite(v).all()) for v in (*self.model.parameters(), *self._sums.values()))
+
+    def write_log(self, path: Path) -> None:
+        """The log as JSON lines."""
+        write_text(path, "".join(json.dumps(line) + "\n" for line in self.log))
+
+    def save(self, path: Path) -> None:
+        """Write everything as one safetensors file, whole or not at all; the time it takes is not the epoch's."""
+        self._tick()
+        arrays = {f"model/{k}": v for k, v in self.model.state_dict().items()}
+        arrays |= {f"best/{k}": v for k, v in self.best.items()}
+        arrays |= {f"sums/{k}": v for k, v in self._sums.items()}
+        for name, p in self.model.named_parameters():
+            arrays |= {f"adam/{key}/{name}": v for key, v in self.optimizer.state.get(p, {}).items()}
+        position = {k: getattr(self, k) for k in ("epoch", "batches", "seconds", "best_epoch", "best_score", "_users")}
+        meta = {"identity": self.identity, "log": json.dumps(self.log), "position": json.dumps(position)}
+        save_arrays(path, KIND, {k: v.detach().cpu().numpy() for k, v in arrays.items()}, meta)
+        self._clock = time.perf_counter()
+
+    def load(self, path: Path) -> None:
+        """Continue where `save` left off.
+
+        Raises
+        ------
+        InputError
+            If the file is damaged or belongs to a run with another configuration or other data.
+        """
+        arrays, meta = load_arrays(path, KIND)
+        if meta.get("identity") != self.identity:
+            raise InputError(
+                f"{path} belongs to {_difference(meta.get('identity', '{}'), self.identity)}; "
+                "resume with the options it was started with, or choose another folder"
+            )
+        groups: dict[str, dict[str, np.ndarray]] = {"model": {}, "best": {}, "sums": {}, "adam": {}}
+        for name, value in arrays.items():
+            group, _, rest = name.partition("/")
+            groups[group][rest] = value
+        like = next(self.model.parameters())
+        self.model.load_state_dict({k: torch.from_numpy(v) for k, v in groups["model"].items()})
+        self.best = {k: torch.from_numpy(v).to(like.device) for k, v in groups["best"].items()}
+        self._sums = {k: torch.from_numpy(v).to(like.device) for k, v in groups["sums"].items()}
+        for name, p in self.model.named_parameters():
+            moments = {key.partition("/")[0]: v for key, v in groups["adam"].items() if key.partition("/")[2] == name}
+            if moments:
+                self.optimizer.state[p] = {k: torch.from_numpy(v).to(p.device) for k, v in moments.items()}
+        for name, value in json.loads(meta["position"]).items():
+            setattr(self, name, value)
+        self.log = json.loads(meta["log"])
+        self._clock = time.perf_counter()
+
+
+class Saving:
+    """When a run leaves a checkpoint: after its first epoch, then every 30 seconds, inside an epoch too.
+
+    Less often where writing takes so long that it would cost more than a twentieth of the time. A state with NaN in it
+    is never written: the one before is worth more.
+
+    Parameters
+    ----------
+    path : of the checkpoint; None to write nothing.
+    """
+
+    def __init__(self, state: Checkpoint, path: Path | None) -> None:
+        self.state, self.path = state, path
+        self.due = time.monotonic() + INTERVAL
+
+    def if_due(self) -> None:
+        """Between two updates."""
+        if self.path is not None and time.monotonic() >= self.due:
+            self.now()
+
+    def epoch_closed(self) -> None:
+        """After an epoch: the log, and the checkpoint if it is due."""
+        if self.path is not None:
+            self.state.write_log(self.path.with_name("log.jsonl"))
+            self.now() if self.state.epoch == 1 else self.if_due()
+
+    def now(self) -> None:
+        """At an end, of whatever kind."""
+        if self.path is not None and self.state.sound():
+            started = time.monotonic()
+            self.state.save(self.path)
+            ended = time.monotonic()
+            self.due = ended + max(INTERVAL, (ended - started) / LARGEST_SHARE)
+
+
+def _difference(theirs: str, ours: str) -> str:
+    a, b = json.loads(theirs), json.loads(ours)
+    if a.get("data") != b.get("data"):
+        return "a run on other data"
+    x, y = ({**v.get("model", {}), **v.get("config", {})} for v in (a, b))
+    changed = [f"{k}={x.get(k)!r} (now {y[k]!r})" for k in y if x.get(k) != y[k]]
+    return f"another run, with {', '.join(changed)}" if changed else "another run"

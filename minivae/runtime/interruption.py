@@ -1,0 +1,60 @@
+"""Ctrl-C, and the SIGTERM of a cluster that wants its machine back, without cutting an update in two."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from minivae.runtime.distributed import Team
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stop:
+    """The question whether somebody wants the run to end, asked between updates.
+
+    Parameters
+    ----------
+    team : the answer is the same in all its processes, whichever of them got the signal.
+    """
+
+    def __init__(self, team: Team) -> None:
+        self.team, self.asked, self.waits = team, False, True
+
+    def __call__(self) -> bool:
+        return self.team.any(self.asked)
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        if not self.waits:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """What follows changes nothing, so it may be broken off by `KeyboardInterrupt`, unless others wait for it."""
+        if self.team.size > 1:
+            yield
+            return
+        self.waits = False
+        try:
+            if self.asked:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self.waits = True
+
+
+@contextmanager
+def interruptible(team: Team) -> Iterator[Stop]:
+    """Collect signals in a `Stop` instead of raising; outside the main thread Python cannot, and none arrive."""
+    stop = Stop(team)
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.signal(number, stop.handle) for number in SIGNALS}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""Several draws of held-out users."""

@@ -1,0 +1,176 @@
+"""What trained models show of the theory: the prototype's observations, measured again over seeds.
+
+Models are read from run folders as `minivae study` leaves them, so that nothing is trained twice; `train` fills such
+folders with small networks where there are none.
+"""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from minivae.data.splits import StrongSplit
+from minivae.errors import InputError
+from minivae.models import VAE, load_model
+from minivae.runtime.storage import write_json
+from minivae.study.run.folders import read_json, refuse_other
+from minivae.study.run.presets import ModelSpec
+from minivae.study.run.runs import Job, execute, finished
+from minivae.theory import anchoring, bottleneck, locality, masking, toy, transfer
+from minivae.theory.card.evidence import LIPSCHITZ, in_float64
+from minivae.training import TrainConfig
+
+KEEP = 0.5
+PAIRS, POPULATION, MASKS = 100, 2000, 6
+"""Users for gradients of all pairs; users for latent space; mask draws."""
+SIZE = {"hidden": 200, "latent": 50}
+QUICK = {"batch_size": 100, "lr": 2e-3, "anneal_steps": 200, "epochs": 12, "patience": 12}
+"""A network and a training that take seconds on the embedded data."""
+VARIANTS: dict[str, dict[str, Any]] = {
+    "multvae+anchor": {"anchor": 1.0},
+    "multvae-clean": {"keep": 1.0},
+    "multvae": {},
+    "anchor0.1": {"anchor": 0.1},
+    "anchor5": {"anchor": 5.0},
+    "centroid": {"anchor": 1.0, "anchor_variant": "centroid"},
+    "centroid+variance": {"anchor": 1.0, "anchor_variant": "centroid+variance"},
+    "beta0.02": {"beta": 0.02},
+    "beta1": {"beta": 1.0},
+    "beta4": {"beta": 4.0},
+}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run.
+
+    Attributes
+    ----------
+    name : of its folder.
+    model : in evaluation mode.
+    config : how it was trained.
+    accuracy : test nDCG@100.
+    """
+
+    name: str
+    model: VAE
+    config: TrainConfig
+    accuracy: float
+
+    @property
+    def variant(self) -> str:
+        """What matters here of how it was trained: clean, masked, λ and which terms of the anchor loss, β."""
+        c = self.config
+        if c.anchor == 0:
+            return f"{'clean' if c.keep == 1 else 'masked'} β={c.beta:g}"
+        what = "" if c.anchor_variant == "full" else f" {c.anchor_variant}"
+        return f"{'clean' if c.keep == 1 else 'masked'}+PIA λ={c.anchor:g}{what} β={c.beta:g}"
+
+
+def jobs(seeds: int, variants: tuple[str, ...] = tuple(VARIANTS)) -> list[Job]:
+    """The small models of the observations, seed after seed."""
+    specs = [ModelSpec(v, "MultVAE", SIZE, QUICK | VARIANTS[v]) for v in variants]
+    return [Job(spec, spec.config(seed=seed)) for seed in range(seeds) for spec in specs]
+
+
+def train(todo: list[Job], split: StrongSplit, digest: str, out: Path) -> None:
+    """Run what is not finished yet in `out`/runs; a job that was interrupted continues from its checkpoint."""
+    for k, job in enumerate(todo, 1):
+        folder = out / "runs" / job.name
+        what = job.identity(split, digest, str((out / "split.safetensors").absolute()))
+        if (folder / "config.json").is_file():
+            refuse_other(folder / "config.json", what, frozenset({"data.split"}))
+        write_json(folder / "config.json", what)
+        if not finished(folder):
+            execute(job, split, folder, f"{job.name} ({k} of {len(todo)})")
+            (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+
+
+def load(folder: Path, split: StrongSplit, digest: str) -> Iterator[Trained]:
+    """The trained models of a finished study, one after the other, with a bar on a terminal.
+
+    Raises
+    ------
+    InputError
+        If there are none, or they were trained on another split.
+    """
+    found = sorted(p.parent for p in (folder / "runs").glob("*/model.safetensors") if finished(p.parent))
+    if not found:
+        raise InputError(f"{folder} holds no finished runs (runs/MODEL-seedN); give the --out folder of a study")
+    bar = {"console": Console(stderr=True), "transient": True, "disable": not sys.stderr.isatty()}
+    for run in track(found, "measuring", **bar):
+        config = read_json(run / "config.json")
+        if config["data"]["sha256"] != digest:
+            raise InputError(f"{run} was trained on another split of {config['data']['name']}, not on {split.name}")
+        accuracy = read_json(run / "metrics.json")["test"]["ndcg@100"]["mean"]
+        yield Trained(run.name, load_model(run), TrainConfig(**config["training"]), accuracy)
+
+
+def measure(trained: Trained, split: StrongSplit) -> dict[str, float]:
+    """Every number that an observation is about, of one model; users and masks are drawn from its seed."""
+    rng = np.random.default_rng(trained.config.seed)
+    generator = torch.Generator().manual_seed(trained.config.seed)
+    some = split.train[rng.permutation(split.train.shape[0])[:POPULATION]]
+    model, few = in_float64(trained.model), some[:PAIRS]
+    with torch.no_grad():
+        mu, sd = model.encode(some)
+    result = {"ndcg": trained.accuracy, "active": float(bottleneck.active_units(mu).sum())}
+    result["latent"] = float(model.latent)
+    result["kl"] = float(bottleneck.kl_per_dimension(mu, sd).sum())
+
+    pairs = transfer.sharing(model, few, 4, generator)
+    views = transfer.view_sharing(model, few, KEEP, n_samples=4, generator=generator)
+    off = ~torch.eye(len(pairs.norm), dtype=torch.bool)
+    exact = transfer.gram(model, few, 4, generator)  # independent noise: shared noise makes gradients look alike
+    size = exact.diagonal().sqrt()
+    cosine = (exact / (size[:, None] * size))[off]
+    chain = pairs.chain()
+    result |= {
+        "transfer": float((cosine > 0).double().mean()),
+        "certified exact": chain["gradient distance"],
+        "certified": chain[LIPSCHITZ],
+        "cosine": float(cosine.abs().median()),
+        "views certified": views.chain()[LIPSCHITZ],
+    }
+    near = locality.observed_smoothness(model, *locality.without_one(some, generator))
+    result["largest ratio"], result["proved"] = near.largest, near.proved.joint
+
+    moved = masking.latent_contraction(model, some, KEEP, n_masks=MASKS, generator=generator)
+    for k, (clean, ratio) in enumerate(zip(moved.clean, moved.ratio, strict=True), 1):
+        result |= {f"clean {k}": float(clean), f"ratio {k}": float(ratio)}
+    result |= {"closer near": float(moved.prob_contract[0]), "closer far": float(moved.prob_contract[-1])}
+    drift = masking.neighbourhood_drift(model, some, KEEP, n_masks=MASKS, generator=generator)
+    result |= {"within": drift.within, "within/between": drift.ratio, "overlap": drift.overlap}
+    if model.anchors is not None:
+        norms = anchoring.anchor_norms(model.anchors.detach(), some)
+        result |= {"anchor norm": float(norms.norms.mean()), "anchor scatter": float(norms.ratio)}
+    return result
+
+
+def collect(models: Iterator[Trained], split: StrongSplit) -> dict[str, list[dict[str, float]]]:
+    """Variant -> the numbers of each of its seeds."""
+    found: dict[str, list[dict[str, float]]] = {}
+    for trained in models:
+        found.setdefault(trained.variant, []).append(
+            measure(trained, split) | {"seed": trained.config.seed, "beta": trained.config.beta}
+        )
+    return {v: sorted(rows, key=lambda r: r["seed"]) for v, rows in sorted(found.items())}
+
+
+def toy_radius(seeds: int) -> list[dict[str, float]]:
+    """The toy of three communities: fraction of certified pairs at steps 0, 100 and 300, one row per seed."""
+    rows = []
+    for seed in range(seeds):
+        row: dict[str, float] = {}
+        for line in toy.closing_radius(seed, stops=(0, 30, 100, 300), n_samples=4):
+            if line["test"] == "theorem" and line["link"] in (LIPSCHITZ, "Lipschitz proved"):
+                kind = "local" if line["link"] == LIPSCHITZ else "proved"
+                row |= {f"{kind} {who} {line['step']}": line[who] for who in ("same", "other")}
+        rows.append(row)
+    return rows

@@ -1,0 +1,157 @@
+"""The figures of a study as PNG files."""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from minivae import plots
+from minivae.data.splits import StrongSplit
+from minivae.models import load_model
+from minivae.ranking import METRICS
+from minivae.runtime.storage import write_whole
+from minivae.study.output import published
+from minivae.study.run.results import ModelResult
+
+DPI = 100
+ORDER = ("popularity", "ease", "multvae-clean", "multvae", "multvae+anchor")  # a model keeps its colour
+
+
+def draw(models: Sequence[ModelResult], results: Mapping[str, Any], split: StrongSplit, out: Path) -> dict[str, str]:
+    """Write the figures that the runs allow; returns file name -> caption, in the order of the report."""
+    others = published.curves(split.name) if published.at_hand(results["data"]) else {}
+    flat = "; EASE needs no epochs" if any(m.name == "ease" for m in models) else ""
+    by_epoch = f"Validation nDCG@100 by epoch{flat}."
+    by_epoch += " Grey: published, on the same split; its tag and source in the legend." if others else ""
+    figures = {
+        "metrics.png": (metrics(models), "Test metrics, mean ± 1.96 standard errors over users."),
+        "anchors.png": (
+            anchors(results["claims"]),
+            "Test nDCG@100 with anchors minus without, 95 % intervals over users; right of the line anchors help.",
+        ),
+        "differences.png": (
+            paired(results["differences"]),
+            "Paired differences of test nDCG@100, 95 % intervals over users. Left of the line the second is better.",
+        ),
+        "curves.png": (curves(models, others), by_epoch),
+        "latent.png": (
+            latent(models, split),
+            "Posterior means of test users (first seed), first two principal components; light: active users.",
+        ),
+    }
+    for section in results["sections"]:
+        if section["axis"]:
+            caption = f"Difference of test nDCG@100 by {section['axis']}, 95 % intervals over users; the line is none."
+            figures[f"{section['axis']}.png"] = (sensitivity(section, results), caption)
+    captions = {}
+    for name, (figure, caption) in figures.items():
+        if figure is not None:
+            write_whole(out / name, lambda path, f=figure: f.savefig(path, format="png", dpi=DPI))
+            captions[name] = caption
+        else:
+            (out / name).unlink(missing_ok=True)  # of an earlier, larger selection of models
+    return captions
+
+
+def anchors(claims: Sequence[Mapping[str, Any]]) -> Figure | None:
+    """With anchors minus without, over all users and by activity."""
+    rows = []
+    for r in claims:
+        rows.append((f"{r['with']} − {r['without']}", r))
+        rows += [(f"{label} interactions", g) for label, g in r["groups"].items() if "low" in g]
+    if not rows:
+        return None
+    figure = Figure(figsize=(8, 1.4 + 0.36 * len(rows)), layout="constrained")
+    columns = ([d[k] for _, d in rows] for k in ("difference", "low", "high"))
+    one = [plots.COLOURS[0] if "verdict" in d else "0.5" for _, d in rows]
+    labels = [label for label, _ in rows]
+    plots.intervals(labels, *columns, "difference of test nDCG@100", reference=0.0, colours=one, ax=figure.subplots())
+    return figure
+
+
+def sensitivity(section: Mapping[str, Any], results: Mapping[str, Any]) -> Figure | None:
+    """Differences of nDCG@100 of a section's models by the setting in which they differ."""
+    settings = {n: {**m["arguments"], **m["training"]} for n, m in results["preset"]["models"].items()}
+    pairs = [tuple(pair) for pair in section["pairs"]]
+    rows = [d for d in results["differences"] if d["metric"] == "ndcg@100" and (d["a"], d["b"]) in pairs]
+    rows = sorted((settings[d["a"]][section["axis"]], d["difference"], d["low"], d["high"]) for d in rows)
+    if len(rows) < 2:
+        return None
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    label = f"difference of test nDCG@100 to {pairs[0][1]}"
+    plots.sensitivity(*zip(*rows, strict=True), section["axis"], label, ax=figure.subplots())
+    return figure
+
+
+def metrics(models: Sequence[ModelResult]) -> Figure:
+    """One panel per metric, one row per model."""
+    names = [m.name for m in models]
+    figure = Figure(figsize=(10, 1.2 + 0.38 * len(models)), layout="constrained")
+    for ax, metric in zip(figure.subplots(1, len(METRICS), sharey=True), METRICS, strict=True):
+        values = np.array([m.pooled()[metric] for m in models])
+        half = 1.96 * values[:, 1]
+        low, high = values[:, 0] - half, values[:, 0] + half
+        plots.intervals(names, values[:, 0], low, high, f"test {shown(metric)}", colours=colours(names), ax=ax)
+    return figure
+
+
+def paired(differences: Sequence[Mapping[str, Any]]) -> Figure | None:
+    """Paired differences of nDCG@100."""
+    rows = [d for d in differences if d["metric"] == "ndcg@100"]
+    if not rows:
+        return None
+    figure = Figure(figsize=(8, 1.4 + 0.42 * len(rows)), layout="constrained")
+    columns = ([d[k] for d in rows] for k in ("difference", "low", "high"))
+    labels = [f"{d['a']} − {d['b']}" for d in rows]
+    one = colours([d["a"] for d in rows])
+    plots.intervals(labels, *columns, "difference of test nDCG@100", reference=0.0, colours=one, ax=figure.subplots())
+    return figure
+
+
+def curves(models: Sequence[ModelResult], others: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> Figure | None:
+    """Validation nDCG@100 by epoch."""
+    trained = {m.name: [[line["validation"] for line in r.log] for r in m.runs] for m in models if m.runs[0].log}
+    if not trained:
+        return None
+    levels = {m.name: m.pooled("validation")["ndcg@100"][0] for m in models if m.name == "ease"}
+    figure = Figure(figsize=(8, 4.6), layout="constrained")
+    plots.learning_curves(trained, levels, others, colours=colours(trained), ax=figure.subplots())
+    return figure
+
+
+def latent(models: Sequence[ModelResult], split: StrongSplit) -> Figure | None:
+    """Test users in the latent space of each VAE's first run."""
+    folders = {m.name: f for m in models if (f := m.runs[0].folder / "model.safetensors").is_file()}
+    if not folders:
+        return None
+    activity = np.diff(split.test.history.indptr)
+    there = activity > 0
+    width = min(len(folders), 5)
+    height = -(-len(folders) // width)
+    figure = Figure(figsize=(1 + 3.6 * width, 4 * height), layout="constrained")
+    axes = figure.subplots(height, width, squeeze=False).ravel()
+    for ax in axes[len(folders) :]:
+        ax.remove()
+    for ax, (name, folder) in zip(axes, folders.items(), strict=False):
+        with torch.no_grad():
+            mu = load_model(folder).encode(split.test.history[there])[0].numpy()
+        plots.latent_map(mu, activity[there], name, bar=name == list(folders)[-1], ax=ax)
+    return figure
+
+
+def colours(names: Collection[str]) -> list[str]:
+    """One colour per model; further models take the rest in turn."""
+    every = [*ORDER, *sorted({n for n in names if n not in ORDER})]
+    return [plots.COLOURS[every.index(n) % len(plots.COLOURS)] for n in names]
+
+
+def shown(metric: str) -> str:
+    """The name of a metric as people write it.
+
+    >>> shown("ndcg@100"), shown("recall@20")
+    ('nDCG@100', 'Recall@20')
+    """
+    return metric.replace("ndcg", "nDCG").replace("recall", "Recall")

@@ -1,0 +1,42 @@
+"""Published results, as far as they may stand near ours: only for the data set they were measured on."""
+
+import csv
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+from minivae.data.catalogue import DATASETS
+
+TAGS = {
+    "V": "read in a primary artefact",
+    "S": "read in a secondary text",
+    "C": "computed from primary figures",
+    "M": "as published, unverified",
+}
+
+
+def at_hand(data: Mapping[str, Any]) -> bool:
+    """Whether a description fits the data set of its name, so that published figures may stand beside ours."""
+    counts = DATASETS[data["name"]].counts if data["name"] in DATASETS else {}
+    return (counts.get("vocabulary"), counts.get("training users")) == (data["items"], data["users"]["training"])
+
+
+def metrics(data: str) -> list[dict[str, str]]:
+    """Rows of published.csv for a data set: model, metric, value, se, tag, source."""
+    return [row for row in _read("published.csv") if row["data"] == data]
+
+
+def curves(data: str) -> dict[str, tuple[list[int], list[float]]]:
+    """Validation nDCG@100 by epoch: label with tag and source -> (epochs, values)."""
+    found: dict[str, tuple[list[int], list[float]]] = {}
+    for row in _read("published_curves.csv"):
+        if row["data"] == data:
+            epochs, values = found.setdefault(f"published: {row['model']} [{row['tag']}] {row['source']}", ([], []))
+            epochs.append(int(row["epoch"]))
+            values.append(float(row["value"]))
+    return found
+
+
+def _read(name: str) -> list[dict[str, str]]:
+    text = (files("minivae.study") / "published" / name).read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))

@@ -1,0 +1,197 @@
+"""The report of a study: Markdown, and the same as one HTML file with its figures inside."""
+
+import base64
+import html
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from markdown_it import MarkdownIt
+
+from minivae.runtime.storage import write_text
+from minivae.study.output import tables
+from minivae.study.output.published import TAGS, at_hand
+from minivae.study.run.results import ModelResult, searched_here
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto; font-size: .8rem; }
+th, td { padding: .3rem .5rem; border-bottom: 1px solid #ddd; white-space: nowrap; }
+thead th { border-bottom: 2px solid #222; }
+img { max-width: 100%; }
+code { background: #f4f4f4; padding: .1rem .3rem; }
+"""
+COST = (
+    "Seconds of training with validation, for VAEs; of fitting, for the others. Peak memory is that of the whole "
+    "process during the run, data and libraries included."
+)
+
+
+def write(results: Mapping[str, Any], models: Sequence[ModelResult], captions: Mapping[str, str], out: Path) -> None:
+    """Write report.md and report.html into `out`, where the figures of `captions` are."""
+    text = compose(results, models, captions)
+    write_text(out / "report.md", text)
+    write_text(out / "report.html", to_html(text, out))
+
+
+def compose(results: Mapping[str, Any], models: Sequence[ModelResult], captions: Mapping[str, str]) -> str:
+    """The report in Markdown."""
+    data = results["data"]
+    parts = [f"# Study: {results['preset']['title']}", _data(data), "## Test metrics", _reading(results["summary"])]
+    parts += [tables.markdown(tables.metrics(results["summary"])), *_figures(captions, "metrics.png")]
+    published = tables.published(data["name"])
+    if len(published) > 1 and at_hand(data):
+        tags = "; ".join(f"[{tag}] {meaning}" for tag, meaning in TAGS.items())
+        parts += ["### Published figures", f"Measured by others, on their draw of users. Evidence: {tags}."]
+        parts += [tables.markdown(published)]
+    if results["claims"]:
+        parts += ["## Does PIA help?", _claims(results), tables.markdown(tables.claims(results["claims"]))]
+        parts += ["By activity of the users:", tables.markdown(tables.claims_by_group(results["claims"]))]
+        parts += _figures(captions, "anchors.png")
+    if results["differences"]:
+        parts += ["## Paired differences", _pairing(results)]
+        parts += [tables.markdown(tables.differences(results["differences"])), *_figures(captions, "differences.png")]
+    for section in results["sections"]:
+        table = tables.section(section["pairs"], results)
+        if len(table) > 1:
+            parts += [f"## {section['title']}", section["text"], tables.markdown(table)]
+            parts += _figures(captions, f"{section['axis']}.png") if section["axis"] else []
+    parts += ["## By activity", "nDCG@100 of test users by their number of interactions, history and held out."]
+    parts += [
+        tables.markdown(tables.groups(results["summary"])),
+        "## Coverage",
+        tables.markdown(tables.coverage(results["summary"])),
+    ]
+    parts += ["## What the definition of Recall changes", _recall(results["recall definitions"])]
+    parts += [tables.markdown(tables.recall_definitions(results["recall definitions"]))]
+    if "curves.png" in captions:
+        parts += ["## Learning curves", *_figures(captions, "curves.png")]
+    if "latent.png" in captions:
+        parts += ["## Latent space", *_figures(captions, "latent.png")]
+    parts += ["## Cost", COST]
+    parts += [tables.markdown(tables.cost(models))]
+    parts += ["## Settings", *_settings(results)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _data(data: Mapping[str, Any]) -> str:
+    users, skipped = data["users"], data["users without held-out items"]["test"]
+    left_out = f" {skipped:,} test users have no held-out item and are left out." if skipped else ""
+    seed = data["protocol"].get("seed")
+    source = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in data["source"].items() if k != "data")
+    made = f" Made from `{data['source']['data']}`{f' with {source}' if source else ''}."
+    draw = f" Draw of held-out users: seed {seed}." if seed is not None else ""
+    return (
+        f"Data `{data['name']}`: {data['items']:,} items, {users['training']:,} training users with "
+        f"{data['events']['training']:,} interactions (density {data['density']:.2%}), {users['validation']:,} "
+        f"validation and {users['test']:,} test users. Strong generalization after Liang et al. (2018): test users are "
+        f"new; a fifth of their items is held out.{draw}{left_out}{made} Epochs are chosen on "
+        "validation users; test users are looked at once."
+    )
+
+
+def _reading(summary: Sequence[Mapping[str, Any]]) -> str:
+    text = "Mean ± standard error over test users (population sd / √n). All items are ranked, none is sampled."
+    if any(row["seeds"] > 1 for row in summary):
+        text += " With several seeds, each user's value is averaged over them first; in brackets the standard error"
+        text += " over seeds."
+    return text
+
+
+def _pairing(results: Mapping[str, Any]) -> str:
+    pairs = len({(d["a"], d["b"]) for d in results["differences"]})
+    text = (
+        "The two models are compared user by user on the same test users; in brackets a 95 % t interval over "
+        f"{results['differences'][0]['users']:,} users."
+    )
+    if any(row["seeds"] > 1 for row in results["summary"]):
+        text += " Each user's value is averaged over seeds first."
+    many = f", one comparison at a time, and there are {pairs} of them" if pairs > 1 else ""
+    return text + (
+        f" The intervals hold for this draw of held-out users and these seeds{many}. Before a small difference is "
+        "believed, draw again: `minivae study --split-seeds 98765,1,2`, or `minivae combine` for studies of several "
+        "draws."
+    )
+
+
+def _claims(results: Mapping[str, Any]) -> str:
+    verdicts = [row["verdict"] for row in results["claims"]]
+    counts = ", ".join(f"{v} in {verdicts.count(v)}" for v in dict.fromkeys(verdicts))
+    return (
+        f"Every VAE that ran both ways, with anchors against the same without, on `{results['data']['name']}`: PIA "
+        f"{counts} of {len(verdicts)}. It helps if the 95 % interval over users lies above 0, hurts if below, and "
+        "otherwise the two cannot be told apart. The interval holds for this draw of held-out users and these seeds."
+    )
+
+
+def _recall(value: Mapping[str, Any]) -> str:
+    many = " and ".join(f"{n:,} have more than {k}" for k, n in value["users"].items())
+    text = (
+        "Recall@k is hits / min(k, n) here, with n held-out items, as Liang et al. define it; some libraries and "
+        f"papers divide by n. The two differ only for users with n > k: of the test users {many}. "
+    )
+    changed = []
+    for k in value["users"]:
+        by = {below: sorted(value["rows"], key=lambda r: -r[f"recall@{k}"][below]) for below in ("min", "n")}
+        if [r["model"] for r in by["min"]] != [r["model"] for r in by["n"]]:
+            changed.append(f"Recall@{k}")
+    return text + (f"The order of the models changes for {' and '.join(changed)}." if changed else "The order stays.")
+
+
+def _figures(captions: Mapping[str, str], *names: str) -> list[str]:
+    return [part for n in names if n in captions for part in (f"![{captions[n]}]({n})", f"*{captions[n]}*")]
+
+
+def _settings(results: Mapping[str, Any]) -> list[str]:
+    """What all trained models share, then what is special to each."""
+    trained = [m["training"] for m in results["preset"]["models"].values() if m["training"]]
+    shared = {k: v for k, v in (trained or [{}])[0].items() if all(t[k] == v for t in trained) and k != "seed"}
+    lines = []
+    for name, spec in results["preset"]["models"].items():
+        own = {**spec["arguments"], **{k: v for k, v in spec["training"].items() if k not in shared and k != "seed"}}
+        lines.append(f"* `{name}` ({spec['class']}): {_listed(own) or 'nothing of its own'}")
+    machine = ", ".join(f"{k} {v}" for k, v in results["environment"].items())
+    common = [f"Training of all: {_listed(shared)}."] if shared else []
+    return [
+        f"Preset `{results['preset']['name']}`.",
+        *_origin(results),
+        *common,
+        "\n".join(lines),
+        f"Machine: {machine}.",
+    ]
+
+
+def _listed(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{k} {v}" for k, v in settings.items())
+
+
+def _origin(results: Mapping[str, Any]) -> list[str]:
+    """How settings were searched, and whether the users that chose them may be among those that judge them."""
+    origin = results["preset"]["origin"]
+    if not origin:
+        return []
+    text = (
+        f"Settings were chosen by {origin.get('method')} search on the validation users of `{origin.get('data')}`, "
+        f"{origin.get('trials')} trials a model, seed {origin.get('seed')}."
+    )
+    if not searched_here(results):
+        text += (
+            " That was another draw of held-out users, or other data: some of those who chose may be test users here."
+        )
+    return [text]
+
+
+def to_html(markdown: str, folder: Path) -> str:
+    """One HTML page; images of `folder` become part of it."""
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
+
+    def embed(match: re.Match[str]) -> str:
+        image = base64.b64encode((folder / match[1]).read_bytes()).decode()
+        return f'src="data:image/png;base64,{image}"'
+
+    body = re.sub(r'src="([\w.-]+\.png)"', embed, body)
+    title = html.escape(markdown.splitlines()[0].lstrip("# "))
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>'
+    head = f"<head>{head}<style>{STYLE}</style></head>"
+    return f'<!doctype html>\n<html lang="en">\n{head}\n<body>\n{body}</body>\n</html>\n'

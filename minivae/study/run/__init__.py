@@ -1,0 +1,1 @@
+"""From a preset to finished runs and their numbers."""

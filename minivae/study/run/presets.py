@@ -1,0 +1,313 @@
+"""Presets: which models a study compares and with which settings, one TOML file per data set.
+
+Layers lie on one another: `default.toml`, then the preset, then a file of one's own (`--settings`), each holding only
+what differs. The tables of such a file:
+
+* ``[train]``: fields of `TrainConfig` for every trained model;
+* ``[models.NAME]``: ``class``, arguments of that class, and fields of `TrainConfig`; a new name is a new model, and
+  ``like`` another one that it equals in everything else;
+* ``[[sections]]``: questions that the report answers by comparing some of the models; those of the last file that has
+  any. ``steps`` compares each model with the one before, ``models`` each with ``against``; ``axis`` names the setting
+  in which they differ;
+* ``[models.NAME.search]`` and ``[search]``: the search space of one model and of all trained ones, for `minivae tune`;
+* ``[origin]``: where the settings come from, as `minivae tune` writes it.
+"""
+
+import inspect
+import re
+import tomllib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
+from importlib.resources import files
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from minivae.errors import InputError
+from minivae.models import EASE, IALS, VAE, Popularity
+from minivae.models.saved import CLASSES
+from minivae.study.run.space import Choice, Range, Value, parse
+from minivae.training import TrainConfig
+
+BASE = "default"
+_PRESETS = files("minivae.study") / "presets"
+TABLES = {"title", "data", "over_data", "select", "train", "models", "sections", "search", "origin"}
+SECTION = {"title", "text", "steps", "models", "against", "axis"}
+BASELINES: dict[str, type] = {"Popularity": Popularity, "EASE": EASE, "IALS": IALS}
+CONFIG_KEYS = {f.name for f in fields(TrainConfig)}
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One row of a study.
+
+    Attributes
+    ----------
+    name : as in tables, for instance "multvae+anchor".
+    kind : name of the model's class.
+    arguments : of the constructor, without the number of items.
+    settings : fields of `TrainConfig`; empty for baselines.
+    search : which of the two `minivae tune` varies, and over what.
+    """
+
+    name: str
+    kind: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    search: Mapping[str, Choice | Range] = field(default_factory=dict)
+
+    @property
+    def trained(self) -> bool:
+        """Whether it learns step by step, so that seeds and epochs matter."""
+        return self.kind in CLASSES
+
+    def config(self, **changes: Any) -> TrainConfig:
+        """The training settings with those of `changes` that are not None."""
+        return TrainConfig(**{**self.settings, **{k: v for k, v in changes.items() if v is not None}})
+
+    def value(self, key: str) -> Any:
+        """A setting or an argument, by default that of `TrainConfig` or of the model's class.
+
+        Raises
+        ------
+        InputError
+            If the model has no such setting.
+        """
+        if not self.has(key):
+            known = ", ".join(sorted([*_arguments(self.kind), *(CONFIG_KEYS if self.trained else ())]))
+            raise InputError(f"model {self.name} has no setting {key!r}; it has {known or 'none'}")
+        if self.trained and key in CONFIG_KEYS:
+            return getattr(self.config(), key)
+        return self.arguments.get(key, _arguments(self.kind)[key])
+
+    def has(self, key: str) -> bool:
+        """Whether the model has such a setting."""
+        return key in _arguments(self.kind) or (self.trained and key in CONFIG_KEYS)
+
+    def changed(self, values: Mapping[str, Any]) -> "ModelSpec":
+        """The same model with other settings or arguments; `InputError` for one that it does not have."""
+        for key in values:
+            self.value(key)
+        settings = {k: v for k, v in values.items() if self.trained and k in CONFIG_KEYS}
+        arguments = {k: v for k, v in values.items() if k not in settings}
+        return replace(self, arguments={**self.arguments, **arguments}, settings={**self.settings, **settings})
+
+    def build(self, n_items: int) -> VAE | EASE | IALS | Popularity:
+        """A new model, not trained."""
+        if self.trained:
+            return CLASSES[self.kind](n_items, **self.arguments)
+        return BASELINES[self.kind](**self.arguments)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A question, and the comparisons that answer it.
+
+    Attributes
+    ----------
+    title, text : for the report.
+    pairs : (a, b) for the differences a − b, in order.
+    axis : the setting in which the models differ, "" if that is no single number.
+    """
+
+    title: str
+    text: str
+    pairs: tuple[tuple[str, str], ...]
+    axis: str = ""
+
+    @property
+    def names(self) -> list[str]:
+        """All models in it, the references first."""
+        return list(dict.fromkeys([*(b for _, b in self.pairs), *(a for a, _ in self.pairs)]))
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What a study may run.
+
+    Attributes
+    ----------
+    name, title : of the file.
+    data : the data set it is meant for, "" for any.
+    models : by name.
+    selected : the models that run unless others are named.
+    sections : what the report asks.
+    settings : the file of one's own that lies on top; empty without one.
+    """
+
+    name: str
+    title: str
+    data: str
+    models: Mapping[str, ModelSpec]
+    selected: tuple[str, ...] = ()
+    sections: tuple[Section, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def origin(self) -> Mapping[str, Any]:
+        """How the settings were found, if `minivae tune` found them: data, draw, sha256, method, trials, seed."""
+        return self.settings.get("origin", {})
+
+    def pick(self, names: str | None) -> list[ModelSpec]:
+        """The models of a comma-separated list, the selected ones for None.
+
+        Raises
+        ------
+        InputError
+            If a name is unknown or none is given.
+        """
+        if names is None:
+            return [self.model(n) for n in self.selected]
+        wanted = list(dict.fromkeys(n.strip() for n in names.split(",") if n.strip()))
+        if not wanted:
+            raise InputError(f"no model is named in {names!r}; choose some of {', '.join(self.models)}")
+        return [self.model(n) for n in wanted]
+
+    def model(self, name: str) -> ModelSpec:
+        """The model of that name; `InputError` with a suggestion if there is none."""
+        if name not in self.models:
+            close = get_close_matches(name, self.models, 1)
+            hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(self.models)}"
+            raise InputError(f"model {name!r} is not in preset {self.name}; {hint}")
+        return self.models[name]
+
+
+def names() -> list[str]:
+    """All presets."""
+    return sorted(p.name.removesuffix(".toml") for p in _PRESETS.iterdir() if p.name.endswith(".toml"))
+
+
+def load(name: str, settings: Path | None = None, data: str = "") -> Preset:
+    """Read a preset, with a file of one's own on top.
+
+    Parameters
+    ----------
+    data : name of the data at hand; a preset that says ``over_data`` lies on the preset of that data.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name, or the file is missing, no TOML, or holds what no model knows.
+    """
+    if name not in names():
+        raise InputError(f"preset {name!r} does not exist; choose one of {', '.join(names())}")
+    own = _read(name)
+    below = [data] if own.get("over_data") and data in names() else []
+    layers = {f"{n}.toml": _read(n) for n in dict.fromkeys((BASE, *below, name))}
+    if settings is not None:
+        layers[str(settings)] = _read_file(settings)
+    for where, layer in layers.items():
+        _check(layer, where)
+    shared = {key: _merged([layer.get(key, {}) for layer in layers.values()]) for key in ("train", "search")}
+    where = {n: file for file, layer in layers.items() for n in layer.get("models", {})}  # the last that names it
+    models = {}
+    for n in dict.fromkeys(n for layer in layers.values() for n in layer.get("models", {})):
+        table = _table(n, layers.values(), where[n])
+        models[n] = _spec(n, table, shared["train"], where[n], shared["search"])
+    asking = [(file, layer["sections"]) for file, layer in layers.items() if "sections" in layer]
+    sections = tuple(_section(table, asking[-1][0]) for table in asking[-1][1]) if asking else ()
+    mine = layers.get(str(settings), {})
+    choosing = [layer["select"] for layer in layers.values() if "select" in layer]
+    selected = (*(choosing[-1] if choosing else models), *(n for n in mine.get("models", {}) if n in models))
+    return Preset(name, own["title"], own.get("data", ""), models, tuple(dict.fromkeys(selected)), sections, mine)
+
+
+def for_data(name: str, settings: Path | None = None) -> Preset:
+    """The preset made for the data set of that name, else the default; with a file of one's own on top."""
+    made = name in names() and not _read(name).get("over_data")
+    return load(name if made else BASE, settings)
+
+
+def _read(name: str) -> dict[str, Any]:
+    return tomllib.loads((_PRESETS / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as e:
+        raise InputError(f"{path} cannot be read ({e}); give a TOML file of settings") from e
+    except tomllib.TOMLDecodeError as e:
+        raise InputError(f"{path} is no TOML: {e}") from e
+
+
+def _check(layer: Mapping[str, Any], where: str) -> None:
+    """Raise `InputError` if a file holds what no preset has."""
+    unknown = sorted(set(layer) - TABLES)
+    if unknown:
+        raise InputError(f"{where}: {unknown[0]!r} is no part of a preset; known are {', '.join(sorted(TABLES))}")
+    for table in ("train", "models", "search", "origin"):
+        if not isinstance(layer.get(table, {}), Mapping):
+            raise InputError(f"{where}: {table} must be a table")
+    if not all(isinstance(v, Value) for v in layer.get("origin", {}).values()):
+        raise InputError(f"{where}: [origin] holds more than words and numbers")
+    foreign = sorted(set(layer.get("train", {})) - CONFIG_KEYS)
+    if foreign:
+        raise InputError(f"{where}: [train] has no setting {foreign[0]!r}; it has {', '.join(sorted(CONFIG_KEYS))}")
+
+
+def _section(table: Any, where: str) -> Section:
+    """A section from its table."""
+    if not isinstance(table, Mapping) or not set(table) <= SECTION or "title" not in table:
+        raise InputError(f"{where}: a section has title, text, and either steps or models and against; got {table!r}")
+    steps, models, against = (table.get(k, []) for k in ("steps", "models", "against"))
+    if (len(steps) > 1) == (bool(models) and bool(against)):
+        raise InputError(f"{where}: section {table['title']!r} needs either steps or models and against")
+    pairs = [*pairwise(reversed(steps))][::-1] if steps else [(m, against) for m in models]
+    pairs += [(steps[-1], steps[0])] if len(steps) > 2 else []
+    return Section(table["title"], table.get("text", ""), tuple(pairs), table.get("axis", ""))
+
+
+def _table(name: str, layers: Collection[Mapping[str, Any]], where: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Everything that is said of a model, and of the one that it is like."""
+    table = _merged([layer.get("models", {}).get(name, {}) for layer in layers])
+    like = table.pop("like", None)
+    if like is None:
+        return table
+    if like in above or like == name or not any(like in layer.get("models", {}) for layer in layers):
+        raise InputError(f"{where}: model {name} is like {like!r}, which is no other model")
+    return _merged([_table(like, layers, where, (*above, name)), table])
+
+
+def _merged(tables: Sequence[Any]) -> dict[str, Any]:
+    """Tables on top of each other; a table within a table is merged too, but not a range."""
+    result: dict[str, Any] = {}
+    for table in tables:
+        if not isinstance(table, Mapping):
+            raise InputError(f"expected a table of a model's settings, got {table!r}")
+        for key, value in table.items():
+            old = result.get(key)
+            deeper = key == "search" and isinstance(value, Mapping) and isinstance(old, Mapping)
+            result[key] = {**old, **value} if deeper else value
+    return result
+
+
+def _spec(
+    name: str, table: Mapping[str, Any], shared: Mapping[str, Any], where: str, search: Mapping[str, Any] | None = None
+) -> ModelSpec:
+    """A model from its table; settings of the model itself are what makes it that model, so the shared search space
+    leaves them alone."""
+    if not re.fullmatch(r"\w[\w.+=-]*", name):
+        raise InputError(
+            f"{where}: {name!r} cannot name a model, since it names a folder; use letters, digits and . + = -"
+        )
+    kind = table.get("class")
+    if kind not in BASELINES | CLASSES:
+        raise InputError(f"{where}: model {name} has class {kind!r}; known are {', '.join(BASELINES | CLASSES)}")
+    own = {k: v for k, v in table.items() if k not in ("class", "search")}
+    spaces = {k: v for k, v in (search or {}).items() if k not in own} if kind in CLASSES else {}
+    spaces |= table.get("search", {})
+    try:
+        spec = ModelSpec(name, kind, {}, shared if kind in CLASSES else {}).changed(own)
+        for key in spaces:
+            spec.value(key)
+    except InputError as e:
+        raise InputError(f"{where}: {e}") from e
+    return replace(spec, search={k: parse(k, v, f"{where}: model {name}") for k, v in spaces.items()})
+
+
+def _arguments(kind: str) -> dict[str, Any]:
+    """Arguments of a model's constructor with their defaults, the number of items apart."""
+    parameters = inspect.signature((BASELINES | CLASSES)[kind]).parameters
+    return {k: p.default for k, p in parameters.items() if k != "n_items"}

@@ -1,0 +1,192 @@
+"""From finished runs to numbers: means, standard errors, paired differences."""
+
+import os
+import platform
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from minivae.data.splits import FoldIn
+from minivae.ranking import METRICS, Difference, Evaluation, activity_groups, compare, paired_difference
+from minivae.study.run.presets import Section
+from minivae.study.run.runs import Result, by_activity, means
+from minivae.training import SELECTION, product_dtype, resolve_device
+from minivae.version import __version__
+
+REFERENCE, ANCHORED = "ease", "+anchor"
+"""What everything is compared with, and what the name of a model with anchors ends in."""
+HELD_OUT_CUTS = (20, 50)
+
+
+@dataclass(frozen=True)
+class ModelResult:
+    """The runs of one model.
+
+    Attributes
+    ----------
+    name : of the model.
+    runs : one per seed.
+    """
+
+    name: str
+    runs: list[Result]
+
+    def pooled(self, part: str = "test") -> Evaluation:
+        """Metrics of each user, averaged over seeds."""
+        scored = [r.scored[part] for r in self.runs]
+        return Evaluation(
+            {m: np.mean([s.per_user[m] for s in scored], axis=0) for m in METRICS},
+            scored[0].n_heldout,
+            float(np.mean([s.coverage for s in scored])),
+            float(np.mean([s.popularity for s in scored])),
+        )
+
+    def seed_se(self, metric: str) -> float | None:
+        """Standard error over seeds, sd (n − 1) / sqrt(n); None for a single run."""
+        values = [r.metrics["test"][metric]["mean"] for r in self.runs]
+        return float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
+
+
+def group(results: Iterable[Result]) -> list[ModelResult]:
+    """The runs by model, in the order of first appearance."""
+    by_model: dict[str, list[Result]] = {}
+    for r in results:
+        by_model.setdefault(r.metrics["model"], []).append(r)
+    return [ModelResult(name, runs) for name, runs in by_model.items()]
+
+
+def comparisons(names: Collection[str], sections: Sequence[Section] = ()) -> list[tuple[str, str]]:
+    """Which pairs (a, b) a report compares: with EASE, with and without anchors, and those of its sections.
+
+    A model that a section compares is not compared with EASE too, unless the section is about steps of whole models:
+    an ablation has its own reference.
+    """
+    inner = {a for s in sections for a, b in s.pairs if s.axis or b.endswith(ANCHORED)}
+    pairs = [(a, REFERENCE) for a in names if a not in inner | {REFERENCE, "popularity"}]
+    pairs += with_and_without(names)
+    pairs += [pair for s in sections for pair in s.pairs]
+    return [(a, b) for a, b in dict.fromkeys(pairs) if a in names and b in names]
+
+
+def with_and_without(names: Collection[str]) -> list[tuple[str, str]]:
+    """(model with anchors, the same without) for every model that is there both ways."""
+    return [(a, b) for a in names if a.endswith(ANCHORED) and (b := a.removesuffix(ANCHORED)) in names]
+
+
+def differences(models: Sequence[ModelResult], pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Paired differences a − b over test users with 95 % t intervals, per-user values averaged over seeds first."""
+    there = {m.name: m.pooled() for m in models}
+    rows = []
+    for a, b in pairs:
+        for metric, d in compare(there[a], there[b]).items():
+            rows.append({"a": a, "b": b, "metric": metric, **d._asdict(), "users": there[a].n_users})
+    return rows
+
+
+def claims(models: Sequence[ModelResult], test: FoldIn) -> list[dict[str, Any]]:
+    """The claim that PIA helps, for every model that is there with and without anchors: difference of test nDCG@100.
+
+    helps: the 95 % interval lies above 0; hurts: below 0; otherwise they cannot be told apart. The same difference is
+    given for the activity groups of the paper.
+    """
+    there = {m.name: m.pooled() for m in models}
+    rows = []
+    for a, b in with_and_without(there):
+        d = there[a].per_user[SELECTION] - there[b].per_user[SELECTION]
+        whole = paired_difference(d)
+        groups = {}
+        for label, users in activity_groups(test).items():
+            n = int((~np.isnan(d[users])).sum())
+            groups[label] = {"users": n} | (paired_difference(d[users])._asdict() if n > 1 else {})
+        rows.append(
+            {"claim": "PIA helps", "with": a, "without": b, "metric": SELECTION, **whole._asdict()}
+            | {"verdict": verdict(whole), "users": there[a].n_users, "groups": groups}
+        )
+    return rows
+
+
+def verdict(d: Difference) -> str:
+    """What an interval says about a difference for which more is better."""
+    if d.low > 0:
+        return "helps"
+    return "hurts" if d.high < 0 else "cannot be told apart"
+
+
+def recall_definitions(models: Sequence[ModelResult], n_items: int) -> dict[str, Any]:
+    """Recall@k with min(k, n) in the denominator, as everywhere here, and with n, as some libraries have it.
+
+    ``hits / n = (hits / min(k, n)) · min(k, n) / n`` with n held-out items, so both come from the same ranking.
+    """
+    pooled = {m.name: m.pooled() for m in models}
+    n = next(iter(pooled.values())).n_heldout
+    some = n > 0
+    rows = []
+    for name, scored in pooled.items():
+        row: dict[str, Any] = {"model": name}
+        for k in HELD_OUT_CUTS:
+            values = scored.per_user[f"recall@{k}"][some]
+            whole = values * np.minimum(min(k, n_items), n[some]) / n[some]
+            row[f"recall@{k}"] = {"min": float(values.mean()), "n": float(whole.mean())}
+        rows.append(row)
+    return {"rows": rows, "users": {str(k): int((n > k).sum()) for k in HELD_OUT_CUTS}}
+
+
+def summary(models: Sequence[ModelResult], test: FoldIn) -> list[dict[str, Any]]:
+    """One row per model: test metrics with the standard error over users, and over seeds where there are several."""
+    rows = []
+    for m in models:
+        pooled = m.pooled()
+        metrics = means(pooled)
+        for metric, of in metrics.items():
+            if m.seed_se(metric) is not None:
+                of["seed_se"] = m.seed_se(metric)
+        row = {"model": m.name, "seeds": len(m.runs), "metrics": metrics, "groups": by_activity(pooled, test)}
+        rows.append(row | {"coverage": pooled.coverage, "popularity": pooled.popularity})
+    return rows
+
+
+def run_rows(models: Sequence[ModelResult]) -> list[dict[str, Any]]:
+    """One row per run: the content of its metrics.json with the test metrics under "metrics"."""
+    rows = []
+    for m in models:
+        for r in m.runs:
+            rest = {k: v for k, v in r.metrics.items() if k not in ("model", "seed", "test")}
+            start = {"model": m.name, "seed": r.metrics["seed"], "split": "test"}
+            rows.append(start | {"metrics": r.metrics["test"]} | rest)
+    return rows
+
+
+def searched_here(results: Mapping[str, Any]) -> bool:
+    """Whether the settings of a study were chosen on the validation users of its own draw."""
+    origin = results["preset"].get("origin") or {}
+    return origin.get("sha256") == results["data"]["searchable"]
+
+
+def environment(device: str, precision: str) -> dict[str, Any]:
+    """Machine and versions, as far as they bear on the numbers."""
+    chosen = resolve_device(device)
+    return {
+        "minivae": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "processor": torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": str(chosen),
+        "products": str(product_dtype(precision, chosen)).removeprefix("torch."),
+    }
+
+
+def processor() -> str:
+    """The processor's name where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,170 @@
+"""One run: one model, one seed, in a folder of its own."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from minivae.data.splits import FoldIn, StrongSplit
+from minivae.errors import InputError
+from minivae.models import EASE, IALS, VAE, Popularity, save_model
+from minivae.ranking import Evaluation, activity_groups, evaluate
+from minivae.runtime.memory import peak
+from minivae.runtime.storage import load_arrays, save_arrays, write_json
+from minivae.study.run.folders import read_json
+from minivae.study.run.presets import ModelSpec
+from minivae.training import TrainConfig, fit, resolve_device
+
+PARTS = ("test", "validation")
+PER_USER = "per-user metrics"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be run.
+
+    Attributes
+    ----------
+    spec : the model.
+    config : how it is trained; the seed is in it.
+    """
+
+    spec: ModelSpec
+    config: TrainConfig
+
+    @property
+    def name(self) -> str:
+        """Name of its folder in a study."""
+        return f"{self.spec.name}-seed{self.config.seed}"
+
+    def identity(self, split: StrongSplit, digest: str, data: str) -> dict[str, Any]:
+        """The content of config.json: what the run is a function of, and where its data lies."""
+        return {
+            "model": self.spec.name,
+            "class": self.spec.kind,
+            "arguments": dict(self.spec.arguments),
+            "training": asdict(self.config) if self.spec.trained else {},
+            "data": {"name": split.name, "split": data, "sha256": digest},
+        }
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished run left in its folder.
+
+    Attributes
+    ----------
+    folder : where it is.
+    metrics : content of metrics.json.
+    scored : "test" and "validation" -> metrics of each user.
+    log : one dict per epoch; empty for baselines.
+    """
+
+    folder: Path
+    metrics: Mapping[str, Any]
+    scored: Mapping[str, Evaluation]
+    log: list[dict[str, Any]]
+
+    @classmethod
+    def load(cls, folder: Path) -> "Result":
+        """Read a finished run; `InputError` if it is damaged."""
+        arrays, _ = load_arrays(folder / "users.safetensors", PER_USER)
+        metrics = read_json(folder / "metrics.json")
+        scored, log = {}, folder / "log.jsonl"
+        try:
+            for part in metrics["recommended"]:
+                own = {name.removeprefix(f"{part}/"): a for name, a in arrays.items() if name.startswith(f"{part}/")}
+                n_heldout = own.pop("n_heldout")
+                scored[part] = Evaluation(own, n_heldout, **metrics["recommended"][part])
+            lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
+            return cls(folder, metrics, scored, [json.loads(line) for line in lines])
+        except (KeyError, TypeError, ValueError, OSError) as e:
+            raise InputError(f"{folder} holds a damaged run ({e}); remove the folder and run it again") from e
+
+
+def check_evaluable(split: StrongSplit, parts: Sequence[str] = PARTS) -> None:
+    """Raise `InputError` if a mean with a standard error over held-out users is not possible."""
+    for part in parts:
+        n = int((np.diff(getattr(split, part).heldout.indptr) > 0).sum())
+        if n < 2:
+            raise InputError(
+                f"{n} of the {part} users have held-out items, but at least 2 are needed; hold out more users"
+            )
+
+
+def finished(folder: Path) -> bool:
+    """Whether a run is complete: metrics.json is written last."""
+    return (folder / "metrics.json").is_file()
+
+
+def execute(job: Job, split: StrongSplit, folder: Path, label: str, parts: Sequence[str] = PARTS) -> Result:
+    """Train (from the checkpoint in `folder`, if there is one), evaluate, write everything.
+
+    Parameters
+    ----------
+    parts : which held-out users are looked at; without "test" no model is kept, since the next step is another run.
+
+    Raises
+    ------
+    InputError
+        From `fit`, `evaluate` or writing.
+    KeyboardInterrupt
+        On Ctrl-C; the checkpoint is in `folder`.
+    """
+    model = job.spec.build(split.n_items)
+    with peak(resolve_device(job.config.device)) as memory:
+        cost, scored = _train_and_rank(model, job, split, folder, label, parts)
+    arrays = {f"{part}/{m}": values for part in parts for m, values in scored[part].per_user.items()}
+    arrays |= {f"{part}/n_heldout": scored[part].n_heldout for part in parts}
+    save_arrays(folder / "users.safetensors", PER_USER, arrays, {"model": job.name})
+    seed = {"model": job.spec.name, "seed": job.config.seed}
+    extra = {
+        "parameters": parameters(model, split.train),
+        "peak_memory": asdict(memory),
+        "recommended": {p: {"coverage": s.coverage, "popularity": s.popularity} for p, s in scored.items()},
+    }
+    if "test" in parts:
+        extra["groups"] = by_activity(scored["test"], split.test)
+    write_json(folder / "metrics.json", seed | {part: means(scored[part]) for part in parts} | cost | extra)
+    return Result.load(folder)
+
+
+def _train_and_rank(
+    model: VAE | EASE | IALS | Popularity, job: Job, split: StrongSplit, folder: Path, label: str, parts: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, Evaluation]]:
+    """What it took to train the model, and how it ranks."""
+    if isinstance(model, VAE):
+        run = fit(model, split, job.config, folder=folder, resume=True, label=label)
+        if "test" in parts:
+            save_model(model, folder / "model.safetensors")
+        cost = {"epochs": len(run.log), "best_epoch": run.best_epoch, "seconds": run.seconds}
+    else:
+        started = time.perf_counter()
+        model.fit(split.train)
+        cost = {"epochs": 0, "best_epoch": None, "seconds": time.perf_counter() - started}
+    counts = np.bincount(split.train.indices, minlength=split.n_items)
+    return cost, {part: evaluate(model, getattr(split, part), item_counts=counts) for part in parts}
+
+
+def means(scored: Evaluation, users: np.ndarray | slice = slice(None)) -> dict[str, dict[str, float]]:
+    """metric -> {"mean", "se"} over users."""
+    return {m: dict(zip(("mean", "se"), scored.mean(m, users), strict=True)) for m in scored.per_user}
+
+
+def by_activity(scored: Evaluation, fold_in: FoldIn) -> dict[str, dict[str, Any]]:
+    """Activity group -> number of users with held-out items, and metrics; empty groups have no metrics."""
+    groups = {}
+    for label, of in activity_groups(fold_in).items():
+        users = of & (scored.n_heldout > 0)
+        groups[label] = {"users": int(users.sum()), "metrics": means(scored, users) if users.any() else {}}
+    return groups
+
+
+def parameters(model: VAE | EASE | IALS | Popularity, train: sp.csr_matrix) -> int:
+    """Numbers that are learned from `train`."""
+    return sum(p.numel() for p in model.parameters()) if isinstance(model, VAE) else model.size(*train.shape)

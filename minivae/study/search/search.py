@@ -1,0 +1,233 @@
+"""The search for settings: equal numbers of trials for every model, judged on the validation users alone.
+
+Test users take no part: they are cut off before the first trial, so that nothing here could look at them.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from rich.console import Console
+
+from minivae.data.splits import FoldIn, StrongSplit
+from minivae.errors import Diverged, InputError
+from minivae.runtime.storage import write_json
+from minivae.study.run import folders, space
+from minivae.study.run.presets import ModelSpec, Preset
+from minivae.study.run.runs import Job, check_evaluable, execute, finished
+from minivae.study.run.sources import fingerprint
+from minivae.training import SELECTION, resolve_device
+
+PART = "validation"
+FIXED = {"seed", "device", "precision", "epochs"}
+"""What no search may vary: luck, the machine, and the budget."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting of one model.
+
+    Attributes
+    ----------
+    spec : the model as it is in the preset.
+    number : 0, 1, ... within its model.
+    settings : what is changed.
+    job : what is run.
+    """
+
+    spec: ModelSpec
+    number: int
+    settings: Mapping[str, space.Value]
+    job: Job
+
+    def folder(self, out: Path) -> Path:
+        """Where it is kept."""
+        return out / "trials" / self.spec.name / f"{self.number:03d}"
+
+    def values(self) -> dict[str, space.Value]:
+        """The value of every key that is searched, changed or not."""
+        return {key: self.settings.get(key, self.spec.value(key)) for key in self.spec.search}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a search will do.
+
+    Attributes
+    ----------
+    preset : where models and spaces come from.
+    trials : in order: the first of every model, then the second, so that budgets are equal whenever it is stopped.
+    method, budget, seed : of the search.
+    options : settings given by hand (epochs, device, precision); None where the preset's holds.
+    """
+
+    preset: Preset
+    trials: list[Trial]
+    method: space.Method
+    budget: int
+    seed: int
+    options: dict[str, Any]
+
+    @classmethod
+    def make(
+        cls,
+        preset: Preset,
+        specs: Sequence[ModelSpec],
+        method: space.Method,
+        budget: int,
+        seed: int,
+        extra: Sequence[str] = (),
+        **options: Any,
+    ) -> "Plan":
+        """Trials for every model.
+
+        Parameters
+        ----------
+        extra : spaces as on the command line, ``MODEL.KEY=…``; one without a model goes to all models that have KEY.
+
+        Raises
+        ------
+        InputError
+            If a space, the method or the budget makes no sense, or no model has anything to search.
+        """
+        specs = widened(specs, extra)
+        for spec in specs:
+            for key in FIXED & set(spec.search):
+                raise InputError(
+                    f"{key} of {spec.name} cannot be searched: it is luck, machine or budget, not a setting"
+                )
+        if not any(spec.search for spec in specs):
+            names = ", ".join(spec.name for spec in specs)
+            raise InputError(f"nothing to search for {names}: give a space, for instance --space ease.l2=50:2000:log")
+        columns = []
+        for spec in specs:
+            column = []
+            own = {key: spec.value(key) for key in spec.search}
+            for k, settings in enumerate(space.trials(spec.search, method, budget, seed, own)):
+                changed = spec.changed(settings)
+                column.append(Trial(spec, k, settings, Job(changed, changed.config(seed=seed, **options))))
+            columns.append(column)
+        resolve_device(columns[0][0].job.config.device)
+        order = [c[k] for k in range(max(map(len, columns))) for c in columns if k < len(c)]
+        return cls(preset, order, method, budget, seed, options)
+
+
+def widened(specs: Sequence[ModelSpec], extra: Sequence[str]) -> list[ModelSpec]:
+    """The models with the spaces of ``MODEL.KEY=…`` added to their own, or in place of them."""
+    by_name = {spec.name: spec for spec in specs}
+    for text in extra:
+        model, key, what = space.parse_flag(text)
+        if model and model not in by_name:
+            raise InputError(f"--space {text}: model {model!r} is not searched; searched are {', '.join(by_name)}")
+        fitting = [by_name[model]] if model else [s for s in by_name.values() if s.has(key)]
+        if not fitting:
+            raise InputError(f"--space {text}: no model has a setting {key!r}")
+        for spec in fitting:
+            spec.value(key)
+            by_name[spec.name] = replace(spec, search={**spec.search, key: what})
+    return list(by_name.values())
+
+
+def without_test(split: StrongSplit) -> StrongSplit:
+    """The same split with no test users in it."""
+    nobody = sp.csr_matrix((0, split.n_items), dtype=np.float32)
+    return replace(split, test=FoldIn(nobody, nobody))
+
+
+def run(plan: Plan, split: StrongSplit, out: Path, resume: bool) -> dict[str, Any]:
+    """Do the trials that are not done yet; returns all of them, with the choice for every model.
+
+    Raises
+    ------
+    InputError
+        If `out` holds something else, or data or settings do not allow a trial.
+    KeyboardInterrupt
+        On Ctrl-C; everything done so far is in `out`.
+    """
+    split = without_test(split)
+    check_evaluable(split, (PART,))
+    digest = fingerprint(split, (PART,))
+    data = {"name": split.name, "sha256": digest}
+    identity = {"method": plan.method, "seed": plan.seed, "options": plan.options, "preset": plan.preset.name}
+    folders.claim(out, "search.json", identity | {"data": data}, resume)
+    console = Console(stderr=True, quiet=not sys.stderr.isatty())
+    best: dict[str, float] = {}
+    done: list[tuple[Trial, Mapping[str, Any]]] = []
+    for k, trial in enumerate(plan.trials, 1):
+        name = f"{trial.spec.name}, trial {trial.number}"
+        metrics = _trial(trial, split, trial.folder(out), f"{name} ({k} of {len(plan.trials)})", data)
+        done.append((trial, metrics))
+        score = _score(metrics)
+        best[trial.spec.name] = max(score, best.get(trial.spec.name, -np.inf))
+        reached = f"{score:.4f}" if np.isfinite(score) else "diverged"
+        console.print(f"{name}: validation nDCG@100 {reached}, best so far {best[trial.spec.name]:.4f}")
+    return summarize(plan, split, data, done)
+
+
+def _trial(trial: Trial, split: StrongSplit, folder: Path, label: str, data: Mapping[str, str]) -> Mapping[str, Any]:
+    """The content of metrics.json of a trial, run now or earlier; of one that diverged the reason."""
+    what = trial.job.identity(split, data["sha256"], "") | {"trial": trial.number, "settings": dict(trial.settings)}
+    if (folder / "config.json").is_file():
+        folders.refuse_other(folder / "config.json", what)
+    write_json(folder / "config.json", what)
+    if not finished(folder):
+        try:
+            execute(trial.job, split, folder, label, (PART,))
+        except Diverged as e:
+            write_json(folder / "metrics.json", {"diverged": str(e)})
+        (folder / "checkpoint.safetensors").unlink(missing_ok=True)  # as large as four models
+    return folders.read_json(folder / "metrics.json")
+
+
+def _score(metrics: Mapping[str, Any]) -> float:
+    return -np.inf if "diverged" in metrics else metrics[PART][SELECTION]["mean"]
+
+
+def summarize(
+    plan: Plan, split: StrongSplit, data: Mapping[str, str], done: Sequence[tuple[Trial, Mapping[str, Any]]]
+) -> dict[str, Any]:
+    """All trials and, for every model, the one with the highest validation nDCG@100; of equals the first.
+
+    Raises
+    ------
+    InputError
+        If all trials of a model diverged.
+    """
+    models = {}
+    for spec in {trial.spec.name: trial.spec for trial, _ in done}.values():
+        of = [(trial, metrics) for trial, metrics in done if trial.spec.name == spec.name]
+        scores = [_score(metrics) for _, metrics in of]
+        if not np.isfinite(max(scores)):
+            raise InputError(f"all {len(of)} trials of {spec.name} diverged; search another space")
+        chosen = of[int(np.argmax(scores))][0]
+        tried = [trial.values() for trial, _ in of]
+        models[spec.name] = {
+            "class": spec.kind,
+            "space": {key: _written(s) for key, s in spec.search.items()},
+            "epochs limit": chosen.job.config.epochs if spec.trained else None,
+            "chosen": chosen.number,
+            "settings": chosen.values(),
+            "all settings": {**chosen.job.spec.arguments, **chosen.job.spec.settings},
+            "own first": not of[0][0].settings,
+            "at an end": space.at_an_end(spec.search, chosen.values(), tried),
+            "trials": [
+                {"trial": trial.number, "settings": trial.values()}
+                | {k: m[k] for k in (PART, "epochs", "best_epoch", "seconds", "parameters", "diverged") if k in m}
+                for trial, m in of
+            ],
+        }
+    users = {"training": split.train.shape[0], PART: split.validation.n_users}
+    facts = {**data, "items": split.n_items, "users": users, "protocol": dict(split.protocol)}
+    search = {"method": plan.method, "budget": plan.budget, "seed": plan.seed, "metric": SELECTION}
+    return {"data": facts, "preset": plan.preset.name, "search": search, "options": plan.options, "models": models}
+
+
+def _written(s: space.Choice | space.Range) -> Any:
+    """A space as in TOML."""
+    if isinstance(s, space.Choice):
+        return list(s.values)
+    return {"low": s.low, "high": s.high} | ({"log": True} if s.log else {})

@@ -1,0 +1,72 @@
+"""One line of the report card: what was checked, how much room was left, and the verdict."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from minivae.theory.numerics.arrays import Array
+
+Verdict = Literal["exact", "bound holds", "measured", "FAILED"]
+ROUNDING = 1e-9
+"""A bound that is attained may be missed by this much, relatively: float64 rounds."""
+SIGMA = 6.0
+"""Standard errors that a sampled check may be off: at a thousand numbers a card, one false alarm in 500,000 cards."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of a statement on one model and its users.
+
+    Attributes
+    ----------
+    statement : as the paper numbers it.
+    claim : what was checked.
+    on : on what: how many users, pairs, samples; which decoder.
+    verdict : "exact", an identity that agrees with an independent computation; "bound holds", an inequality that no
+        case broke; "measured", a number without a promise; "FAILED", an identity or inequality that is broken.
+    slack : ``1 − worst (found / allowed)`` over all cases: positive is room left, 0 is attained, negative FAILED.
+        Found is the error of an identity or the smaller side of an inequality, allowed is the tolerance (rounding, or
+        6 standard errors) or the larger side. None for what is only measured.
+    value : the numbers, for people.
+    """
+
+    statement: str
+    claim: str
+    on: str
+    verdict: Verdict
+    slack: float | None = None
+    value: str = ""
+
+
+def identity(statement: str, claim: str, on: str, error: Array, allowed: Array, value: str = "") -> Check:
+    """Two computations of one number agree: every ``|error|`` within what is `allowed`."""
+    return _settle("exact", statement, claim, on, np.abs(_numbers(error)), allowed, value)
+
+
+def bound(statement: str, claim: str, on: str, smaller: Array, larger: Array, value: str = "") -> Check:
+    """Every entry of `smaller` is at most that of `larger`, where the larger is not negative."""
+    return _settle("bound holds", statement, claim, on, _numbers(smaller), larger, value)
+
+
+def measured(statement: str, claim: str, on: str, value: str) -> Check:
+    """A number that no theorem fixes."""
+    return Check(statement, claim, on, "measured", None, value)
+
+
+def _settle(good: Verdict, statement: str, claim: str, on: str, found: np.ndarray, allowed: Array, value: str) -> Check:
+    found, allowed = np.broadcast_arrays(found, _numbers(allowed))
+    if found.size == 0:
+        return Check(statement, claim, on, "measured", None, "no case to check")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        nothing = np.where((found <= 0) & (allowed == 0), 0, np.inf)
+        ratio = np.where(allowed > 0, np.maximum(found / allowed, 0), nothing)
+    slack = 1 - float(ratio.max())  # NaN anywhere makes it NaN, and NaN is no success
+    return Check(statement, claim, on, good if slack >= -ROUNDING else "FAILED", slack, value)
+
+
+def _numbers(value: Array) -> np.ndarray:
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu().numpy()
+    return np.asarray(value, dtype=np.float64)

@@ -1,0 +1,92 @@
+"""What a step really does: the loss of every user before and after plain SGD on one of them."""
+
+import copy
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, jvp
+
+from minivae.models.vae import VAE, Users
+from minivae.theory.numerics.layers import TILE_BYTES, check_rows, dense, float64_decoder, nll, width
+
+
+def step_effect(
+    model: VAE, x: Users, step_on: int | Sequence[int], eta: float | Tensor | np.ndarray, z: Tensor
+) -> Tensor:
+    """Change of the loss of every user after one real SGD step of the decoder on one user.
+
+    ``L_u(θ − η g_v) − L_u(θ)`` with ``L_u = mean_s ℓ(θ; z_us, x_u)``; the model itself is left as it was.
+
+    Parameters
+    ----------
+    model : a VAE; its `decoder` is copied in float64.
+    x : (U, I) targets, scipy CSR or dense.
+    step_on : v, or several v, each stepped on alone.
+    eta : learning rate, a number or one for each v.
+    z : (U, S, d) samples, for instance `Sharing.z`.
+
+    Returns
+    -------
+    (U,) for one v, (U, len(step_on)) for several; float64, in nats.
+    """
+    check_rows(model, x, z)
+    users = [step_on] if np.ndim(step_on) == 0 else list(step_on)
+    rates = torch.as_tensor(eta, dtype=torch.float64).expand(len(users)).tolist()
+    start = float64_decoder(model)
+    z = z.double()
+    before = _losses(start, z, x)
+    changes = []
+    for v, rate in zip(users, rates, strict=True):
+        decoder = copy.deepcopy(start).requires_grad_(True)
+        optimizer = torch.optim.SGD(decoder.parameters(), lr=rate)
+        loss = nll(decoder(z[v]), dense(x, slice(v, v + 1), z)).mean()
+        loss.backward()
+        optimizer.step()
+        changes.append(_losses(decoder, z, x) - before)
+    return changes[0] if np.ndim(step_on) == 0 else torch.stack(changes, 1)
+
+
+def curvature(model: VAE, x: Users, step_on: int, z: Tensor) -> Tensor:
+    """Curvature of every user's loss along the step on v, (U,): ``g_vᵀ ∇²L_u g_v / ‖g_v‖²``.
+
+    A measured stand-in for the M of the descent lemma, at θ and in the direction of this step only; negative where
+    L_u is concave along it. By two nested forward-mode derivatives. Parameters as in `step_effect`.
+    """
+    check_rows(model, x, z)
+    decoder = float64_decoder(model).requires_grad_(True)
+    z = z.double()
+    theta = dict(decoder.named_parameters())
+    loss = nll(decoder(z[step_on]), dense(x, slice(step_on, step_on + 1), z)).mean()
+    g = dict(zip(theta, torch.autograd.grad(loss, list(theta.values())), strict=True))
+    theta = {name: p.detach() for name, p in theta.items()}
+    size = sum(float(t.square().sum()) for t in g.values())
+    one, nought = z.new_ones(()), z.new_zeros(())
+
+    def along(part: slice) -> Tensor:
+        goal = dense(x, part, z)[:, None]
+
+        def losses(t: Tensor) -> Tensor:
+            moved = {name: p - t * g[name] for name, p in theta.items()}
+            logits = functional_call(decoder, moved, (z[part].flatten(0, 1),))  # an outside module may want a matrix
+            return nll(logits.unflatten(0, (-1, z.shape[1])), goal).mean(-1)
+
+        return jvp(lambda t: jvp(losses, (t,), (one,))[1], (nought,), (one,))[1]
+
+    return torch.cat([along(part) for part in _parts(decoder, z)]) / size
+
+
+@torch.no_grad()
+def _losses(decoder: nn.Module, z: Tensor, x: Users) -> Tensor:
+    """L_u of every user, (U,)."""
+    losses = []
+    for p in _parts(decoder, z):
+        logits = decoder(z[p].flatten(0, 1)).unflatten(0, (-1, z.shape[1]))  # (u, S, I)
+        losses.append(nll(logits, dense(x, p, z)[:, None]).mean(-1))
+    return torch.cat(losses)
+
+
+def _parts(decoder: nn.Module, z: Tensor) -> list[slice]:
+    step = max(1, TILE_BYTES // (8 * width(decoder) * z.shape[1]))
+    return [slice(first, first + step) for first in range(0, len(z), step)]
