@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 # reads this at its first allocation, so it must be set before.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
+from minivae.runtime.moved import install as _install
 from minivae.version import __version__
+
+_install()
 
 if TYPE_CHECKING:
     from minivae import checks, online, plots, theory

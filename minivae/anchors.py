@@ -45,13 +45,17 @@ def anchor_terms(mu: Tensor, variance: Tensor, anchors: Tensor, batch: UserBatch
 
     Parameters
     ----------
-    mu, variance : (B, d) of q(z|x_h).
-    anchors : (I, d).
-    batch : users with their full item sets.
+    mu, variance : Tensor
+        (B, d) of q(z|x_h).
+    anchors : Tensor
+        (I, d).
+    batch : UserBatch
+        Users with their full item sets.
 
     Returns
     -------
-    mean_term, variance_term, scatter_term
+    tuple[Tensor, Tensor, Tensor]
+        Mean_term, variance_term, scatter_term
     """
     items, share = batch.items, shares(batch, mu)
     centroid = torch.nn.functional.embedding_bag(
@@ -77,8 +81,13 @@ def softmin_loss(mu: Tensor, variance: Tensor, anchors: Tensor, batch: UserBatch
 
     Parameters
     ----------
-    mu, variance, anchors, batch : as in `anchor_terms`; N_x distances per user are computed.
-    temperature : τ > 0, in squared units of z.
+    mu : Tensor
+    variance : Tensor
+    anchors : Tensor
+    batch : UserBatch
+        As in `anchor_terms`; N_x distances per user are computed.
+    temperature : float
+        τ > 0, in squared units of z.
     """
     rows, some = batch.rows, batch.counts > 0
     distance = (mu[rows] - anchors[batch.items]).square().sum(-1)  # (n,)

@@ -24,16 +24,24 @@ class UserBatch:
 
     Attributes
     ----------
-    users : (B,) int64, rows of the training matrix.
-    items : (n,) int64, all items of these users.
-    rows : (n,) int64, row in the batch (0..B-1) of each interaction.
-    offsets : (B+1,) int64, where each row begins in `items`.
-    bounds : the same on the host, wherever the rest is: a block of users is cut out without waiting for a GPU.
-    counts : (B,) float32, N_x.
-    positions : (n,) int64, index of each interaction in the training matrix: its address for random masks.
-    weights : (n,) float32, what the encoder sees of each interaction: 0 where masked.
-    item_weights : (n,) float32, weight of each item in its user's anchor loss before they are scaled to sum 1; None:
-        all alike.
+    users : Tensor
+        (B,) int64, rows of the training matrix.
+    items : Tensor
+        (n,) int64, all items of these users.
+    rows : Tensor
+        (n,) int64, row in the batch (0..B-1) of each interaction.
+    offsets : Tensor
+        (B+1,) int64, where each row begins in `items`.
+    bounds : Tensor
+        The same on the host, wherever the rest is: a block of users is cut out without waiting for a GPU.
+    counts : Tensor
+        (B,) float32, N_x.
+    positions : Tensor
+        (n,) int64, index of each interaction in the training matrix: its address for random masks.
+    weights : Tensor
+        (n,) float32, what the encoder sees of each interaction: 0 where masked.
+    item_weights : Tensor, optional
+        (n,) float32, weight of each item in its user's anchor loss before they are scaled to sum 1; None: all alike.
     """
 
     users: Tensor
@@ -56,9 +64,12 @@ class DeviceCSR:
 
     Parameters
     ----------
-    matrix : scipy CSR (U, I), binary.
-    device : where the column indices live; row pointers stay on the host too, so that no batch needs a device read.
-    anchor_weights : how the items of a user are weighted in the anchor loss, see `item_weights`.
+    matrix : csr_matrix
+        Scipy CSR (U, I), binary.
+    device : device | str, default 'cpu'
+        Where the column indices live; row pointers stay on the host too, so that no batch needs a device read.
+    anchor_weights : AnchorWeights, default 'uniform'
+        How the items of a user are weighted in the anchor loss, see `item_weights`.
     """
 
     def __init__(
@@ -134,14 +145,19 @@ def input_weights(rows: Tensor, counts: Tensor, kept: Tensor, keep: float, mask:
 
     Parameters
     ----------
-    rows : (n,) int64, row of each interaction.
-    counts : (B,) N_x.
-    kept : (n,) bool, the mask b on the interactions.
-    keep : ρ, the probability to keep.
+    rows : Tensor
+        (n,) int64, row of each interaction.
+    counts : Tensor
+        (B,) N_x.
+    kept : Tensor
+        (n,) bool, the mask b on the interactions.
+    keep : float
+        ρ, the probability to keep.
 
     Returns
     -------
-    (n,) of the dtype of `counts`.
+    Tensor
+        (n,) of the dtype of `counts`.
     """
     b = kept.to(counts.dtype)
     if mask == "normalize-then-mask":
@@ -203,14 +219,19 @@ def mask_input(
 
     Parameters
     ----------
-    x : (U, I) binary rows, CSR or dense.
-    keep : ρ in (0, 1].
-    mask : convention, see `input_weights`.
-    generator : torch generator of the draw; the global one if None.
+    x : sparse matrix | ndarray | Tensor
+        (U, I) binary rows, CSR or dense.
+    keep : float
+        ρ in (0, 1].
+    mask : Mask, default 'normalize-then-mask'
+        Convention, see `input_weights`.
+    generator : Generator, optional
+        Torch generator of the draw; the global one if None.
 
     Returns
     -------
-    scipy CSR (U, I), float64 for dense float64 input, else float32; masked interactions are not stored.
+    csr_matrix
+        Scipy CSR (U, I), float64 for dense float64 input, else float32; masked interactions are not stored.
     """
     if not 0 < keep <= 1:
         raise InputError(f"keep={keep} is no probability of keeping an interaction; it must be in (0, 1]")

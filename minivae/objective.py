@@ -96,15 +96,21 @@ def multinomial_nll(
 
     Parameters
     ----------
-    h : (B, hidden), last hidden layer of the decoder.
-    weight, bias : (I, hidden) and (I,), its output layer.
-    batch : the users; the target is their full history, whatever is masked in the input.
-    user_weights : (B,) w_u; 1/B each if None, which gives the mean over users.
-    products : dtype of the three item-sized products, for instance ``torch.bfloat16``; that of `h` if None.
+    h : Tensor
+        (B, hidden), last hidden layer of the decoder.
+    weight, bias : Tensor
+        (I, hidden) and (I,), its output layer.
+    batch : UserBatch
+        The users; the target is their full history, whatever is masked in the input.
+    user_weights : Tensor, optional
+        (B,) w_u; 1/B each if None, which gives the mean over users.
+    products : dtype, optional
+        Dtype of the three item-sized products, for instance ``torch.bfloat16``; that of `h` if None.
 
     Returns
     -------
-    scalar in nats, dtype of `h`.
+    Tensor
+        Scalar in nats, dtype of `h`.
     """
     if user_weights is None:
         user_weights = torch.full_like(h[:, 0], 1 / h.shape[0]).detach()

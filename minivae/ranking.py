@@ -38,10 +38,14 @@ class Evaluation:
 
     Attributes
     ----------
-    per_user : metric -> (U,) float64, NaN for users without held-out items.
-    n_heldout : (U,) number of held-out items of each user.
-    coverage : share of the items that appear in somebody's top k, with k the largest cutoff.
-    popularity : mean training count of the items in the top 20 (NaN unless `item_counts` was given).
+    per_user : Mapping[str, ndarray]
+        Metric -> (U,) float64, NaN for users without held-out items.
+    n_heldout : ndarray
+        (U,) number of held-out items of each user.
+    coverage : float
+        Share of the items that appear in somebody's top k, with k the largest cutoff.
+    popularity : float
+        Mean training count of the items in the top 20 (NaN unless `item_counts` was given).
     """
 
     per_user: Mapping[str, np.ndarray] = field(repr=False)
@@ -97,13 +101,17 @@ def metric_values(hits: np.ndarray, n_heldout: np.ndarray, name: str) -> np.ndar
 
     Parameters
     ----------
-    hits : (U, K) bool, whether the item at each rank is held out. If K < k, only K items could be ranked.
-    n_heldout : (U,) n.
-    name : "recall@k" or "ndcg@k".
+    hits : ndarray
+        (U, K) bool, whether the item at each rank is held out. If K < k, only K items could be ranked.
+    n_heldout : ndarray
+        (U,) n.
+    name : str
+        "recall@k" or "ndcg@k".
 
     Returns
     -------
-    (U,) float64
+    ndarray
+        (U,) float64
     """
     kind, k = parse_metric(name)
     k = min(k, hits.shape[1])
@@ -170,12 +178,15 @@ def evaluate(
 
     Parameters
     ----------
-    model : any object with ``score(history: scipy CSR (B, I)) -> tensor (B, I)``; called block after block in row
-        order.
-    fold_in : `history` and `heldout`, CSR of equal shape.
-    metrics : names such as "recall@20" or "ndcg@100"; k is cut to the number of items. Recall@k is hits / min(k, n)
-        with n items held out; the formulas are those of `metric_values`.
-    item_counts : (I,) interactions of each item in training, for the popularity of what is recommended.
+    model : Scorer
+        Any object with ``score(history: scipy CSR (B, I)) -> tensor (B, I)``; called block after block in row order.
+    fold_in : FoldIn
+        `history` and `heldout`, CSR of equal shape.
+    metrics : Sequence[str], default METRICS
+        Names such as "recall@20" or "ndcg@100"; k is cut to the number of items. Recall@k is hits / min(k, n) with n
+        items held out; the formulas are those of `metric_values`.
+    item_counts : ndarray, optional
+        (I,) interactions of each item in training, for the popularity of what is recommended.
 
     Returns
     -------
@@ -267,8 +278,10 @@ def recommend(model: Scorer, history: sp.csr_matrix, k: int = 10) -> tuple[Tenso
 
     Returns
     -------
-    items : (B, k) int64, padded with −1 where fewer than k items are new.
-    scores : (B, k), padded with −inf.
+    items : Tensor
+        (B, k) int64, padded with −1 where fewer than k items are new.
+    scores : Tensor
+        (B, k), padded with −inf.
     """
     if k < 1:
         raise InputError(f"k={k} is no number of recommendations; ask for at least 1")

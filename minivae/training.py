@@ -41,26 +41,46 @@ class TrainConfig:
 
     Attributes
     ----------
-    keep : ρ, the probability to keep an interaction in the input; 1 trains on clean input.
-    mask : input convention: normalize-then-mask (Mult-VAE), mask-then-normalize, or raw.
-    beta : weight of the KL term at the end of its schedule.
-    anneal_steps : updates over which β rises linearly from 0 to `beta`.
-    gamma : adds ``γ N_x`` to the weight of each user's KL term, without a schedule (RecVAE, with beta = 0).
-    anchor : λ_A, weight of the anchor regularizer (PIA) at the end of its schedule; 0 trains without anchors.
-    anchor_start, anchor_steps, anchor_schedule : λ_A goes from `anchor_start` to `anchor` over the first `anchor_steps`
-        updates, linear or geometric; constant with 0 steps.
-    anchor_variant : full, centroid+variance (no pull between anchors), centroid, or softmin (for several tastes).
-    anchor_weights : of a user's items in the anchor loss: uniform, popularity, or idf.
-    anchor_temperature : τ of softmin, in squared units of z.
-    weight_decay : λ of the penalty ``λ Σ ‖W‖²`` on the weight matrices of encoder and decoder, not their biases. Its
-        gradient goes to Adam with that of the loss; the loss in the log is without it.
-    lr : step size of Adam.
-    batch_size : users per update.
-    epochs : at most; an epoch is one pass over the training users, unless the model has its own phases.
-    patience : stop after so many epochs without a better validation nDCG@100.
-    seed : of weights, order, masks and noise.
-    device : auto (cuda, else cpu), cpu, cuda, cuda:1, ...
-    precision : of the item-sized products: auto (bf16 where the hardware multiplies it natively), fp32, bf16.
+    keep : float
+        ρ, the probability to keep an interaction in the input; 1 trains on clean input.
+    mask : Mask
+        Input convention: normalize-then-mask (Mult-VAE), mask-then-normalize, or raw.
+    beta : float
+        Weight of the KL term at the end of its schedule.
+    anneal_steps : int
+        Updates over which β rises linearly from 0 to `beta`.
+    gamma : float
+        Adds ``γ N_x`` to the weight of each user's KL term, without a schedule (RecVAE, with beta = 0).
+    anchor : float
+        λ_A, weight of the anchor regularizer (PIA) at the end of its schedule; 0 trains without anchors.
+    anchor_start : float
+    anchor_steps : int
+    anchor_schedule : AnchorSchedule
+        λ_A goes from `anchor_start` to `anchor` over the first `anchor_steps` updates, linear or geometric; constant
+        with 0 steps.
+    anchor_variant : AnchorVariant
+        Full, centroid+variance (no pull between anchors), centroid, or softmin (for several tastes).
+    anchor_weights : AnchorWeights
+        Of a user's items in the anchor loss: uniform, popularity, or idf.
+    anchor_temperature : float
+        τ of softmin, in squared units of z.
+    weight_decay : float
+        λ of the penalty ``λ Σ ‖W‖²`` on the weight matrices of encoder and decoder, not their biases. Its gradient goes
+        to Adam with that of the loss; the loss in the log is without it.
+    lr : float
+        Step size of Adam.
+    batch_size : int
+        Users per update.
+    epochs : int
+        At most; an epoch is one pass over the training users, unless the model has its own phases.
+    patience : int
+        Stop after so many epochs without a better validation nDCG@100.
+    seed : int
+        Of weights, order, masks and noise.
+    device : str
+        Auto (cuda, else cpu), cpu, cuda, cuda:1, ...
+    precision : Precision
+        Of the item-sized products: auto (bf16 where the hardware multiplies it natively), fp32, bf16.
     """
 
     keep: float = 0.5
@@ -137,11 +157,15 @@ class Run:
 
     Attributes
     ----------
-    model : in evaluation mode, with the parameters of `best_epoch`.
-    config : as given.
-    best_epoch : 1-based epoch with the highest validation nDCG@100.
-    log : one dict per epoch: epoch, updates, beta, loss, nll, kl, anchor, anchor_weight,
-        anchor_norm, validation, seconds; what a model does not have is left out.
+    model : VAE
+        In evaluation mode, with the parameters of `best_epoch`.
+    config : TrainConfig
+        As given.
+    best_epoch : int
+        1-based epoch with the highest validation nDCG@100.
+    log : list[dict]
+        One dict per epoch: epoch, updates, beta, loss, nll, kl, anchor, anchor_weight, anchor_norm, validation,
+        seconds; what a model does not have is left out.
     """
 
     model: VAE
@@ -207,12 +231,18 @@ def loss_terms(
 
     Parameters
     ----------
-    model : with `anchors` where there are any.
-    batch : clean users.
-    config : its schedules and weights; λ ‖W‖² is not part of the loss, see `adam`.
-    step : number of the update, from 0.
-    products : dtype of the item-sized products; that of the model if None.
-    phase : of the epoch; the model's first if None.
+    model : VAE
+        With `anchors` where there are any.
+    batch : UserBatch
+        Clean users.
+    config : TrainConfig
+        Its schedules and weights; λ ‖W‖² is not part of the loss, see `adam`.
+    step : int
+        Number of the update, from 0.
+    products : dtype, optional
+        Dtype of the item-sized products; that of the model if None.
+    phase : Phase, optional
+        Of the epoch; the model's first if None.
     """
     phase = phase or model.phases[0]
     batch = clean(batch, config.mask)
@@ -296,12 +326,18 @@ def fit(
 
     Parameters
     ----------
-    model : any `VAE`; it is moved to the device and changed in place.
-    split : training and validation users.
-    config : `TrainConfig()` if None.
-    folder : where `log.jsonl` and `checkpoint.safetensors` go; nothing is written without it.
-    resume : continue from the checkpoint in `folder`, if there is one.
-    label : shown beside the progress bar (on a terminal only).
+    model : VAE
+        Any `VAE`; it is moved to the device and changed in place.
+    split : StrongSplit
+        Training and validation users.
+    config : TrainConfig, optional
+        `TrainConfig()` if None.
+    folder : Path | str, optional
+        Where `log.jsonl` and `checkpoint.safetensors` go; nothing is written without it.
+    resume : bool, default False
+        Continue from the checkpoint in `folder`, if there is one.
+    label : str, default 'training'
+        Shown beside the progress bar (on a terminal only).
 
     Returns
     -------

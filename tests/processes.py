@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from minivae import MultVAE, RecVAE, StrongSplit, TrainConfig, batches, fit, training
-from minivae.cli import main as cli
+from minivae.cli import main
 from minivae.models import save_model
 from minivae.runtime import distributed
 from minivae.runtime.distributed import Team
@@ -107,7 +107,7 @@ def killed(rank: str, at: str, *argv: str) -> None:
         return posterior(self, batch)
 
     MultVAE.posterior = deadly
-    sys.exit(cli.main(argv))
+    sys.exit(main(argv))
 
 
 if __name__ == "__main__":

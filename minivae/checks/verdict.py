@@ -18,10 +18,15 @@ def compare(name: str, got: object, want: Tensor, wrong: Mapping[str, Tensor], s
 
     Parameters
     ----------
-    name : the learner's function.
-    got, want : what it returned, and what is right.
-    wrong : description of a common mistake -> what that mistake gives.
-    seed : of the inputs, named in the message.
+    name : str
+        The learner's function.
+    got : object
+    want : Tensor
+        What it returned, and what is right.
+    wrong : Mapping[str, Tensor]
+        Description of a common mistake -> what that mistake gives.
+    seed : int
+        Of the inputs, named in the message.
 
     Raises
     ------

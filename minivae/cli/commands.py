@@ -42,8 +42,10 @@ class Interrupted(KeyboardInterrupt):
 
     Attributes
     ----------
-    what : what was kept.
-    folder : where.
+    what : str
+        What was kept.
+    folder : Path
+        Where.
     """
 
     def __init__(self, what: str, folder: Path) -> None:

@@ -113,10 +113,12 @@ class Interactions:
 
         Parameters
         ----------
-        user, item : (E,) integers or strings
+        user, item : ndarray | pl.Series | list
+            (E,) integers or strings
         titles : mapping from str(item label) to title, optional
             Items that it lacks are shown by their label.
-        name : str
+        name : str, default ''
+            Str
 
         Raises
         ------
@@ -144,9 +146,13 @@ class Interactions:
 
         Parameters
         ----------
-        user, item : (E,) integers, positions in the labels
-        user_labels : sorted; item_labels : in any order, those that do not occur are left out
-        titles, name : as in `from_labels`
+        user, item : ndarray
+            (E,) integers, positions in the labels
+        user_labels : ndarray
+            Sorted; item_labels : in any order, those that do not occur are left out
+        titles : Mapping[str, str], optional
+        name : str, default ''
+            As in `from_labels`
         """
         first = first_of_pairs(user, item, len(item_labels))
         if first is not None:
@@ -174,13 +180,18 @@ def read_interactions(
 
     Parameters
     ----------
-    path : path of the file; its ending tells the format
+    path : str | Path
+        Path of the file; its ending tells the format
     user, item, rating, title : column, by name or by position (counted from 0)
         In an .npz matrix rows are users, columns items and values ratings; these four are ignored.
-    min_rating : keep rating >= min_rating; without it every row is an event, whatever its rating
-    separator : character between fields; found from the first line if not given
-    header : whether line 1 names the columns; found from line 1 if not given
-    name : what the data is called in reports; the file's name if not given
+    min_rating : float, optional
+        Keep rating >= min_rating; without it every row is an event, whatever its rating
+    separator : str, optional
+        Character between fields; found from the first line if not given
+    header : bool, optional
+        Whether line 1 names the columns; found from line 1 if not given
+    name : str, optional
+        What the data is called in reports; the file's name if not given
 
     Returns
     -------

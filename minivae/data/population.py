@@ -61,16 +61,26 @@ class Law:
 
     Parameters
     ----------
-    communities : number of communities, shared by users and items
-    niches : number of niches that the items fall into; at most one per item
-    rank : number of taste factors
-    taste : standard deviation of ⟨θ_u, λ_i⟩ over users and items, before the tilt
-    decay : γ, factor r has a standard deviation ∝ r^−γ
-    user_community, item_community : h and h', shares of the variance that the community explains
-    tilt : standard deviation of the users' exponents on popularity
-    popularity_exponent, popularity_shift : a and q
-    activity : standard deviation of log(N_u − 5)
-    longest : largest share of the catalogue that a user may have
+    communities : int
+        Number of communities, shared by users and items
+    niches : int
+        Number of niches that the items fall into; at most one per item
+    rank : int
+        Number of taste factors
+    taste : float
+        Standard deviation of ⟨θ_u, λ_i⟩ over users and items, before the tilt
+    decay : float
+        γ, factor r has a standard deviation ∝ r^−γ
+    user_community, item_community : float
+        H and h', shares of the variance that the community explains
+    tilt : float
+        Standard deviation of the users' exponents on popularity
+    popularity_exponent, popularity_shift : float
+        A and q
+    activity : float
+        Standard deviation of log(N_u − 5)
+    longest : float
+        Largest share of the catalogue that a user may have
     """
 
     communities: int = 12
@@ -108,13 +118,16 @@ class Truth:
 
     Parameters
     ----------
-    user_community : (U,) int64
-    item_community : (I,) int64
-    user_factors : (U, R + 1) float32
-        θ_u; the last factor is the tilt towards popular items.
-    item_factors : (I, R + 1) float32
-    popularity : (I,) float64
-        b_i.
+    user_community : ndarray
+        (U,) int64
+    item_community : ndarray
+        (I,) int64
+    user_factors : ndarray
+        (U, R + 1) float32 θ_u; the last factor is the tilt towards popular items.
+    item_factors : ndarray
+        (I, R + 1) float32
+    popularity : ndarray
+        (I,) float64 b_i.
     far_pairs : (P, 2) int64
         Users with nearly the same taste who have at most one item in common, the most alike first.
     near_pairs : (P, 2) int64
@@ -158,10 +171,14 @@ def planted(
 
     Parameters
     ----------
-    seed : non-negative integer
-    shape : "ml-1m", "ml-20m", "netflix" or "msd": exactly the users, items and events of the filtered original
-    n_users, n_items, n_events : sizes instead of a shape; by default 8,000 users, 1,500 items, 60 events a user
-    law : Law, parameters of the model; by default those that match MovieLens-1M
+    seed : int, default 0
+        Non-negative integer
+    shape : str, optional
+        "ml-1m", "ml-20m", "netflix" or "msd": exactly the users, items and events of the filtered original
+    n_users, n_items, n_events : int, optional
+        Sizes instead of a shape; by default 8,000 users, 1,500 items, 60 events a user
+    law : Law, optional
+        Law, parameters of the model; by default those that match MovieLens-1M
 
     Returns
     -------
@@ -306,14 +323,16 @@ class Catalogue:
 
     Parameters
     ----------
-    community, niche : (I,) int64
-    popularity : (I,) float64
-        b_i.
-    niche_factors : (K, R + 1) float32
+    community, niche : ndarray
+        (I,) int64
+    popularity : ndarray
+        (I,) float64 b_i.
+    niche_factors : ndarray
+        (K, R + 1) float32
     edges : (K + 1,) int64
         Niche k holds the items edges[k] .. edges[k + 1] − 1.
-    cumulated : (I + 1,) float64
-        0 and the cumulated exp b_i, scaled to end at 1.
+    cumulated : ndarray
+        (I + 1,) float64 0 and the cumulated exp b_i, scaled to end at 1.
     """
 
     community: np.ndarray
@@ -361,11 +380,16 @@ def successive_sample(
 
     Parameters
     ----------
-    theta : (B, R + 1) user factors
-    size : (B,) int64
+    theta : ndarray
+        (B, R + 1) user factors
+    size : ndarray
+        (B,) int64
     items : Catalogue
-    rng : numpy Generator
-    rounds : number of rounds of drawing before the users that are left are completed
+        Catalogue
+    rng : np.random.Generator
+        Numpy Generator
+    rounds : int, default 4
+        Number of rounds of drawing before the users that are left are completed
 
     Returns
     -------

@@ -64,11 +64,14 @@ class StrongSplit:
 
     Parameters
     ----------
-    train : (n_train, I) sparse
-    validation, test : FoldIn over the same I items
+    train : scipy.sparse.csr_matrix
+        (n_train, I) sparse
+    validation, test : FoldIn
+        FoldIn over the same I items
     item_labels : (I,)
         Original labels, in the order of first appearance in the training rows.
-    item_titles : (I,) str, optional
+    item_titles : ndarray, optional
+        (I,) str, optional
     train_labels : (n_train,), optional
         Original labels of the training users.
     name : str
@@ -205,10 +208,15 @@ def strong_split(
     Parameters
     ----------
     data : Interactions
-    n_heldout : users for validation, and as many for test
-    seed : of NumPy's legacy generator, for the permutation and anew for the fold-in of each of the two parts
-    min_user : smallest number of items of a user
-    min_item : smallest number of users of an item
+        Interactions
+    n_heldout : int, default 1000
+        Users for validation, and as many for test
+    seed : int, default 98765
+        Of NumPy's legacy generator, for the permutation and anew for the fold-in of each of the two parts
+    min_user : int, default 5
+        Smallest number of items of a user
+    min_item : int, default 0
+        Smallest number of users of an item
 
     Raises
     ------
@@ -325,6 +333,7 @@ def binary(matrix: scipy.sparse.spmatrix | scipy.sparse.sparray | np.ndarray, wh
 
 
 def refuse_misfit(labels: np.ndarray | None, size: int, what: str, of: str) -> None:
+    """Labels and rows must be the same number."""
     if labels is not None and len(labels) != size:
         raise InputError(f"{len(labels)} {what} do not fit {size} {of}")
 
@@ -340,6 +349,7 @@ def pack_labels(key: str, labels: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def unpack_labels(arrays: Mapping[str, np.ndarray], key: str) -> np.ndarray | None:
+    """Labels as they stand in a file: integers, or text with its offsets; None where there are none."""
     if f"{key}.utf8" not in arrays:
         return integers(arrays, key) if key in arrays else None
     text, at = arrays[f"{key}.utf8"].tobytes(), integers(arrays, f"{key}.offsets").tolist()
@@ -357,6 +367,7 @@ def integers(arrays: Mapping[str, np.ndarray], key: str) -> np.ndarray:
 
 
 def unpack_matrix(arrays: Mapping[str, np.ndarray], key: str, n_items: int) -> scipy.sparse.csr_matrix:
+    """A binary CSR from its two arrays, checked."""
     indptr, indices = integers(arrays, f"{key}.indptr"), integers(arrays, f"{key}.indices")
     refuse_false_pointers(indptr, indices, len(indptr) - 1, n_items)
     if indptr[-1] < 2**31:

@@ -69,6 +69,7 @@ def read_table(
 
 
 def read_parquet(path: Path, columns: Mapping[str, str | int]) -> pl.DataFrame:
+    """The chosen columns of a Parquet file, named by their role."""
     with path.open("rb") as f:
         names = pl.read_parquet_schema(f)
     found = {role: locate(column, list(names), path) for role, column in columns.items()}
@@ -191,6 +192,7 @@ def find_header(path: Path, fields: list[list[str]], columns: Mapping[str, str |
 
 
 def is_number(field: str) -> bool:
+    """Whether a field reads as a number."""
     try:
         float(field)
     except ValueError:
@@ -218,6 +220,7 @@ def locate(column: str | int, names: list[str], path: Path, by_position: bool = 
 
 
 def refuse_same(found: Mapping[str, str], path: Path) -> None:
+    """One column cannot have two roles."""
     for role, name in found.items():
         twin = next((r for r, n in found.items() if n == name and r != role), None)
         if twin:
@@ -262,10 +265,12 @@ def as_number(values: pl.Series, where: str, first_row: int) -> pl.Series:
 
 
 def as_title(values: pl.Series, where: str, first_row: int) -> pl.Series:
+    """Titles as text, without spaces around them."""
     return values.cast(pl.String).str.strip_chars()
 
 
 def refuse_missing(values: pl.Series, where: str, first_row: int) -> None:
+    """A field that must not be empty."""
     missing = values.is_null()
     if missing.any():
         raise InputError(f"{where}, row {missing.arg_true()[0] + first_row} is empty; fill it in or remove the row")

@@ -22,7 +22,8 @@ class EASE:
 
     Parameters
     ----------
-    l2 : ridge weight; 500, 1000 and 200 are usual for ML-20M, Netflix and MSD.
+    l2 : float, default 400.0
+        Ridge weight; 500, 1000 and 200 are usual for ML-20M, Netflix and MSD.
     """
 
     def __init__(self, l2: float = 400.0) -> None:

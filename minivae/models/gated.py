@@ -14,7 +14,8 @@ class Gated(nn.Module):
 
     Parameters
     ----------
-    linear : to twice the width of the output.
+    linear : nn.Linear | SparseLinear
+        To twice the width of the output.
     """
 
     def __init__(self, linear: nn.Linear | SparseLinear) -> None:
@@ -42,8 +43,11 @@ class GatedPair(nn.Module):
 
     Parameters
     ----------
-    first, second : linear layers to twice `hidden`.
-    hidden : width of the output.
+    first : nn.Linear | SparseLinear
+    second : nn.Linear
+        Linear layers to twice `hidden`.
+    hidden : int
+        Width of the output.
     """
 
     def __init__(self, first: nn.Linear | SparseLinear, second: nn.Linear, hidden: int) -> None:

@@ -26,11 +26,16 @@ class HVamp(VAE):
 
     Parameters
     ----------
-    n_items : I.
-    hidden : width of the hidden layers.
-    latent : dimension of z₁ and of z₂; the attribute `latent` is twice that.
-    prior : of z₂: vamp, normal or composite.
-    components : K, pseudo-inputs of the VampPrior.
+    n_items : int
+        I.
+    hidden : int, default 600
+        Width of the hidden layers.
+    latent : int, default 200
+        Dimension of z₁ and of z₂; the attribute `latent` is twice that.
+    prior : PriorName, default 'vamp'
+        Of z₂: vamp, normal or composite.
+    components : int, default 1000
+        K, pseudo-inputs of the VampPrior.
 
     Raises
     ------

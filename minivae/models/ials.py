@@ -21,13 +21,19 @@ class IALS:
 
     Parameters
     ----------
-    factors : d.
-    l2 : ridge weight.
-    alpha : α > 1, how much more an interaction counts than a missing one. Papers that weigh the missing ones by α₀ mean
+    factors : int, default 128
+        D.
+    l2 : float, default 100.0
+        Ridge weight.
+    alpha : float, default 10.0
+        α > 1, how much more an interaction counts than a missing one. Papers that weigh the missing ones by α₀ mean
         1/α.
-    iterations : rounds over users and items.
-    seed : of the first factors.
-    threads : with one, a run is the same to the bit.
+    iterations : int, default 16
+        Rounds over users and items.
+    seed : int, default 0
+        Of the first factors.
+    threads : int, default 1
+        With one, a run is the same to the bit.
 
     Raises
     ------

@@ -17,8 +17,10 @@ class MultDAE(VAE):
 
     Parameters
     ----------
-    n_items : I.
-    latent : d, the width of the only hidden layer.
+    n_items : int
+        I.
+    latent : int, default 200
+        D, the width of the only hidden layer.
 
     Raises
     ------

@@ -17,11 +17,16 @@ class MultVAE(VAE):
 
     Parameters
     ----------
-    n_items : I.
-    hidden : width of the hidden layers.
-    latent : d.
-    prior : normal, composite or vamp.
-    components : K, pseudo-inputs of a VampPrior.
+    n_items : int
+        I.
+    hidden : int, default 600
+        Width of the hidden layers.
+    latent : int, default 200
+        D.
+    prior : PriorName, default 'normal'
+        Normal, composite or vamp.
+    components : int, default 1000
+        K, pseudo-inputs of a VampPrior.
 
     Raises
     ------

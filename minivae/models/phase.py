@@ -9,11 +9,15 @@ class Phase:
 
     Attributes
     ----------
-    passes : over the training users.
-    encoder : whether the encoder learns, and prior and anchors with it. If not, the loss is the likelihood alone: the
-        other terms do not depend on the decoder.
-    decoder : whether the decoder learns.
-    masked : whether the encoder sees masked input.
+    passes : int
+        Over the training users.
+    encoder : bool
+        Whether the encoder learns, and prior and anchors with it. If not, the loss is the likelihood alone: the other
+        terms do not depend on the decoder.
+    decoder : bool
+        Whether the decoder learns.
+    masked : bool
+        Whether the encoder sees masked input.
     """
 
     passes: int = 1

@@ -52,12 +52,18 @@ class RecVAE(VAE):
 
     Parameters
     ----------
-    n_items : I.
-    hidden : width of the blocks.
-    latent : d.
-    norm_eps : ε of the LayerNorms: 0.1 in the authors' main branch, 1e-5 in that of the paper (`wsdm`).
-    prior : composite, as published, normal or vamp.
-    components : K, pseudo-inputs of a VampPrior.
+    n_items : int
+        I.
+    hidden : int, default 600
+        Width of the blocks.
+    latent : int, default 200
+        D.
+    norm_eps : float, default 0.1
+        ε of the LayerNorms: 0.1 in the authors' main branch, 1e-5 in that of the paper (`wsdm`).
+    prior : PriorName, default 'composite'
+        Composite, as published, normal or vamp.
+    components : int, default 1000
+        K, pseudo-inputs of a VampPrior.
 
     Raises
     ------

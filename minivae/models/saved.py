@@ -50,7 +50,8 @@ def load_model(path: Path | str) -> VAE:
 
     Parameters
     ----------
-    path : the file, or a folder that holds `model.safetensors`.
+    path : Path | str
+        The file, or a folder that holds `model.safetensors`.
 
     Raises
     ------

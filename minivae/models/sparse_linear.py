@@ -12,8 +12,10 @@ class SparseLinear(nn.Module):
 
     Attributes
     ----------
-    weight : (I, hidden), one row per item (the transpose of `nn.Linear`'s layout).
-    bias : (hidden,)
+    weight : Parameter
+        (I, hidden), one row per item (the transpose of `nn.Linear`'s layout).
+    bias : Parameter
+        (hidden,).
     """
 
     def __init__(self, n_items: int, hidden: int) -> None:

@@ -35,12 +35,18 @@ class VAE(nn.Module):
 
     Attributes
     ----------
-    n_items, latent : I and d.
-    encoder : input -> [μ, log σ²], (B, 2d).
-    prior : p(z); None for a model without a KL term.
-    phases : what learns when, within an epoch of training.
-    normalize : whether the encoder sees L2-normalised rows (False after training with ``mask="raw"``).
-    anchors : (I, d) parameter e_i of the anchor regularizer (PIA), or None without it.
+    n_items, latent : int
+        I and d.
+    encoder : Module
+        Input -> [μ, log σ²], (B, 2d).
+    prior : Prior, optional
+        p(z); None for a model without a KL term.
+    phases : tuple[Phase, ...]
+        What learns when, within an epoch of training.
+    normalize : bool
+        Whether the encoder sees L2-normalised rows (False after training with ``mask="raw"``).
+    anchors : Parameter, optional
+        (I, d) parameter e_i of the anchor regularizer (PIA), or None without it.
     """
 
     n_items: int
@@ -75,8 +81,10 @@ class VAE(nn.Module):
 
         Parameters
         ----------
-        draw : of the (masked) input.
-        batch : the same users with their clean input, for priors that look at it.
+        draw : Draw
+            Of the (masked) input.
+        batch : UserBatch
+            The same users with their clean input, for priors that look at it.
         """
         if self.prior is None:
             return None
@@ -111,13 +119,16 @@ class VAE(nn.Module):
 
         Parameters
         ----------
-        x : (B, I) users, scipy CSR or dense, numpy or torch.
-        normalize : L2-normalise the rows first. None: as the model was trained. False: `x` is the ready encoder
-            input, for instance from `minivae.batches.mask_input`.
+        x : Users
+            (B, I) users, scipy CSR or dense, numpy or torch.
+        normalize : bool, optional
+            L2-normalise the rows first. None: as the model was trained. False: `x` is the ready encoder input, for
+            instance from `minivae.batches.mask_input`.
 
         Returns
         -------
-        mu, sd : each (B, d), on the model's device and in its dtype.
+        mu, sd : Tensor
+            Each (B, d), on the model's device and in its dtype.
 
         Raises
         ------

@@ -28,12 +28,18 @@ class Behaviour:
 
     Parameters
     ----------
-    slots : items that a visit shows.
-    visits : mean number of visits of a person, at least 1.
-    loyalty : coefficient of variation of the persons' rates of visits: 0 gives 1 + Poisson, more a heavier tail.
-    go_on, after_click : probabilities.
-    outside : appeal of the world outside the list, in units of π: an item with this π is clicked at every second look.
-    mood : sd over persons of log `outside`: some click easily, some hardly ever.
+    slots : int
+        Items that a visit shows.
+    visits : float
+        Mean number of visits of a person, at least 1.
+    loyalty : float
+        Coefficient of variation of the persons' rates of visits: 0 gives 1 + Poisson, more a heavier tail.
+    go_on, after_click : float
+        Probabilities.
+    outside : float
+        Appeal of the world outside the list, in units of π: an item with this π is clicked at every second look.
+    mood : float
+        Sd over persons of log `outside`: some click easily, some hardly ever.
 
     Raises
     ------
@@ -68,11 +74,16 @@ class Experiment:
 
     Parameters
     ----------
-    days : length, and the number of looks that a peeking analyst can take.
-    share : part of the people who get the treatment.
-    salt : name of the experiment; another salt gives another, independent assignment.
-    before : mean visits of each person before the experiment, when everybody gets the control; 0 for none.
-    seed : of arrivals, visits, moods and clicks.
+    days : int
+        Length, and the number of looks that a peeking analyst can take.
+    share : float
+        Part of the people who get the treatment.
+    salt : str
+        Name of the experiment; another salt gives another, independent assignment.
+    before : float
+        Mean visits of each person before the experiment, when everybody gets the control; 0 for none.
+    seed : int
+        Of arrivals, visits, moods and clicks.
 
     Raises
     ------
@@ -99,10 +110,14 @@ class Outcome:
 
     Attributes
     ----------
-    treated : (U,) bool.
-    day : (U,) 1 … days.
-    shown, clicks : (U,) impressions (one item in one visit) and clicks.
-    before : (U,) clicks before the experiment, None if nobody looked.
+    treated : ndarray
+        (U,) bool.
+    day : ndarray
+        (U,) 1 … days.
+    shown, clicks : ndarray
+        (U,) impressions (one item in one visit) and clicks.
+    before : ndarray, optional
+        (U,) clicks before the experiment, None if nobody looked.
     """
 
     treated: np.ndarray = field(repr=False)
@@ -149,7 +164,8 @@ def simulate(
 
     Parameters
     ----------
-    control, treatment : what the two recommenders offer to the *same* people.
+    control, treatment : Shelf
+        What the two recommenders offer to the *same* people.
 
     Raises
     ------

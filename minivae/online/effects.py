@@ -20,10 +20,14 @@ class Effect:
 
     Attributes
     ----------
-    metric : see `analyse`.
-    control, treatment : the metric in each arm.
-    variances : of the estimate in each arm, over persons.
-    n : persons in each arm.
+    metric : str
+        See `analyse`.
+    control, treatment : float
+        The metric in each arm.
+    variances : tuple[float, float]
+        Of the estimate in each arm, over persons.
+    n : tuple[int, int]
+        Persons in each arm.
     """
 
     metric: str
@@ -61,7 +65,8 @@ class Effect:
 
         Parameters
         ----------
-        scale : s > 0, the effect that one hopes for; it must not depend on the data. Any s is valid, the interval is
+        scale : float
+            S > 0, the effect that one hopes for; it must not depend on the data. Any s is valid, the interval is
             narrowest where se is about s/3.
         """
         half = self.se * float(boundary(self.se, scale, level))
@@ -107,8 +112,9 @@ def analyse(outcome: Outcome, metric: Metric = "ctr per impression", cuped: bool
 
     Parameters
     ----------
-    cuped : use the clicks before the experiment to take away what persons differ by anyway (Deng et al. 2013):
-        ``part − θ (before − mean before)`` with θ by least squares within arms.
+    cuped : bool, default False
+        Use the clicks before the experiment to take away what persons differ by anyway (Deng et al. 2013): ``part − θ
+        (before − mean before)`` with θ by least squares within arms.
 
     Raises
     ------

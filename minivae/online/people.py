@@ -21,9 +21,12 @@ class Shelf:
 
     Parameters
     ----------
-    labels : (U,) of the people.
-    items : (U, K) int64, −1 where nothing is left to recommend.
-    appeal : (U, K) π_ui, 0 where nothing is left.
+    labels : ndarray
+        (U,) of the people.
+    items : ndarray
+        (U, K) int64, −1 where nothing is left to recommend.
+    appeal : ndarray
+        (U, K) π_ui, 0 where nothing is left.
     """
 
     labels: np.ndarray
@@ -50,9 +53,12 @@ class Audience:
 
     Parameters
     ----------
-    labels : (U,)
-    history : (U, I) CSR, all that a recommender gets to see.
-    preference : (U, I) true log-preferences up to a constant per person.
+    labels : ndarray
+        (U,)
+    history : csr_matrix
+        (U, I) CSR, all that a recommender gets to see.
+    preference : ndarray
+        (U, I) true log-preferences up to a constant per person.
     """
 
     labels: np.ndarray
@@ -83,9 +89,12 @@ class Audience:
 
         Parameters
         ----------
-        data : the population.
-        people : (U,) codes of users, which should not be among those that a model was trained on.
-        items : (I,) codes of the items in the order of the models' columns: ``split.item_labels``.
+        data : Planted
+            The population.
+        people : ndarray
+            (U,) codes of users, which should not be among those that a model was trained on.
+        items : ndarray
+            (I,) codes of the items in the order of the models' columns: ``split.item_labels``.
 
         Raises
         ------
@@ -102,8 +111,10 @@ class Audience:
 
         Parameters
         ----------
-        model : anything with ``score(history) -> (B, I)``.
-        depth : K; what is clicked leaves the list, so it should be several times the slots of a visit.
+        model : Scorer
+            Anything with ``score(history) -> (B, I)``.
+        depth : int, default DEPTH
+            K; what is clicked leaves the list, so it should be several times the slots of a visit.
         """
         items, appeal = [], []
         for a in range(0, len(self), BLOCK):

@@ -25,8 +25,10 @@ def sample_size(
 
     Parameters
     ----------
-    control, treatment : the metric per person in each arm; the second is the smallest change worth knowing of.
-    sd : standard deviation *over persons*, one for both arms or one each. None: the metric is a proportion of persons,
+    control, treatment : float
+        The metric per person in each arm; the second is the smallest change worth knowing of.
+    sd : float | tuple[float, float], optional
+        Standard deviation *over persons*, one for both arms or one each. None: the metric is a proportion of persons,
         and sd is sqrt(p(1−p)).
 
     Raises

@@ -21,7 +21,8 @@ class Rehearsal:
 
     Attributes
     ----------
-    difference, se : (R, days) estimate and standard error at every look of every repetition.
+    difference, se : ndarray
+        (R, days) estimate and standard error at every look of every repetition.
     """
 
     difference: np.ndarray = field(repr=False)

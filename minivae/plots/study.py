@@ -27,10 +27,14 @@ def intervals(
 
     Parameters
     ----------
-    centres, low, high : the point and the ends of its bar.
-    xlabel : what is measured, and what the bar means.
-    reference : where a vertical line is drawn, for instance 0.
-    colours : of the rows, repeated as needed.
+    centres, low, high : Sequence[float]
+        The point and the ends of its bar.
+    xlabel : str
+        What is measured, and what the bar means.
+    reference : float, optional
+        Where a vertical line is drawn, for instance 0.
+    colours : Sequence[str], default COLOURS
+        Of the rows, repeated as needed.
     """
     ax = plt.gca() if ax is None else ax
     y = np.arange(len(labels))[::-1]
@@ -60,10 +64,14 @@ def learning_curves(
 
     Parameters
     ----------
-    curves : label -> one sequence of values per seed.
-    references : label -> level of a model that is not trained step by step, as a horizontal line.
-    others : label -> (epochs, values) measured by others, in grey; the label says by whom.
-    colours : of the curves, repeated as needed; a colour that comes again is drawn in dashes, then in dots.
+    curves : Mapping[str, Sequence[Sequence[float]]]
+        Label -> one sequence of values per seed.
+    references : Mapping[str, float], optional
+        Label -> level of a model that is not trained step by step, as a horizontal line.
+    others : Mapping[str, tuple[Sequence[int], Sequence[float]]], optional
+        Label -> (epochs, values) measured by others, in grey; the label says by whom.
+    colours : Sequence[str], default COLOURS
+        Of the curves, repeated as needed; a colour that comes again is drawn in dashes, then in dots.
     """
     ax = plt.gca() if ax is None else ax
     used = Counter[str]()
@@ -93,9 +101,12 @@ def latent_map(mu: np.ndarray, activity: np.ndarray, title: str = "", bar: bool 
 
     Parameters
     ----------
-    mu : (U, d) posterior means.
-    activity : (U,) number of interactions, at least 1.
-    bar : whether the scale of colours is drawn beside it.
+    mu : ndarray
+        (U, d) posterior means.
+    activity : ndarray
+        (U,) number of interactions, at least 1.
+    bar : bool, default True
+        Whether the scale of colours is drawn beside it.
     """
     ax = plt.gca() if ax is None else ax
     centred = mu - mu.mean(0)
@@ -130,9 +141,13 @@ def tried(
 
     Parameters
     ----------
-    values, scores : of the trials; words are spread as categories.
-    chosen : index of the trial that won.
-    log : whether the setting has a logarithmic axis.
+    values : Sequence[float | str]
+    scores : Sequence[float]
+        Of the trials; words are spread as categories.
+    chosen : int
+        Index of the trial that won.
+    log : bool, default False
+        Whether the setting has a logarithmic axis.
     """
     ax = plt.gca() if ax is None else ax
     words = any(isinstance(v, str | bool) for v in values)

@@ -29,13 +29,20 @@ def sharing_plane(
 
     Parameters
     ----------
-    mu : (U, 2) posterior means.
-    community : (U,) drawn as the marker.
-    change : (U,) change of the user's loss after a step on each other one.
-    certified : (U,) bool, drawn as a blue rim.
-    user : whose loss it is; the star.
-    reach : radius if the contents were equal (dashed): beyond it nobody is certified.
-    radius : radius for a typical member of the user's community, content included (solid), if any.
+    mu : ndarray
+        (U, 2) posterior means.
+    community : ndarray
+        (U,) drawn as the marker.
+    change : ndarray
+        (U,) change of the user's loss after a step on each other one.
+    certified : ndarray
+        (U,) bool, drawn as a blue rim.
+    user : int
+        Whose loss it is; the star.
+    reach : float
+        Radius if the contents were equal (dashed): beyond it nobody is certified.
+    radius : float, optional
+        Radius for a typical member of the user's community, content included (solid), if any.
     """
     ax = plt.gca() if ax is None else ax
     others = np.arange(len(mu)) != user
@@ -78,8 +85,10 @@ def certificate_chain(
 
     Parameters
     ----------
-    chains : label -> the result of `Sharing.chain`.
-    errors : the same with standard errors.
+    chains : Mapping[str, Mapping[str, float]]
+        Label -> the result of `Sharing.chain`.
+    errors : Mapping[str, Mapping[str, float]], optional
+        The same with standard errors.
     """
     ax = plt.gca() if ax is None else ax
     links = list(next(iter(chains.values())))
@@ -103,9 +112,12 @@ def lipschitz_line(inputs: np.ndarray, latent: np.ndarray, constant: float | Non
 
     Parameters
     ----------
-    inputs : (P,) ‖x_u − x_v‖₁.
-    latent : (P,) W2(q_u, q_v).
-    constant : proved slope, or None.
+    inputs : ndarray
+        (P,) ‖x_u − x_v‖₁.
+    latent : ndarray
+        (P,) W2(q_u, q_v).
+    constant : float, optional
+        Proved slope, or None.
     """
     ax = plt.gca() if ax is None else ax
     some = (inputs > 0) & (latent > 0)
@@ -133,8 +145,10 @@ def compromise_curve(
 
     Parameters
     ----------
-    at, curves : (D,) distances in spreads and (P, D) share of the full gap that pairs of equal spreads pay there.
-    distance, share : (Q,) the same for pairs of a model, in d dimensions.
+    at, curves : ndarray
+        (D,) distances in spreads and (P, D) share of the full gap that pairs of equal spreads pay there.
+    distance, share : ndarray
+        (Q,) the same for pairs of a model, in d dimensions.
     """
     ax = plt.gca() if ax is None else ax
     for k, curve in enumerate(curves):
@@ -178,8 +192,10 @@ def active_over_beta(beta: np.ndarray, active: np.ndarray, latent: int, ax: Axes
 
     Parameters
     ----------
-    beta, active : (R,) of R trained models.
-    latent : d, how many units there are.
+    beta, active : ndarray
+        (R,) of R trained models.
+    latent : int
+        D, how many units there are.
     """
     ax = plt.gca() if ax is None else ax
     levels = np.unique(beta)
@@ -201,9 +217,12 @@ def masked_law(values: np.ndarray, pmf: np.ndarray, clean: float, ax: Axes | Non
 
     Parameters
     ----------
-    values : (n,) simulated distances.
-    pmf : exact probabilities of 0, 1, …
-    clean : distance without masks.
+    values : ndarray
+        (n,) simulated distances.
+    pmf : ndarray
+        Exact probabilities of 0, 1, …
+    clean : float
+        Distance without masks.
     """
     ax = plt.gca() if ax is None else ax
     seen = np.bincount(np.rint(values).astype(int), minlength=len(pmf)) / len(values)
@@ -232,7 +251,8 @@ def contraction_by_distance(
 
     Parameters
     ----------
-    clean, ratio, error : (Q,) as in `minivae.theory.drift.LatentContraction`.
+    clean, ratio, error : ndarray
+        (Q,) as in `minivae.theory.drift.LatentContraction`.
     """
     ax = plt.gca() if ax is None else ax
     ax.errorbar(clean, ratio, yerr=error, fmt="o-", color=COLOURS[colour], capsize=3, label=label or None)
@@ -249,7 +269,8 @@ def closing_radius(rows: Sequence[Mapping[str, float]], ax: Axes | None = None) 
 
     Parameters
     ----------
-    rows : per seed, "local same STEP" and "proved same STEP" -> fraction of pairs.
+    rows : Sequence[Mapping[str, float]]
+        Per seed, "local same STEP" and "proved same STEP" -> fraction of pairs.
     """
     ax = plt.gca() if ax is None else ax
     for kind, colour, label in (("local", 0, "constant of each pair (measured)"), ("proved", 3, "proved constant")):
@@ -269,7 +290,8 @@ def shrinkage_bound(tau: np.ndarray, trace: np.ndarray, spectral: np.ndarray, ax
 
     Parameters
     ----------
-    tau, trace, spectral : (R,) fields of `minivae.theory.anchoring.Shrinkage` for R quadratic models.
+    tau, trace, spectral : ndarray
+        (R,) fields of `minivae.theory.anchoring.Shrinkage` for R quadratic models.
     """
     ax = plt.gca() if ax is None else ax
     square = tau**2

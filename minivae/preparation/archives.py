@@ -39,9 +39,12 @@ def streams(path: Path, wanted: Callable[[str], bool], limit: int) -> Iterator[t
 
     Parameters
     ----------
-    path : the raw data as the user has it
-    wanted : says by its base name whether a member is needed
-    limit : bytes; members that unpack to more are refused
+    path : Path
+        The raw data as the user has it
+    wanted : Callable[[str], bool]
+        Says by its base name whether a member is needed
+    limit : int
+        Bytes; members that unpack to more are refused
 
     Raises
     ------
@@ -124,6 +127,7 @@ class Limited:
         self.stream, self.where, self.left, self.limit = stream, where, limit, limit
 
     def read(self, n: int) -> bytes:
+        """At most n bytes; more in all than the limit is refused."""
         with readable(self.where):
             data = self.stream.read(n)
         self.left -= len(data)
@@ -146,9 +150,12 @@ def blocks(
 
     Parameters
     ----------
-    members : (name, stream) in order, as from `streams`
-    md5 : filled with the checksum of every member read to its end
-    size : bytes of a block, about; BLOCK if not given
+    members : Iterable[tuple[str, IO[bytes]]]
+        (name, stream) in order, as from `streams`
+    md5 : MutableMapping[str, str], optional
+        Filled with the checksum of every member read to its end
+    size : int, optional
+        Bytes of a block, about; BLOCK if not given
 
     Raises
     ------
@@ -186,11 +193,13 @@ def blocks(
 
 
 def starts(path: Path, magic: bytes) -> bool:
+    """Whether a file begins with these bytes."""
     with path.open("rb") as f:
         return f.read(len(magic)) == magic
 
 
 def is_tar(path: Path) -> bool:
+    """Whether a file is a tar archive that can be opened."""
     try:
         return tarfile.is_tarfile(path)
     except BROKEN:
@@ -198,6 +207,7 @@ def is_tar(path: Path) -> bool:
 
 
 def refuse_web_page(path: Path) -> None:
+    """A download that is empty or an error page."""
     with path.open("rb") as f:
         start = f.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not start:

@@ -39,8 +39,10 @@ class Inflated:
 
     Parameters
     ----------
-    source : its deflate stream
-    member : says which CRC and length are expected
+    source : IO[bytes]
+        Its deflate stream
+    member : zipfile.ZipInfo
+        Says which CRC and length are expected
     """
 
     def __init__(self, source: IO[bytes], member: zipfile.ZipInfo) -> None:

@@ -16,9 +16,12 @@ class Raw:
 
     Parameters
     ----------
-    data : the events above the rating threshold, in file order
-    ratings : number of rows read, below the threshold too
-    md5 : member → checksum
+    data : Interactions
+        The events above the rating threshold, in file order
+    ratings : int
+        Number of rows read, below the threshold too
+    md5 : Mapping[str, str]
+        Member → checksum
     """
 
     data: Interactions
@@ -78,6 +81,7 @@ def fault(block: bytes, columns: Mapping[str, pl.DataType], separator: str) -> B
 
 
 def refused(block: bytes, columns: Mapping[str, pl.DataType], separator: str) -> bool:
+    """Whether a block cannot be read as the columns it should hold."""
     return table_of(block, columns, separator) is None
 
 

@@ -18,7 +18,8 @@ class Verification:
 
     Parameters
     ----------
-    strict : a mismatch is an error
+    strict : bool
+        A mismatch is an error
     """
 
     strict: bool = True
@@ -57,8 +58,10 @@ class Verification:
 
 
 def verdict(expected: Value, got: Value) -> str:
+    """What a count or checksum is against its reference."""
     return "no reference" if expected is None else "equal" if expected == got else "differs"
 
 
 def shown(value: Value) -> str:
+    """A count or checksum as text."""
     return "–" if value is None else f"{value:,}" if isinstance(value, int) else value

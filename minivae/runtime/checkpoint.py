@@ -25,8 +25,11 @@ class Checkpoint:
 
     Parameters
     ----------
-    model, optimizer : kept by reference.
-    identity : what the run is a function of; `load` refuses a checkpoint of another run.
+    model : Module
+    optimizer : torch.optim.Adam
+        Kept by reference.
+    identity : mapping
+        What the run is a function of; `load` refuses a checkpoint of another run.
     """
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Adam, identity: Mapping[str, Any]) -> None:
@@ -139,7 +142,8 @@ class Saving:
 
     Parameters
     ----------
-    path : of the checkpoint; None to write nothing.
+    path : Path, optional
+        Of the checkpoint; None to write nothing.
     """
 
     def __init__(self, state: Checkpoint, path: Path | None) -> None:

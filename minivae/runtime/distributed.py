@@ -43,8 +43,10 @@ class Team:
 
     Attributes
     ----------
-    rank : 0 .. size − 1 of this process.
-    size : number of processes; 1 without torchrun, and then nothing is sent.
+    rank : int
+        0 .. size − 1 of this process.
+    size : int
+        Number of processes; 1 without torchrun, and then nothing is sent.
     """
 
     rank: int = 0

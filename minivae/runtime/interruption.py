@@ -16,7 +16,8 @@ class Stop:
 
     Parameters
     ----------
-    team : the answer is the same in all its processes, whichever of them got the signal.
+    team : Team
+        The answer is the same in all its processes, whichever of them got the signal.
     """
 
     def __init__(self, team: Team) -> None:
@@ -26,6 +27,7 @@ class Stop:
         return self.team.any(self.asked)
 
     def handle(self, number: int, frame: FrameType | None) -> None:
+        """The signal handler: note the wish; where nothing would be cut in two, stop at once."""
         self.asked = True
         if not self.waits:
             raise KeyboardInterrupt

@@ -16,8 +16,10 @@ class Peak:
 
     Attributes
     ----------
-    process : the largest resident set of the whole process during the work, data and libraries included.
-    device : the most that torch had allocated on the GPU.
+    process : int, optional
+        The largest resident set of the whole process during the work, data and libraries included.
+    device : int, optional
+        The most that torch had allocated on the GPU.
     """
 
     process: int | None = None

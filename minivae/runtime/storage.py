@@ -109,8 +109,9 @@ def load_arrays(path: Path, kind: str, mapped: bool = False) -> tuple[dict[str, 
 
     Parameters
     ----------
-    mapped : arrays are views of the memory-mapped file, copied page by page when written to (the file stays as it
-        is). For files that nobody writes again, as a split; a checkpoint is replaced while it is in use.
+    mapped : bool, default False
+        Arrays are views of the memory-mapped file, copied page by page when written to (the file stays as it is). For
+        files that nobody writes again, as a split; a checkpoint is replaced while it is in use.
 
     Raises
     ------

@@ -42,10 +42,14 @@ def bits(seed: int, purpose: str, step: int, index: Tensor) -> Tensor:
 
     Parameters
     ----------
-    seed : seed of the run.
-    purpose : "order", "mask" or "noise": streams that never share numbers.
-    step : update (or epoch) number.
-    index : (...) int64, the address within the step, for instance the position of an interaction.
+    seed : int
+        Seed of the run.
+    purpose : str
+        "order", "mask" or "noise": streams that never share numbers.
+    step : int
+        Update (or epoch) number.
+    index : Tensor
+        (...) int64, the address within the step, for instance the position of an interaction.
     """
     key = seed & _WORD
     for part in (PURPOSES.index(purpose) + 1, step):

@@ -43,10 +43,14 @@ class Memory:
 
     Attributes
     ----------
-    libraries : code that is loaded at the first update or the first product, measured with torch 2.13 on Linux.
-    data : the training matrix on the device.
-    state : weights, gradients, Adam's two moments, and the weights of the best epoch, in float32.
-    passing : the most that lives beside them for a moment: of a VAE the logits of a block of users, in training or in
+    libraries : int
+        Code that is loaded at the first update or the first product, measured with torch 2.13 on Linux.
+    data : int
+        The training matrix on the device.
+    state : int
+        Weights, gradients, Adam's two moments, and the weights of the best epoch, in float32.
+    passing : int
+        The most that lives beside them for a moment: of a VAE the logits of a block of users, in training or in
         ranking; of EASE the matrices of its solution.
     """
 
@@ -67,13 +71,19 @@ class Cost:
 
     Attributes
     ----------
-    parameters : numbers that are learned.
-    memory : at the peak.
-    setup : seconds before the first epoch and after the last, with code that is loaded once, test users, and the
+    parameters : int
+        Numbers that are learned.
+    memory : Memory
+        At the peak.
+    setup : float
+        Seconds before the first epoch and after the last, with code that is loaded once, test users, and the
         checkpoints after the first and the last epoch; of a baseline everything.
-    update, validation : seconds of one update (mean over the phases of an epoch) and of one validation.
-    updates : per epoch.
-    epochs : at most; 0 of a baseline.
+    update, validation : float
+        Seconds of one update (mean over the phases of an epoch) and of one validation.
+    updates : int
+        Per epoch.
+    epochs : int
+        At most; 0 of a baseline.
     """
 
     parameters: int
@@ -115,10 +125,14 @@ def vae_memory(
 
     Parameters
     ----------
-    n_parameters, n_kept, item_sized : P, K, and how many of them the output layer has.
-    shape : number of training users, of items.
-    events : interactions of the training users.
-    batch : users per update.
+    n_parameters, n_kept, item_sized : int
+        P, K, and how many of them the output layer has.
+    shape : tuple[int, int]
+        Number of training users, of items.
+    events : int
+        Interactions of the training users.
+    batch : int
+        Users per update.
     """
     n_users, n_items = shape
     rows = min(batch, max(1, CHUNK_CELLS // n_items))
@@ -138,7 +152,8 @@ def forecast(job: Job, split: StrongSplit, clock: Clock = time.perf_counter) -> 
 
     Parameters
     ----------
-    clock : `time.process_time` gives seconds of the processor instead, which a busy machine does not change.
+    clock : Clock, default time.perf_counter
+        `time.process_time` gives seconds of the processor instead, which a busy machine does not change.
     """
     if job.spec.trained:
         return _vae(job, split, clock)

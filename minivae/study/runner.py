@@ -28,9 +28,12 @@ class Plan:
 
     Attributes
     ----------
-    preset : its settings.
-    jobs : the runs, in order.
-    options : settings given by hand (epochs, device, precision); None where the preset's holds.
+    preset : Preset
+        Its settings.
+    jobs : list[Job]
+        The runs, in order.
+    options : dict
+        Settings given by hand (epochs, device, precision); None where the preset's holds.
     """
 
     preset: Preset
@@ -56,7 +59,8 @@ def run(plan: Plan, split: StrongSplit, source: Source, out: Path, resume: bool)
 
     Parameters
     ----------
-    source : where the split comes from; one that was made on the fly is saved as out/split.safetensors.
+    source : Source
+        Where the split comes from; one that was made on the fly is saved as out/split.safetensors.
 
     Raises
     ------

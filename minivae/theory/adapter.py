@@ -21,10 +21,14 @@ class Wrapped(nn.Module):
 
     Attributes
     ----------
-    n_items, latent : I and d.
-    decoder : the outside decoder module.
-    anchors : None, outside models have none.
-    normalize : whether `encode` L2-normalises rows before they reach the outside encoder, unless told otherwise.
+    n_items, latent : int
+        I and d.
+    decoder : Module
+        The outside decoder.
+    anchors : None
+        Outside models have none.
+    normalize : bool
+        Whether `encode` L2-normalises rows before they reach the outside encoder, unless told otherwise.
     """
 
     def __init__(
@@ -48,12 +52,15 @@ class Wrapped(nn.Module):
 
         Parameters
         ----------
-        x : (B, I) rows, CSR or dense, numpy or torch. A dense tensor is passed on as it is, so that autograd sees it.
-        normalize : L2-normalise the rows first. None: as given to `wrap`. False: x is the ready encoder input.
+        x : Users
+            (B, I) rows, CSR or dense, numpy or torch. A dense tensor is passed on as it is, so that autograd sees it.
+        normalize : bool, optional
+            L2-normalise the rows first. None: as given to `wrap`. False: x is the ready encoder input.
 
         Returns
         -------
-        mu, sd : each (B, d).
+        mu, sd : Tensor
+            Each (B, d).
 
         Raises
         ------
@@ -152,12 +159,16 @@ def wrap(
 
     Parameters
     ----------
-    encode : x (B, I) dense -> (mu, sd), each (B, d): posterior mean and standard deviation, without sampling.
-    decode : z (B, d) -> logits (B, I). Of linear layers and pointwise activations, for the fast Gram matrices of
+    encode : Callable[[Tensor], tuple[Tensor, Tensor]]
+        X (B, I) dense -> (mu, sd), each (B, d): posterior mean and standard deviation, without sampling.
+    decode : Module
+        Z (B, d) -> logits (B, I). Of linear layers and pointwise activations, for the fast Gram matrices of
         `minivae.theory.transfer`; anything else is differentiated by autograd.
-    n_items, latent : I and d; if None, found from the linear layers of `decode` and a trial call.
-    normalize : L2-normalise rows before `encode` sees them. Leave it False if `encode` does so itself or was trained on
-        binary rows.
+    n_items, latent : int, optional
+        I and d; if None, found from the linear layers of `decode` and a trial call.
+    normalize : bool, default False
+        L2-normalise rows before `encode` sees them. Leave it False if `encode` does so itself or was trained on binary
+        rows.
 
     Returns
     -------

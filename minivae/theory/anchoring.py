@@ -39,9 +39,12 @@ class Alignment:
 
     Attributes
     ----------
-    mean_term : ``‖μ(x_h) − ē_x‖²``
-    variance_term : ``tr Σ(x_h)``
-    scatter_term : ``(1/N_x) Σ_{i∈S_x} ‖e_i − ē_x‖²``, which no encoder can change.
+    mean_term : Array
+        ``‖μ(x_h) − ē_x‖²``
+    variance_term : Array
+        ``tr Σ(x_h)``
+    scatter_term : Array
+        ``(1/N_x) Σ_{i∈S_x} ‖e_i − ē_x‖²``, which no encoder can change.
     """
 
     mean_term: Array
@@ -62,13 +65,17 @@ def alignment(mu: Array, sd: Array, anchors: Array, x: Users) -> Alignment:
 
     Parameters
     ----------
-    mu, sd : (..., B, d) of q(z|x_h) = N(μ, diag sd²); leading axes, for instance mask draws, broadcast.
-    anchors : (I, d).
-    x : (B, I) full (unmasked) item sets, CSR or dense; every nonzero entry counts once, whatever its value.
+    mu, sd : Array
+        (..., B, d) of q(z|x_h) = N(μ, diag sd²); leading axes, for instance mask draws, broadcast.
+    anchors : Array
+        (I, d).
+    x : Users
+        (B, I) full (unmasked) item sets, CSR or dense; every nonzero entry counts once, whatever its value.
 
     Returns
     -------
-    Alignment, each term (..., B). A user without items has no anchor to be pulled to: all terms are zero.
+    Alignment
+        Alignment, each term (..., B). A user without items has no anchor to be pulled to: all terms are zero.
 
     Raises
     ------
@@ -118,8 +125,10 @@ def shrinkage(L: Array, lam: Array) -> Array:
 
     Parameters
     ----------
-    L : largest curvature of the reconstruction and KL terms in μ, ``0 ⪯ H ⪯ L·I``; broadcasts with `lam`.
-    lam : λ_A, weight of the anchor loss.
+    L : Array
+        Largest curvature of the reconstruction and KL terms in μ, ``0 ⪯ H ⪯ L·I``; broadcasts with `lam`.
+    lam : Array
+        λ_A, weight of the anchor loss.
 
     Raises
     ------
@@ -143,10 +152,14 @@ class Shrinkage:
 
     Attributes
     ----------
-    free, anchored : (..., d, d) covariance of m_h and of μ*_h over masks.
-    trace_ratio, spectral_ratio : anchored over free, at most `tau` squared.
-    tau : ``L/(L+2λ)`` with L the largest eigenvalue of H.
-    loewner_gap : smallest eigenvalue of ``τ²·free − anchored``; it may be negative: no inequality of matrices holds.
+    free, anchored : Array
+        (..., d, d) covariance of m_h and of μ*_h over masks.
+    trace_ratio, spectral_ratio : Array
+        Anchored over free, at most `tau` squared.
+    tau : Array
+        ``L/(L+2λ)`` with L the largest eigenvalue of H.
+    loewner_gap : Array
+        Smallest eigenvalue of ``τ²·free − anchored``; it may be negative: no inequality of matrices holds.
     """
 
     free: Array
@@ -166,9 +179,12 @@ class QuadraticModel:
 
     Parameters
     ----------
-    H : (d, d) symmetric, positive semidefinite.
-    lam : λ_A > 0.
-    centroid : (d,) ē_x, the mean anchor of the full item set.
+    H : Array
+        (d, d) symmetric, positive semidefinite.
+    lam : float
+        λ_A > 0.
+    centroid : Array
+        (d,) ē_x, the mean anchor of the full item set.
 
     Raises
     ------
@@ -254,10 +270,14 @@ class AnchorNorms:
 
     Attributes
     ----------
-    norms : (I,) ‖e_i‖.
-    frobenius : ‖E‖.
-    scatter : mean ‖e_i − ē‖² over all items, ē their mean.
-    user_scatter : mean over users with items of ``(1/N_x) Σ_{i∈S_x} ‖e_i − ē_x‖²``.
+    norms : Array
+        (I,) ‖e_i‖.
+    frobenius : Array
+        ‖E‖.
+    scatter : Array
+        Mean ‖e_i − ē‖² over all items, ē their mean.
+    user_scatter : Array
+        Mean over users with items of ``(1/N_x) Σ_{i∈S_x} ‖e_i − ē_x‖²``.
     """
 
     norms: Array

@@ -117,9 +117,10 @@ def collapse(
 
     Parameters
     ----------
-    sweep
+    sweep : Iterable[tuple[float, Array, Array, float]]
         `(beta, mu, sd, accuracy)` of one trained model each, posteriors (U, d) of the same users and latent size.
-    n_samples, generator
+    n_samples : int, default 2
+    generator : Generator, optional
         For `kl_decomposition`.
     """
     rows = sorted(sweep, key=lambda row: row[0])

@@ -28,9 +28,12 @@ class InputDistance:
 
     Attributes
     ----------
-    clean : distance at ρ = 1 under the same convention.
-    masked : expectation over independent masks.
-    se : standard error of `masked`: 0 where it is exact.
+    clean : Array
+        Distance at ρ = 1 under the same convention.
+    masked : Array
+        Expectation over independent masks.
+    se : Array
+        Standard error of `masked`: 0 where it is exact.
     """
 
     clean: Array
@@ -67,12 +70,19 @@ def input_distance(
 
     Parameters
     ----------
-    n_u, n_v : N_u, N_v, numbers of items of the two users; broadcast.
-    n_common : s = |S_u ∩ S_v|.
-    keep : ρ in (0, 1].
-    mask : convention.
-    norm : of the difference; "l2-squared" is E‖·‖².
-    n_draws, generator : of the simulation, where there is one.
+    n_u, n_v : Array
+        N_u, N_v, numbers of items of the two users; broadcast.
+    n_common : Array
+        S = |S_u ∩ S_v|.
+    keep : Array
+        ρ in (0, 1].
+    mask : Mask, default 'normalize-then-mask'
+        Convention.
+    norm : Norm, default 'l1'
+        Of the difference; "l2-squared" is E‖·‖².
+    n_draws : int, default 100000
+    generator : Generator, optional
+        Of the simulation, where there is one.
 
     Raises
     ------

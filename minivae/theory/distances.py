@@ -21,12 +21,13 @@ def w2_gaussian(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array) -> Array:
 
     Parameters
     ----------
-    mu_u, sd_u, mu_v, sd_v
+    mu_u, sd_u, mu_v, sd_v : Array
         Means and standard deviations, (..., d); leading axes broadcast.
 
     Returns
     -------
-    (...) distances, of the kind given.
+    Array
+        (...) distances, of the kind given.
 
     Raises
     ------
@@ -53,9 +54,9 @@ def w2_gaussian_full(mu_u: Array, cov_u: Array, mu_v: Array, cov_v: Array) -> Ar
 
     Parameters
     ----------
-    mu_u, mu_v
+    mu_u, mu_v : Array
         Means, (..., d).
-    cov_u, cov_v
+    cov_u, cov_v : Array
         Covariances, (..., d, d), symmetric positive semi-definite.
 
     Raises
@@ -94,7 +95,7 @@ def w1_bounds(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array) -> tuple[Array
 
     Parameters
     ----------
-    mu_u, sd_u, mu_v, sd_v
+    mu_u, sd_u, mu_v, sd_v : Array
         Means and standard deviations, (..., d); leading axes broadcast.
 
     Returns
@@ -197,7 +198,7 @@ def w1_empirical(samples_u: Array, samples_v: Array) -> Array:
 
     Parameters
     ----------
-    samples_u, samples_v
+    samples_u, samples_v : Array
         (..., n, d) and (..., m, d); leading axes broadcast.
 
     Raises
@@ -313,9 +314,9 @@ def gaussian_kl(mu: Array, sd: Array, per_dimension: bool = False) -> Array:
 
     Parameters
     ----------
-    mu, sd
+    mu, sd : Array
         (..., d).
-    per_dimension
+    per_dimension : bool, default False
         Give the terms, (..., d), instead of their sum, (...).
 
     Examples

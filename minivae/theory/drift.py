@@ -30,10 +30,14 @@ class LatentContraction:
 
     Attributes
     ----------
-    clean : mean clean distance ‖μ_u − μ_v‖ of the pairs in the quantile.
-    ratio, ratio_se : mean masked over mean clean distance; its standard error over mask draws.
-    prob_contract, prob_contract_se : share of (pair, draw) with a masked distance below the clean one; likewise.
-    n_pairs : pairs in each quantile.
+    clean : ndarray
+        Mean clean distance ‖μ_u − μ_v‖ of the pairs in the quantile.
+    ratio, ratio_se : ndarray
+        Mean masked over mean clean distance; its standard error over mask draws.
+    prob_contract, prob_contract_se : ndarray
+        Share of (pair, draw) with a masked distance below the clean one; likewise.
+    n_pairs : ndarray
+        Pairs in each quantile.
     """
 
     clean: np.ndarray
@@ -62,13 +66,20 @@ def latent_contraction(
 
     Parameters
     ----------
-    model : with ``encode(x, normalize=False) -> (mu, sd)``.
-    x : (U, I) binary rows, CSR or dense.
-    keep : ρ.
-    mask : input convention, see `minivae.batches.input_weights`.
-    n_pairs : random pairs of distinct users; all pairs if there are no more than that.
-    n_masks : mask draws, at least 2 (the standard errors are over draws, for these users and pairs).
-    n_quantiles : Q.
+    model : Encoder
+        With ``encode(x, normalize=False) -> (mu, sd)``.
+    x : Users
+        (U, I) binary rows, CSR or dense.
+    keep : float
+        ρ.
+    mask : Mask, default 'normalize-then-mask'
+        Input convention, see `minivae.batches.input_weights`.
+    n_pairs : int, default 20000
+        Random pairs of distinct users; all pairs if there are no more than that.
+    n_masks : int, default 10
+        Mask draws, at least 2 (the standard errors are over draws, for these users and pairs).
+    n_quantiles : int, default 5
+        Q.
 
     Raises
     ------
@@ -123,9 +134,12 @@ class MaskVariance:
 
     Attributes
     ----------
-    per_user : (U,) variance of a user's μ over mask draws.
-    within : their mean, in absolute units of the latent space.
-    between : variance over users of the mean of μ over masks (the noise of that mean subtracted).
+    per_user : ndarray
+        (U,) variance of a user's μ over mask draws.
+    within : float
+        Their mean, in absolute units of the latent space.
+    between : float
+        Variance over users of the mean of μ over masks (the noise of that mean subtracted).
     """
 
     per_user: np.ndarray
@@ -144,10 +158,14 @@ class NeighbourhoodDrift:
 
     Attributes
     ----------
-    overlap : mean Jaccard index of a user's k-nearest-neighbour sets under two mask draws, 1 = stable.
-    overlap_per_user : (U,)
-    chance : the expected index of two random sets of k of the U−1 other users.
-    variance : `MaskVariance` over the same draws.
+    overlap : float
+        Mean Jaccard index of a user's k-nearest-neighbour sets under two mask draws, 1 = stable.
+    overlap_per_user : ndarray
+        (U,)
+    chance : float
+        The expected index of two random sets of k of the U−1 other users.
+    variance : MaskVariance
+        `MaskVariance` over the same draws.
     """
 
     overlap: float
@@ -187,8 +205,13 @@ def mask_variance(
 
     Parameters
     ----------
-    model, x, keep, mask : as in `latent_contraction`.
-    n_masks : M >= 2 draws; all users are re-masked each time.
+    model : Encoder
+    x : Users
+    keep : float
+    mask : Mask, default 'normalize-then-mask'
+        As in `latent_contraction`.
+    n_masks : int, default 10
+        M >= 2 draws; all users are re-masked each time.
 
     Raises
     ------
@@ -216,9 +239,15 @@ def neighbourhood_drift(
 
     Parameters
     ----------
-    model, x, keep, mask : as in `latent_contraction`.
-    k : neighbours, fewer than users.
-    n_masks : draws, at least 2.
+    model : Encoder
+    x : Users
+    keep : float
+    mask : Mask, default 'normalize-then-mask'
+        As in `latent_contraction`.
+    k : int, default 10
+        Neighbours, fewer than users.
+    n_masks : int, default 10
+        Draws, at least 2.
 
     Raises
     ------

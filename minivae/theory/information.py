@@ -59,11 +59,11 @@ def kl_decomposition(
 
     Parameters
     ----------
-    mu, sd
+    mu, sd : Array
         Posteriors, (U, d). Computed in float64, in blocks: time grows with `n_samples U² d`, memory does not.
-    n_samples
+    n_samples : int, default 8
         Draws for each user and each term.
-    generator
+    generator : Generator, optional
         Source of the draws.
 
     Raises

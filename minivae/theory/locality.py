@@ -53,14 +53,15 @@ def compromise_gap(p_u: Array, p_v: Array, w_u: Array, w_v: Array) -> Array:
 
     Parameters
     ----------
-    p_u, p_v
+    p_u, p_v : Array
         Item distributions `x / N`, (..., I), each summing to one.
-    w_u, w_v
+    w_u, w_v : Array
         Weights `q_u(z) N_u` and `q_v(z) N_v`, (...), not negative.
 
     Returns
     -------
-    (...) gaps, zero exactly where the distributions are equal or a weight is zero.
+    Array
+        (...) gaps, zero exactly where the distributions are equal or a weight is zero.
 
     Raises
     ------
@@ -163,11 +164,11 @@ def exponential_family_gap(t_u: Array, t_v: Array, w_u: Array, w_v: Array, conju
 
     Parameters
     ----------
-    t_u, t_v
+    t_u, t_v : Array
         Sufficient statistics, (..., k).
-    w_u, w_v
+    w_u, w_v : Array
         Densities `q_u(z)`, `q_v(z)`, (...).
-    conjugate
+    conjugate : Conjugate
         A*, from tensors (..., k) to (...): one of the `*_conjugate` here or your own.
 
     Examples
@@ -216,11 +217,11 @@ def compromise_integral(
 
     Parameters
     ----------
-    mu_u, sd_u, mu_v, sd_v
+    mu_u, sd_u, mu_v, sd_v : Array
         Posteriors, (..., d).
-    p_u, p_v
+    p_u, p_v : Array
         Item distributions, (..., I). Use `shared_profile` for binary users: the grid has up to 140,000 points.
-    n_u, n_v
+    n_u, n_v : Array
         Interactions, (...).
 
     Raises
@@ -284,15 +285,15 @@ def compromise_monte_carlo(
 
     Parameters
     ----------
-    mu_u, sd_u, mu_v, sd_v
+    mu_u, sd_u, mu_v, sd_v : Array
         Posteriors, (..., d).
-    p_u, p_v
+    p_u, p_v : Array
         Item distributions, (..., I); `shared_profile` for binary users.
-    n_u, n_v
+    n_u, n_v : Array
         Interactions, (...).
-    n_samples
+    n_samples : int, default 1000
         Draws from each posterior, at least 2.
-    generator
+    generator : Generator, optional
         Source of the draws.
 
     Raises

@@ -126,10 +126,14 @@ def masked_distance(n_common: Array, n_different: Array, keep: Array, shared: bo
 
     Parameters
     ----------
-    n_common : s = |S_u ∩ S_v|.
-    n_different : d = |S_u △ S_v| = ‖x_u − x_v‖_1.
-    keep : ρ in [0, 1], the probability to keep an item.
-    shared : whether both users have the same mask.
+    n_common : Array
+        S = |S_u ∩ S_v|.
+    n_different : Array
+        D = |S_u △ S_v| = ‖x_u − x_v‖_1.
+    keep : Array
+        ρ in [0, 1], the probability to keep an item.
+    shared : bool, default False
+        Whether both users have the same mask.
 
     Raises
     ------

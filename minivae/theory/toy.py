@@ -36,12 +36,18 @@ class ToyVAE(VAE):
 
     Parameters
     ----------
-    n_items : I.
-    features : H, number of fixed features.
-    latent : d; 2 can be drawn.
-    hidden : width of the encoder.
-    bias : whether the output layer has one.
-    generator : draws A, c and the weights.
+    n_items : int
+        I.
+    features : int, default 16
+        H, number of fixed features.
+    latent : int, default 2
+        D; 2 can be drawn.
+    hidden : int, default 32
+        Width of the encoder.
+    bias : bool, default True
+        Whether the output layer has one.
+    generator : Generator, optional
+        Draws A, c and the weights.
     """
 
     def __init__(
@@ -89,12 +95,15 @@ def proved_lipschitz(decoder: nn.Sequential, x: Tensor) -> Tensor:
 
     Parameters
     ----------
-    decoder : ``Sequential(BoundedFeatures, Linear)``.
-    x : (U, I) targets, non-negative.
+    decoder : nn.Sequential
+        ``Sequential(BoundedFeatures, Linear)``.
+    x : Tensor
+        (U, I) targets, non-negative.
 
     Returns
     -------
-    (U,)
+    Tensor
+        (U,)
     """
     features, output = _parts(decoder)
     with torch.no_grad():
@@ -201,15 +210,24 @@ class SharingMap:
 
     Attributes
     ----------
-    user : u.
-    mu : (U, d) posterior means.
-    community : (U,)
-    change : (U,) L_u(θ − η g_v) − L_u(θ) after a real step on v; negative helps.
-    distance : (U,) W2(q_u, q_v).
-    radius : (U,) r_share(u, v), smaller where the content of v differs more.
-    reach : ‖g_u‖ / L_θz, the radius of a user with the same content: nobody farther away is certified, whoever it is.
-    certified : (U,) bool.
-    eta : the learning rate of the steps.
+    user : int
+        U.
+    mu : ndarray
+        (U, d) posterior means.
+    community : ndarray
+        (U,)
+    change : ndarray
+        (U,) L_u(θ − η g_v) − L_u(θ) after a real step on v; negative helps.
+    distance : ndarray
+        (U,) W2(q_u, q_v).
+    radius : ndarray
+        (U,) r_share(u, v), smaller where the content of v differs more.
+    reach : float
+        ‖g_u‖ / L_θz, the radius of a user with the same content: nobody farther away is certified, whoever it is.
+    certified : ndarray
+        (U,) bool.
+    eta : float
+        The learning rate of the steps.
     """
 
     user: int
@@ -262,9 +280,10 @@ def closing_radius(
 
     Returns
     -------
-    One row per stop, link of the chain and test ("theorem" or "polarised"): step, link, test, the fractions of pairs
-    "same" and "other" (community), and the means of ‖g_u‖ ("norm") and of the proved L_θz ("lipschitz").
-    Loss per interaction.
+    list[dict[str, float | int | str]]
+        One row per stop, link of the chain and test ("theorem" or "polarised"): step, link, test, the fractions of
+        pairs "same" and "other" (community), and the means of ‖g_u‖ ("norm") and of the proved L_θz ("lipschitz"). Loss
+        per interaction.
     """
     generator = torch.Generator().manual_seed(seed)
     x, community = toy_users(seed=seed)

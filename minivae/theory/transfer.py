@@ -40,21 +40,35 @@ class Sharing:
 
     Attributes
     ----------
-    exact : (..., U, U) ⟨g_u, g_v⟩.
-    norm : (..., U) ‖g_u‖.
-    distance : (..., U, U) W2(q_u, q_v), an upper bound on W1.
-    mismatch : (..., U, U) Δ_x(u, v) = E_{z~q_v} ‖∇ℓ(z, x_u) − ∇ℓ(z, x_v)‖.
-    lipschitz : (..., U, U) the constant L_θz that `penalty`, `radius` and `certified` use.
-    penalty : (..., U, U) D_uv = L_θz · distance + Δ_x ≥ ‖g_u − g_v‖.
-    radius : (..., U, U) r_share(u, v) = [‖g_u‖ − Δ_x]_+ / L_θz.
-    certified : (..., U, U) bool, ``D_uv < ‖g_u‖``, that is distance < radius: a small step on v lowers the loss of u.
-    slack : (..., U, U) ⟨g_u, g_v⟩ − ‖g_u‖ (‖g_u‖ − D_uv) ≥ 0, what the bound gives away.
-    radius_sharp, certified_sharp : (..., U, U) the same from the polarisation identity, see `sharing`; certified is a
-        pair within radius_sharp in either direction.
-    links : bounds on ‖g_u − g_v‖, (..., U, U) each, from exact to the one that is easiest to read.
-    norm_bias : (..., U) estimate of tr Cov(∇ℓ)/S, by which S independent samples inflate ‖g_u‖².
-    z : (..., U, S, d) the samples that stand for the posteriors.
-    status : what each number is: exact, bound or measured.
+    exact : Tensor
+        (..., U, U) ⟨g_u, g_v⟩.
+    norm : Tensor
+        (..., U) ‖g_u‖.
+    distance : Tensor
+        (..., U, U) W2(q_u, q_v), an upper bound on W1.
+    mismatch : Tensor
+        (..., U, U) Δ_x(u, v) = E_{z~q_v} ‖∇ℓ(z, x_u) − ∇ℓ(z, x_v)‖.
+    lipschitz : Tensor
+        (..., U, U) the constant L_θz that `penalty`, `radius` and `certified` use.
+    penalty : Tensor
+        (..., U, U) D_uv = L_θz · distance + Δ_x ≥ ‖g_u − g_v‖.
+    radius : Tensor
+        (..., U, U) r_share(u, v) = [‖g_u‖ − Δ_x]_+ / L_θz.
+    certified : Tensor
+        (..., U, U) bool, ``D_uv < ‖g_u‖``, that is distance < radius: a small step on v lowers the loss of u.
+    slack : Tensor
+        (..., U, U) ⟨g_u, g_v⟩ − ‖g_u‖ (‖g_u‖ − D_uv) ≥ 0, what the bound gives away.
+    radius_sharp, certified_sharp : Tensor
+        (..., U, U) the same from the polarisation identity, see `sharing`; certified is a pair within radius_sharp in
+        either direction.
+    links : dict[str, Tensor]
+        Bounds on ‖g_u − g_v‖, (..., U, U) each, from exact to the one that is easiest to read.
+    norm_bias : Tensor
+        (..., U) estimate of tr Cov(∇ℓ)/S, by which S independent samples inflate ‖g_u‖².
+    z : Tensor
+        (..., U, S, d) the samples that stand for the posteriors.
+    status : dict[str, str]
+        What each number is: exact, bound or measured.
     """
 
     exact: Tensor
@@ -78,8 +92,10 @@ class Sharing:
 
         Parameters
         ----------
-        among : (U, U) bool, the pairs to count, for instance those within a community; None: all.
-        sharp : certify by polarisation instead of the theorem's Cauchy–Schwarz.
+        among : Tensor | ndarray, optional
+            (U, U) bool, the pairs to count, for instance those within a community; None: all.
+        sharp : bool, default False
+            Certify by polarisation instead of the theorem's Cauchy–Schwarz.
         """
         pairs = ~torch.eye(self.exact.shape[-1], dtype=torch.bool, device=self.exact.device)
         if among is not None:
@@ -97,8 +113,10 @@ class Sharing:
 
         Parameters
         ----------
-        smoothness : M, with ∇L_u M-Lipschitz along the step: a number, (..., U, 1) per user, or (..., U, U).
-        sharp : by polarisation, for the pairs of `certified_sharp`.
+        smoothness : Tensor | float
+            M, with ∇L_u M-Lipschitz along the step: a number, (..., U, 1) per user, or (..., U, U).
+        sharp : bool, default False
+            By polarisation, for the pairs of `certified_sharp`.
         """
         own, other = self.norm[..., :, None], self.norm[..., None, :]
         if sharp:
@@ -137,14 +155,21 @@ def sharing(
 
     Parameters
     ----------
-    model : a VAE; θ are the parameters of `model.decoder`. Computed in float64 whatever its dtype.
-    x : (U, I) users, scipy CSR or dense.
-    n_samples : S ≥ 2, or 0 for ``z = μ`` (then distance is between means).
-    generator : torch generator of ε.
-    lipschitz : constant of ``z ↦ ∇_θ ℓ(θ; z, x_u)``: measured per "pair" (local), per "user" or "global" (one for
-        all); or proved, a number or (U,), for instance from `minivae.theory.toy.proved_lipschitz`.
-    target : (U, I) what the loss reconstructs; None: `x`. Pass ``x / N_x`` for the loss per interaction.
-    z : (U, S, d) to be used as it is, instead of samples, row s of all users coupled. `distance` is then the root mean
+    model : VAE
+        A VAE; θ are the parameters of `model.decoder`. Computed in float64 whatever its dtype.
+    x : Users
+        (U, I) users, scipy CSR or dense.
+    n_samples : int, default 8
+        S ≥ 2, or 0 for ``z = μ`` (then distance is between means).
+    generator : Generator, optional
+        Torch generator of ε.
+    lipschitz : str | float | Tensor | ndarray, default 'pair'
+        Constant of ``z ↦ ∇_θ ℓ(θ; z, x_u)``: measured per "pair" (local), per "user" or "global" (one for all); or
+        proved, a number or (U,), for instance from `minivae.theory.toy.proved_lipschitz`.
+    target : Users, optional
+        (U, I) what the loss reconstructs; None: `x`. Pass ``x / N_x`` for the loss per interaction.
+    z : Tensor | ndarray, optional
+        (U, S, d) to be used as it is, instead of samples, row s of all users coupled. `distance` is then the root mean
         square of ‖z_us − z_vs‖, an upper bound on W1 between these samples.
 
     Raises
@@ -184,13 +209,22 @@ def view_sharing(
 
     Parameters
     ----------
-    model, x, n_samples, generator, lipschitz : as in `sharing`; a proved constant per user is (U, 1).
-    keep, mask : probability to keep an interaction and input convention, see `minivae.batches.mask_input`.
-    n_views : V, independent masks per user.
+    model : VAE
+    x : Users
+    n_samples : int, default 8
+    generator : Generator, optional
+    lipschitz : str | float | Tensor | ndarray, default 'pair'
+        As in `sharing`; a proved constant per user is (U, 1).
+    keep : float
+    mask : Mask, default 'normalize-then-mask'
+        Probability to keep an interaction and input convention, see `minivae.batches.mask_input`.
+    n_views : int, default 2
+        V, independent masks per user.
 
     Returns
     -------
-    Sharing with one V × V matrix per user, (U, V, V).
+    Sharing
+        Sharing with one V × V matrix per user, (U, V, V).
     """
     with still(model), torch.no_grad():
         views = [model.encode(mask_input(x, keep, mask, generator), normalize=False) for _ in range(n_views)]

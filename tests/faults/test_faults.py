@@ -185,7 +185,7 @@ def test_two_runs_in_one_folder(data, undisturbed, tmp_path, capsys):
     out = tmp_path / "run"
     holder = program(
         ["--version"],
-        f"import time\nfrom pathlib import Path\nfrom minivae.study import folders\n"
+        f"import time\nfrom pathlib import Path\nfrom minivae.study.run import folders\n"
         f"with folders.hold(Path({str(out)!r})):\n    print('held', flush=True)\n    time.sleep(600)",
     )
     assert holder.stdout.readline() == "held\n"

@@ -22,7 +22,8 @@ import json, sys, tempfile
 from pathlib import Path
 import numpy as np, scipy.sparse as sp
 import minivae as mv
-from minivae.study import forecast, presets
+from minivae.study import forecast
+from minivae.study.run import presets
 from minivae.study.memory import status
 from minivae.study.runs import Job, execute
 name, n_users, n_items, batch = sys.argv[1], *map(int, sys.argv[2:])

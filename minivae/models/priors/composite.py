@@ -23,7 +23,8 @@ class CompositePrior(Prior):
 
     Parameters
     ----------
-    encoder : its frozen copy, in buffers, is the old encoder.
+    encoder : Module
+        Its frozen copy, in buffers, is the old encoder.
     """
 
     def __init__(self, encoder: nn.Module) -> None:

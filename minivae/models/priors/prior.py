@@ -19,9 +19,12 @@ class Prior(nn.Module):
 
         Parameters
         ----------
-        z : (B, d).
-        batch : the users of these rows with their clean input.
-        encoder : as it is now: input -> [μ, log σ²], (B, 2d).
+        z : Tensor
+            (B, d).
+        batch : UserBatch
+            The users of these rows with their clean input.
+        encoder : Module
+            As it is now: input -> [μ, log σ²], (B, 2d).
         """
         raise NotImplementedError
 

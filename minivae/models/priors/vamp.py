@@ -19,12 +19,15 @@ class VampPrior(Prior):
 
     Parameters
     ----------
-    n_items : I.
-    components : K.
+    n_items : int
+        I.
+    components : int
+        K.
 
     Attributes
     ----------
-    pseudo_inputs : (K, I); what lies outside of [0, 1] is clipped when it is used.
+    pseudo_inputs : Parameter
+        (K, I); what lies outside of [0, 1] is clipped when it is used.
     """
 
     def __init__(self, n_items: int, components: int) -> None:

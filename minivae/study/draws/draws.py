@@ -24,11 +24,16 @@ class Draw:
 
     Attributes
     ----------
-    label : the seed of the draw, or the folder's name.
-    results : content of results.json.
-    sha256 : of its split.
-    models : its runs.
-    users : (U,) labels of the test users.
+    label : str
+        The seed of the draw, or the folder's name.
+    results : dict
+        Content of results.json.
+    sha256 : str
+        Of its split.
+    models : dict[str, ModelResult]
+        Its runs.
+    users : ndarray
+        (U,) labels of the test users.
     """
 
     label: str
@@ -64,10 +69,14 @@ class Pooled:
 
     Attributes
     ----------
-    difference : the mean.
-    low, high : the interval.
-    over_users : half width of the interval over users.
-    over_draws : half width of the interval over draws; 0 for a single one.
+    difference : float
+        The mean.
+    low, high : float
+        The interval.
+    over_users : float
+        Half width of the interval over users.
+    over_draws : float
+        Half width of the interval over draws; 0 for a single one.
     """
 
     difference: float
@@ -96,9 +105,12 @@ def pool(values: Sequence[np.ndarray], users: Sequence[np.ndarray], n_train: Seq
 
     Parameters
     ----------
-    values : per draw (U_k,), NaN for users that do not count.
-    users : per draw (U_k,) labels.
-    n_train : number of training users of each draw.
+    values : Sequence[ndarray]
+        Per draw (U_k,), NaN for users that do not count.
+    users : Sequence[ndarray]
+        Per draw (U_k,) labels.
+    n_train : Sequence[int]
+        Number of training users of each draw.
     """
     there = [~np.isnan(v) for v in values]
     values = [v[t] for v, t in zip(values, there, strict=True)]

@@ -52,10 +52,14 @@ class Trained:
 
     Attributes
     ----------
-    name : of its folder.
-    model : in evaluation mode.
-    config : how it was trained.
-    accuracy : test nDCG@100.
+    name : str
+        Of its folder.
+    model : VAE
+        In evaluation mode.
+    config : TrainConfig
+        How it was trained.
+    accuracy : float
+        Test nDCG@100.
     """
 
     name: str

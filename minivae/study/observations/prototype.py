@@ -21,11 +21,16 @@ class Row:
 
     Attributes
     ----------
-    section : of the theory.
-    what : was observed.
-    observed : mean ± sd over seeds, or in how many seeds a statement holds.
-    prototype : what it saw.
-    agrees : yes, no, mixed, or – where there is nothing to compare with.
+    section : str
+        Of the theory.
+    what : str
+        Was observed.
+    observed : str
+        Mean ± sd over seeds, or in how many seeds a statement holds.
+    prototype : str
+        What it saw.
+    agrees : str
+        Yes, no, mixed, or – where there is nothing to compare with.
     """
 
     section: str
@@ -40,9 +45,12 @@ def compare(found: Numbers, toys: Sequence[Mapping[str, float]], comparable: boo
 
     Parameters
     ----------
-    found : variant -> numbers per seed, from `minivae.study.observations.collect`.
-    toys : numbers per seed, from `minivae.study.observations.toy_radius`.
-    comparable : whether the data are the prototype's, so that numbers can be compared and not only statements.
+    found : Numbers
+        Variant -> numbers per seed, from `minivae.study.observations.collect`.
+    toys : Sequence[Mapping[str, float]]
+        Numbers per seed, from `minivae.study.observations.toy_radius`.
+    comparable : bool
+        Whether the data are the prototype's, so that numbers can be compared and not only statements.
     """
     rows = []
     if toys:

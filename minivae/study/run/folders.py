@@ -84,8 +84,10 @@ def claim(
 
     Parameters
     ----------
-    resume : continue what the folder holds; without it the folder must be new or empty.
-    may_change : dotted keys of `identity` in which a continued run may differ.
+    resume : bool
+        Continue what the folder holds; without it the folder must be new or empty.
+    may_change : frozenset[str], default frozenset()
+        Dotted keys of `identity` in which a continued run may differ.
 
     Raises
     ------

@@ -44,11 +44,16 @@ class ModelSpec:
 
     Attributes
     ----------
-    name : as in tables, for instance "multvae+anchor".
-    kind : name of the model's class.
-    arguments : of the constructor, without the number of items.
-    settings : fields of `TrainConfig`; empty for baselines.
-    search : which of the two `minivae tune` varies, and over what.
+    name : str
+        As in tables, for instance "multvae+anchor".
+    kind : str
+        Name of the model's class.
+    arguments : mapping
+        Of the constructor, without the number of items.
+    settings : mapping
+        Fields of `TrainConfig`; empty for baselines.
+    search : Mapping[str, Choice | Range]
+        Which of the two `minivae tune` varies, and over what.
     """
 
     name: str
@@ -106,9 +111,12 @@ class Section:
 
     Attributes
     ----------
-    title, text : for the report.
-    pairs : (a, b) for the differences a − b, in order.
-    axis : the setting in which the models differ, "" if that is no single number.
+    title, text : str
+        For the report.
+    pairs : tuple[tuple[str, str], ...]
+        (a, b) for the differences a − b, in order.
+    axis : str
+        The setting in which the models differ, "" if that is no single number.
     """
 
     title: str
@@ -128,12 +136,18 @@ class Preset:
 
     Attributes
     ----------
-    name, title : of the file.
-    data : the data set it is meant for, "" for any.
-    models : by name.
-    selected : the models that run unless others are named.
-    sections : what the report asks.
-    settings : the file of one's own that lies on top; empty without one.
+    name, title : str
+        Of the file.
+    data : str
+        The data set it is meant for, "" for any.
+    models : Mapping[str, ModelSpec]
+        By name.
+    selected : tuple[str, ...]
+        The models that run unless others are named.
+    sections : tuple[Section, ...]
+        What the report asks.
+    settings : mapping
+        The file of one's own that lies on top; empty without one.
     """
 
     name: str
@@ -183,7 +197,8 @@ def load(name: str, settings: Path | None = None, data: str = "") -> Preset:
 
     Parameters
     ----------
-    data : name of the data at hand; a preset that says ``over_data`` lies on the preset of that data.
+    data : str, default ''
+        Name of the data at hand; a preset that says ``over_data`` lies on the preset of that data.
 
     Raises
     ------

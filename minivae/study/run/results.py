@@ -28,8 +28,10 @@ class ModelResult:
 
     Attributes
     ----------
-    name : of the model.
-    runs : one per seed.
+    name : str
+        Of the model.
+    runs : list[Result]
+        One per seed.
     """
 
     name: str

@@ -30,8 +30,10 @@ class Job:
 
     Attributes
     ----------
-    spec : the model.
-    config : how it is trained; the seed is in it.
+    spec : ModelSpec
+        The model.
+    config : TrainConfig
+        How it is trained; the seed is in it.
     """
 
     spec: ModelSpec
@@ -59,10 +61,14 @@ class Result:
 
     Attributes
     ----------
-    folder : where it is.
-    metrics : content of metrics.json.
-    scored : "test" and "validation" -> metrics of each user.
-    log : one dict per epoch; empty for baselines.
+    folder : Path
+        Where it is.
+    metrics : mapping
+        Content of metrics.json.
+    scored : Mapping[str, Evaluation]
+        "test" and "validation" -> metrics of each user.
+    log : list[dict]
+        One dict per epoch; empty for baselines.
     """
 
     folder: Path
@@ -107,7 +113,8 @@ def execute(job: Job, split: StrongSplit, folder: Path, label: str, parts: Seque
 
     Parameters
     ----------
-    parts : which held-out users are looked at; without "test" no model is kept, since the next step is another run.
+    parts : Sequence[str], default PARTS
+        Which held-out users are looked at; without "test" no model is kept, since the next step is another run.
 
     Raises
     ------

@@ -23,12 +23,17 @@ class Source:
 
     Attributes
     ----------
-    data : the name or path.
-    user, item, rating, title : columns of a table, by name or by position (digits).
-    min_rating : keep rating >= min_rating.
-    heldout : validation users, and as many test users; by default 1,000; 2,000 of the planted population; of a
-        table at most a tenth of the users.
-    split_seed : of the draw of held-out users.
+    data : str
+        The name or path.
+    user, item, rating, title : str, optional
+        Columns of a table, by name or by position (digits).
+    min_rating : float, optional
+        Keep rating >= min_rating.
+    heldout : int, optional
+        Validation users, and as many test users; by default 1,000; 2,000 of the planted population; of a table at most
+        a tenth of the users.
+    split_seed : int, optional
+        Of the draw of held-out users.
     """
 
     data: str = "planted"
@@ -71,7 +76,8 @@ class Source:
 
         Parameters
         ----------
-        tables : whether a raw table will do.
+        tables : bool, default True
+            Whether a raw table will do.
 
         Raises
         ------

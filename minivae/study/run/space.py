@@ -142,7 +142,8 @@ def trials(
 
     Parameters
     ----------
-    own : the values that the model has as it is; they are not drawn again.
+    own : Mapping[str, Value], optional
+        The values that the model has as it is; they are not drawn again.
 
     Raises
     ------

@@ -33,10 +33,14 @@ class Trial:
 
     Attributes
     ----------
-    spec : the model as it is in the preset.
-    number : 0, 1, ... within its model.
-    settings : what is changed.
-    job : what is run.
+    spec : ModelSpec
+        The model as it is in the preset.
+    number : int
+        0, 1, ... within its model.
+    settings : Mapping[str, space.Value]
+        What is changed.
+    job : Job
+        What is run.
     """
 
     spec: ModelSpec
@@ -59,10 +63,16 @@ class Plan:
 
     Attributes
     ----------
-    preset : where models and spaces come from.
-    trials : in order: the first of every model, then the second, so that budgets are equal whenever it is stopped.
-    method, budget, seed : of the search.
-    options : settings given by hand (epochs, device, precision); None where the preset's holds.
+    preset : Preset
+        Where models and spaces come from.
+    trials : list[Trial]
+        In order: the first of every model, then the second, so that budgets are equal whenever it is stopped.
+    method : space.Method
+    budget : int
+    seed : int
+        Of the search.
+    options : dict
+        Settings given by hand (epochs, device, precision); None where the preset's holds.
     """
 
     preset: Preset
@@ -87,7 +97,8 @@ class Plan:
 
         Parameters
         ----------
-        extra : spaces as on the command line, ``MODEL.KEY=…``; one without a model goes to all models that have KEY.
+        extra : Sequence[str], default ()
+            Spaces as on the command line, ``MODEL.KEY=…``; one without a model goes to all models that have KEY.
 
         Raises
         ------

@@ -44,10 +44,14 @@ class Card:
 
     Attributes
     ----------
-    model, data : what they were made on, for people.
-    seed : of all draws.
-    checks : one line each.
-    figures : statement -> what its figure shows, see `minivae.plots.theory_figures`.
+    model, data : str
+        What they were made on, for people.
+    seed : int
+        Of all draws.
+    checks : tuple[Check, ...]
+        One line each.
+    figures : dict[str, dict]
+        Statement -> what its figure shows, see `minivae.plots.theory_figures`.
     """
 
     model: str
@@ -110,12 +114,19 @@ def report_card(
 
     Parameters
     ----------
-    model : a VAE of this package, or an outside one behind `minivae.theory.wrap`, in evaluation mode.
-    split : the training users of a split, or users (U, I) as CSR or dense binary rows.
-    keep, mask : the masks that Theorem 2.6 and the propositions are looked at with; those of the training, usually.
-    n_users : users drawn; some checks take fewer, and say so.
-    seed : of the sample and all draws.
-    label : what the card calls the model.
+    model : VAE | Wrapped
+        A VAE of this package, or an outside one behind `minivae.theory.wrap`, in evaluation mode.
+    split : StrongSplit | Users
+        The training users of a split, or users (U, I) as CSR or dense binary rows.
+    keep : float, default 0.5
+    mask : Mask, default 'normalize-then-mask'
+        The masks that Theorem 2.6 and the propositions are looked at with; those of the training, usually.
+    n_users : int, default 300
+        Users drawn; some checks take fewer, and say so.
+    seed : int, default 0
+        Of the sample and all draws.
+    label : str, default ''
+        What the card calls the model.
 
     Returns
     -------

@@ -21,15 +21,21 @@ class Check:
 
     Attributes
     ----------
-    statement : as the paper numbers it.
-    claim : what was checked.
-    on : on what: how many users, pairs, samples; which decoder.
-    verdict : "exact", an identity that agrees with an independent computation; "bound holds", an inequality that no
-        case broke; "measured", a number without a promise; "FAILED", an identity or inequality that is broken.
-    slack : ``1 − worst (found / allowed)`` over all cases: positive is room left, 0 is attained, negative FAILED.
-        Found is the error of an identity or the smaller side of an inequality, allowed is the tolerance (rounding, or
-        6 standard errors) or the larger side. None for what is only measured.
-    value : the numbers, for people.
+    statement : str
+        As the paper numbers it.
+    claim : str
+        What was checked.
+    on : str
+        On what: how many users, pairs, samples; which decoder.
+    verdict : Verdict
+        "exact", an identity that agrees with an independent computation; "bound holds", an inequality that no case
+        broke; "measured", a number without a promise; "FAILED", an identity or inequality that is broken.
+    slack : float, optional
+        ``1 − worst (found / allowed)`` over all cases: positive is room left, 0 is attained, negative FAILED. Found is
+        the error of an identity or the smaller side of an inequality, allowed is the tolerance (rounding, or 6 standard
+        errors) or the larger side. None for what is only measured.
+    value : str
+        The numbers, for people.
     """
 
     statement: str

@@ -35,11 +35,17 @@ class Setting:
 
     Attributes
     ----------
-    model : in float64 where it is one of ours; an outside model keeps its dtype.
-    x : (U, I) binary rows, none empty.
-    mu, sd : (U, d) clean posteriors, float64.
-    keep, mask : of the masks.
-    seed : of all draws; every function starts its own generator from it.
+    model : VAE | Wrapped
+        In float64 where it is one of ours; an outside model keeps its dtype.
+    x : csr_matrix
+        (U, I) binary rows, none empty.
+    mu, sd : Tensor
+        (U, d) clean posteriors, float64.
+    keep : float
+    mask : Mask
+        Of the masks.
+    seed : int
+        Of all draws; every function starts its own generator from it.
     """
 
     model: VAE | Wrapped

@@ -26,10 +26,13 @@ class Coupled:
 
     Attributes
     ----------
-    latent : (..., U, U) mean of ‖∇ℓ(z_u, x_u) − ∇ℓ(z_v, x_u)‖.
-    mismatch : (..., U, U) Δ_x(u, v), mean of ‖∇ℓ(z_v, x_u) − ∇ℓ(z_v, x_v)‖.
-    ratio : (..., U, U) largest of ‖∇ℓ(z_u, x_u) − ∇ℓ(z_v, x_u)‖ / ‖z_u − z_v‖: the Lipschitz constant of this pair
-        on these samples; 0 where the samples coincide up to rounding.
+    latent : Tensor
+        (..., U, U) mean of ‖∇ℓ(z_u, x_u) − ∇ℓ(z_v, x_u)‖.
+    mismatch : Tensor
+        (..., U, U) Δ_x(u, v), mean of ‖∇ℓ(z_v, x_u) − ∇ℓ(z_v, x_v)‖.
+    ratio : Tensor
+        (..., U, U) largest of ‖∇ℓ(z_u, x_u) − ∇ℓ(z_v, x_u)‖ / ‖z_u − z_v‖: the Lipschitz constant of this pair on these
+        samples; 0 where the samples coincide up to rounding.
     """
 
     latent: Tensor
@@ -45,9 +48,12 @@ def coupled(decoder: nn.Module, z: Tensor, x: Tensor) -> Coupled:
 
     Parameters
     ----------
-    decoder : as in `minivae.theory.layers.gradients`; float64.
-    z : (..., U, S, d), sample s of all users made from the same noise.
-    x : (..., U, I) targets.
+    decoder : Module
+        As in `minivae.theory.layers.gradients`; float64.
+    z : Tensor
+        (..., U, S, d), sample s of all users made from the same noise.
+    x : Tensor
+        (..., U, I) targets.
     """
     stack = stack_of(decoder)
     zero = z.new_zeros(*z.shape[:-2], z.shape[-3])

@@ -120,10 +120,13 @@ def gradients(decoder: nn.Module, z: Tensor, x: Tensor) -> Gradient:
 
     Parameters
     ----------
-    decoder : linear layers and pointwise activations; anything else goes through `torch.func`, with one flat gradient
-        per row as the only "layer".
-    z : (..., R, d).
-    x : (..., R, I) targets; leading axes broadcast.
+    decoder : Module
+        Linear layers and pointwise activations; anything else goes through `torch.func`, with one flat gradient per row
+        as the only "layer".
+    z : Tensor
+        (..., R, d).
+    x : Tensor
+        (..., R, I) targets; leading axes broadcast.
     """
     stack = stack_of(decoder)
     if stack is None:
@@ -174,18 +177,25 @@ def gram(
 
     Parameters
     ----------
-    model : a VAE with `encode` and a `decoder`. A decoder of linear layers and pointwise activations, whose θ are the
+    model : VAE
+        A VAE with `encode` and a `decoder`. A decoder of linear layers and pointwise activations, whose θ are the
         weights and biases, needs matrix products only; any other goes through `torch.func`, tile by tile.
-    x : (U, I) users, scipy CSR or dense.
-    n_samples : S, samples ``z = μ + sd ⊙ ε`` per user with ``ε = randn(U, S, d)``; 0: ``z = μ``.
-    generator : torch generator of ε.
-    z : (U, S, d) to be used as it is, instead of samples.
-    unbiased : leave the pairs of a sample with itself out of the diagonal (needs S ≥ 2); the diagonal is then unbiased,
-        but the matrix may lose its positive semidefiniteness.
+    x : Users
+        (U, I) users, scipy CSR or dense.
+    n_samples : int, default 8
+        S, samples ``z = μ + sd ⊙ ε`` per user with ``ε = randn(U, S, d)``; 0: ``z = μ``.
+    generator : Generator, optional
+        Torch generator of ε.
+    z : Tensor | ndarray, optional
+        (U, S, d) to be used as it is, instead of samples.
+    unbiased : bool, default False
+        Leave the pairs of a sample with itself out of the diagonal (needs S ≥ 2); the diagonal is then unbiased, but
+        the matrix may lose its positive semidefiniteness.
 
     Returns
     -------
-    (U, U) in the dtype of the model, a numpy array if `x` is one, else a tensor. ℓ is not divided by N_x.
+    Tensor | ndarray
+        (U, U) in the dtype of the model, a numpy array if `x` is one, else a tensor. ℓ is not divided by N_x.
 
     Raises
     ------
@@ -221,7 +231,8 @@ def tiled_gram(decoder: nn.Module, z: Tensor, rows: Callable[[slice], Tensor]) -
 
     Returns
     -------
-    (..., U, U) inner products of the users' mean gradients; (..., U) mean over s of ‖∇ℓ(z_us, x_u)‖².
+    tuple[Tensor, Tensor]
+        (..., U, U) inner products of the users' mean gradients; (..., U) mean over s of ‖∇ℓ(z_us, x_u)‖².
     """
     *lead, n_users, n_samples, _ = z.shape
     groups = math.prod(lead)

@@ -17,7 +17,7 @@ def grid(mu: torch.Tensor, sd: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor
 
     Parameters
     ----------
-    mu, sd
+    mu, sd : Tensor
         (..., K, d) with d = 1 or 2.
 
     Returns

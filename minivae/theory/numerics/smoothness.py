@@ -105,9 +105,9 @@ def encoder_constants(model: VAE, min_count: int = 1) -> EncoderConstants:
 
     Parameters
     ----------
-    model
+    model : VAE
         A `MultVAE`.
-    min_count
+    min_count : int, default 1
         Fewest interactions of a user; more of them make the normalisation smoother.
 
     Raises

@@ -21,15 +21,21 @@ def step_effect(
 
     Parameters
     ----------
-    model : a VAE; its `decoder` is copied in float64.
-    x : (U, I) targets, scipy CSR or dense.
-    step_on : v, or several v, each stepped on alone.
-    eta : learning rate, a number or one for each v.
-    z : (U, S, d) samples, for instance `Sharing.z`.
+    model : VAE
+        A VAE; its `decoder` is copied in float64.
+    x : Users
+        (U, I) targets, scipy CSR or dense.
+    step_on : int | Sequence[int]
+        V, or several v, each stepped on alone.
+    eta : float | Tensor | ndarray
+        Learning rate, a number or one for each v.
+    z : Tensor
+        (U, S, d) samples, for instance `Sharing.z`.
 
     Returns
     -------
-    (U,) for one v, (U, len(step_on)) for several; float64, in nats.
+    Tensor
+        (U,) for one v, (U, len(step_on)) for several; float64, in nats.
     """
     check_rows(model, x, z)
     users = [step_on] if np.ndim(step_on) == 0 else list(step_on)

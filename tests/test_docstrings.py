@@ -1,0 +1,93 @@
+"""Every public docstring is read by numpydoc's parser: names fit the signature, types are types and not prose."""
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from numpydoc.docscrape import NumpyDocString
+
+import minivae
+
+PROSE = re.compile(r"\.$|\b(the|of the|is|are|as in|which|where)\b")
+
+
+def public() -> Iterator[tuple[str, Any]]:
+    """Every public function, class and method of the package, by its full name."""
+    for info in pkgutil.walk_packages(minivae.__path__, "minivae."):
+        if info.name.endswith("__main__"):
+            continue
+        module = importlib.import_module(info.name)
+        for name, value in vars(module).items():
+            if name.startswith("_") or getattr(value, "__module__", None) != info.name:
+                continue
+            if inspect.isfunction(value) or inspect.isclass(value):
+                yield f"{info.name}.{name}", value
+            if inspect.isclass(value):
+                for key, method in vars(value).items():
+                    if not key.startswith("_") and inspect.isfunction(method):
+                        yield f"{info.name}.{name}.{key}", method
+
+
+def faults(value: Any, doc: str) -> list[str]:
+    """What a reader of the rendered reference would stumble over."""
+    parsed, found = NumpyDocString(inspect.cleandoc(doc)), []
+    known = set()
+    if callable(value):
+        try:
+            known = set(inspect.signature(value).parameters)
+        except ValueError:
+            known = set()
+    for section in ("Parameters", "Attributes", "Returns"):
+        for entry in parsed[section]:
+            if not entry.type.strip():
+                found.append(f"{section}: {entry.name!r} has no type")
+            elif PROSE.search(entry.type):
+                found.append(f"{section}: prose stands in the type of {entry.name!r}: {entry.type!r}")
+            if section == "Parameters" and known:
+                names = {n.strip().lstrip("*") for n in entry.name.split(",")}
+                if strangers := names - known:
+                    found.append(f"{section}: {sorted(strangers)} are not in the signature")
+    return found
+
+
+def test_public_docstrings_parse():
+    items = dict(public())
+    assert len(items) > 250
+    found = [f"{name}: {fault}" for name, value in items.items() if (d := value.__doc__) for fault in faults(value, d)]
+    assert not found, "\n".join(found)
+
+
+def test_every_public_function_and_class_says_what_it_is():
+    missing = [name for name, value in public() if not inspect.getdoc(value)]
+    assert not missing, "\n".join(missing)
+
+
+@pytest.mark.parametrize(
+    "twin",
+    [
+        "One line.\n\nParameters\n----------\nx : of the sample and all draws.\n",
+        "One line.\n\nParameters\n----------\ny : int\n    Not an argument.\n",
+        "One line.\n\nParameters\n----------\nx\n    No type.\n",
+    ],
+)
+def test_the_check_rejects(twin):
+    """Broken twins: prose in the type, a name that is no argument, no type."""
+
+    def f(x: int) -> None: ...
+
+    assert faults(f, twin)
+
+
+def test_no_docstring_has_sections_out_of_numpydoc():
+    """A section's underline is as long as its name: what the parser does not know it takes for prose."""
+    for info in pkgutil.walk_packages(minivae.__path__, "minivae."):
+        source = inspect.getsource(importlib.import_module(info.name)) if not info.name.endswith("__main__") else ""
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and (doc := ast.get_docstring(node)):
+                for title, line in re.findall(r"^(\w+)\n(-{3,})$", doc, flags=re.M):
+                    assert len(title) == len(line), f"{info.name}: {title}"
