@@ -27,7 +27,7 @@ from pathlib import Path
 import torch
 
 import minivae as mv
-from minivae.cli import main
+from minivae.cli import main as minivae
 from minivae.cli.commands import COMMANDS as LOADED  # here, once, and not in every child
 from minivae.runtime import checkpoint
 from minivae.runtime.storage import UNFINISHED
@@ -56,7 +56,7 @@ def child(argv: list[str], largest_file: int | None, said: Path) -> int:
         if largest_file is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        status = main(argv)
+        status = minivae(argv)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

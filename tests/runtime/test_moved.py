@@ -16,6 +16,15 @@ b = importlib.import_module(new)
 assert a is b and a.__name__ == new and b.__spec__.name == new, (a, b)
 """
 
+WARNED = """
+import importlib, sys, warnings
+for old in sys.argv[1:]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        importlib.import_module(old)
+    assert any("is now" in str(w.message) for w in caught), old
+"""
+
 
 @pytest.mark.parametrize("first", [True, False])
 def test_old_and_new_name_are_one_module(first):
@@ -25,12 +34,7 @@ def test_old_and_new_name_are_one_module(first):
 
 
 def test_every_old_name_is_found_with_a_warning():
-    code = (
-        "import importlib, warnings, sys\nfor old in sys.argv[1:]:\n    with warnings.catch_warnings(record=True) as w:\n"
-        "        warnings.simplefilter('always')\n        importlib.import_module(old)\n"
-        "    assert any('is now' in str(x.message) for x in w), old\n"
-    )
-    subprocess.run([sys.executable, "-c", code, *MOVED], check=True)
+    subprocess.run([sys.executable, "-c", WARNED, *MOVED], check=True)
 
 
 def test_what_never_was_is_still_not_found():

@@ -24,8 +24,8 @@ import numpy as np, scipy.sparse as sp
 import minivae as mv
 from minivae.study import forecast
 from minivae.study.run import presets
-from minivae.study.memory import status
-from minivae.study.runs import Job, execute
+from minivae.runtime.memory import status
+from minivae.study.run.runs import Job, execute
 name, n_users, n_items, batch = sys.argv[1], *map(int, sys.argv[2:])
 rng = np.random.default_rng(0)
 def some(n):
