@@ -26,6 +26,10 @@ from nbformat import NotebookNode
 
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parent
+sys.path.append(str(ROOT))
+from minivae.errors import InputError
+from minivae.runtime.storage import write_text, write_whole
+
 RUNS = re.compile(r"\*\*runs\*\* [^·\n]+ ·")
 SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?^ *### END SOLUTION *$", re.DOTALL | re.MULTILINE)
 STUB = r"\1# YOUR CODE HERE\n\1raise NotImplementedError()"
@@ -64,7 +68,9 @@ def read_source(text: str) -> NotebookNode:
 
 def run(notebook: NotebookNode, threads: int) -> dict[str, float]:
     """Execute in place; seconds, CPU seconds and gigabytes, kernel and imports included."""
-    env = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path[1:]])}
+    modules = [str(ROOT), *(folder for folder in sys.path[1:] if folder not in ("", os.getcwd()))]
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "IPYTHON"))}
+    env |= {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join(modules)}
     client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(FOLDER)}})
     probe = nbformat.v4.new_code_cell(MEASURE)
     notebook.cells.append(probe)
@@ -103,7 +109,7 @@ def build(source: Path, threads: int) -> dict[str, float]:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = done.outputs, done.execution_count
     notebook.metadata["measured"] = measured
-    source.write_text(text, encoding="utf-8", newline="\n")
+    write_text(source, text)
     write(notebook, source.with_suffix(".ipynb"))
     note_run_time(source.name[:2], measured)
     return measured
@@ -114,7 +120,7 @@ def note_run_time(number: str, measured: dict[str, float]) -> None:
     page = FOLDER / "README.md"
     text = page.read_text(encoding="utf-8")
     row = re.compile(rf"^(\| {number} \|(?:[^|]*\|){{4}}) \d+ s \|", re.MULTILINE)
-    page.write_text(row.sub(rf"\1 {measured['seconds']} s |", text), encoding="utf-8", newline="\n")
+    write_text(page, row.sub(rf"\1 {measured['seconds']} s |", text))
 
 
 def student_version(notebook: NotebookNode) -> NotebookNode:
@@ -161,13 +167,13 @@ def write_slides(source: Path, folder: Path, threads: int) -> list[Path]:
     images = [output.data["image/png"] for output in outputs if "image/png" in output.get("data", {})]
     paths = [folder / f"{source.stem}-{k}.png" for k in range(1, len(images) + 1)]
     for path, image in zip(paths, images, strict=True):
-        path.write_bytes(base64.b64decode(image))
+        write_whole(path, lambda p, image=image: p.write_bytes(base64.b64decode(image)))
     return paths
 
 
 def write(notebook: NotebookNode, path: Path) -> None:
     nbformat.validate(notebook)
-    path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
+    write_text(path, nbformat.writes(notebook) + "\n")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -198,4 +204,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except InputError as e:
+        sys.exit(f"error: {e}")

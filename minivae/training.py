@@ -376,7 +376,7 @@ def fit(
             raise InputError(
                 f"{path.parent} already holds a run; continue it with resume=True or choose another folder"
             )
-        state.load(path)
+        state.load(path, _updates(model, split.train.shape[0], config))
     team.require_same(
         state.position, f"the processes do not see the same run in {folder}; it must be one folder, shared by all"
     )
@@ -451,8 +451,8 @@ def _train_epoch(
     model, optimizer = state.model.train(), state.optimizer
     products = product_dtype(config.precision, matrix.device)
     passes = [phase for phase in model.phases for _ in range(phase.passes)]
-    per_pass = -(-matrix.n_users // config.batch_size)
-    n_updates = len(passes) * per_pass
+    n_updates = _updates(model, matrix.n_users, config)
+    per_pass = n_updates // len(passes)
     first = state.epoch * n_updates
     while state.batches < n_updates:
         k, done = divmod(state.batches, per_pass)
@@ -468,6 +468,11 @@ def _train_epoch(
                 return first + state.batches
             saving.if_due()
     return first + state.batches
+
+
+def _updates(model: VAE, n_users: int, config: TrainConfig) -> int:
+    """Updates of an epoch: the passes of all phases, each with ⌈n / B⌉ batches."""
+    return sum(phase.passes for phase in model.phases) * -(-n_users // config.batch_size)
 
 
 @contextmanager

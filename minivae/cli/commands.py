@@ -112,11 +112,12 @@ def several_draws(options: flags.Study) -> None:
         return
     check_evaluable(planned(one)[2])
     studies = tuple(options.out / f"draw-{seed}" for seed in seeds)
-    folders.claim(options.out, "combine.json", {"studies": list(map(str, studies))}, options.resume)
-    for seed, folder in zip(seeds, studies, strict=True):
-        with resumable("the finished runs and the checkpoint are", options.out):
-            study(replace(one, split_seed=seed, out=folder, resume=(folder / "study.json").is_file()))
-    combine(flags.Combine(studies, options.out))
+    with folders.hold(options.out):
+        folders.claim(options.out, "combine.json", {"studies": list(map(str, studies))}, options.resume)
+        for seed, folder in zip(seeds, studies, strict=True):
+            with resumable("the finished runs and the checkpoint are", options.out):
+                study(replace(one, split_seed=seed, out=folder, resume=(folder / "study.json").is_file()))
+        combine(flags.Combine(studies, options.out))
 
 
 def combine(options: flags.Combine) -> None:
@@ -354,7 +355,7 @@ def load_both(path: Path, options: flags.SplitFlags) -> tuple[VAE, StrongSplit]:
 def held(command: Callable[[Any], None]) -> Callable[[Any], None]:
     """The command, with its --out, if there is one, kept to this process."""
 
-    def run(options: flags.Theory) -> None:
+    def run(options: flags.Theory | flags.Combine) -> None:
         with folders.hold(options.out) if options.out is not None else nullcontext():
             command(options)
 
@@ -363,7 +364,7 @@ def held(command: Callable[[Any], None]) -> Callable[[Any], None]:
 
 COMMANDS: dict[type, Callable[[Any], None]] = {
     flags.Study: study,
-    flags.Combine: combine,
+    flags.Combine: held(combine),
     flags.Tune: tune,
     flags.Train: train,
     flags.Evaluate: evaluate_model,

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import numpy as np
 import scipy
 
@@ -135,8 +136,8 @@ class StrongSplit:
         """
         arrays, meta = load_arrays(Path(path), "split", mapped=True)
         try:
-            counts = json.loads(meta["counts"])
-            m = {key: unpack_matrix(arrays, key, counts["n_items"]) for key in MATRICES}
+            counts = msgspec.convert(json.loads(meta["counts"]), Counts)
+            m = {key: unpack_matrix(arrays, key, counts.n_items) for key in MATRICES}
             labels = {key: unpack_labels(arrays, key) for key in LABELS}
             if labels["item_labels"] is None:
                 raise KeyError("item_labels")
@@ -148,9 +149,9 @@ class StrongSplit:
                 labels["item_titles"],
                 labels["train_labels"],
                 meta["name"],
-                counts["protocol"],
+                counts.protocol,
             )
-        except (KeyError, ValueError, TypeError, IndexError) as e:
+        except (KeyError, ValueError, TypeError, IndexError, OverflowError, RecursionError) as e:
             raise InputError(f"{path} is a split whose parts do not fit each other ({e}); make it again") from e
 
     def _matrices(self) -> dict[str, scipy.sparse.csr_matrix]:
@@ -160,6 +161,13 @@ class StrongSplit:
     def _labels(self) -> dict[str, np.ndarray | None]:
         users = (self.train_labels, self.validation.user_labels, self.test.user_labels)
         return dict(zip(LABELS, (self.item_labels, self.item_titles, *users), strict=True))
+
+
+class Counts(msgspec.Struct, forbid_unknown_fields=True):
+    """What a split file says beside its arrays."""
+
+    n_items: Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
+    protocol: dict[str, int]
 
 
 MATRICES = ("train", "validation.history", "validation.heldout", "test.history", "test.heldout")

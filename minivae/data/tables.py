@@ -3,6 +3,7 @@
 import csv
 import difflib
 import gzip
+import os
 import subprocess
 import sys
 import tokenize
@@ -20,6 +21,7 @@ from minivae.errors import InputError
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".dat": "::"}
 LONGEST_HEAD = 1 << 17
+CHILD_ENVIRONMENT = {"PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "TEMP", "TMP", "POLARS_MAX_THREADS"}
 NOT_TABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, csv.Error, OSError, EOFError, zlib.error)
 NOT_NPZ = (  # what zipfile, numpy's parser of headers and scipy raise at bytes that are no matrix
     *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError, OSError, EOFError, SyntaxError),
@@ -74,24 +76,31 @@ def read_parquet(path: Path, columns: Mapping[str, str | int]) -> pl.DataFrame:
         names = pl.read_parquet_schema(f)
     found = {role: locate(column, list(names), path) for role, column in columns.items()}
     refuse_same(found, path)
-    refuse_deadly(path, list(dict.fromkeys(found.values())))
+    check_parquet(path, list(dict.fromkeys(found.values())))
     chosen = [pl.col(name).alias(role) for role, name in found.items()]
     return pl.scan_parquet(path, glob=False).select(chosen).collect()
 
 
-def refuse_deadly(path: Path, names: list[str]) -> None:
-    """Read the columns in a process that may die of it, as some damaged pages make the Parquet library do.
+def check_parquet(path: Path, names: list[str]) -> None:
+    """Read the columns in a child process first: some damaged pages make the Parquet library abort.
 
     It aborts, past every `except`, when a page asks for more memory than there is. The second reading costs half a
-    second and as long again as the first.
+    second and as long again as the first. The child finds no module in the current folder, where the table may lie
+    beside a file that is called like one.
 
     Raises
     ------
     InputError
         If the process does not survive; an error that it reports is left to the reader.
     """
-    program = "import sys, polars as pl; pl.scan_parquet(sys.argv[1], glob=False).select(sys.argv[2:]).collect()"
-    done = subprocess.run([sys.executable, "-c", program, str(path), *names], capture_output=True, text=True)
+    library = Path(pl.__file__).parents[1]
+    program = (
+        "import sys; sys.path.append(sys.argv[1]); import polars as pl; "
+        "pl.scan_parquet(sys.argv[2], glob=False).select(sys.argv[3:]).collect()"
+    )
+    kept = {k: v for k, v in os.environ.items() if k in CHILD_ENVIRONMENT}
+    command = [sys.executable, "-I", "-c", program, str(library), str(path.absolute()), *names]
+    done = subprocess.run(command, capture_output=True, text=True, env=kept, errors="replace")
     if done.returncode not in (0, 1):  # 1: an exception
         said = next(iter(done.stderr.strip().splitlines()), f"status {done.returncode}")
         raise InputError(f"{path} cannot be read as a table: its damage kills the Parquet library ({said})")

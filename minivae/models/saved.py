@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
@@ -69,9 +70,11 @@ def load_model(path: Path | str) -> VAE:
         dtypes = {v.dtype for v in arrays.values()}
         if len(dtypes) > 1 or any(t.kind != "f" for t in dtypes):
             raise ValueError(f"parameters are {' and '.join(sorted(map(str, dtypes)))}, not of one floating dtype")
+        if odd := next((k for k, v in arrays.items() if not np.isfinite(v).all()), None):
+            raise ValueError(f"{odd} holds a value that is not finite")
         model.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()}, assign=True)
         model.normalize = bool(json.loads(meta["normalize"]))
-    except (KeyError, TypeError, ValueError, RuntimeError) as e:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as e:
         raise InputError(
             f"{path} holds a model whose parts do not fit each other ({' '.join(str(e).split())}); train it again"
         ) from e

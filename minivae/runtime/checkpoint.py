@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from minivae.errors import InputError
+from minivae.runtime.checkpoint_schema import MOMENTS, check_arrays, read_progress
 from minivae.runtime.storage import load_arrays, save_arrays, write_text
 
 KIND = "checkpoint"
@@ -102,13 +102,19 @@ class Checkpoint:
         save_arrays(path, KIND, {k: v.detach().cpu().numpy() for k, v in arrays.items()}, meta)
         self._clock = time.perf_counter()
 
-    def load(self, path: Path) -> None:
-        """Continue where `save` left off.
+    def load(self, path: Path, updates: int) -> None:
+        """Continue where `save` left off; nothing is changed before all of the file is known to fit.
+
+        Parameters
+        ----------
+        path : of the checkpoint.
+        updates : of an epoch.
 
         Raises
         ------
         InputError
-            If the file is damaged or belongs to a run with another configuration or other data.
+            If the file is damaged, has parts that do not fit the model, or belongs to a run with another configuration
+            or other data.
         """
         arrays, meta = load_arrays(path, KIND)
         if meta.get("identity") != self.identity:
@@ -116,21 +122,24 @@ class Checkpoint:
                 f"{path} belongs to {_difference(meta.get('identity', '{}'), self.identity)}; "
                 "resume with the options it was started with, or choose another folder"
             )
-        groups: dict[str, dict[str, np.ndarray]] = {"model": {}, "best": {}, "sums": {}, "adam": {}}
+        try:
+            position, log = read_progress(meta, updates)
+            check_arrays(arrays, self.model, position)
+        except (KeyError, TypeError, ValueError, RecursionError) as e:
+            raise InputError(f"{path} does not fit this run ({e}); remove it and start again") from e
+        tensors: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "sums": {}, "adam": {}}
+        device = next(self.model.parameters()).device
         for name, value in arrays.items():
             group, _, rest = name.partition("/")
-            groups[group][rest] = value
-        like = next(self.model.parameters())
-        self.model.load_state_dict({k: torch.from_numpy(v) for k, v in groups["model"].items()})
-        self.best = {k: torch.from_numpy(v).to(like.device) for k, v in groups["best"].items()}
-        self._sums = {k: torch.from_numpy(v).to(like.device) for k, v in groups["sums"].items()}
+            tensors[group][rest] = torch.from_numpy(value).to(device)
+        self.model.load_state_dict(tensors["model"])
+        self.best, self._sums = tensors["best"], tensors["sums"]
         for name, p in self.model.named_parameters():
-            moments = {key.partition("/")[0]: v for key, v in groups["adam"].items() if key.partition("/")[2] == name}
-            if moments:
-                self.optimizer.state[p] = {k: torch.from_numpy(v).to(p.device) for k, v in moments.items()}
-        for name, value in json.loads(meta["position"]).items():
-            setattr(self, name, value)
-        self.log = json.loads(meta["log"])
+            if f"step/{name}" in tensors["adam"]:
+                self.optimizer.state[p] = {key: tensors["adam"][f"{key}/{name}"] for key in ("step", *MOMENTS)}
+        self.epoch, self.batches, self.seconds = position.epoch, position.batches, position.seconds
+        self.best_epoch, self.best_score, self._users = position.best_epoch, position.best_score, position.users
+        self.log = log
         self._clock = time.perf_counter()
 
 
@@ -171,9 +180,13 @@ class Saving:
 
 
 def _difference(theirs: str, ours: str) -> str:
-    a, b = json.loads(theirs), json.loads(ours)
-    if a.get("data") != b.get("data"):
-        return "a run on other data"
-    x, y = ({**v.get("model", {}), **v.get("config", {})} for v in (a, b))
+    """What the identity of another run says about it, in words."""
+    try:
+        a, b = json.loads(theirs), json.loads(ours)
+        if a.get("data") != b.get("data"):
+            return "a run on other data"
+        x, y = ({**v.get("model", {}), **v.get("config", {})} for v in (a, b))
+    except (AttributeError, TypeError, ValueError, RecursionError):  # no identity that minivae writes
+        return "another run"
     changed = [f"{k}={x.get(k)!r} (now {y[k]!r})" for k in y if x.get(k) != y[k]]
     return f"another run, with {', '.join(changed)}" if changed else "another run"

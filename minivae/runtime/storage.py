@@ -6,8 +6,15 @@ Nothing here is ever pickled, so opening somebody else's split or model cannot r
 import hashlib
 import json
 import os
+import secrets
+import shutil
+import stat
+import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,7 +25,7 @@ from safetensors.numpy import save_file
 from minivae.errors import InputError
 
 DTYPES = {"F64": "<f8", "F32": "<f4", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?"}
-UNFINISHED = (".*.part", ".tmp??????")  # what a killed writer leaves: ours, and that of safetensors
+_numbers = count()
 
 
 def digest(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
@@ -32,8 +39,25 @@ def digest(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str
     return h.hexdigest()
 
 
+@cache
+def name_of_process(pid: int) -> str:
+    """A random name for the process `pid`; that of this process stays the same as long as it lives."""
+    return secrets.token_hex(16)
+
+
+def unfinished(process: str) -> str:
+    """The pattern of the folders in which a process writes files before it renames them.
+
+    Its random name is in it, so nothing of anybody else is called like that.
+    """
+    return f".minivae-{process}-*.part"
+
+
 def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
-    """Let `write` fill a temporary neighbour of `path`, flush it and rename it: a reader never sees half a file.
+    """Let `write` fill a file in a temporary folder beside `path`, flush it and rename it.
+
+    A reader never sees half a file. A link is followed. What can only be written to (a device, a pipe, the output of
+    this process) gets the finished content. New files have the permissions that the umask leaves, others keep theirs.
 
     Raises
     ------
@@ -41,28 +65,68 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
         If the folder cannot be written (missing, read-only, full).
     """
     path = Path(path)
-    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        write(temporary)
-        with temporary.open("rb+") as f:
-            os.fsync(f.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        status = path.stat() if path.exists() else None
+        if status is not None and (stream := _stream(path, status)) is not None:
+            with tempfile.TemporaryDirectory() as folder, stream:
+                write(Path(folder) / "content")
+                with (Path(folder) / "content").open("rb") as f:
+                    shutil.copyfileobj(f, stream)
+            return
+        target = Path(os.path.realpath(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _beside(target) as temporary:
+            mode = stat.S_IMODE((status or temporary.stat()).st_mode)
+            write(temporary)
+            with temporary.open("rb+") as f:
+                os.fsync(f.fileno())
+            temporary.chmod(mode)
+            temporary.replace(target)
+        _sync_folder(target.parent)
     except (OSError, SafetensorError) as e:
         reason = getattr(e, "strerror", None) or str(e)
         raise InputError(f"cannot write {path}: {reason}; choose another folder or free some space") from e
+
+
+def _stream(path: Path, status: os.stat_result) -> IO[bytes] | None:
+    """Where to write what cannot be renamed; None for a file or a folder."""
+    for output in (1, 2):
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(output), status):
+                print(end="", file=(sys.stdout, sys.stderr)[output - 1], flush=True)
+                return os.fdopen(os.dup(output), "wb")
+    return None if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode) else path.open("wb")
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """An empty file in a folder of its own beside `target`; the folder goes with all that is left in it."""
+    folder = target.parent / unfinished(name_of_process(os.getpid())).replace("*", str(next(_numbers)))
+    folder.mkdir()
+    try:
+        temporary = folder / "content"
+        temporary.touch()
+        yield temporary
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a loss of power, where folders can be opened."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 with line feeds, whole or not at all."""
-    write_whole(path, lambda p: p.write_text(text, encoding="utf-8", newline="\n"))
+    """Write `text` as UTF-8 with line feeds, whole or not at all.
+
+    What UTF-8 cannot hold, as the bytes of a file name in another encoding, becomes an escape that JSON reads back.
+    """
+    write_whole(path, lambda p: p.write_bytes(text.encode("utf-8", "backslashreplace")))
 
 
 def write_json(path: Path, value: Any) -> None:

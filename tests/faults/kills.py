@@ -30,7 +30,6 @@ import minivae as mv
 from minivae.cli import main as minivae
 from minivae.cli.commands import COMMANDS as LOADED  # here, once, and not in every child
 from minivae.runtime import checkpoint
-from minivae.runtime.storage import UNFINISHED
 from minivae.study.output import figures, report
 
 FLAGS = ["--device", "cpu", "--precision", "fp32"]
@@ -94,7 +93,7 @@ def until_done(argv: list[str], out: Path, length: float, rng: random.Random, co
         _, status = os.waitpid(pid, 0)
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
             count["kills"] += 1
-            count["cut writes"] += any(list(out.rglob(pattern)) for pattern in UNFINISHED)
+            count["cut writes"] += bool(list(out.rglob(".minivae-*.part")))
         elif full and os.WEXITSTATUS(status) == 2:
             text = said.read_text()
             assert text.startswith("error: cannot write"), text

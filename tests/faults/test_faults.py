@@ -3,8 +3,10 @@
 import ctypes
 import json
 import os
+import re
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -21,7 +23,7 @@ from hypothesis import strategies as st
 import minivae as mv
 from minivae import FoldIn, InputError, MultVAE, StrongSplit, TrainConfig, fit
 from minivae.cli.main import main
-from minivae.runtime.storage import load_arrays
+from minivae.runtime.storage import load_arrays, save_arrays, write_text
 from minivae.study.run import folders
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +39,13 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    path = tmp_path_factory.mktemp("table") / "t.csv"
+    path.write_text("user,item\n" + "".join(f"u{u},{i}\n" for u in range(30) for i in range(u % 7, 12)))
+    return path
+
+
+@pytest.fixture(scope="module")
 def undisturbed(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("undisturbed") / "run"
     assert main(["train", "--data", str(data), *FLAGS, "--out", str(out)]) == 0
@@ -45,7 +54,7 @@ def undisturbed(data, tmp_path_factory):
 
 def program(argv, before="", **more):
     """The command line in a process of its own; `before` is run in it first."""
-    code = f"import sys\n{before}\nfrom minivae.cli import main\nsys.exit(main(sys.argv[1:]))"
+    code = f"import sys\n{before}\nfrom minivae.cli.main import main\nsys.exit(main(sys.argv[1:]))"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen([sys.executable, "-c", code, *map(str, argv)], env=environment, **pipes, **more)
@@ -96,7 +105,7 @@ def test_a_disk_that_is_really_full(data):
     if start is None:
         pytest.skip("needs a mount namespace")
     code = (
-        "import os, sys\nfrom minivae.cli import main\nstatus = main(sys.argv[1:])\n"
+        "import os, sys\nfrom minivae.cli.main import main\nstatus = main(sys.argv[1:])\n"
         "print(sorted(os.listdir('/mnt/run')), file=sys.stderr)\nsys.exit(status)"
     )
     argv = [sys.executable, "-c", code, "train", "--data", str(data), *FLAGS, "--out", "/mnt/run"]
@@ -135,10 +144,11 @@ def test_a_read_only_folder(data, tmp_path, where):
 
 DEADLY = """
 import os, signal
-from minivae import storage
+from minivae.runtime import storage
 sort = storage._sort_metadata
 def deadly(path):
-    if {name!r} in path.name:
+    meta = storage.json.loads(storage._raw_header(path.open('rb')))['__metadata__']
+    if meta['kind'].startswith({name!r}):
         with path.open('rb+') as f:
             f.truncate(path.stat().st_size // 2)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -147,13 +157,13 @@ storage._sort_metadata = deadly
 """
 
 
-@pytest.mark.parametrize("name", ["checkpoint", "users"])
-def test_killed_in_the_middle_of_a_write(data, undisturbed, tmp_path, name):
+@pytest.mark.parametrize(("name", "kind"), [("checkpoint", "checkpoint"), ("users", "per-user metrics")])
+def test_killed_in_the_middle_of_a_write(data, undisturbed, tmp_path, name, kind):
     out = tmp_path / "run"
-    process = program(["train", "--data", data, *FLAGS, "--out", out], DEADLY.format(name=name))
+    process = program(["train", "--data", data, *FLAGS, "--out", out], DEADLY.format(name=kind))
     process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL
-    assert list(out.glob(f".{name}*.part"))
+    assert list(out.glob(".minivae-*.part"))
     assert not (out / f"{name}.safetensors").exists()
     assert_resumed(data, out, undisturbed)
 
@@ -168,17 +178,214 @@ def test_a_few_kills_at_random_moments():
 
 
 def test_a_folder_with_nothing_but_what_a_killed_run_left_is_free(tmp_path):
-    (tmp_path / ".config.json.abc.part").write_text("{")
-    (tmp_path / ".lock").write_text("")
-    folders.claim(tmp_path, "config.json", {"a": 1}, resume=False)
-    assert not list(tmp_path.glob("*.part"))
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_WHILE_HOLDING, tmp_path], env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.glob(".minivae-*.part"))) == 1
+    with folders.hold(tmp_path):
+        folders.claim(tmp_path, "config.json", {"a": 1}, resume=False)
+    assert [p.name for p in tmp_path.iterdir()] == ["config.json"]
     (tmp_path / "thesis.tex").write_text("")
     (tmp_path / "config.json").unlink()
     with pytest.raises(InputError, match="holds something else"):
         folders.claim(tmp_path, "config.json", {"a": 1}, resume=True)
 
 
+KILLED_WHILE_HOLDING = """
+import os, signal, sys
+from pathlib import Path
+from minivae.runtime.storage import write_whole
+from minivae.study.run import folders
+with folders.hold(Path(sys.argv[1])):
+    write_whole(Path(sys.argv[1], "x"), lambda path: os.kill(os.getpid(), signal.SIGKILL))
+"""
+
+
+@pytest.mark.parametrize("name", [".thesis.part", ".tmpABCDEF", ".lock", ".minivae.lock", ".minivae.processes"])
+@pytest.mark.parametrize("command", ["train", "study", "study --resume", "study --split-seeds 1,2", "theory"])
+def test_hidden_files_of_the_user_are_neither_deleted_nor_changed(data, table, tmp_path, capsys, name, command):
+    """Only names that a process noted while it held the folder are known to be ours."""
+    (tmp_path / "below").mkdir()
+    mine = [tmp_path / name, tmp_path / "below" / name]
+    for path in mine:
+        path.write_text("my only copy")
+    source = table if "split-seeds" in command else data
+    assert main([*command.split(), "--out", str(tmp_path), "--data", str(source)]) == 2
+    assert re.search("holds something else|was not made by minivae", capsys.readouterr().err)
+    assert [path.read_text() for path in mine] == ["my only copy"] * 2
+    assert {p.name for p in tmp_path.iterdir()} == {name, "below"}
+
+
+def test_a_list_of_processes_may_not_lead_elsewhere(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "mine").write_text("a" * 32 + "\n")
+    (tmp_path / "run" / folders.PROCESSES).symlink_to(tmp_path / "mine")
+    with pytest.raises(InputError, match="was not made by minivae"), folders.hold(tmp_path / "run"):
+        pass
+    assert (tmp_path / "mine").read_text() == "a" * 32 + "\n"
+
+
+# where a file is written
+
+
+def test_a_link_is_followed_and_a_device_is_written_to(tmp_path):
+    (tmp_path / "real.json").write_text("old")
+    (tmp_path / "link.json").symlink_to("real.json")
+    write_text(tmp_path / "link.json", "new")
+    assert (tmp_path / "link.json").is_symlink()
+    assert (tmp_path / "real.json").read_text() == "new"
+    write_text(Path(os.devnull), "gone")
+    assert not Path(os.devnull).is_file()
+    (tmp_path / "dangling.json").symlink_to("later.json")
+    write_text(tmp_path / "dangling.json", "new")
+    assert (tmp_path / "later.json").read_text() == "new"
+    assert {p.name for p in tmp_path.iterdir()} == {"real.json", "link.json", "later.json", "dangling.json"}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_is_written_to(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    reader = subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE)
+    write_text(tmp_path / "pipe", "content")
+    assert reader.communicate(timeout=60)[0] == b"content"
+    assert (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="no /dev/stdout here")
+def test_the_own_output_is_written_to_in_order(tmp_path):
+    code = (
+        "from pathlib import Path; from minivae.runtime.storage import write_text; "
+        "print('before'); write_text(Path('/dev/stdout'), 'between\\n'); print('after')"
+    )
+    with (tmp_path / "out.txt").open("w") as out:
+        subprocess.run(
+            [sys.executable, "-c", code], stdout=out, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True
+        )
+    assert (tmp_path / "out.txt").read_text() == "before\nbetween\nafter\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no umask there")
+@pytest.mark.parametrize(("mask", "mode"), [(0o077, 0o600), (0o022, 0o644), (0o002, 0o664)])
+def test_the_umask_is_honoured(tmp_path, mask, mode):
+    before = os.umask(mask)
+    try:
+        write_text(tmp_path / "text", "")
+        save_arrays(tmp_path / "arrays", "x", {"a": np.zeros(1)}, {})
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("text", "arrays")] == [mode] * 2
+    (tmp_path / "text").chmod(0o640)
+    write_text(tmp_path / "text", "again")
+    assert stat.S_IMODE((tmp_path / "text").stat().st_mode) == 0o640
+
+
+# a checkpoint of a stranger
+
+
+def forged(change):
+    """The checkpoint of the undisturbed run with `change` made to its arrays and metadata, and a right checksum."""
+
+    def make(folder):
+        path = folder / "checkpoint.safetensors"
+        arrays, meta = load_arrays(path, "checkpoint")
+        arrays, meta = dict(arrays), {k: v for k, v in meta.items() if k != "kind"}
+        change(arrays, meta)
+        save_arrays(path, "checkpoint", arrays, meta)
+
+    return make
+
+
+def position(**values):
+    return forged(lambda arrays, meta: meta.update(position=json.dumps(json.loads(meta["position"]) | values)))
+
+
+def every(part, change):
+    def make(arrays, meta):
+        arrays.update({k: change(v) for k, v in arrays.items() if k.startswith(part)})
+
+    return forged(make)
+
+
+def nan_in_front(a):
+    a = a.copy()
+    a.reshape(-1)[0] = np.nan
+    return a
+
+
+FORGED = {
+    "short moments": every("adam/exp_avg", lambda a: np.zeros(3, np.float32)),
+    "one value as moments": every("adam/exp_avg_sq", lambda a: np.zeros((), np.float32)),
+    "moments of another type": every("adam/exp_avg", lambda a: a.astype(np.float64)),
+    "transposed moments": every("adam/exp_avg/", lambda a: np.ascontiguousarray(a.T.reshape(-1))),
+    "negative squares": every("adam/exp_avg_sq", lambda a: -a - 1),
+    "NaN in the moments": every("adam/exp_avg/", nan_in_front),
+    "a step of another shape": every("adam/step", lambda a: np.ones(2, np.float32)),
+    "a step of integers": every("adam/step", lambda a: a.astype(np.int64)),
+    "no step": forged(lambda a, m: [a.pop(k) for k in list(a) if k.startswith("adam/step")]),
+    "foreign moments": forged(lambda a, m: a.update({"adam/exp_avg/x": np.zeros(1, np.float32)})),
+    "a model of another shape": every("model/", lambda a: a[:1]),
+    "a model of integers": every("model/", lambda a: a.astype(np.int32)),
+    "infinity in the model": every("model/", lambda a: a + np.float32(np.inf)),
+    "a best model of another shape": every("best/", lambda a: a[:1]),
+    "no best model": forged(lambda a, m: [a.pop(k) for k in list(a) if k.startswith("best/")]),
+    "a group of its own": forged(lambda a, m: a.update(x=np.zeros(1))),
+    "sums without users": forged(lambda a, m: a.update({"sums/loss": np.float32(1)})),
+    "users without sums": position(_users={"loss": 5}),
+    "a name that is a method": position(save=1),
+    "an epoch in words": position(epoch="1"),
+    "an epoch that is true": position(epoch=True),
+    "a negative epoch": position(epoch=-1),
+    "an epoch beyond the log": position(epoch=7),
+    "more updates than an epoch has": position(batches=10**6),
+    "a best epoch beyond the log": position(best_epoch=9),
+    "another best score": position(best_score=0.999),
+    "seconds without end": position(seconds=float("inf")),
+    "no position": forged(lambda a, m: m.pop("position")),
+    "a list as position": forged(lambda a, m: m.update(position="[]")),
+    "a deep position": forged(lambda a, m: m.update(position="[" * 100_000)),
+    "a deep log": forged(lambda a, m: m.update(log="[" * 100_000)),
+    "a log of words": forged(lambda a, m: m.update(log='["x"]')),
+    "a log without epochs": forged(lambda a, m: m.update(log="[{}]")),
+    "an identity that is a list": forged(lambda a, m: m.update(identity="[]")),
+    "a deep identity": forged(lambda a, m: m.update(identity="[" * 100_000)),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_checkpoint_whose_parts_do_not_fit_is_refused(data, undisturbed, tmp_path, capsys, name):
+    """Whoever forges the content forges the checksum; native code must not see a wrong length."""
+    out = tmp_path / "run"
+    shutil.copytree(undisturbed, out)
+    FORGED[name](out)
+    (out / "metrics.json").unlink()
+    assert main(["train", "--data", str(data), *FLAGS, "--out", str(out), "--resume"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+    assert "checkpoint.safetensors" in said
+    assert "start again" in said or "belongs to another run" in said or "run on other data" in said
+
+
 # two at once
+
+
+def test_a_second_command_leaves_the_running_one_alone(table, tmp_path, capsys):
+    """The folder of several draws is held as a whole."""
+    out = tmp_path / "draws"
+    holder = program(
+        ["--version"],
+        f"import time\nfrom pathlib import Path\nfrom minivae.study.run import folders\n"
+        f"with folders.hold(Path({str(out)!r})):\n    print('held', flush=True)\n    time.sleep(600)",
+    )
+    assert holder.stdout.readline() == "held\n"
+    argv = ["study", "--data", str(table), "--split-seeds", "1,2", "--models", "ease", "--out", str(out)]
+    for more in ([], ["--resume"]):
+        assert main([*argv, *more]) == 2
+        assert "another run is at work in" in capsys.readouterr().err
+    assert {p.name for p in out.iterdir()} == {folders.LOCK, folders.PROCESSES}
+    holder.kill()
+    holder.communicate()
 
 
 def test_two_runs_in_one_folder(data, undisturbed, tmp_path, capsys):
@@ -194,14 +401,14 @@ def test_two_runs_in_one_folder(data, undisturbed, tmp_path, capsys):
         assert "another run is at work in" in capsys.readouterr().err
     holder.kill()
     holder.communicate()
-    assert (out / ".lock").exists()  # the file survives, the lock does not
+    assert (out / folders.LOCK).exists()  # the file survives, the lock does not
     assert_resumed(data, out, undisturbed)
 
 
 def test_a_lock_is_given_back(tmp_path):
     new = tmp_path / "new"
     with folders.hold(new):
-        assert [p.name for p in new.iterdir()] == [".lock"]
+        assert sorted(p.name for p in new.iterdir()) == [folders.LOCK, folders.PROCESSES]
         with pytest.raises(InputError, match="another run"), folders.hold(new):
             pass
     assert not new.exists()  # nothing came of it

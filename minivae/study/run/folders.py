@@ -2,28 +2,29 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+import re
+import shutil
+import stat
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from minivae.errors import InputError
-from minivae.runtime.storage import UNFINISHED, write_json
+from minivae.runtime.storage import name_of_process, unfinished, write_json
 
-try:
-    import fcntl
-except ImportError:  # Windows: two runs in one folder are not noticed there
-    fcntl = None
-
-LOCK = ".lock"
+LOCK = ".minivae.lock"
+PROCESSES = ".minivae.processes"  # those that have worked in a folder and not ended in order, one a line
+LONGEST_LIST = 1 << 16
 
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
     """Keep `folder` to this process.
 
-    The lock belongs to the process, not to the file `.lock`: whoever is killed holds nothing. A file system without
-    locks is used without.
+    The lock belongs to the process, not to the file: whoever is killed holds nothing.
 
     Raises
     ------
@@ -32,41 +33,64 @@ def hold(folder: Path) -> Iterator[None]:
     """
     refuse_file(folder)
     new = not folder.exists()
-    handle = _lock(folder)
+    lock = FileLock(folder / LOCK, timeout=0)
     try:
+        _take(lock, folder)
         yield
     finally:
-        with suppress(OSError):
-            (folder / LOCK).unlink()  # while it is still ours
-        os.close(handle)
+        if lock.is_locked:
+            with suppress(OSError):
+                _forget([name_of_process(os.getpid())], folder)
+            with suppress(OSError):
+                (folder / LOCK).unlink()  # while it is still ours
+            lock.release()
         if new:
             with suppress(OSError):
                 folder.rmdir()  # if nothing came of it
 
 
-def _lock(folder: Path) -> int:
-    """The open and locked lock file."""
-    path = folder / LOCK
-    while True:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as e:
-            raise InputError(f"cannot write {folder}: {e.strerror}; choose another folder with --out") from e
-        try:
-            if fcntl is not None:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as e:
-            os.close(handle)
-            raise InputError(
-                f"another run is at work in {folder}; wait for its end or choose another folder with --out"
-            ) from e
-        except OSError:  # no locks here
-            return handle
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(handle), path.stat()):
-                return handle
-        os.close(handle)  # its owner has removed it in the meantime
+def _take(lock: FileLock, folder: Path) -> None:
+    """Take the lock of a folder, and note this process among those that work there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        refuse_foreign(folder / LOCK, "")
+        known = _processes(folder)
+        lock.acquire()
+        with (folder / PROCESSES).open("w", encoding="ascii") as f:
+            f.writelines(f"{process}\n" for process in [*known, name_of_process(os.getpid())])
+    except Timeout as e:
+        raise InputError(
+            f"another run is at work in {folder}; wait for its end or choose another folder with --out"
+        ) from e
+    except OSError as e:
+        raise InputError(
+            f"cannot write {folder}: {e.strerror}; choose another folder with --out or free some space"
+        ) from e
+
+
+def _processes(folder: Path) -> list[str]:
+    """Those that have worked in a folder and have not ended in order."""
+    path = folder / PROCESSES
+    refuse_foreign(path, r"([0-9a-f]{32}\n)*[0-9a-f]{0,32}")  # the last line is cut where the disk was full
+    return re.findall(r"[0-9a-f]{32}", path.read_text(encoding="ascii")) if path.exists() else []
+
+
+def _forget(processes: Iterable[str], folder: Path) -> None:
+    """Strike processes off the list."""
+    left = [process for process in _processes(folder) if process not in processes]
+    if left:
+        (folder / PROCESSES).write_text("".join(f"{process}\n" for process in left), encoding="ascii")
+    else:
+        (folder / PROCESSES).unlink(missing_ok=True)
+
+
+def refuse_foreign(path: Path, content: str) -> None:
+    """Raise `InputError` if a file of this name is there that does not match the pattern `content`, or a link."""
+    if not os.path.lexists(path):
+        return
+    regular = stat.S_ISREG(path.lstat().st_mode) and path.stat().st_size < LONGEST_LIST
+    if not (regular and re.fullmatch(content, path.read_text(encoding="latin-1"))):
+        raise InputError(f"{path} was not made by minivae; choose another folder with --out")
 
 
 def refuse_file(folder: Path) -> None:
@@ -80,7 +104,8 @@ def claim(
 ) -> None:
     """Make `folder` the place of the run that `identity` describes, kept in the JSON file `note`.
 
-    What a killed run left half-written there is removed, so `hold` the folder first.
+    What a killed run left half-written there is removed, so `hold` the folder first. Nothing else is: what belongs to
+    it bears the name of a process that held the folder.
 
     Parameters
     ----------
@@ -95,7 +120,8 @@ def claim(
         If the folder holds something else, or the same and `resume` is False, or cannot be written.
     """
     refuse_file(folder)
-    left = {folder / LOCK, *(f for pattern in UNFINISHED for f in folder.glob(pattern))}  # of a run that was killed
+    killed = [process for process in _processes(folder) if process != name_of_process(os.getpid())]
+    left = {folder / LOCK, folder / PROCESSES, *(f for process in killed for f in folder.glob(unfinished(process)))}
     if folder.is_dir() and set(folder.iterdir()) - left:
         path = folder / note
         if not path.is_file():
@@ -103,8 +129,10 @@ def claim(
         if not resume:
             raise InputError(f"{folder} already holds a run; add --resume to continue it or choose another --out")
         refuse_other(path, identity, may_change)
-    for unfinished in [f for pattern in UNFINISHED for f in folder.rglob(pattern)]:
-        unfinished.unlink()
+    for process in killed:
+        for half_written in list(folder.rglob(unfinished(process))):
+            shutil.rmtree(half_written, ignore_errors=True)
+    _forget(killed, folder)
     write_json(folder / note, identity)
 
 

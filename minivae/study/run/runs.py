@@ -86,11 +86,21 @@ class Result:
             for part in metrics["recommended"]:
                 own = {name.removeprefix(f"{part}/"): a for name, a in arrays.items() if name.startswith(f"{part}/")}
                 n_heldout = own.pop("n_heldout")
+                check_users(own, n_heldout)
                 scored[part] = Evaluation(own, n_heldout, **metrics["recommended"][part])
             lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
             return cls(folder, metrics, scored, [json.loads(line) for line in lines])
         except (KeyError, TypeError, ValueError, OSError) as e:
             raise InputError(f"{folder} holds a damaged run ({e}); remove the folder and run it again") from e
+
+
+def check_users(metrics: Mapping[str, np.ndarray], n_heldout: np.ndarray) -> None:
+    """Raise `ValueError` unless there is one number a metric and one whole number of held-out items for every user."""
+    if n_heldout.ndim != 1 or n_heldout.dtype.kind not in "iu" or (n_heldout < 0).any():
+        raise ValueError("the numbers of held-out items are not one whole number for every user")
+    for name, values in metrics.items():
+        if values.shape != n_heldout.shape or values.dtype != np.float64 or np.isinf(values).any():
+            raise ValueError(f"{name} is not one finite number for every user")
 
 
 def check_evaluable(split: StrongSplit, parts: Sequence[str] = PARTS) -> None:
