@@ -16,6 +16,7 @@ _install()
 if TYPE_CHECKING:
     from minivae import checks, online, plots, theory
     from minivae.anchors import anchor_loss
+    from minivae.data.embedded import debian
     from minivae.data.interactions import Interactions, read_interactions
     from minivae.data.population import Planted, planted
     from minivae.data.splits import FoldIn, StrongSplit, strong_split
@@ -46,6 +47,7 @@ __all__ = [
     "anchor_loss",
     "checks",
     "compare",
+    "debian",
     "evaluate",
     "fit",
     "gaussian_kl",
@@ -64,6 +66,7 @@ __all__ = [
 # Names are imported at their first use: torch takes seconds, for which --help or preparing data need not wait.
 _HOMES = {
     "anchors": ("anchor_loss",),
+    "data.embedded": ("debian",),
     "errors": ("InputError",),
     "data.interactions": ("Interactions", "read_interactions"),
     "models": (

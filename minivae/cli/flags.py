@@ -23,9 +23,9 @@ class SplitFlags:
     """Where the data comes from, for a model that was trained on it."""
 
     data: Annotated[str | None, option("DATA", "what the model was trained on")] = None
-    """A split file (.safetensors), the name of a prepared data set ($MINIVAE_DATA, then data/), or planted."""
-    heldout: Annotated[int | None, option("N", "2000")] = None
-    """planted: users held out for validation, and as many for test."""
+    """A split file (.safetensors), the name of a prepared data set ($MINIVAE_DATA, then data/), planted or debian."""
+    heldout: Annotated[int | None, option("N", "2000 of planted, 1500 of debian")] = None
+    """planted and debian: users held out for validation, and as many for test."""
     split_seed: Annotated[int | None, option("N", "98765")] = None
     """Seed of the draw of held-out users and items."""
 
@@ -35,9 +35,9 @@ class TableFlags(SplitFlags):
     """Where the data comes from, a raw table included."""
 
     data: Annotated[str | None, option("DATA", "planted")] = None
-    """planted; a split file (.safetensors); the name of a prepared data set ($MINIVAE_DATA, then data/); or a table
-    (CSV, TSV, Parquet, NPZ)."""
-    heldout: Annotated[int | None, option("N", "2000 of planted; of a table 1000, at most a tenth of its users")] = None
+    """planted or debian; a split file (.safetensors); the name of a prepared data set ($MINIVAE_DATA, then data/);
+    or a table (CSV, TSV, Parquet, NPZ)."""
+    heldout: Annotated[int | None, option("N", "2000 of planted, 1500 of debian; of a table 1000 or a tenth")] = None
     """Users held out for validation, and as many for test."""
     split_seed: Annotated[int | None, option("N", "98765")] = None
     """Seed of the draw of held-out users and items."""
@@ -56,7 +56,7 @@ class TableFlags(SplitFlags):
 @dataclass(frozen=True)
 class Study(TableFlags):
     preset: Annotated[str | None, option("NAME", "that of the data")] = None
-    """Settings to use: default, planted, ml-1m, ml-20m, netflix, msd. Without --data it chooses the data too."""
+    """Settings: default, planted, debian, ml-1m, ml-20m, netflix, msd. They choose the data too if --data is not given."""
     settings: Annotated[Path | None, option("FILE", "the preset alone")] = None
     """TOML of settings that go over the preset's: best.toml of a search, or models of one's own."""
     models: Annotated[
@@ -199,7 +199,7 @@ class Recommend(SplitFlags):
 @dataclass(frozen=True)
 class Theory(SplitFlags):
     data: Annotated[str | None, option("DATA", "what the model was trained on, else planted")] = None
-    """A split file (.safetensors), the name of a prepared data set ($MINIVAE_DATA, then data/), or planted."""
+    """A split file (.safetensors), the name of a prepared data set ($MINIVAE_DATA, then data/), planted or debian."""
     model: Annotated[Path | None, option("DIR", "one is trained, in some seconds")] = None
     """Folder of a trained model; without it the preset's multvae+anchor is trained for --epochs."""
     epochs: Annotated[int, option("N", "10")] = 10
@@ -226,7 +226,7 @@ class List:
 @dataclass(frozen=True)
 class Info:
     data: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
-    """planted, the name of a prepared data set, or a split file."""
+    """planted, debian, the name of a prepared data set, or a split file."""
 
 
 DataCommand = Annotated[

@@ -253,7 +253,17 @@ def listing(data: str | Path | None = None) -> list[dict[str, str]]:
             "source": "minivae.planted",
             "obtain": "nothing to do: minivae study",
             "prepared": "always",
-        }
+        },
+        {
+            "name": "debian",
+            "title": "Which Debian source package needs which packages, of Debian 12",
+            "licence": "facts of a public index",
+            "download": "none",
+            "needs": "seconds",
+            "source": "minivae.debian",
+            "obtain": "nothing to do: minivae study --data debian",
+            "prepared": "always",
+        },
     ]
     for d in DATASETS.values():
         found = find(d.name, data)
@@ -290,7 +300,7 @@ def resolve(data: str | Path) -> Path:
         raise InputError(
             f"{data} is not prepared in {places}; make it with python {DATASETS[str(data)].script} --out {folders()[0]}"
         )
-    raise InputError(f"{data} is neither a file nor one of the data sets {', '.join(DATASETS)}")
+    raise InputError(f"{data} is neither a file nor one of the data sets planted, debian, {', '.join(DATASETS)}")
 
 
 def describe(split: StrongSplit) -> dict[str, Any]:

@@ -13,10 +13,13 @@ import polars as pl
 import scipy
 
 from minivae.data.codes import binary_csr, lookup, order_of_appearance, rank
+from minivae.data.labels import integers, pack_labels, unpack_labels
 from minivae.data.tables import read_matrix, read_table
 from minivae.errors import InputError
+from minivae.runtime.storage import load_arrays, save_arrays
 
 LONGEST_LABEL = 500
+KIND = "interactions"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -98,6 +101,34 @@ class Interactions:
     def matrix(self) -> scipy.sparse.csr_matrix:
         """The events as a binary float32 CSR matrix, (U, I)."""
         return binary_csr(self.user, self.item, (self.n_users, self.n_items))
+
+    def save(self, path: str | Path) -> None:
+        """Write everything to one safetensors file, whole or not at all; equal content gives equal bytes."""
+        arrays = {"user": self.user, "item": self.item}
+        arrays |= pack_labels("user_labels", self.user_labels) | pack_labels("item_labels", self.item_labels)
+        if self.item_titles is not None:
+            arrays |= pack_labels("item_titles", self.item_titles)
+        narrow = {key: a if a.dtype.kind == "u" else narrowest(a) for key, a in arrays.items()}
+        save_arrays(Path(path), KIND, narrow, {"name": self.name, "format": "1"})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Interactions:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        InputError
+            If the file is missing, truncated, damaged, or holds something else.
+        """
+        arrays, meta = load_arrays(Path(path), KIND)
+        try:
+            user, item = integers(arrays, "user"), integers(arrays, "item")
+            labels = {key: unpack_labels(arrays, key) for key in ("user_labels", "item_labels", "item_titles")}
+            if labels["user_labels"] is None or labels["item_labels"] is None:
+                raise KeyError("user_labels or item_labels")
+            return cls(user, item, **labels, name=meta["name"])
+        except (KeyError, ValueError, TypeError, IndexError, InputError) as e:
+            raise InputError(f"{path} holds interactions that do not fit each other ({e}); make it again") from e
 
     @classmethod
     def from_labels(
@@ -224,6 +255,12 @@ def read_interactions(
         return Interactions.from_labels(table["user"], table["item"], titles, name)
     except InputError as e:
         raise InputError(f"{path}: {e}") from None
+
+
+def narrowest(a: np.ndarray) -> np.ndarray:
+    """The same whole numbers in the smallest signed type of 16 bits or more that holds them."""
+    largest = max(int(a.max()), -int(a.min()) - 1) if a.size else 0
+    return a.astype(next(t for t in (np.int16, np.int32, np.int64) if largest <= np.iinfo(t).max))
 
 
 def first_titles(table: pl.DataFrame) -> dict[str, str]:

@@ -169,6 +169,8 @@ def planted(
 ) -> Planted:
     """Draw a population with a known preference model; a function of its arguments, whatever the machine's cores.
 
+    Beside it, `debian` is real data that comes with minivae.
+
     Parameters
     ----------
     seed : int, default 0

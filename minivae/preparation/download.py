@@ -1,5 +1,6 @@
 """Downloads that continue where they stopped, checked against the publisher's checksum."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pooch
@@ -21,14 +22,26 @@ def fetch(dataset: Dataset, folder: Path) -> Path:
     InputError
         If no source gives it; says what each answered and how to go on.
     """
-    pooch.get_logger().setLevel("ERROR")
     checksum = next((f"{k}:{dataset.archive[k]}" for k in ("sha256", "md5") if k in dataset.archive), None)
+    return retrieve(dataset.name, dataset.sources, checksum, folder)
+
+
+def retrieve(what: str, urls: Sequence[str], checksum: str | None, folder: Path, name: str | None = None) -> Path:
+    """The first file that one of the addresses gives, as `folder`/`name`; arguments and errors as of `fetch`.
+
+    Parameters
+    ----------
+    what : for the sentence of an error
+    checksum : "sha256:…" or "md5:…"; without it any file will do
+    name : the last part of the address if not given
+    """
+    pooch.get_logger().setLevel("ERROR")
     answers = []
-    for url in dataset.sources:
-        name = url.rsplit("/", 1)[1]
-        part = folder / f"{name}.part"
+    for url in urls:
+        own = name or url.rsplit("/", 1)[1]
+        part = folder / f"{own}.part"
         try:
-            return Path(pooch.retrieve(url, checksum, name, folder, downloader=Resuming(part)))
+            return Path(pooch.retrieve(url, checksum, own, folder, downloader=Resuming(part)))
         except requests.RequestException as e:
             answers.append(f"{url}: {type(e).__name__}")
         except InputError as e:
@@ -40,9 +53,19 @@ def fetch(dataset: Dataset, folder: Path) -> Path:
                 f"cannot write to {folder}: {e.strerror or e}; free some space or choose another folder"
             ) from e
     raise InputError(
-        f"{dataset.name} could not be downloaded ({'; '.join(answers)}); run the same command again to "
+        f"{what} could not be downloaded ({'; '.join(answers)}); run the same command again to "
         "continue, or fetch it yourself and give --from-file"
     )
+
+
+def text_at(url: str) -> str:
+    """A short text from the network; `InputError` if it cannot be had."""
+    try:
+        answer = requests.get(url, timeout=30)
+        answer.raise_for_status()
+    except requests.RequestException as e:
+        raise InputError(f"{url} could not be read ({type(e).__name__}: {e}); try again, or give --from-file") from e
+    return answer.text
 
 
 class Resuming:

@@ -205,6 +205,15 @@ def load_arrays(path: Path, kind: str, mapped: bool = False) -> tuple[dict[str, 
     return arrays, meta
 
 
+def kind(path: Path) -> str | None:
+    """What a safetensors file says that it holds; None if it says nothing or cannot be read."""
+    try:
+        with safe_open(path, framework="numpy") as f:
+            return (f.metadata() or {}).get("kind")
+    except (SafetensorError, OSError):
+        return None
+
+
 def _map(path: Path, header: Mapping[str, Any], start: int) -> dict[str, np.ndarray]:
     """Views of the arrays in a safetensors file, whose header `safe_open` has found sound."""
     content = np.asarray(np.memmap(path, np.uint8, "c"))[start:]

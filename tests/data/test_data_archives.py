@@ -449,7 +449,7 @@ def test_catalogue_looks_where_it_says(tmp_path, monkeypatch, toy_split):
     assert resolve("ml-1m").parent.name == "elsewhere"
     assert folders("given")[0].name == "given"
     rows = {row["name"]: row for row in listing()}
-    assert set(rows) == {"planted", *DATASETS}
+    assert set(rows) == {"planted", "debian", *DATASETS}
     assert rows["ml-1m"]["prepared"].endswith("elsewhere/ml-1m.safetensors")
     assert rows["netflix"]["prepared"] == "no"
     assert all(all(row.values()) for row in rows.values())

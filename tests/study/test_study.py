@@ -243,7 +243,7 @@ def test_every_preset_makes_every_model(name, split):
         if spec.kind == "IALS" and find_spec("implicit") is None:
             continue
         assert spec.build(7).__class__.__name__ == spec.kind
-    assert preset.data in {"", "planted", *DATASETS}
+    assert preset.data in {"", "planted", "debian", *DATASETS}
 
 
 def waits_for_its_warm_up(spec, users):
