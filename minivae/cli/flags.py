@@ -56,7 +56,7 @@ class TableFlags(SplitFlags):
 @dataclass(frozen=True)
 class Study(TableFlags):
     preset: Annotated[str | None, option("NAME", "that of the data")] = None
-    """Settings: default, planted, debian, ml-1m, ml-20m, netflix, msd. They choose the data too if --data is not given."""
+    """Settings: default, planted, debian, ml-1m, ml-20m, netflix, msd. Without --data they choose the data too."""
     settings: Annotated[Path | None, option("FILE", "the preset alone")] = None
     """TOML of settings that go over the preset's: best.toml of a search, or models of one's own."""
     models: Annotated[
