@@ -138,7 +138,9 @@ def tune(options: flags.Tune) -> None:
     preset, _, split = chosen_data(options)
     given = {"epochs": options.epochs, "device": options.device, "precision": options.precision}
     specs = preset.pick(options.models)
-    plan = search.Plan.make(preset, specs, options.method, options.trials, options.seed, options.space, **given)
+    plan = search.Plan.make(
+        preset, specs, options.method, options.trials, options.seed, options.space, options.seeds, **given
+    )
     if options.dry_run:
         rows = [[t.spec.name, str(t.number), ", ".join(f"{k} {v}" for k, v in t.values().items())] for t in plan.trials]
         print_table([["model", "trial", "settings"], *rows], f"{split.name}: nothing was run")

@@ -106,6 +106,8 @@ class Tune(TableFlags):
     """Trials per model; a search can be resumed with more of them."""
     seed: Annotated[int, option("N", "0")] = 0
     """Of the draws, and of weights, order, masks and noise in every trial."""
+    seeds: Annotated[int, option("N", "1")] = 1
+    """Runs of every trial of a trained model, with seeds SEED to SEED + N − 1; the mean over them is compared."""
     epochs: Annotated[int | None, option("N", "preset")] = None
     """Passes over the training users in a trial, at most; the same for every model."""
     device: Annotated[str | None, option("DEVICE", "cuda, else cpu")] = None

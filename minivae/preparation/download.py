@@ -31,9 +31,15 @@ def retrieve(what: str, urls: Sequence[str], checksum: str | None, folder: Path,
 
     Parameters
     ----------
-    what : for the sentence of an error
-    checksum : "sha256:…" or "md5:…"; without it any file will do
-    name : the last part of the address if not given
+    what : str
+        Stands in the sentence of an error.
+    urls : sequence of str
+        Tried in order.
+    checksum : str, optional
+        "sha256:…" or "md5:…"; without it any file will do.
+    folder : Path
+    name : str, optional
+        The last part of the address if not given.
     """
     pooch.get_logger().setLevel("ERROR")
     answers = []

@@ -174,6 +174,36 @@ def test_a_shared_space_leaves_alone_what_makes_a_model_itself(preset):
     assert not shared.model("popularity").search
 
 
+def test_several_seeds_give_a_trial_the_mean_over_them(preset, split, tmp_path):
+    """Against searches with one seed each: metrics of a user averaged, then over users; cost added up."""
+    many = search.run(plan(preset, seeds=3, seed=4), split, tmp_path / "many", False)["models"]
+    single = [search.run(plan(preset, seed=4), split, tmp_path / "4", False)["models"]]
+    single += [
+        search.run(plan(preset, models="multvae", seed=s), split, tmp_path / str(s), False)["models"] for s in (5, 6)
+    ]
+    first = many["multvae"]["trials"][0]  # the model as it is; the draws after it depend on the seed
+    alone = [s["multvae"]["trials"][0] for s in single]
+    means = [t["validation"]["ndcg@100"]["mean"] for t in alone]
+    assert first["seeds"] == dict(zip("456", means, strict=True))
+    assert first["validation"]["ndcg@100"]["mean"] == pytest.approx(np.mean(means), rel=1e-12)
+    assert first["epochs"] == sum(t["epochs"] for t in alone)
+    per_user = np.mean(
+        [
+            search.Result.load(tmp_path / "many" / "trials" / "multvae" / f).scored["validation"].per_user["ndcg@100"]
+            for f in ("000", "000-seed5", "000-seed6")
+        ],
+        axis=0,
+    )
+    valid = per_user[~np.isnan(per_user)]
+    assert first["validation"]["ndcg@100"]["se"] == pytest.approx(valid.std() / np.sqrt(valid.size), rel=1e-12)
+    assert without_times({"models": {"ease": many["ease"]}}) == without_times({"models": {"ease": single[0]["ease"]}})
+    assert_chosen_is_the_best(many["multvae"])
+    with pytest.raises(InputError, match="another run"):
+        search.run(plan(preset, seeds=2, seed=4), split, tmp_path / "many", True)
+    with pytest.raises(InputError, match="ask for at least 1"):
+        plan(preset, seeds=0)
+
+
 class Sealed:
     """Test users that nobody may look at."""
 

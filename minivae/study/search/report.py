@@ -73,14 +73,20 @@ def compose(results: Mapping[str, Any], command: str) -> str:
     data, search = results["data"], results["search"]
     seed = data["protocol"].get("seed")
     draw_text = f", draw {seed} of held-out users" if seed is not None else ""
+    repeated = ""
+    if (n := search.get("seeds", 1)) > 1:
+        repeated = (
+            f" A trial of a trained model is {n} runs with seeds {search['seed']} to {search['seed'] + n - 1}; a user "
+            "counts with the mean over them, epochs and seconds are added up, and the best epoch is the median."
+        )
     parts = [
         f"# Search on {data['name'] or 'one’s own data'}",
         f"`{command}`",
         f"{search['method'].capitalize()} search, {search['budget']} trials a model at most (fewer where its space has "
         f"fewer points), seed {search['seed']}{draw_text}. Every trial trains on {data['users']['training']:,} users "
-        f"and is judged on {data['users']['validation']:,} validation users. Test users took no part: they were cut "
-        "off before the first trial. The numbers below are therefore too good as estimates of accuracy; `minivae "
-        "study --settings best.toml` looks at the test users, once.",
+        f"and is judged on {data['users']['validation']:,} validation users.{repeated} Test users took no part: they "
+        "were cut off before the first trial. The numbers below are therefore too good as estimates of accuracy; "
+        "`minivae study --settings best.toml` looks at the test users, once.",
         "## Chosen",
         tables.markdown(chosen_table(results)),
         *warnings(results),

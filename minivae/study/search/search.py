@@ -18,7 +18,7 @@ from minivae.errors import Diverged, InputError
 from minivae.runtime.storage import write_json
 from minivae.study.run import folders, space
 from minivae.study.run.presets import ModelSpec, Preset
-from minivae.study.run.runs import Job, check_evaluable, execute, finished
+from minivae.study.run.runs import Job, Result, check_evaluable, execute, finished, means
 from minivae.study.run.sources import fingerprint
 from minivae.training import SELECTION, resolve_device
 
@@ -39,18 +39,24 @@ class Trial:
         0, 1, ... within its model.
     settings : Mapping[str, space.Value]
         What is changed.
-    job : Job
-        What is run.
+    jobs : tuple of Job
+        What is run, once per seed.
     """
 
     spec: ModelSpec
     number: int
     settings: Mapping[str, space.Value]
-    job: Job
+    jobs: tuple[Job, ...]
 
-    def folder(self, out: Path) -> Path:
-        """Where it is kept."""
-        return out / "trials" / self.spec.name / f"{self.number:03d}"
+    @property
+    def job(self) -> Job:
+        """The run with the first seed."""
+        return self.jobs[0]
+
+    def folder(self, out: Path, job: Job) -> Path:
+        """Where a run of it is kept."""
+        later = "" if job is self.job else f"-seed{job.config.seed}"
+        return out / "trials" / self.spec.name / f"{self.number:03d}{later}"
 
     def values(self) -> dict[str, space.Value]:
         """The value of every key that is searched, changed or not."""
@@ -73,6 +79,8 @@ class Plan:
         Of the search.
     options : dict
         Settings given by hand (epochs, device, precision); None where the preset's holds.
+    seeds : int
+        Runs of every trial of a trained model, with seeds seed, seed + 1, …
     """
 
     preset: Preset
@@ -81,6 +89,7 @@ class Plan:
     budget: int
     seed: int
     options: dict[str, Any]
+    seeds: int = 1
 
     @classmethod
     def make(
@@ -91,6 +100,7 @@ class Plan:
         budget: int,
         seed: int,
         extra: Sequence[str] = (),
+        seeds: int = 1,
         **options: Any,
     ) -> "Plan":
         """Trials for every model.
@@ -99,12 +109,16 @@ class Plan:
         ----------
         extra : Sequence[str], default ()
             Spaces as on the command line, ``MODEL.KEY=…``; one without a model goes to all models that have KEY.
+        seeds : int, default 1
+            Runs of every trial of a trained model.
 
         Raises
         ------
         InputError
             If a space, the method or the budget makes no sense, or no model has anything to search.
         """
+        if seeds < 1:
+            raise InputError(f"seeds={seeds} gives no run; ask for at least 1")
         specs = widened(specs, extra)
         for spec in specs:
             for key in FIXED & set(spec.search):
@@ -120,11 +134,13 @@ class Plan:
             own = {key: spec.value(key) for key in spec.search}
             for k, settings in enumerate(space.trials(spec.search, method, budget, seed, own)):
                 changed = spec.changed(settings)
-                column.append(Trial(spec, k, settings, Job(changed, changed.config(seed=seed, **options))))
+                used = range(seed, seed + (seeds if spec.trained else 1))
+                jobs = tuple(Job(changed, changed.config(seed=s, **options)) for s in used)
+                column.append(Trial(spec, k, settings, jobs))
             columns.append(column)
         resolve_device(columns[0][0].job.config.device)
         order = [c[k] for k in range(max(map(len, columns))) for c in columns if k < len(c)]
-        return cls(preset, order, method, budget, seed, options)
+        return cls(preset, order, method, budget, seed, options, seeds)
 
 
 def widened(specs: Sequence[ModelSpec], extra: Sequence[str]) -> list[ModelSpec]:
@@ -164,13 +180,15 @@ def run(plan: Plan, split: StrongSplit, out: Path, resume: bool) -> dict[str, An
     digest = fingerprint(split, (PART,))
     data = {"name": split.name, "sha256": digest}
     identity = {"method": plan.method, "seed": plan.seed, "options": plan.options, "preset": plan.preset.name}
+    if plan.seeds > 1:
+        identity["seeds"] = plan.seeds
     folders.claim(out, "search.json", identity | {"data": data}, resume)
     console = Console(stderr=True, quiet=not sys.stderr.isatty())
     best: dict[str, float] = {}
     done: list[tuple[Trial, Mapping[str, Any]]] = []
     for k, trial in enumerate(plan.trials, 1):
         name = f"{trial.spec.name}, trial {trial.number}"
-        metrics = _trial(trial, split, trial.folder(out), f"{name} ({k} of {len(plan.trials)})", data)
+        metrics = _trial(trial, split, out, f"{name} ({k} of {len(plan.trials)})", data)
         done.append((trial, metrics))
         score = _score(metrics)
         best[trial.spec.name] = max(score, best.get(trial.spec.name, -np.inf))
@@ -179,15 +197,40 @@ def run(plan: Plan, split: StrongSplit, out: Path, resume: bool) -> dict[str, An
     return summarize(plan, split, data, done)
 
 
-def _trial(trial: Trial, split: StrongSplit, folder: Path, label: str, data: Mapping[str, str]) -> Mapping[str, Any]:
-    """The content of metrics.json of a trial, run now or earlier; of one that diverged the reason."""
-    what = trial.job.identity(split, data["sha256"], "") | {"trial": trial.number, "settings": dict(trial.settings)}
+def _trial(trial: Trial, split: StrongSplit, out: Path, label: str, data: Mapping[str, str]) -> Mapping[str, Any]:
+    """The metrics of a trial, its runs done now or earlier; of one that diverged the reason.
+
+    With several seeds every user counts with its mean over them, so that the standard error is that of users.
+    """
+    runs = []
+    for job in trial.jobs:
+        which = label if job is trial.job else f"{label}, seed {job.config.seed}"
+        runs.append(_run(trial, job, split, trial.folder(out, job), which, data))
+        if "diverged" in runs[-1] or len(trial.jobs) == 1:
+            return runs[-1]
+    scored = [Result.load(trial.folder(out, job)).scored[PART] for job in trial.jobs]
+    per_user = {m: np.mean([s.per_user[m] for s in scored], axis=0) for m in scored[0].per_user}
+    return {
+        PART: means(replace(scored[0], per_user=per_user)),
+        "seeds": {str(job.config.seed): _score(run) for job, run in zip(trial.jobs, runs, strict=True)},
+        "parameters": runs[0]["parameters"],
+        "epochs": sum(run["epochs"] for run in runs),
+        "best_epoch": sorted(run["best_epoch"] for run in runs)[len(runs) // 2],
+        "seconds": sum(run["seconds"] for run in runs),
+    }
+
+
+def _run(
+    trial: Trial, job: Job, split: StrongSplit, folder: Path, label: str, data: Mapping[str, str]
+) -> Mapping[str, Any]:
+    """The content of metrics.json of one run of a trial."""
+    what = job.identity(split, data["sha256"], "") | {"trial": trial.number, "settings": dict(trial.settings)}
     if (folder / "config.json").is_file():
         folders.refuse_other(folder / "config.json", what)
     write_json(folder / "config.json", what)
     if not finished(folder):
         try:
-            execute(trial.job, split, folder, label, (PART,))
+            execute(job, split, folder, label, (PART,))
         except Diverged as e:
             write_json(folder / "metrics.json", {"diverged": str(e)})
         (folder / "checkpoint.safetensors").unlink(missing_ok=True)  # as large as four models
@@ -227,13 +270,17 @@ def summarize(
             "at an end": space.at_an_end(spec.search, chosen.values(), tried),
             "trials": [
                 {"trial": trial.number, "settings": trial.values()}
-                | {k: m[k] for k in (PART, "epochs", "best_epoch", "seconds", "parameters", "diverged") if k in m}
+                | {
+                    k: m[k]
+                    for k in (PART, "epochs", "best_epoch", "seconds", "parameters", "diverged", "seeds")
+                    if k in m
+                }
                 for trial, m in of
             ],
         }
     users = {"training": split.train.shape[0], PART: split.validation.n_users}
     facts = {**data, "items": split.n_items, "users": users, "protocol": dict(split.protocol)}
-    search = {"method": plan.method, "budget": plan.budget, "seed": plan.seed, "metric": SELECTION}
+    search = {"method": plan.method, "budget": plan.budget, "seed": plan.seed, "seeds": plan.seeds, "metric": SELECTION}
     return {"data": facts, "preset": plan.preset.name, "search": search, "options": plan.options, "models": models}
 
 
