@@ -14,13 +14,14 @@ from minivae.version import __version__
 _install()
 
 if TYPE_CHECKING:
-    from minivae import checks, online, plots, theory
+    from minivae import checks, explorables, online, plots, theory
     from minivae.anchors import anchor_loss
     from minivae.data.embedded import debian
     from minivae.data.interactions import Interactions, read_interactions
     from minivae.data.population import Planted, planted
     from minivae.data.splits import FoldIn, StrongSplit, strong_split
     from minivae.errors import InputError
+    from minivae.explorables import show as explorable
     from minivae.models import EASE, IALS, VAE, HVamp, MultDAE, MultVAE, Popularity, RecVAE, load_model, save_model
     from minivae.objective import gaussian_kl, multinomial_nll
     from minivae.ranking import Evaluation, compare, evaluate, recommend
@@ -49,6 +50,8 @@ __all__ = [
     "compare",
     "debian",
     "evaluate",
+    "explorable",
+    "explorables",
     "fit",
     "gaussian_kl",
     "load_model",
@@ -87,13 +90,15 @@ _HOMES = {
     "data.splits": ("FoldIn", "StrongSplit", "strong_split"),
     "training": ("Run", "TrainConfig", "fit"),
 }
-_ROOMS = ("checks", "online", "plots", "theory")
+_ROOMS = ("checks", "explorables", "online", "plots", "theory")
 
 
 def __getattr__(name: str) -> Any:
     home = next((module for module, names in _HOMES.items() if name in names), None)
     if home is not None:
         globals()[name] = getattr(import_module(f"minivae.{home}"), name)
+    elif name == "explorable":
+        globals()[name] = import_module("minivae.explorables").show
     elif name in _ROOMS:
         import_module(f"minivae.{name}")
     else:

@@ -2,7 +2,7 @@
 
 from minivae.plots.card import observation_figures, theory_figures
 from minivae.plots.study import budget, intervals, latent_map, learning_curves, sensitivity, tried
-from minivae.plots.style import COLOURS
+from minivae.plots.style import COLOURS, PALETTE
 from minivae.plots.theory import (
     active_over_beta,
     anchor_terms,
@@ -20,6 +20,7 @@ from minivae.plots.theory import (
 
 __all__ = [
     "COLOURS",
+    "PALETTE",
     "active_over_beta",
     "anchor_terms",
     "budget",

@@ -1,4 +1,15 @@
 """What all figures have in common."""
 
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
-"""Of Okabe and Ito (2008): told apart by colour-blind readers."""
+PALETTE = {
+    "blue": "#0072B2",
+    "orange": "#E69F00",
+    "green": "#009E73",
+    "red": "#D55E00",
+    "pink": "#CC79A7",
+    "sky": "#56B4E9",
+    "black": "#000000",
+}
+"""The colours of Okabe and Ito (2008), told apart by colour-blind readers: in every figure, table and page."""
+
+COLOURS = tuple(PALETTE.values())
+"""The same in the order in which a figure takes them."""

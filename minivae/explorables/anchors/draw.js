@@ -1,0 +1,76 @@
+import { axes, box, circle, explorable, line, number, path, shape, text, through } from "../kit/kit.js";
+import { compute, FREE } from "./math.js";
+
+const COLOURS = ["u", "v", "good"];
+
+function star(cls, x, y, r) {
+  const tips = Array.from({ length: 10 }, (_, k) => {
+    const [angle, size] = [(Math.PI * k) / 5 - Math.PI / 2, k % 2 ? r * 0.45 : r];
+    return [x + size * Math.cos(angle), y + size * Math.sin(angle)];
+  });
+  return path(`f ${cls}`, through(tips, true));
+}
+
+function paint(s, v, width) {
+  const height = Math.min(380, width * 0.82);
+  const zoom = s.ruler === "relative" ? v.scale : 1;
+  const half = 2.15 * zoom;
+  const a = axes({ left: 4, top: 26, width: width - 8, height, x: [(-half * (width - 8)) / height, (half * (width - 8)) / height], y: [-half * 0.86, half * 1.14], xticks: 0, yticks: 0 });
+  let inner = "";
+  FREE.forEach((points, u) => {
+    const colour = COLOURS[u];
+    points.forEach(([x, y], h) => {
+      const [p, q] = v.moved[u][h];
+      inner += line(`${colour} thin a3`, a.X(x), a.Y(y), a.X(p), a.Y(q)) + circle(`s ${colour} a6`, a.X(x), a.Y(y), 3.5);
+      inner += circle(`f ${colour}`, a.X(p), a.Y(q), 4.5);
+    });
+    inner += star("ink", a.X(v.centroids[u][0]), a.Y(v.centroids[u][1]), 10);
+  });
+  let svg = shape("clipPath", "", { id: "plane" }, shape("rect", "", { x: 4, y: 26, width: width - 8, height }));
+  svg += shape("g", "", { "clip-path": "url(#plane)" }, inner) + shape("rect", "s rule", { x: 4, y: 26, width: width - 8, height });
+  svg += text("name", 4, 15, s.ruler === "relative" ? `ruler grows with the crowd: picture enlarged ${number(1 / v.scale, 1)} times` : "latent space, one fixed ruler");
+
+  // legend
+  const low = 26 + height + 22;
+  svg += circle("s ink", 12, low - 4, 3.5) + text("", 22, low, "free") + circle("f ink", 72, low - 4, 4.5) + text("", 82, low, "with anchors");
+  svg += star("ink", 184, low - 4, 8) + text("", 196, low, "mean anchor");
+
+  // bars
+  const bars = [["over masks", v.shrink], ["between users", v.between], ["quotient", v.relative]];
+  const from = 106;
+  const long = width - from - 54;
+  svg += text("name", 4, low + 34, "variance, with anchors / without");
+  bars.forEach(([words, value], k) => {
+    const y = low + 46 + 26 * k;
+    svg += text("", from - 10, y + 13, words, "end");
+    svg += box(k === 2 ? "mix" : "soft", from, y, Math.min(value, 1.25) / 1.25 * long, 17) + text("strong", from + (Math.min(value, 1.25) / 1.25) * long + 6, y + 13, number(value));
+  });
+  const one = from + long / 1.25;
+  svg += line("ink dash", one, low + 40, one, low + 124) + text("tick", one, low + 138, "as without anchors", "middle");
+  return { height: low + 144, svg, view: a };
+}
+
+explorable({
+  start: { lambda: 0.5, steep: 1, flat: 1, apart: 1, ruler: "absolute" },
+  compute,
+  controls: [
+    { key: "lambda", label: "weight of the anchors, λ", min: 0, max: 4, step: 0.05 },
+    { key: "apart", label: "distance of the users’ mean anchors", min: 0, max: 1, step: 0.05, text: (x) => (x === 0 ? "one place" : x === 1 ? "as the users" : number(x)) },
+    { key: "flat", label: "curvature up and down (1 sideways)", min: 0.05, max: 1, step: 0.05 },
+    { key: "ruler", label: "Measure with", options: { absolute: "a fixed ruler", relative: "a ruler that shrinks with the crowd" } },
+  ],
+  paint,
+  numbers: [
+    { key: "shrink", label: "variance over masks, anchored / free", text: (v) => number(v.shrink, 3) },
+    { key: "bound", label: "is at most τ²", text: (v) => number(v.bound, 3) },
+    { key: "tau", label: "τ = L / (L + 2λ)", text: (v) => number(v.tau, 3) },
+    { key: "between", label: "variance between users", text: (v) => number(v.between, 3) },
+    { key: "relative", label: "quotient of the two", text: (v) => number(v.relative, 3) },
+  ],
+  reading: (s, v) => {
+    if (s.lambda === 0) return "Without anchors every mask puts a user somewhere else. Turn up λ.";
+    const first = `Each cloud of views has shrunk to ${number(100 * v.shrink, 0)} % of its variance, no more than τ² = ${number(100 * v.bound, 0)} %.`;
+    if (v.relative > 0.97) return `${first} But the crowd shrank as much: <b class="bad">only the unit has changed</b>.`;
+    return `${first} The crowd kept ${number(100 * v.between, 0)} %: the views are <b class="good">really steadier</b>.`;
+  },
+});

@@ -1,0 +1,102 @@
+"""Write golden.json: settings of every explorable, drawn at random, and what the Python library computes for them.
+
+Run it from the root of the repository after a change of the library that is meant:
+python -m tests.explorables.make_golden
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from minivae.theory import toy, transfer
+from tests.explorables.reference import REFERENCE, Settings
+
+GOLDEN = Path(__file__).with_name("golden.json")
+SETTINGS = 50
+
+
+def masked_distance(rng: np.random.Generator) -> Settings:
+    return {
+        "s": int(rng.integers(0, 41)),
+        "d": int(rng.integers(0, 41)),
+        "rho": rng.uniform(0.02, 0.98),
+        "common": rng.uniform(0.02, 0.98),
+        "masks": str(rng.choice(["own", "shared", "popular"])),
+    }
+
+
+def sharing_disc(rng: np.random.Generator) -> Settings:
+    """A pair of users of a small trained model, with the numbers that the library finds for them."""
+    seed, steps = int(rng.integers(1 << 30)), int(rng.integers(0, 40))
+    generator = torch.Generator().manual_seed(seed)
+    x, _ = toy.toy_users(n_users=9, n_items=18, seed=seed)
+    model = toy.ToyVAE(18, features=6, hidden=8, generator=generator)
+    list(toy.train_toy(model, x, [steps], generator=generator))
+    goal = x / x.sum(1, keepdim=True)
+    s = transfer.sharing(model, x, 4, generator, "pair", target=goal)
+    u, v = (int(k) for k in rng.permutation(9)[:2])
+    along = float(s.exact[u, v] / s.norm[u])
+    across = float((s.norm[v] ** 2 - along**2).clamp_min(0).sqrt())
+    smoothness = float(toy.proved_smoothness(model.decoder, goal)[u])
+    settings = {
+        "g": float(s.norm[u]),
+        "w": float(s.distance[u, v]),
+        "lipschitz": float(s.lipschitz[u, v]),
+        "mismatch": float(s.mismatch[u, v]),
+        "along": along,
+        "across": across,
+        "smoothness": smoothness,
+    }
+    found = REFERENCE["sharing-disc"](settings)
+    for key, matrix in {
+        "penalty": s.penalty,
+        "radius": s.radius,
+        "slack": s.slack,
+        "step": s.max_step(smoothness),
+    }.items():
+        torch.testing.assert_close(found[key], matrix[u, v], rtol=1e-9, atol=1e-12)
+    assert bool(found["certified"]) == bool(s.certified[u, v])
+    return settings
+
+
+def anchors(rng: np.random.Generator) -> Settings:
+    return {
+        "lambda": rng.uniform(0.01, 4),
+        "steep": rng.uniform(0.5, 2),
+        "flat": rng.uniform(0.02, 1),
+        "apart": rng.uniform(0, 1),
+    }
+
+
+DRAW: dict[str, Callable[[np.random.Generator], Settings]] = {
+    "masked-distance": masked_distance,
+    "sharing-disc": sharing_disc,
+    "anchors": anchors,
+}
+
+
+def plain(value: object) -> object:
+    """Numbers and nested lists of numbers, as JSON holds them, with all their digits."""
+    return value.tolist() if isinstance(value, np.ndarray | np.generic | torch.Tensor) else np.asarray(value).tolist()
+
+
+def golden() -> dict[str, list[dict[str, object]]]:
+    """All settings and values."""
+    table = {}
+    for k, (name, draw) in enumerate(DRAW.items()):
+        rng = np.random.default_rng([2511, k])
+        cases = [draw(rng) for _ in range(SETTINGS)]
+        table[name] = [
+            {"settings": case, "values": {key: plain(v) for key, v in REFERENCE[name](case).items()}} for case in cases
+        ]
+    return table
+
+
+if __name__ == "__main__":
+    lines = [
+        f'"{name}": [\n' + ",\n".join(json.dumps(case) for case in cases) + "\n]" for name, cases in golden().items()
+    ]
+    GOLDEN.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")

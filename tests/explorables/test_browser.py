@@ -1,0 +1,177 @@
+"""Every explorable in a real browser: wide and narrow, light and dark, by keyboard and by hand."""
+
+import math
+
+import pytest
+
+from minivae import explorables
+from tests.explorables import engines
+from tests.explorables.make_golden import plain
+from tests.explorables.make_pictures import FOLDER, picture
+from tests.explorables.reference import REFERENCE
+from tests.explorables.test_math import mismatches
+
+pytestmark = pytest.mark.skipif(engines.why_no_browser() is not None, reason=engines.why_no_browser() or "")
+NAMES = explorables.names()
+SIZES = {"wide": (1280, 900), "narrow": (390, 844)}
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with engines.browser() as running:
+        yield running
+
+
+def a_tab(chromium, size, scheme):
+    width, height = SIZES[size]
+    return chromium.new_context(
+        viewport={"width": width, "height": height}, color_scheme=scheme, has_touch=size == "narrow", offline=True
+    ).new_page()
+
+
+@pytest.fixture(scope="module", params=[(size, scheme) for size in SIZES for scheme in ("light", "dark")], ids="-".join)
+def any_tab(chromium, request):
+    yield (tab := a_tab(chromium, *request.param))
+    tab.context.close()
+
+
+@pytest.fixture(scope="module", params=SIZES)
+def tab(chromium, request):
+    yield (tab := a_tab(chromium, request.param, "light"))
+    tab.context.close()
+
+
+def opened(tab, name):
+    """The page, with a list that fills with whatever the browser complains about."""
+    complaints = []
+    for event in ("console", "pageerror", "requestfailed"):
+        tab.remove_listener(event, tab.__dict__.pop(event)) if event in tab.__dict__ else None
+        tab.__dict__[event] = lambda what: complaints.append(getattr(what, "text", str(what)))
+        tab.on(event, tab.__dict__[event])
+    tab.set_content(explorables.page(name))
+    tab.wait_for_function("globalThis.explorable")
+    return complaints
+
+
+def shown(tab):
+    """The numbers on the page, with all their digits, and the settings that they belong to."""
+    numbers = tab.evaluate(
+        """() => Object.fromEntries(
+            [...document.querySelectorAll('.numbers dd')].map((d) => [d.dataset.key, d.dataset.value]))"""
+    )
+    return {k: float(v.replace("Infinity", "inf")) for k, v in numbers.items()}, tab.evaluate("() => explorable.state")
+
+
+def check_numbers(tab, name):
+    """What the page shows is what Python computes for the same settings."""
+    numbers, settings = shown(tab)
+    truth = {key: plain(v) for key, v in REFERENCE[name](settings).items() if key in numbers}
+    assert truth, "none of the numbers shown is known to the library"
+    assert not mismatches([numbers], [{"settings": settings, "values": truth}])
+    return numbers
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_opens_without_complaint_and_fits(any_tab, name):
+    tab = any_tab
+    complaints = opened(tab, name)
+    check_numbers(tab, name)
+    width = tab.viewport_size["width"]
+    too_wide = tab.evaluate(
+        """(width) => [...document.querySelectorAll('body *')]
+            .filter((e) => !e.closest('[clip-path]') && !e.closest('clipPath') && e.getBoundingClientRect().width > 0)
+            .filter((e) => e.getBoundingClientRect().right > width + 1 || e.getBoundingClientRect().left < -1)
+            .map((e) => e.outerHTML.slice(0, 120))""",
+        width,
+    )
+    assert too_wide == []
+    cut = tab.evaluate(
+        """() => {
+            const frame = document.querySelector('.picture svg').getBoundingClientRect();
+            const outside = (b) => b.left < frame.left - 1 || b.right > frame.right + 1 || b.bottom > frame.bottom + 2;
+            return [...document.querySelectorAll('.picture text')]
+                .filter((t) => outside(t.getBoundingClientRect())).map((t) => t.textContent);
+        }"""
+    )
+    assert cut == []
+    assert complaints == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_control_answers_to_the_keyboard(tab, name):
+    complaints = opened(tab, name)
+    for selector in (".slider:not([hidden]) input", ".handle"):
+        for control in tab.query_selector_all(selector):
+            if not control.is_visible():
+                continue
+            assert control.get_attribute("aria-label")
+            before, said = (
+                tab.evaluate("() => JSON.stringify(explorable.state)"),
+                control.get_attribute("aria-valuetext"),
+            )
+            for key in ("ArrowLeft", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "ArrowDown"):
+                control.press(key)
+                if tab.evaluate("() => JSON.stringify(explorable.state)") != before:
+                    break
+            else:
+                pytest.fail(f"no arrow key moves {control.get_attribute('aria-label')!r}")
+            assert control.get_attribute("aria-valuetext") != said
+            check_numbers(tab, name)
+    assert complaints == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_handles_can_be_dragged(tab, name):
+    complaints = opened(tab, name)
+    tab.evaluate("document.querySelector('.picture').scrollIntoView()")
+    for k in range(tab.locator(".handle").count()):
+        handle = tab.locator(".handle").nth(k)
+        if not handle.is_visible():
+            continue
+        before = tab.evaluate("() => JSON.stringify(explorable.state)")
+        box = handle.bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        for dx, dy in ((-40, 25), (40, -25)):
+            tab.mouse.move(x, y)
+            tab.mouse.down()
+            tab.mouse.move(x + dx, y + dy, steps=3)
+            tab.mouse.up()
+            if tab.evaluate("() => JSON.stringify(explorable.state)") != before:
+                break
+        else:
+            pytest.fail(f"the mouse does not move {handle.get_attribute('aria-label')!r}")
+        check_numbers(tab, name)
+    assert complaints == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_prediction_gets_a_reply(tab, name):
+    opened(tab, name)
+    for button in tab.query_selector_all(".predict button"):
+        button.click()
+        assert tab.inner_text(".reply") == button.get_attribute("data-reply")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stored_picture_is_what_the_page_draws(chromium, name):
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    assert picture(page, name) == (FOLDER / name / "picture.svg").read_text(encoding="utf-8")
+    page.close()
+
+
+def test_theme_follows_the_page_around_it(chromium):
+    page = chromium.new_page(color_scheme="light")
+    page.set_content("<html data-theme='dark'><body></body></html>")
+    page.evaluate(
+        """(html) => { const f = document.createElement('iframe'); f.srcdoc = html; f.style.width = '700px';
+            document.body.append(f); return new Promise((done) => (f.onload = done)); }""",
+        explorables.page(NAMES[0]),
+    )
+    inner = page.frames[1]
+    inner.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    dark = inner.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    page.evaluate("document.documentElement.dataset.theme = 'light'")
+    inner.wait_for_function("document.documentElement.dataset.theme === 'light'")
+    assert inner.evaluate("getComputedStyle(document.documentElement).backgroundColor") != dark
+    height = page.evaluate("document.querySelector('iframe').getBoundingClientRect().height")
+    assert math.isclose(height, inner.evaluate("document.body.getBoundingClientRect().height"), abs_tol=6)
