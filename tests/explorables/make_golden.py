@@ -71,10 +71,31 @@ def anchors(rng: np.random.Generator) -> Settings:
     }
 
 
+def compromise(rng: np.random.Generator) -> Settings:
+    return {"t": rng.uniform(0, 8), "differ": int(2 * rng.integers(0, 21)), "beta": rng.uniform(0, 10)}
+
+
+def beta(rng: np.random.Generator) -> Settings:
+    return {"beta": 10 ** rng.uniform(-2, 2), "surety": 10 ** rng.uniform(-0.7, 1.3)}
+
+
+def transport(rng: np.random.Generator) -> Settings:
+    return {"thin": rng.uniform(0.02, 1.5), "turn": int(rng.integers(0, 91)), "shift": rng.uniform(0.1, 1.5)}
+
+
+def elbo(rng: np.random.Generator) -> Settings:
+    user = str(rng.choice(["light", "heavy"]))
+    return {"mu": rng.uniform(-3, 3), "sd": rng.uniform(0.1, 2), "beta": rng.uniform(0, 4), "user": user}
+
+
 DRAW: dict[str, Callable[[np.random.Generator], Settings]] = {
     "masked-distance": masked_distance,
     "sharing-disc": sharing_disc,
     "anchors": anchors,
+    "compromise": compromise,
+    "beta": beta,
+    "transport": transport,
+    "elbo": elbo,
 }
 
 

@@ -7,4 +7,11 @@ ERRORS: dict[str, list[tuple[str, str]]] = {
         ("L / (L + 2 * lambda)", "L / (L + lambda)"),
         ("2 * lambda * centroid[k]) /", "lambda * centroid[k]) /"),
     ],
+    "compromise": [("Math.log1p(y / x)", "Math.log(y / x)"), ("(t * t) / 4", "(t * t) / 2")],
+    "beta": [
+        ("Math.exp(own) * (own - crowd)", "Math.exp(crowd) * (own - crowd)"),
+        ("Math.sqrt(2 * kl)", "Math.sqrt(kl)"),
+    ],
+    "transport": [("(2 * sine * sine)", "(sine * sine)"), ("0.5 * (trace - 2", "0.5 * (trace - 1")],
+    "elbo": [("- posterior(z)", "- logNormal(z)"), ("(c * c) / 2", "c * c")],
 }

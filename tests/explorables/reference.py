@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from minivae.theory import anchoring, masking, transfer
+from minivae.theory import anchoring, bottleneck, distances, locality, masking, transfer
+from minivae.theory.numerics.quadrature import grid, log_density
 
 Settings = dict[str, Any]
 Values = dict[str, Any]
@@ -97,8 +98,80 @@ def anchors(t: Settings) -> Values:
     return values
 
 
+def compromise(t: Settings) -> Values:
+    """Theorem 2.5 for two users with 20 items each, and the price of their distance."""
+    n, distance, differ = 20.0, t["t"], float(t["differ"])
+    p_u, p_v = locality.shared_profile(n - differ / 2, n, n)
+    gap = locality.gap_against_distance(p_u, p_v, n, n, distance)
+    spread = (1 + distance**2 / 4) ** -0.5  # the one that makes both divergences least
+    pull = 2 * t["beta"] * distances.gaussian_kl([spread * distance / 2], [spread])
+    full = locality.compromise_gap(p_u, p_v, n, n)
+    share = gap / full if differ else np.float64("nan")
+    return {"gap": gap, "full": full, "share": share, "pull": pull, "total": gap + pull, "line": 2 * t["beta"]}
+
+
+def beta(t: Settings) -> Values:
+    """Both sides of the decomposition by quadrature, and the bound on the distance of the two outer users."""
+    tastes = np.array([-2.1, -1.3, -0.5, 0.2, 0.7, 1.4, 2.2])
+    h, b = t["surety"], t["beta"]
+    mu = (h * tastes / (h + b))[:, None]
+    sd = np.full_like(mu, (b / (h + b)) ** 0.5)
+    parts, pairs = bottleneck.kl_decomposition_quadrature(mu, sd), bottleneck.contraction(mu, sd)
+    return {
+        "kl": parts.mean_kl,
+        "information": parts.mutual_information,
+        "marginal": parts.marginal_kl,
+        "ceiling": parts.mi_ceiling,
+        "distance": pairs.w2[0, -1],
+        "bound": pairs.radius[0] + pairs.radius[-1],
+    }
+
+
+def transport(t: Settings) -> Values:
+    """W2 by the Bures formula of the library, KL by torch.distributions."""
+    angle = np.deg2rad(t["turn"])
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    upright = np.diag([t["thin"] ** 2, 1.5**2])
+    means, covs = [np.zeros(2), np.array([t["shift"], 0.0])], [upright, turn @ upright @ turn.T]
+    u, v = (
+        torch.distributions.MultivariateNormal(torch.from_numpy(m), torch.from_numpy(c))
+        for m, c in zip(means, covs, strict=True)
+    )
+    return {
+        "w2": distances.w2_gaussian_full(means[0], covs[0], means[1], covs[1]),
+        "low": t["shift"],
+        "kl": torch.distributions.kl_divergence(u, v),
+    }
+
+
+def elbo(t: Settings) -> Values:
+    """The bound of the decoder of chapter 02, by quadrature."""
+    items = torch.tensor({"light": [0, 0, 0, 0, 1, 0], "heavy": [0, 0, 1, 1, 1, 1]}[t["user"]], dtype=torch.float64)
+    centre = torch.linspace(-3, 3, 6, dtype=torch.float64)
+    mu, sd = (torch.tensor([[t[k], p]], dtype=torch.float64).T for k, p in (("mu", 0.0), ("sd", 1.0)))
+    z, weight = grid(mu, sd)
+    likelihood = torch.log_softmax(centre * z - centre.square() / 2, -1) @ items
+    prior, q = (log_density(z, m[None], s[None]) for m, s in ((mu[1], sd[1]), (mu[0], sd[0])))
+    evidence = (weight @ (prior + likelihood).exp()).log()
+    fit = -(weight @ (q.exp() * likelihood))
+    kl = distances.gaussian_kl(mu[0], sd[0])
+    gap = weight @ (q.exp() * (q - (prior + likelihood - evidence)))
+    return {
+        "fit": fit,
+        "kl": kl,
+        "gap": gap,
+        "elbo": -fit - kl,
+        "evidence": evidence,
+        "objective": fit + t["beta"] * kl,
+    }
+
+
 REFERENCE: dict[str, Callable[[Settings], Values]] = {
     "masked-distance": masked_distance,
     "sharing-disc": sharing_disc,
     "anchors": anchors,
+    "compromise": compromise,
+    "beta": beta,
+    "transport": transport,
+    "elbo": elbo,
 }

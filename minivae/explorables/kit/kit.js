@@ -87,7 +87,7 @@ const element = (tag, properties = {}, ...children) => {
  *
  * start     state at the beginning
  * compute   state -> values, from the module without drawing
- * controls  [{key, label, min, max, step, text, seen}] sliders, or [{key, label, options: {value: words}}] choices
+ * controls  [{key, label, min, max, step, text, log, seen}] sliders, or [{key, label, options: {value: words}}] choices
  * handles   [{name, at(state, view), move(state, point, view), key(state, dx, dy), words(state, values), colour, seen}]
  * buttons   [{words, run(state, update)}]
  * paint     (state, values, width) -> {height, svg, view}; `view` holds the axes that the handles need
@@ -125,16 +125,16 @@ export function explorable({ start, compute, controls = [], handles = [], button
   });
   const grips = handles.map(grip);
 
-  function slider({ key, label, min, max, step, text: words = (v) => number(v), seen = () => true }) {
-    const input = element("input", { type: "range", min, max, step });
+  function slider({ key, label, min, max, step, text: words = (v) => number(v), log = false, seen = () => true }) {
+    const [onto, from] = log ? [Math.log10, (x) => Number((10 ** x).toPrecision(3))] : [Number, Number];
+    const input = element("input", { type: "range", min: onto(min), max: onto(max), step });
     const output = element("output");
     input.setAttribute("aria-label", label);
-    input.dataset.key = key;
-    input.addEventListener("input", () => update({ [key]: Number(input.value) }));
+    input.addEventListener("input", () => update({ [key]: from(Number(input.value)) }));
     const node = element("label", { className: "slider" }, element("span", { textContent: label }), output, input);
     const show = () => {
       node.hidden = !seen(state);
-      input.value = state[key];
+      input.value = onto(state[key]);
       output.textContent = words(state[key], state);
       input.setAttribute("aria-valuetext", output.textContent);
     };
