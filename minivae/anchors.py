@@ -12,7 +12,7 @@ from torch import Tensor
 from minivae.batches import UserBatch
 from minivae.errors import InputError
 
-AnchorVariant = Literal["full", "centroid+variance", "centroid", "softmin"]
+AnchorVariant = Literal["full", "centroid+variance", "centroid", "softmin", "direction"]
 AnchorSchedule = Literal["linear", "geometric"]
 
 
@@ -34,6 +34,13 @@ def shares(batch: UserBatch, like: Tensor) -> Tensor:
         return (1 / batch.counts.to(like.dtype).clamp_min(1))[batch.rows]
     w = batch.item_weights.to(like.dtype)
     return w / torch.zeros_like(like[:, 0]).index_add(0, batch.rows, w)[batch.rows]
+
+
+def centroids(anchors: Tensor, batch: UserBatch, share: Tensor) -> Tensor:
+    """``ē_x = Σ_{i∈S_x} w_i e_i`` of the full item sets, (B, d); the zero vector for a user without items."""
+    return torch.nn.functional.embedding_bag(
+        batch.items, anchors, batch.offsets, mode="sum", per_sample_weights=share, include_last_offset=True
+    )
 
 
 def anchor_terms(mu: Tensor, variance: Tensor, anchors: Tensor, batch: UserBatch) -> tuple[Tensor, Tensor, Tensor]:
@@ -58,9 +65,7 @@ def anchor_terms(mu: Tensor, variance: Tensor, anchors: Tensor, batch: UserBatch
         Mean_term, variance_term, scatter_term
     """
     items, share = batch.items, shares(batch, mu)
-    centroid = torch.nn.functional.embedding_bag(
-        items, anchors, batch.offsets, mode="sum", per_sample_weights=share, include_last_offset=True
-    )  # (B, d)
+    centroid = centroids(anchors, batch, share)  # (B, d)
     square = torch.zeros_like(mu[:, 0]).index_add(0, batch.rows, anchors.square().sum(-1)[items] * share)
     some = (batch.counts > 0).to(mu.dtype)
     mean_term = (mu - centroid).square().sum(-1) * some
@@ -98,12 +103,38 @@ def softmin_loss(mu: Tensor, variance: Tensor, anchors: Tensor, batch: UserBatch
     return -temperature * log_sum + variance.sum(-1) * some
 
 
+def direction_loss(mu: Tensor, anchors: Tensor, batch: UserBatch) -> Tensor:
+    """The loss of the directions alone, ``‖ μ/‖μ‖ − ē_x/‖ē_x‖ ‖² = 2 − 2 cos(μ, ē_x)``, (B,).
+
+    It does not change under the scale gauge ``(z, W_dec, E) → (cz, W_dec/c, cE)``, c > 0, which leaves every logit of a
+    decoder with a linear first layer as it was and multiplies the full loss by c². So it cannot be lowered by making
+    codes small. It looks at the posterior mean, not at a draw of z, and puts no price on the variance; a Mult-DAE has
+    z = μ. The zero vector has no direction: it counts as itself, so the loss is 1 where one of the two is zero (with no
+    gradient to it), and a user without items costs nothing.
+
+    Parameters
+    ----------
+    mu, anchors, batch : as in `anchor_terms`.
+    """
+    centroid = centroids(anchors, batch, shares(batch, mu))
+    some = (batch.counts > 0).to(mu.dtype)
+    return (unit(mu) - unit(centroid)).square().sum(-1) * some
+
+
+def unit(v: Tensor) -> Tensor:
+    """``v/‖v‖`` along the last axis; 0, with gradient 0, where v is 0."""
+    norm = torch.linalg.vector_norm(v, dim=-1, keepdim=True)
+    return v / torch.where(norm > 0, norm, torch.inf)
+
+
 def anchor_loss(
     mu: Tensor, variance: Tensor, anchors: Tensor, batch: UserBatch, variant: AnchorVariant, temperature: float = 1.0
 ) -> Tensor:
-    """L_A per user, (B,): `full`, without the scatter of the anchors, the centroid's term alone, or `softmin`."""
+    """L_A per user, (B,): `full`, without the scatter of the anchors, the centroid's term, `softmin`, `direction`."""
     if variant == "softmin":
         return softmin_loss(mu, variance, anchors, batch, temperature)
+    if variant == "direction":
+        return direction_loss(mu, anchors, batch)
     mean_term, variance_term, scatter_term = anchor_terms(mu, variance, anchors, batch)
     if variant == "full":
         return mean_term + variance_term + scatter_term

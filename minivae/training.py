@@ -59,7 +59,8 @@ class TrainConfig:
         λ_A goes from `anchor_start` to `anchor` over the first `anchor_steps` updates, linear or geometric; constant
         with 0 steps.
     anchor_variant : AnchorVariant
-        Full, centroid+variance (no pull between anchors), centroid, or softmin (for several tastes).
+        Full, centroid+variance (no pull between anchors), centroid, softmin (for several tastes), or direction (the
+        angle alone, whatever the scale of the latent space).
     anchor_weights : AnchorWeights
         Of a user's items in the anchor loss: uniform, popularity, or idf.
     anchor_temperature : float

@@ -8,7 +8,7 @@ import tyro
 
 Precision = Literal["auto", "fp32", "bf16"]
 Mask = Literal["normalize-then-mask", "mask-then-normalize", "raw"]
-AnchorVariant = Literal["full", "centroid+variance", "centroid", "softmin"]
+AnchorVariant = Literal["full", "centroid+variance", "centroid", "softmin", "direction"]
 AnchorWeights = Literal["uniform", "popularity", "idf"]
 AnchorSchedule = Literal["linear", "geometric"]
 
@@ -143,7 +143,7 @@ class Train(TableFlags):
     anchor: Annotated[float | None, option("L", "preset")] = None
     """λ, weight of the anchor regularizer; 0 is none."""
     anchor_variant: Annotated[AnchorVariant | None, option("VARIANT", "full")] = None
-    """full (as published), centroid+variance, centroid, or softmin for users of several tastes."""
+    """full (as published), centroid+variance, centroid, softmin (for several tastes), or direction (scale-free)."""
     anchor_weights: Annotated[AnchorWeights | None, option("WEIGHTS", "uniform")] = None
     """Of a user's items in the anchor loss: uniform (as published), popularity, idf."""
     anchor_temperature: Annotated[float | None, option("T", "1")] = None
