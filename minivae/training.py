@@ -318,6 +318,7 @@ def fit(
     folder: Path | str | None = None,
     resume: bool = False,
     label: str = "training",
+    callback: Callable[[VAE, dict[str, Any]], None] | None = None,
 ) -> Run:
     """Train `model` from fresh parameters and keep the epoch that ranks the validation users best.
 
@@ -339,6 +340,10 @@ def fit(
         Continue from the checkpoint in `folder`, if there is one.
     label : str, default 'training'
         Shown beside the progress bar (on a terminal only).
+    callback : callable, optional
+        Called after every epoch as ``callback(model, line)`` with the model as it is then, in evaluation mode, and the
+        epoch's line of the log; of several processes by the first alone. It must not change the model. A run that is
+        resumed does not call it for the epochs that it already has.
 
     Returns
     -------
@@ -399,6 +404,8 @@ def fit(
                     ndcg = mean_metric(model.eval(), split.validation, SELECTION, team)
                 state.close_epoch(means, ndcg, updates)
                 saving.epoch_closed()
+                if callback is not None and team.first:
+                    callback(model, state.log[-1])
         except (KeyboardInterrupt, ProcessLost):  # between two updates, whole
             saving.now()
             raise

@@ -459,3 +459,19 @@ def test_a_folder_with_a_run_is_not_overwritten(toy_split, tmp_path):
     with pytest.raises(InputError, match="already holds a run"):
         fit(toy_model(), toy_split, replace(CONFIG, epochs=1), folder=tmp_path)
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
+
+
+def test_the_callback_sees_every_epoch_and_changes_nothing(toy_split):
+    """The model of each epoch in evaluation mode, the line of the log, and the same run as without it."""
+    seen = []
+
+    def watch(model, line):
+        seen.append((line, model.training, model.decoder[-1].weight.detach().clone()))
+
+    run = fit(toy_model(), toy_split, CONFIG, callback=watch)
+    alone = fit(toy_model(), toy_split, CONFIG)
+    assert [line for line, _, _ in seen] == run.log
+    assert not any(training for _, training, _ in seen)
+    assert torch.equal(seen[run.best_epoch - 1][2], run.model.decoder[-1].weight)
+    assert all(torch.equal(a, b) for a, b in zip(run.model.parameters(), alone.model.parameters(), strict=True))
+    assert any(not torch.equal(w, run.model.decoder[-1].weight) for _, _, w in seen)
