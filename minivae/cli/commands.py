@@ -11,13 +11,15 @@ from typing import Any
 
 from matplotlib.figure import Figure
 from rich.console import Console
+from rich.progress import Progress
 
 from minivae import plots
 from minivae.cli import flags
 from minivae.data import catalogue, lookup
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
-from minivae.models import VAE, load_model
+from minivae.explain import experiment
+from minivae.models import VAE, MultVAE, load_model
 from minivae.ranking import evaluate, recommend
 from minivae.runtime import distributed
 from minivae.runtime.distributed import ProcessLost
@@ -34,7 +36,7 @@ from minivae.study.run.sources import Source, fingerprint
 from minivae.study.search import report as search_report
 from minivae.study.search import search
 from minivae.theory import report_card
-from minivae.training import fit, resolve_device
+from minivae.training import TrainConfig, fit, resolve_device
 
 
 class Interrupted(KeyboardInterrupt):
@@ -284,6 +286,49 @@ def observe(options: flags.Theory, split: StrongSplit) -> None:
         save_figures(plots.observation_figures(found, toys), options.out)
 
 
+def explain_model(options: flags.Explain) -> None:
+    """Who helps whom in a model, or whether such scores agree with retraining."""
+    identity = {k: str(v) for k, v in asdict(options).items() if k not in ("out", "resume")}
+    folders.claim(options.out, "explain.json", identity, options.resume)
+    with resumable("what is finished is", options.out):
+        {"lds": explain_lds}[options.what](options)
+    print(f"results: {options.out}")
+
+
+def explain_lds(options: flags.Explain) -> None:
+    """Scores against retraining on halves of the users."""
+    if options.model is not None:
+        raise InputError("minivae explain lds trains its own models; leave --model out")
+    split = source_of(options).load(tables=False)
+    config = TrainConfig(batch_size=100, anneal_steps=300, epochs=options.epochs, device="cpu")
+    with lines() as progress:
+        value = experiment.measure(
+            lambda: MultVAE(split.n_items, options.hidden, options.latent),
+            split,
+            config,
+            options.out,
+            options.subsets,
+            range(options.seeds),
+            options.receivers,
+            progress=progress,
+        )
+    write_json(options.out / "lds.json", {"command": command_line(), **value})
+    for outcome, scores in value["scores"].items():
+        rows = [
+            [name, f"{v['lds']:.3f}", f"{v['low']:.3f} … {v['high']:.3f}", f"{v['users above 0']:.0%}"]
+            for name, v in scores.items()
+        ]
+        print_table([["score", "LDS", "95 % interval", "users above 0"], *rows], f"{split.name}: {outcome}")
+
+
+@contextmanager
+def lines() -> Iterator[Callable[[int, int], None]]:
+    """A bar of finished retrainings on a terminal; nothing elsewhere."""
+    with Progress(transient=True, disable=not sys.stderr.isatty(), console=Console(stderr=True)) as bar:
+        task = bar.add_task("retraining")
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
 def command_line() -> str:
     """What was typed, so that a result says how it was made."""
     return shlex.join(["minivae", *sys.argv[1:]])
@@ -357,7 +402,7 @@ def load_both(path: Path, options: flags.SplitFlags) -> tuple[VAE, StrongSplit]:
 def held(command: Callable[[Any], None]) -> Callable[[Any], None]:
     """The command, with its --out, if there is one, kept to this process."""
 
-    def run(options: flags.Theory | flags.Combine) -> None:
+    def run(options: flags.Theory | flags.Combine | flags.Explain) -> None:
         with folders.hold(options.out) if options.out is not None else nullcontext():
             command(options)
 
@@ -372,6 +417,7 @@ COMMANDS: dict[type, Callable[[Any], None]] = {
     flags.Evaluate: evaluate_model,
     flags.Recommend: recommend_items,
     flags.Theory: held(theory),
+    flags.Explain: held(explain_model),
     flags.List: list_data,
     flags.Info: data_info,
 }

@@ -221,6 +221,40 @@ class Theory(SplitFlags):
 
 
 @dataclass(frozen=True)
+class Explain(SplitFlags):
+    what: Annotated[
+        tyro.conf.Positional[Literal["transfer", "lds"]],
+        option("{transfer,lds}", "transfer"),
+    ] = "transfer"
+    """transfer: who helps whom in a model. lds: do such scores predict what retraining on half of the users does?"""
+    data: Annotated[str | None, option("DATA", "what the model was trained on, else planted")] = None
+    """A split file (.safetensors), the name of a prepared data set ($MINIVAE_DATA, then data/), or planted."""
+    model: Annotated[Path | None, option("DIR", "one is trained")] = None
+    """transfer: folder of a trained model. It is trained again with the same settings, to see it on the way; without
+    its config.json beside it the final parameters alone are looked at."""
+    users: Annotated[int, option("N", "3000")] = 3000
+    """transfer: training users looked at, drawn at random if there are more. Memory grows with the square."""
+    groups: Annotated[Path | None, option("FILE", "none")] = None
+    """transfer: a CSV of user label and group, with a header, for a segment of one's own."""
+    subsets: Annotated[int, option("K", "50")] = 50
+    """lds: random halves of the training users to train on."""
+    seeds: Annotated[int, option("N", "2")] = 2
+    """lds: trainings of each half; two or more give a ceiling."""
+    receivers: Annotated[int, option("N", "500")] = 500
+    """lds: test users whose losses are to be predicted."""
+    epochs: Annotated[int, option("N", "30")] = 30
+    """Passes over the training users when a model is trained here."""
+    hidden: Annotated[int, option("N", "100")] = 100
+    """lds: width of the Mult-VAE that is trained again and again."""
+    latent: Annotated[int, option("N", "32")] = 32
+    """lds: its latent dimension."""
+    out: Annotated[Path, option("DIR", "runs/explain")] = Path("runs/explain")
+    """Folder for the results; new, empty, or to be resumed."""
+    resume: bool = False
+    """Continue what --out holds."""
+
+
+@dataclass(frozen=True)
 class List:
     pass
 
@@ -260,6 +294,10 @@ Command = (
     | Annotated[
         Theory,
         tyro.conf.subcommand("theory", description="Check every statement of the paper on a model and its users."),
+    ]
+    | Annotated[
+        Explain,
+        tyro.conf.subcommand("explain", description="Who helps whom, and whether retraining agrees."),
     ]
     | DataCommand
 )

@@ -1,4 +1,4 @@
-"""The command line: `minivae study · combine · tune · train · evaluate · recommend · theory · data`."""
+"""The command line: `minivae study · combine · tune · train · evaluate · recommend · theory · explain · data`."""
 
 import atexit
 import gc
@@ -52,6 +52,10 @@ EXAMPLES = {
       minivae theory --model runs/mine --out runs/card
       minivae theory --data ml-1m --study runs/ml-1m --model runs/ml-1m/runs/multvae+anchor-seed0 --out runs/theory
       minivae theory --seeds 5 --out runs/observations
+    """,
+    "explain": """
+      minivae explain --model runs/mine --out runs/whom
+      minivae explain lds --data ml-1m --subsets 50 --out runs/lds
     """,
     "data": """
       minivae data list
