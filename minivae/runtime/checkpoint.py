@@ -107,8 +107,10 @@ class Checkpoint:
 
         Parameters
         ----------
-        path : of the checkpoint.
-        updates : of an epoch.
+        path : Path
+            Of the checkpoint.
+        updates : int
+            Of an epoch.
 
         Raises
         ------

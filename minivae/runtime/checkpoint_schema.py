@@ -22,11 +22,17 @@ class Position(msgspec.Struct, forbid_unknown_fields=True):
 
     Attributes
     ----------
-    epoch : epochs done.
-    batches : updates done in the current epoch.
-    seconds : spent on the current epoch.
-    best_epoch, best_score : the epoch that ranked the validation users best, and how well; 0 and −∞ before the first.
-    users : users behind each sum of the current epoch.
+    epoch : Count
+        Epochs done.
+    batches : Count
+        Updates done in the current epoch.
+    seconds : Annotated[float, msgspec.Meta(ge=0)]
+        Spent on the current epoch.
+    best_epoch : Count
+    best_score : float
+        The epoch that ranked the validation users best, and how well; 0 and −∞ before the first.
+    users : dict[str, Count]
+        Users behind each sum of the current epoch.
     """
 
     epoch: Count

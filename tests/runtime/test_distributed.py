@@ -18,6 +18,7 @@ from safetensors.numpy import load_file
 import minivae as mv
 from minivae.cli.main import main
 from minivae.runtime.distributed import Team
+from minivae.runtime.storage import load_arrays
 
 ROOT = Path(__file__).parents[2]
 UPDATES = {"multvae": [4, 8], "recvae": [16, 32]}  # after each epoch
@@ -146,7 +147,7 @@ def test_a_process_that_dies_leaves_a_run_to_resume_with_any_number(data, tmp_pa
     hint = f"continue with: torchrun --nproc-per-node 2 -m minivae {' '.join(train)} {out} --resume"
     assert len(told) == 1, err
     assert told[0].endswith(hint)
-    saved = mv.storage.load_arrays(out / "checkpoint.safetensors", "checkpoint")[1]
+    saved = load_arrays(out / "checkpoint.safetensors", "checkpoint")[1]
     position = json.loads(saved["position"])
     assert (position["epoch"], position["batches"]) == ((1, 0) if rank == 0 else (2, 1))
     assert main([*train, str(tmp_path / "alone")]) == 0
