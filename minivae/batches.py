@@ -11,6 +11,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from minivae.data.users import Users, as_csr
 from minivae.errors import InputError
 from minivae.runtime import streams
 
@@ -184,33 +185,8 @@ def clean(batch: UserBatch, mask: Mask) -> UserBatch:
     return replace(batch, weights=torch.ones_like(batch.weights)) if mask == "raw" else batch
 
 
-def as_csr(x: sp.spmatrix | sp.sparray | np.ndarray | Tensor) -> sp.csr_matrix:
-    """Users as scipy CSR (U, I), from CSR or dense, numpy or torch.
-
-    Raises
-    ------
-    InputError
-        If `x` is not two-dimensional, or holds NaN or infinity.
-    """
-    if isinstance(x, Tensor):
-        x = x.detach().cpu()
-        x = x if x.layout == torch.strided else x.to_dense()
-        x = (x.float() if x.dtype in (torch.float16, torch.bfloat16) else x).numpy()
-    if getattr(x, "ndim", 0) != 2:
-        got = f"shape {tuple(x.shape)}" if hasattr(x, "shape") else type(x).__name__
-        raise InputError(f"expected a matrix of users × items, scipy CSR or dense, got {got}")
-    csr = sp.csr_matrix(x.astype(np.float32) if x.dtype == np.float16 else x)
-    if csr.dtype.kind == "f" and not np.isfinite(csr.data).all():
-        raise InputError("the users × items matrix holds NaN or infinity; a user either has an item or has not")
-    if not csr.has_canonical_format or not csr.data.all():
-        csr = csr.copy()
-        csr.sum_duplicates()
-        csr.eliminate_zeros()
-    return csr
-
-
 def mask_input(
-    x: sp.spmatrix | np.ndarray | Tensor,
+    x: Users,
     keep: float,
     mask: Mask = "normalize-then-mask",
     generator: torch.Generator | None = None,

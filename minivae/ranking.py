@@ -15,8 +15,8 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
-from minivae.batches import as_csr
 from minivae.data.splits import FoldIn
+from minivae.data.users import as_csr
 from minivae.errors import InputError
 
 METRICS = ("recall@20", "recall@50", "ndcg@100")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from minivae import InputError
-from minivae.batches import DeviceCSR, as_csr, mask_input, masked
+from minivae.batches import DeviceCSR, mask_input, masked
 from minivae.runtime import streams
 
 MASKS = ("normalize-then-mask", "mask-then-normalize", "raw")
@@ -164,69 +164,3 @@ def test_keep_must_be_a_probability(keep):
 def test_unknown_mask_is_named():
     with pytest.raises(InputError, match="mask='dropout' is unknown; choose one of normalize-then-mask"):
         mask_input(np.ones((1, 2)), 0.5, "dropout")
-
-
-@pytest.mark.parametrize(
-    "convert",
-    [
-        np.asarray,
-        lambda x: x.astype(bool),
-        lambda x: x.astype(np.uint8),
-        torch.from_numpy,
-        lambda x: torch.from_numpy(x).bool(),
-        lambda x: torch.from_numpy(x).requires_grad_(),
-        sp.csr_matrix,
-        sp.csr_array,
-        sp.coo_matrix,
-        sp.csc_matrix,
-    ],
-)
-def test_as_csr_takes_what_users_have(convert):
-    x = (np.random.default_rng(0).random((5, 7)) < 0.4).astype(np.float64)
-    out = as_csr(convert(x))
-    assert isinstance(out, sp.csr_matrix)
-    assert out.has_canonical_format
-    np.testing.assert_array_equal(out.toarray().astype(float), x)
-
-
-def test_as_csr_drops_explicit_zeros_and_merges_duplicates_in_a_copy():
-    given_ = sp.csr_matrix((np.float32([1, 0, 1, 1]), np.int32([3, 1, 0, 0]), np.int32([0, 2, 4])), shape=(2, 4))
-    before = [a.copy() for a in (given_.data, given_.indices, given_.indptr)]
-    out = as_csr(given_)
-    assert out.indices.tolist() == [3, 0]
-    assert out.indptr.tolist() == [0, 1, 2]
-    assert out.has_sorted_indices
-    for a, b in zip(before, (given_.data, given_.indices, given_.indptr), strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-@pytest.mark.parametrize("x", [np.ones(3), np.ones((2, 2, 2)), [[1, 0]], None])
-def test_as_csr_refuses_what_is_no_matrix(x):
-    with pytest.raises(InputError, match="users × items"):
-        as_csr(x)
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_as_csr_refuses_nan(bad):
-    with pytest.raises(InputError, match="NaN"):
-        as_csr(np.array([[1, bad]]))
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.bool, torch.int64])
-def test_as_csr_takes_every_dtype_of_a_binary_matrix(dtype):
-    x = torch.tensor([[1, 0, 1], [0, 0, 0]]).to(dtype)
-    assert as_csr(x).toarray().tolist() == [[1, 0, 1], [0, 0, 0]]
-    assert as_csr(np.array([[1, 0]], np.float16)).toarray().tolist() == [[1, 0]]
-
-
-@pytest.mark.parametrize("convert", [torch.Tensor.to_sparse, torch.Tensor.to_sparse_csr])
-@pytest.mark.filterwarnings("ignore:Sparse CSR")
-def test_sparse_tensors_are_users_too(convert):
-    x = torch.tensor([[0.0, 1.0, 1.0], [0.0, 0.0, 0.0]])
-    assert as_csr(convert(x)).toarray().tolist() == x.tolist()
-
-
-@pytest.mark.parametrize(("x", "got"), [([[1, 0]], "list"), (None, "NoneType"), (np.ones(3), "shape")])
-def test_what_is_no_matrix_is_named(x, got):
-    with pytest.raises(InputError, match=f"got {got}"):
-        as_csr(x)

@@ -14,6 +14,7 @@ import scipy
 
 from minivae.data.codes import binary_csr, lookup, occurrences, order_of_appearance, refuse_false_pointers
 from minivae.data.labels import integers, pack_labels, unpack_labels
+from minivae.data.users import binary
 from minivae.errors import InputError
 from minivae.runtime.storage import load_arrays, save_arrays
 
@@ -321,23 +322,6 @@ def draw_heldout(user: np.ndarray, seed: int) -> np.ndarray:
     # The first of a permutation are what rng.choice(n, size, replace=False) draws; it takes thrice as long.
     drawn = [rng.permutation(n)[:k] for n, k in zip(count.tolist(), size.tolist(), strict=True)]
     return order[np.repeat(start, size) + np.concatenate(drawn)] if drawn else np.empty(0, np.int64)
-
-
-def binary(matrix: scipy.sparse.spmatrix | scipy.sparse.sparray | np.ndarray, what: str) -> scipy.sparse.csr_matrix:
-    """Any non-zero entry becomes a one: float32 CSR with sorted int32 indices."""
-    try:
-        m = scipy.sparse.csr_matrix(matrix)
-    except (TypeError, ValueError) as e:
-        raise InputError(f"{what} must be a two-dimensional matrix of numbers: {e}") from e
-    if not np.isfinite(m.data).all():
-        raise InputError(f"{what} holds NaN or infinity; a user either has an item or has not")
-    if not (m.has_canonical_format and m.data.all()):
-        m = m.copy()
-        m.sum_duplicates()
-        m.eliminate_zeros()
-    if m.dtype == np.float32 and m.indices.dtype == np.int32 and (m.data == 1).all():
-        return m
-    return binary_csr(np.repeat(np.arange(m.shape[0]), np.diff(m.indptr)), m.indices, m.shape)
 
 
 def refuse_misfit(labels: np.ndarray | None, size: int, what: str, of: str) -> None:

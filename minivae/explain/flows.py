@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minivae.batches import as_csr
+from minivae.data.users import Users, as_csr
 from minivae.errors import InputError
 from minivae.explain.kernel import Transfer
-from minivae.models.vae import Users
 
 
 @dataclass(frozen=True)

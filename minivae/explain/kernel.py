@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from minivae.batches import as_csr
+from minivae.data.users import Users, as_csr
 from minivae.errors import InputError
 from minivae.explain.snapshots import Snapshot
-from minivae.models.vae import VAE, Users
+from minivae.models.vae import VAE
 from minivae.theory.numerics.layers import TILE_BYTES, Gradient, check_rows, dense, draw, gradients, still, width
 
 ROWS = 1024

@@ -6,10 +6,10 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from minivae.batches import as_csr
+from minivae.data.users import Users, as_csr
 from minivae.explain.kernel import transfer
 from minivae.explain.snapshots import Snapshot
-from minivae.models.vae import VAE, Users
+from minivae.models.vae import VAE
 from minivae.theory.numerics.coupling import coupled
 from minivae.theory.numerics.layers import dense, float64_decoder, still
 

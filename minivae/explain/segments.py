@@ -5,9 +5,8 @@ import scipy.sparse as sp
 from scipy.cluster.vq import kmeans2
 from scipy.sparse.linalg import svds
 
-from minivae.batches import as_csr
+from minivae.data.users import Users, as_csr
 from minivae.errors import InputError
-from minivae.models.vae import Users
 
 TASTES = ("rare items", "mixed", "popular items")
 

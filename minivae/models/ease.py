@@ -6,9 +6,8 @@ import torch
 from scipy.linalg.lapack import spotrf, spotri
 from torch import Tensor
 
-from minivae.batches import as_csr
+from minivae.data.users import Users, as_csr
 from minivae.errors import Diverged, InputError
-from minivae.models.vae import Users
 
 BLOCK = 512
 

@@ -7,9 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minivae.batches import as_csr
+from minivae.data.users import Users, as_csr
 from minivae.errors import InputError
-from minivae.models.vae import Users
 
 
 class IALS:

@@ -9,12 +9,12 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
-from minivae.batches import DeviceCSR, UserBatch, as_csr
+from minivae.batches import DeviceCSR, UserBatch
+from minivae.data.users import Users, as_csr
 from minivae.errors import InputError
 from minivae.models.phase import Phase
 from minivae.models.priors import NormalPrior, Prior
 
-Users = sp.spmatrix | sp.sparray | np.ndarray | Tensor
 ENCODE_BLOCK = 4096
 
 

@@ -6,8 +6,8 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
-from minivae.batches import as_csr
 from minivae.data.population import Planted
+from minivae.data.users import as_csr
 from minivae.errors import InputError
 from minivae.ranking import Scorer, recommend
 

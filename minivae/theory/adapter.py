@@ -3,15 +3,13 @@
 import warnings
 from collections.abc import Callable
 
-import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
-from minivae.batches import as_csr
+from minivae.data.users import Users, as_csr
 from minivae.errors import InputError
 
-Users = sp.spmatrix | sp.sparray | np.ndarray | Tensor
 ENCODE_BLOCK = 1024
 PROBE_ROWS = 4
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minivae.batches import as_csr
+from minivae.data.users import Users, as_csr
 from minivae.errors import InputError
 from minivae.theory.drift import MaskVariance, mask_variance
 from minivae.theory.numerics.arrays import Array, as_tensors, check_sd
@@ -29,8 +29,6 @@ __all__ = [
     "mask_variance",
     "shrinkage",
 ]
-
-Users = sp.spmatrix | sp.sparray | np.ndarray | Tensor
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ import torch
 from scipy.stats import hypergeom
 from torch import Tensor
 
-from minivae.batches import Mask, as_csr, mask_input
+from minivae.batches import Mask, mask_input
+from minivae.data.users import Users, as_csr
 from minivae.errors import InputError
 
-Users = sp.spmatrix | sp.sparray | np.ndarray | Tensor
 KNN_BLOCK = 1024
 
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from minivae.batches import Mask, mask_input
+from minivae.data.users import Users
 from minivae.errors import InputError
-from minivae.models.vae import VAE, Users
+from minivae.models.vae import VAE
 from minivae.theory.numerics.coupling import coupled
 from minivae.theory.numerics.layers import (
     TILE_BYTES,

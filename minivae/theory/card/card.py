@@ -12,10 +12,11 @@ from rich import box
 from rich.table import Table
 from torch import Tensor
 
-from minivae.batches import Mask, as_csr
+from minivae.batches import Mask
 from minivae.data.splits import StrongSplit
+from minivae.data.users import Users, as_csr
 from minivae.errors import InputError
-from minivae.models.vae import VAE, Users
+from minivae.models.vae import VAE
 from minivae.theory.adapter import Wrapped
 from minivae.theory.card import evidence, evidence_masks
 from minivae.theory.card.check import Check

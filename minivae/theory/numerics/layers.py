@@ -20,8 +20,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
+from minivae.data.users import Users
 from minivae.errors import InputError
-from minivae.models.vae import VAE, Users
+from minivae.models.vae import VAE
 
 TILE_BYTES = 1 << 26
 """Memory of one tile of errors; a few tiles live at a time."""

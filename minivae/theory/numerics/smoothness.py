@@ -7,10 +7,10 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from minivae.batches import as_csr
+from minivae.data.users import Users, as_csr
 from minivae.errors import InputError
 from minivae.models.multvae import MultVAE
-from minivae.models.vae import VAE, Users
+from minivae.models.vae import VAE
 from minivae.theory.distances import w2_gaussian, w2_matrix
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
 
-from minivae.models.vae import VAE, Users
+from minivae.data.users import Users
+from minivae.models.vae import VAE
 from minivae.theory.numerics.layers import TILE_BYTES, check_rows, dense, float64_decoder, nll, width
 
 
