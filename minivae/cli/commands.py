@@ -31,7 +31,7 @@ from minivae.study.observations import observations, prototype
 from minivae.study.output import tables
 from minivae.study.output.display import fact, print_metrics, print_table
 from minivae.study.run import folders, presets
-from minivae.study.run.runs import Job, by_activity, check_evaluable, execute, means
+from minivae.study.run.runs import Job, by_activity, check_evaluable, execute, means, read_note, trained_with
 from minivae.study.run.sources import Source, fingerprint
 from minivae.study.search import report as search_report
 from minivae.study.search import search
@@ -236,8 +236,8 @@ def theory(options: flags.Theory) -> None:
     model, split, known = None, None, {}
     if options.model is not None:
         model, split = load_both(options.model, options)
-        note = (options.model if options.model.is_dir() else options.model.parent) / "config.json"
-        known = folders.read_json(note) if note.is_file() else {}
+        folder = options.model if options.model.is_dir() else options.model.parent
+        known = read_note(folder) if (folder / "config.json").is_file() else {}
     split = split or source_of(options).load(tables=False)
     if options.out is None and (options.seeds or options.resume):
         raise InputError("--seeds and --resume need --out, the folder for the trained models")
@@ -246,7 +246,8 @@ def theory(options: flags.Theory) -> None:
         identity |= {"users": options.users, "seed": options.seed, "seeds": options.seeds}
         folders.claim(options.out, "theory.json", identity, options.resume)
     label = known.get("model", str(options.model))
-    settings = {k: v for k, v in known.get("training", {}).items() if k in ("keep", "mask")}
+    trained = trained_with(known, folder) if known else None
+    settings = {"keep": trained.keep, "mask": trained.mask} if trained else {}
     if model is None:
         spec = presets.for_data(split.name).model("multvae+anchor")
         config = spec.config(epochs=options.epochs, seed=options.seed)
@@ -383,8 +384,8 @@ def load_both(path: Path, options: flags.SplitFlags) -> tuple[VAE, StrongSplit]:
         If the model or the split is not there, or they do not belong together.
     """
     model = load_model(path)
-    note = (path if path.is_dir() else path.parent) / "config.json"
-    known = folders.read_json(note)["data"] if note.is_file() else None
+    folder = path if path.is_dir() else path.parent
+    known = read_note(folder)["data"] if (folder / "config.json").is_file() else None
     if options.data is None and known is None:
         raise InputError(f"no config.json beside {path} says which data it was trained on; give --data")
     split = source_of(options, known["split"] if known else "").load(tables=False)

@@ -11,11 +11,12 @@ from rich.console import Console
 from minivae.data.catalogue import describe
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
-from minivae.runtime.storage import write_json, write_text
+from minivae.runtime.records import write_record
+from minivae.runtime.storage import write_text
 from minivae.study.output import figures, report, tables
 from minivae.study.run import folders, results
 from minivae.study.run.presets import ModelSpec, Preset
-from minivae.study.run.runs import Job, Result, check_evaluable, execute, finished
+from minivae.study.run.runs import SPLIT, Job, Result, check_evaluable, execute, finished, refuse_other_users
 from minivae.study.run.sources import Source, fingerprint
 from minivae.training import resolve_device
 
@@ -75,7 +76,7 @@ def run(plan: Plan, split: StrongSplit, source: Source, out: Path, resume: bool)
     if plan.preset.settings:
         identity["settings"] = plan.preset.settings
     folders.claim(out, "study.json", identity, resume)
-    data = source.file or out.absolute() / "split.safetensors"
+    data = source.file or out.absolute() / SPLIT
     if not data.is_file():
         split.save(data)
     console = Console(stderr=True, quiet=not sys.stderr.isatty())
@@ -85,11 +86,12 @@ def run(plan: Plan, split: StrongSplit, source: Source, out: Path, resume: bool)
         what = job.identity(split, digest, str(data))
         if (folder / "config.json").is_file():
             folders.refuse_other(folder / "config.json", what, frozenset({"data.split"}))
-        write_json(folder / "config.json", what)
+        write_record(folder / "config.json", what)
         if not finished(folder):
             execute(job, split, folder, f"{job.name} ({k} of {len(plan.jobs)})")
         (folder / "checkpoint.safetensors").unlink(missing_ok=True)  # as large as four models
         done.append(Result.load(folder))
+        refuse_other_users(done[-1], split)
         metrics = done[-1].metrics
         console.print(
             f"{job.name}: test nDCG@100 {metrics['test']['ndcg@100']['mean']:.4f}, {metrics['seconds']:.1f} s"
@@ -119,7 +121,7 @@ def write_results(plan: Plan, split: StrongSplit, source: Source, done: list[Res
         "sections": [asdict(s) for s in plan.preset.sections],
         "recall definitions": results.recall_definitions(models, split.n_items),
     }
-    write_json(out / "results.json", value)
+    write_record(out / "results.json", value)
     write_text(out / "metrics.csv", tables.csv_text(tables.metrics_rows(value)))
     write_text(out / "differences.csv", tables.csv_text(tables.difference_rows(value["differences"])))
     captions = figures.draw(models, value, split, out)

@@ -44,7 +44,7 @@ from minivae.errors import InputError  # noqa: E402
 from minivae.preparation.command import watched  # noqa: E402
 from minivae.runtime.storage import load_arrays, save_arrays  # noqa: E402
 from minivae.study.run import folders, presets  # noqa: E402
-from minivae.study.run.runs import Result  # noqa: E402
+from minivae.study.run.runs import Result, read_note  # noqa: E402
 
 HANG = 20
 BATCH = 200
@@ -147,7 +147,7 @@ def run_folder(path: Path, rng: random.Random) -> None:
 
 def read_run(path: Path) -> None:
     """Everything that is ever read from a run folder."""
-    folders.refuse_other(path / "config.json", folders.read_json(path / "config.json"))
+    folders.refuse_other(path / "config.json", read_note(path))
     Result.load(path)
     with open(os.devnull, "w") as nowhere:
         out, err, sys.stdout, sys.stderr = sys.stdout, sys.stderr, nowhere, io.StringIO()

@@ -13,6 +13,7 @@ from scipy import stats
 import minivae as mv
 from minivae.cli.main import main
 from minivae.ranking import paired_difference
+from minivae.runtime.records import write_record
 from minivae.study.draws.draws import Pooled, pool
 
 TINY = ["--models", "ease,multvae,multvae+anchor", "--epochs", "2", "--device", "cpu", "--precision", "fp32"]
@@ -168,7 +169,7 @@ def test_the_report_says_on_whose_users_settings_were_searched(own, said, folder
         shutil.copytree(folders / s, tmp_path / s)
         results = json.loads((tmp_path / s / "results.json").read_text())
         results["preset"]["origin"] = {"sha256": sha[s if s in own else "s5"] if own else "another"}
-        (tmp_path / s / "results.json").write_text(json.dumps(results))
+        write_record(tmp_path / s / "results.json", results)
     assert main(["combine", str(tmp_path / "s5"), str(tmp_path / "s6"), "--out", str(tmp_path / "both")]) == 0
     text = (tmp_path / "both/combined.md").read_text(encoding="utf-8")
     assert (said in text) if said else ("were searched" not in text)

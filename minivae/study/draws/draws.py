@@ -12,9 +12,11 @@ from scipy import stats
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.ranking import METRICS, paired_difference
-from minivae.study.run.folders import flat, read_json
+from minivae.runtime.records import read_record
+from minivae.study.run.folders import flat
 from minivae.study.run.results import ModelResult, group, searched_here, verdict
-from minivae.study.run.runs import Result
+from minivae.study.run.runs import Result, read_note, refuse_other_users
+from minivae.study.run.schemas import StudyResults
 from minivae.study.run.sources import fingerprint
 
 
@@ -47,11 +49,11 @@ class Draw:
         """Read a study; `InputError` if it is not finished, damaged, or its split is gone."""
         if not (folder / "results.json").is_file():
             raise InputError(f"{folder} holds no finished study (no results.json in it); finish it with --resume")
-        results = read_json(folder / "results.json")
-        runs = [folder / "runs" / f"{r['model']}-seed{r['seed']}" for r in results.get("runs", [])]
+        results = read_record(folder / "results.json", StudyResults)
+        runs = [folder / "runs" / f"{r['model']}-seed{r['seed']}" for r in results["runs"]]
         if not runs:
             raise InputError(f"{folder} holds no study with runs of its own; name the studies that were combined in it")
-        data = read_json(runs[0] / "config.json")["data"]
+        data = read_note(runs[0])["data"]
         split = StrongSplit.load(data["split"])
         if fingerprint(split) != data["sha256"]:
             raise InputError(f"{data['split']} is no longer the split that {folder} was made from; make it again")
@@ -59,7 +61,12 @@ class Draw:
         if labels is None:
             raise InputError(f"{data['split']} has no labels of users, so nobody can be recognised in another draw")
         seed = results["data"]["protocol"].get("seed")
-        models = {m.name: m for m in group(Result.load(f) for f in runs)}
+        done = [Result.load(f) for f in runs]
+        for result in done:
+            refuse_other_users(result, split)
+        models = {m.name: m for m in group(done)}
+        if missing := models.keys() - results["preset"]["models"].keys():
+            raise InputError(f"{folder / 'results.json'} has no settings of {min(missing)}; finish it with --resume")
         return cls(folder.name if seed is None else str(seed), results, data["sha256"], models, labels)
 
 

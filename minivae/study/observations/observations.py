@@ -18,10 +18,11 @@ from rich.progress import track
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.models import VAE, load_model
-from minivae.runtime.storage import write_json
-from minivae.study.run.folders import read_json, refuse_other
+from minivae.runtime.records import read_record, write_record
+from minivae.study.run.folders import refuse_other
 from minivae.study.run.presets import ModelSpec
-from minivae.study.run.runs import Job, execute, finished
+from minivae.study.run.runs import Job, execute, finished, read_note, trained_with
+from minivae.study.run.schemas import TestedMetrics
 from minivae.theory import anchoring, bottleneck, locality, masking, toy, transfer
 from minivae.theory.card.evidence import LIPSCHITZ, in_float64
 from minivae.training import TrainConfig
@@ -90,7 +91,7 @@ def train(todo: list[Job], split: StrongSplit, digest: str, out: Path) -> None:
         what = job.identity(split, digest, str((out / "split.safetensors").absolute()))
         if (folder / "config.json").is_file():
             refuse_other(folder / "config.json", what, frozenset({"data.split"}))
-        write_json(folder / "config.json", what)
+        write_record(folder / "config.json", what)
         if not finished(folder):
             execute(job, split, folder, f"{job.name} ({k} of {len(todo)})")
             (folder / "checkpoint.safetensors").unlink(missing_ok=True)
@@ -109,11 +110,11 @@ def load(folder: Path, split: StrongSplit, digest: str) -> Iterator[Trained]:
         raise InputError(f"{folder} holds no finished runs (runs/MODEL-seedN); give the --out folder of a study")
     bar = {"console": Console(stderr=True), "transient": True, "disable": not sys.stderr.isatty()}
     for run in track(found, "measuring", **bar):
-        config = read_json(run / "config.json")
+        config = read_note(run)
         if config["data"]["sha256"] != digest:
             raise InputError(f"{run} was trained on another split of {config['data']['name']}, not on {split.name}")
-        accuracy = read_json(run / "metrics.json")["test"]["ndcg@100"]["mean"]
-        yield Trained(run.name, load_model(run), TrainConfig(**config["training"]), accuracy)
+        accuracy = read_record(run / "metrics.json", TestedMetrics)["test"]["ndcg@100"]["mean"]
+        yield Trained(run.name, load_model(run), trained_with(config, run), accuracy)
 
 
 def measure(trained: Trained, split: StrongSplit) -> dict[str, float]:

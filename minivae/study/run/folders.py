@@ -13,7 +13,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from minivae.errors import InputError
-from minivae.runtime.storage import name_of_process, unfinished, write_json
+from minivae.runtime.records import read_record, write_record
+from minivae.runtime.storage import name_of_process, unfinished
 
 LOCK = ".minivae.lock"
 PROCESSES = ".minivae.processes"  # those that have worked in a folder and not ended in order, one a line
@@ -133,12 +134,12 @@ def claim(
         for half_written in list(folder.rglob(unfinished(process))):
             shutil.rmtree(half_written, ignore_errors=True)
     _forget(killed, folder)
-    write_json(folder / note, identity)
+    write_record(folder / note, identity)
 
 
 def refuse_other(path: Path, identity: Mapping[str, Any], may_change: frozenset[str] = frozenset()) -> None:
     """Raise `InputError` if the JSON file at `path` describes another run than `identity`."""
-    theirs, ours = flat(read_json(path)), flat(json.loads(json.dumps(identity)))
+    theirs, ours = flat(read_record(path)), flat(json.loads(json.dumps(identity)))
     keys = sorted((theirs.keys() | ours.keys()) - may_change)
     changed = [
         "made from other data" if k == "data.sha256" else f"{k} {theirs.get(k)!r}, now {ours.get(k)!r}"
@@ -159,20 +160,3 @@ def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for k, v in value.items():
         result |= flat(v, f"{prefix}{k}.") if isinstance(v, Mapping) else {f"{prefix}{k}": v}
     return result
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
-
-    Raises
-    ------
-    InputError
-        If it is missing or no JSON object.
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e:
-        raise InputError(f"{path} cannot be read ({e}); it is missing or damaged") from e
-    if not isinstance(value, dict):
-        raise InputError(f"{path} holds no JSON object; it is damaged or another file")
-    return value

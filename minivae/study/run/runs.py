@@ -1,27 +1,32 @@
 """One run: one model, one seed, in a folder of its own."""
 
-import json
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import scipy.sparse as sp
 
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.errors import InputError
 from minivae.models import EASE, IALS, VAE, Popularity, save_model
-from minivae.ranking import Evaluation, activity_groups, evaluate
+from minivae.ranking import METRICS, Evaluation, activity_groups, evaluate
 from minivae.runtime.memory import peak
-from minivae.runtime.storage import load_arrays, save_arrays, write_json
-from minivae.study.run.folders import read_json
+from minivae.runtime.records import parse_json, read_record, write_record
+from minivae.runtime.storage import load_arrays, save_arrays
 from minivae.study.run.presets import ModelSpec
+from minivae.study.run.schemas import IN_EVERY_LINE, LogLine, Metrics, RunNote
 from minivae.training import TrainConfig, fit, resolve_device
 
 PARTS = ("test", "validation")
+SPLIT = "split.safetensors"
 PER_USER = "per-user metrics"
+FILES = ("users.safetensors", "log.jsonl")
+"""What metrics.json is bound to by checksums."""
 
 
 @dataclass(frozen=True)
@@ -79,19 +84,85 @@ class Result:
     @classmethod
     def load(cls, folder: Path) -> "Result":
         """Read a finished run; `InputError` if it is damaged."""
+        metrics = read_record(folder / "metrics.json", Metrics)
+        for name, stated in metrics["files"].items():
+            if name in FILES and stated != file_digest(folder / name):
+                raise InputError(f"{folder / name} is not the file that {folder / 'metrics.json'} was written with")
         arrays, _ = load_arrays(folder / "users.safetensors", PER_USER)
-        metrics = read_json(folder / "metrics.json")
-        scored, log = {}, folder / "log.jsonl"
+        scored = {}
         try:
-            for part in metrics["recommended"]:
+            for part in (part for part in PARTS if part in metrics):
+                if part not in metrics["recommended"]:
+                    raise ValueError(f"metrics.json says nothing of what the {part} users were shown")
                 own = {name.removeprefix(f"{part}/"): a for name, a in arrays.items() if name.startswith(f"{part}/")}
                 n_heldout = own.pop("n_heldout")
                 check_users(own, n_heldout)
+                if missing := [name for name in METRICS if name not in own]:
+                    raise KeyError(missing[0])
                 scored[part] = Evaluation(own, n_heldout, **metrics["recommended"][part])
-            lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
-            return cls(folder, metrics, scored, [json.loads(line) for line in lines])
+            return cls(folder, metrics, scored, read_log(folder / "log.jsonl"))
         except (KeyError, TypeError, ValueError, OSError) as e:
             raise InputError(f"{folder} holds a damaged run ({e}); remove the folder and run it again") from e
+
+
+def read_note(folder: Path) -> dict[str, Any]:
+    """The content of config.json of a run, with the place of its split as it is now.
+
+    A folder that was moved or copied holds its split itself, or the study's folder around it does.
+
+    Raises
+    ------
+    InputError
+        If it is missing or damaged.
+    """
+    note = read_record(folder / "config.json", RunNote)
+    if not Path(note["data"]["split"]).is_file():
+        nearby = [parent / SPLIT for parent in (folder, *folder.absolute().parents[1:2])]
+        note["data"]["split"] = next((str(path) for path in nearby if path.is_file()), note["data"]["split"])
+    return note
+
+
+def trained_with(note: Mapping[str, Any], folder: Path) -> TrainConfig:
+    """The settings of training in the config.json of `folder`; `InputError` if there are none such."""
+    try:
+        return TrainConfig(**note["training"])
+    except (TypeError, InputError) as e:
+        raise InputError(f"{folder / 'config.json'} holds settings that no training has ({e}); run it again") from e
+
+
+def refuse_other_users(result: "Result", split: StrongSplit) -> None:
+    """Raise `InputError` if the metrics of a run are not of the users of `split`."""
+    for part in PARTS:
+        scored = result.scored.get(part)
+        if scored is None or not np.array_equal(scored.n_heldout, np.diff(getattr(split, part).heldout.indptr)):
+            raise InputError(f"{result.folder} holds metrics of other {part} users; remove the folder and run it again")
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file, "missing" without one."""
+    try:
+        with path.open("rb") as f:
+            return hashlib.file_digest(f, "sha256").hexdigest()
+    except FileNotFoundError:
+        return "missing"
+    except OSError as e:
+        raise InputError(f"{path} cannot be read ({e.strerror}); is it yours?") from e
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """One mapping per epoch; none without the file.
+
+    Raises
+    ------
+    ValueError
+        If a line is something else.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    log = msgspec.convert([parse_json(line) for line in lines], list[LogLine])
+    for line in log:
+        if missing := [name for name in IN_EVERY_LINE if name not in line]:
+            raise ValueError(f"a line of {path.name} has no {missing[0]}")
+    return log
 
 
 def check_users(metrics: Mapping[str, np.ndarray], n_heldout: np.ndarray) -> None:
@@ -99,7 +170,8 @@ def check_users(metrics: Mapping[str, np.ndarray], n_heldout: np.ndarray) -> Non
     if n_heldout.ndim != 1 or n_heldout.dtype.kind not in "iu" or (n_heldout < 0).any():
         raise ValueError("the numbers of held-out items are not one whole number for every user")
     for name, values in metrics.items():
-        if values.shape != n_heldout.shape or values.dtype != np.float64 or np.isinf(values).any():
+        sound = values.shape == n_heldout.shape and values.dtype == np.float64 and not np.isinf(values).any()
+        if name not in METRICS or not sound:
             raise ValueError(f"{name} is not one finite number for every user")
 
 
@@ -140,14 +212,16 @@ def execute(job: Job, split: StrongSplit, folder: Path, label: str, parts: Seque
     arrays |= {f"{part}/n_heldout": scored[part].n_heldout for part in parts}
     save_arrays(folder / "users.safetensors", PER_USER, arrays, {"model": job.name})
     seed = {"model": job.spec.name, "seed": job.config.seed}
+    files = {name: file_digest(folder / name) for name in FILES if (folder / name).is_file()}
     extra = {
         "parameters": parameters(model, split.train),
         "peak_memory": asdict(memory),
+        "files": files,
         "recommended": {p: {"coverage": s.coverage, "popularity": s.popularity} for p, s in scored.items()},
     }
     if "test" in parts:
         extra["groups"] = by_activity(scored["test"], split.test)
-    write_json(folder / "metrics.json", seed | {part: means(scored[part]) for part in parts} | cost | extra)
+    write_record(folder / "metrics.json", seed | {part: means(scored[part]) for part in parts} | cost | extra)
     return Result.load(folder)
 
 

@@ -15,10 +15,11 @@ from rich.console import Console
 
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.errors import Diverged, InputError
-from minivae.runtime.storage import write_json
+from minivae.runtime.records import conform, read_record, write_record
 from minivae.study.run import folders, space
 from minivae.study.run.presets import ModelSpec, Preset
 from minivae.study.run.runs import Job, Result, check_evaluable, execute, finished, means
+from minivae.study.run.schemas import DivergedTrial, Metrics
 from minivae.study.run.sources import fingerprint
 from minivae.training import SELECTION, resolve_device
 
@@ -227,14 +228,15 @@ def _run(
     what = job.identity(split, data["sha256"], "") | {"trial": trial.number, "settings": dict(trial.settings)}
     if (folder / "config.json").is_file():
         folders.refuse_other(folder / "config.json", what)
-    write_json(folder / "config.json", what)
+    write_record(folder / "config.json", what)
     if not finished(folder):
         try:
             execute(job, split, folder, label, (PART,))
         except Diverged as e:
-            write_json(folder / "metrics.json", {"diverged": str(e)})
+            write_record(folder / "metrics.json", {"diverged": str(e)})
         (folder / "checkpoint.safetensors").unlink(missing_ok=True)  # as large as four models
-    return folders.read_json(folder / "metrics.json")
+    metrics = read_record(folder / "metrics.json")
+    return conform(metrics, DivergedTrial if "diverged" in metrics else Metrics, folder / "metrics.json")
 
 
 def _score(metrics: Mapping[str, Any]) -> float:

@@ -1,0 +1,92 @@
+"""JSON files that are read again: each with a checksum of its content, and compared with a schema before use."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from minivae.errors import InputError
+from minivae.runtime.storage import write_json
+
+CHECKSUM = "sha256"
+LARGEST_RECORD = 1 << 28  # bytes; the largest that minivae writes has some megabytes
+
+
+def checksum(value: Mapping[str, Any]) -> str:
+    """sha256 of a JSON object without its own checksum; the order of the keys does not matter."""
+    content = {k: v for k, v in value.items() if k != CHECKSUM}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def write_record(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON object with its checksum, whole or not at all."""
+    value = json.loads(json.dumps(dict(value), allow_nan=False))  # keys become the strings that a reader will see
+    write_json(path, value | {CHECKSUM: checksum(value)})
+
+
+def read_record(path: Path, schema: Any = dict[str, Any]) -> dict[str, Any]:
+    """Read what `write_record` wrote, without the checksum.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    schema : type
+        What the content must be: a type that `msgspec` understands.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    InputError
+        If the file is missing, no JSON object, changed since it was written, or holds something else.
+    """
+    try:
+        if path.stat().st_size > LARGEST_RECORD:
+            raise ValueError(f"it has {path.stat().st_size:,} bytes")
+        value = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as e:
+        raise InputError(f"{path} cannot be read ({e}); it is missing or damaged") from e
+    if not isinstance(value, dict):
+        raise InputError(f"{path} holds no JSON object; it is damaged or another file")
+    if CHECKSUM not in value:
+        raise InputError(f"{path} has no checksum: an older minivae or somebody else wrote it; run it again")
+    if value[CHECKSUM] != checksum(value):
+        raise InputError(
+            f"{path} has been changed since minivae wrote it: its content does not match the checksum in it; "
+            "restore it or run it again in another folder"
+        )
+    del value[CHECKSUM]
+    return conform(value, schema, path)
+
+
+def conform(value: dict[str, Any], schema: Any, path: Path) -> dict[str, Any]:
+    """The content of `path` itself, if it is what `schema` says; else `InputError`."""
+    try:
+        msgspec.convert(value, schema)
+    except (msgspec.ValidationError, RecursionError) as e:
+        raise InputError(f"{path} does not hold what minivae writes there ({e}); run it again") from e
+    return value
+
+
+def parse_json(text: str) -> Any:
+    """Standard JSON: no NaN or infinity, no nesting without end.
+
+    Raises
+    ------
+    ValueError
+        If the text is something else.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError as e:
+        raise ValueError("it is nested too deeply") from e
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")

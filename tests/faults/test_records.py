@@ -1,0 +1,224 @@
+"""Run folders of strangers: JSON that was changed, and JSON whose checksum is right but whose content is odd."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minivae as mv
+from minivae.cli.main import main
+from minivae.errors import InputError
+from minivae.runtime.records import checksum, parse_json, read_record, write_record
+from minivae.runtime.storage import load_arrays, save_arrays
+
+FAST = ["--epochs", "1", "--device", "cpu", "--precision", "fp32"]
+RUN = "runs/multvae-seed0/"
+DEEP = '{"a":' + "[" * 100_000 + "]" * 100_000 + "}"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A split, a study of it and a search on it."""
+    root = tmp_path_factory.mktemp("records")
+    split = mv.strong_split(mv.planted(n_users=300, n_items=120, n_events=6000), n_heldout=50)
+    split.save(root / "tiny.safetensors")
+    (root / "small.toml").write_text("[models.multvae]\nhidden = 16\nlatent = 4\n")
+    data = ["--data", str(root / "tiny.safetensors")]
+    models = ["--models", "ease,multvae", "--settings", str(root / "small.toml")]
+    assert main(["study", *data, *models, *FAST, "--out", str(root / "study")]) == 0
+    assert main(["tune", *data, "--models", "ease", "--trials", "3", *FAST, "--out", str(root / "tuned")]) == 0
+    return root
+
+
+@pytest.fixture
+def copied(made, tmp_path):
+    for name in ("study", "tuned", "tiny.safetensors", "small.toml"):
+        (shutil.copytree if (made / name).is_dir() else shutil.copy)(made / name, tmp_path / name)
+    return tmp_path
+
+
+def command(name, made, copied):
+    """The arguments that read the copied folder."""
+    data = ["--data", str(made / "tiny.safetensors")]
+    study, models = str(copied / "study"), ["--models", "ease,multvae", "--settings", str(made / "small.toml")]
+    return {
+        "study": ["study", *data, *models, *FAST, "--out", study, "--resume"],
+        "evaluate": ["evaluate", "--model", f"{study}/{RUN}", "--device", "cpu"],
+        "theory": ["theory", "--model", f"{study}/{RUN}", "--users", "50"],
+        "combine": ["combine", study, str(made / "study"), "--out", str(copied / "both")],
+        "tune": ["tune", *data, "--models", "ease", "--trials", "3", *FAST, "--out", str(copied / "tuned"), "--resume"],
+    }[name]
+
+
+def assert_refused(argv, capsys, name):
+    capsys.readouterr()
+    assert main(argv) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+    assert name in said
+    return said
+
+
+@pytest.mark.parametrize(
+    ("name", "reader"),
+    [
+        (f"study/{RUN}metrics.json", "study"),
+        (f"study/{RUN}config.json", "study"),
+        (f"study/{RUN}config.json", "evaluate"),
+        ("study/study.json", "study"),
+        ("study/results.json", "combine"),
+        ("tuned/search.json", "tune"),
+        ("tuned/trials/ease/001/metrics.json", "tune"),
+        ("tuned/trials/ease/001/config.json", "tune"),
+    ],
+)
+def test_one_changed_digit_is_noticed(made, copied, capsys, name, reader):
+    text = (copied / name).read_text()
+    at = next(k for k, c in enumerate(text) if c.isdigit())
+    (copied / name).write_text(text[:at] + str((int(text[at]) + 1) % 10) + text[at + 1 :])
+    assert "does not match the checksum" in assert_refused(command(reader, made, copied), capsys, name)
+
+
+@pytest.mark.parametrize("name", ["log.jsonl", "users.safetensors"])
+def test_a_file_of_another_run_is_noticed(made, copied, capsys, name):
+    """Each is sound in itself, but metrics.json was not written with it."""
+    path = copied / "study" / RUN / name
+    if name == "log.jsonl":
+        path.write_text(path.read_text().replace('"updates": ', '"updates": 1'))
+    else:
+        arrays, meta = load_arrays(path, "per-user metrics")
+        arrays = {k: v[::-1] for k, v in arrays.items()}
+        save_arrays(path, "per-user metrics", arrays, {k: v for k, v in meta.items() if k != "kind"})
+    assert_refused(command("study", made, copied), capsys, name)
+
+
+def record(path):
+    return {k: v for k, v in json.loads(path.read_text()).items() if k != "sha256"}
+
+
+ODD = {
+    "an empty note": (f"study/{RUN}config.json", lambda v: {}, "evaluate"),
+    "data that is a word": (f"study/{RUN}config.json", lambda v: v | {"data": "x"}, "evaluate"),
+    "a split that is a number": (
+        f"study/{RUN}config.json",
+        lambda v: v | {"data": v["data"] | {"split": 5}},
+        "evaluate",
+    ),
+    "settings that are a list": (f"study/{RUN}config.json", lambda v: v | {"training": []}, "theory"),
+    "a setting that is none": (f"study/{RUN}config.json", lambda v: v | {"training": {"x": 1}}, "theory"),
+    "a keep of 5": (f"study/{RUN}config.json", lambda v: v | {"training": {"keep": 5.0}}, "theory"),
+    "no recommendations": (f"study/{RUN}metrics.json", lambda v: v | {"recommended": {}}, "study"),
+    "no metrics": (f"study/{RUN}metrics.json", lambda v: v | {"test": {}}, "study"),
+    "a mean in words": (f"study/{RUN}metrics.json", lambda v: v | {"test": dict.fromkeys(v["test"], "x")}, "study"),
+    "a model that is a path": (f"study/{RUN}metrics.json", lambda v: v | {"model": "../x"}, "study"),
+    "negative seconds": (f"study/{RUN}metrics.json", lambda v: v | {"seconds": -1}, "study"),
+    "a trial without metrics": ("tuned/trials/ease/001/metrics.json", lambda v: v | {"validation": None}, "tune"),
+    "a trial that diverged by 5": ("tuned/trials/ease/001/metrics.json", lambda v: {"diverged": 5}, "tune"),
+    "runs that are a number": ("study/results.json", lambda v: v | {"runs": 5}, "combine"),
+    "runs without names": ("study/results.json", lambda v: v | {"runs": [{}]}, "combine"),
+    "runs elsewhere": ("study/results.json", lambda v: v | {"runs": [{"model": "../../x", "seed": 0}]}, "combine"),
+    "no data": ("study/results.json", lambda v: v | {"data": None}, "combine"),
+    "no preset": ("study/results.json", lambda v: v | {"preset": None}, "combine"),
+    "no settings": ("study/results.json", lambda v: v | {"preset": v["preset"] | {"models": {}}}, "combine"),
+    "differences that are a number": ("study/results.json", lambda v: v | {"differences": 5}, "combine"),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_a_right_checksum_of_wrong_content_does_not_help(made, copied, capsys, case):
+    name, change, reader = ODD[case]
+    write_record(copied / name, change(record(copied / name)))
+    assert_refused(command(reader, made, copied), capsys, Path(name).name)
+
+
+@pytest.mark.parametrize(
+    "text", [DEEP, "{", "[]", "5", '{"a": NaN}', '{"a": 1e999}', '{"a": ' + "9" * 5000 + "}", "\xff"]
+)
+@pytest.mark.parametrize(
+    ("name", "reader"),
+    [(f"study/{RUN}config.json", "evaluate"), ("study/study.json", "study"), ("study/results.json", "combine")],
+)
+def test_json_that_is_none_is_refused(made, copied, capsys, name, reader, text):
+    (copied / name).write_bytes(text.encode("latin-1"))
+    assert_refused(command(reader, made, copied), capsys, Path(name).name)
+
+
+@pytest.mark.parametrize("text", ["5\n", "{}\n", "[" * 100_000, '{"epoch": "x"}\n', "\xff\n"])
+def test_an_odd_log_is_refused(made, copied, capsys, text):
+    """With the checksum that a forger would put into metrics.json."""
+    from minivae.study.run.runs import file_digest
+
+    log, metrics = (copied / "study" / RUN / name for name in ("log.jsonl", "metrics.json"))
+    log.write_bytes(text.encode("latin-1"))
+    value = record(metrics)
+    value["files"]["log.jsonl"] = file_digest(log)
+    write_record(metrics, value)
+    assert_refused(command("study", made, copied), capsys, "multvae-seed0")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda a: a[:3], lambda a: np.append(a, a[:1]), lambda a: a.astype(np.float32), lambda a: a.reshape(-1, 1)],
+)
+@pytest.mark.parametrize("names", [["test/ndcg@100"], ["test/n_heldout"], None])
+def test_users_of_another_length_are_refused(made, copied, capsys, change, names):
+    from minivae.study.run.runs import file_digest
+
+    users, metrics = (copied / "study" / RUN / name for name in ("users.safetensors", "metrics.json"))
+    arrays, meta = load_arrays(users, "per-user metrics")
+    arrays = {k: change(v) if names is None or k in names else v for k, v in arrays.items()}
+    save_arrays(users, "per-user metrics", arrays, {k: v for k, v in meta.items() if k != "kind"})
+    value = record(metrics)
+    value["files"]["users.safetensors"] = file_digest(users)
+    write_record(metrics, value)
+    assert_refused(command("study", made, copied), capsys, "multvae-seed0")
+
+
+def test_a_moved_folder_is_evaluated_with_the_split_in_it(tmp_path, capsys):
+    table = tmp_path / "t.csv"
+    table.write_text("user,item\n" + "".join(f"u{u},{i}\n" for u in range(60) for i in range(u % 7, 14)))
+    small = ["--data", str(table), "--models", "multvae", *FAST]
+    assert main(["study", *small, "--out", str(tmp_path / "made")]) == 0
+    (tmp_path / "made").rename(tmp_path / "moved")
+    assert main(["evaluate", "--model", str(tmp_path / "moved" / RUN), "--device", "cpu"]) == 0
+    (tmp_path / "moved/split.safetensors").unlink()
+    assert_refused(
+        ["evaluate", "--model", str(tmp_path / "moved" / RUN), "--device", "cpu"], capsys, "split.safetensors"
+    )
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**60), 2**60)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(value=st.dictionaries(st.text().filter(lambda k: k != "sha256"), json_values, max_size=4))
+def test_a_record_comes_back_as_it_was_written(tmp_path_factory, value):
+    path = tmp_path_factory.getbasetemp() / "record.json"
+    write_record(path, value)
+    assert read_record(path) == json.loads(json.dumps(value))
+    other = value | {"one more": 1} if "one more" not in value else {}
+    assert checksum(other) != checksum(value)
+
+
+@pytest.mark.parametrize("text", ["NaN", "[Infinity]", '{"a": -Infinity}', "[" * 100_000])
+def test_what_no_json_is_has_one_kind_of_error(text):
+    with pytest.raises(ValueError, match=r"no number of JSON|too deeply"):
+        parse_json(text)
+
+
+def test_a_record_without_checksum_says_so(tmp_path):
+    (tmp_path / "a.json").write_text('{"a": 1}')
+    with pytest.raises(InputError, match="has no checksum"):
+        read_record(tmp_path / "a.json")
