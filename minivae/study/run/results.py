@@ -152,11 +152,11 @@ def summary(models: Sequence[ModelResult], test: FoldIn) -> list[dict[str, Any]]
 
 
 def run_rows(models: Sequence[ModelResult]) -> list[dict[str, Any]]:
-    """One row per run: the content of its metrics.json with the test metrics under "metrics"."""
+    """One row per run: what metrics.json says of it, the test metrics under "metrics"."""
     rows = []
     for m in models:
         for r in m.runs:
-            rest = {k: v for k, v in r.metrics.items() if k not in ("model", "seed", "test")}
+            rest = {k: v for k, v in r.metrics.items() if k not in ("model", "seed", "test", "files")}
             start = {"model": m.name, "seed": r.metrics["seed"], "split": "test"}
             rows.append(start | {"metrics": r.metrics["test"]} | rest)
     return rows
