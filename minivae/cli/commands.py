@@ -9,16 +9,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import scipy.sparse as sp
+import torch
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import Progress
 
-from minivae import plots
+from minivae import explain, plots
 from minivae.cli import flags
 from minivae.data import catalogue, lookup
-from minivae.data.splits import StrongSplit
+from minivae.data.splits import FoldIn, StrongSplit
 from minivae.errors import InputError
-from minivae.explain import experiment
+from minivae.explain import experiment, summary
 from minivae.models import VAE, MultVAE, load_model
 from minivae.ranking import evaluate, recommend
 from minivae.runtime import distributed
@@ -28,6 +31,7 @@ from minivae.study import forecast, runner
 from minivae.study.draws import draws
 from minivae.study.draws import report as draws_report
 from minivae.study.observations import observations, prototype
+from minivae.study.output import report as study_report
 from minivae.study.output import tables
 from minivae.study.output.display import fact, print_metrics, print_table
 from minivae.study.run import folders, presets
@@ -292,8 +296,84 @@ def explain_model(options: flags.Explain) -> None:
     identity = {k: str(v) for k, v in asdict(options).items() if k not in ("out", "resume")}
     folders.claim(options.out, "explain.json", identity, options.resume)
     with resumable("what is finished is", options.out):
-        {"lds": explain_lds}[options.what](options)
+        {"transfer": explain_transfer, "lds": explain_lds}[options.what](options)
     print(f"results: {options.out}")
+
+
+def explain_transfer(options: flags.Explain) -> None:
+    """Who helps whom: JSON, a page and figures."""
+    split, model, label = trained_again(options)
+    rows = np.arange(split.train.shape[0])
+    if len(rows) > options.users:
+        rows = np.sort(np.random.default_rng(0).permutation(len(rows))[: options.users])
+    x, others = split.train[rows], experiment.receivers_of(split, options.users)
+    labels = (rows if split.train_labels is None else split.train_labels[rows]).astype(str)
+    value = summary.summarise(
+        explain.transfer(model, x),
+        explain.transfer(model, x, others.history, others.heldout),
+        x,
+        lookup.names(split),
+        labels,
+        segments_of(options.groups, x, others, labels),
+    )
+    notes = [
+        f"Data `{split.name}`, {len(rows):,} of {split.train.shape[0]:,} training users. {label}",
+        "T(u, v) is the sum over the snapshots of learning rate × inner product of the decoder gradients of two users: "
+        "to first order and for plain gradient descent, by how much training on v lowered the loss of u. The run "
+        "itself used Adam, batches and masks; `minivae explain lds` measures how well T agrees with retraining.",
+    ]
+    save_figures(plots.explain_figures(value), options.out)
+    text = summary.markdown(value, split.name, notes, tables.markdown)
+    write_text(options.out / "explain.md", text)
+    write_text(options.out / "explain.html", study_report.to_html(text, options.out))
+    write_json(options.out / "transfer.json", {"command": command_line(), "data": split.name, **value})
+    of = value["segments"]["activity"]
+    print_table(summary.flow_rows(of), f"{split.name}: help from training users for test users, mean in nats")
+    print(f"page: {options.out}/explain.html")
+
+
+def segments_of(
+    file: Path | None, x: sp.csr_matrix, others: FoldIn, labels: np.ndarray
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Groupings of training users and receivers alike, by the same rule."""
+    both = sp.vstack([x, others.history + others.heldout]).tocsr()
+    groups = {
+        "activity": explain.activity(both),
+        "popularity of taste": explain.popularity_of_taste(both),
+        "communities found in the data": explain.communities(both, min(8, *(n - 1 for n in both.shape))),
+    }
+    if file is not None:
+        known = others.user_labels
+        theirs = np.full(others.n_users, "") if known is None else known.astype(str)
+        groups[file.stem] = lookup.groups_of(file, np.concatenate([labels, theirs]))
+    return {name: (g[: x.shape[0]], g[x.shape[0] :]) for name, g in groups.items()}
+
+
+def trained_again(options: flags.Explain) -> tuple[StrongSplit, VAE | list[explain.Snapshot], str]:
+    """The split; snapshots of the run that made a model, or its last parameters; and which of the two, in words."""
+    if options.model is None:
+        split = source_of(options).load(tables=False)
+        spec = presets.for_data(split.name).model("multvae")
+        config = spec.config(epochs=options.epochs)
+        snapshots, _, run = explain.record(lambda: spec.build(split.n_items), split, config)
+        return split, snapshots, f"Model {spec.name}, trained here for {run.best_epoch} epochs."
+    model, split = load_both(options.model, options)
+    note = (options.model if options.model.is_dir() else options.model.parent) / "config.json"
+    if not note.is_file():
+        return split, model, "The final parameters alone, as no config.json says how the model was trained."
+    known = folders.read_json(note)
+    try:
+        config = TrainConfig(**known["training"])
+        spec = presets.ModelSpec(known["model"], known["class"], known["arguments"], known["training"])
+        spec.build(split.n_items)
+    except (KeyError, TypeError) as e:
+        raise InputError(
+            f"{note} does not say how the model was trained ({e}); remove it to explain the file alone"
+        ) from e
+    snapshots, again, _ = explain.record(lambda: spec.build(split.n_items), split, replace(config, device="cpu"))
+    same = all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+    how = "to the last bit" if same else "up to rounding, as it was trained on another machine"
+    return split, snapshots, f"Model {spec.name}, trained again for its snapshots: the same parameters {how}."
 
 
 def explain_lds(options: flags.Explain) -> None:

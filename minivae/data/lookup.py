@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from pathlib import Path
 
 import numpy as np
+import polars as pl
 import scipy.sparse as sp
 
 from minivae.data.codes import binary_csr
@@ -79,3 +81,24 @@ def find_item(split: StrongSplit, text: str) -> int:
     close = [titles[folded.index(t)] for t in get_close_matches(wanted, folded, SHOWN, 0.5)]
     hint = f"did you mean {'; '.join(close)}?" if close else f"titles look like {titles[0]!r}"
     raise InputError(f"no item is called {text!r}; {hint}")
+
+
+def groups_of(path: Path, labels: np.ndarray) -> np.ndarray:
+    """(U,) the group of each user from a CSV with a header, whose first two columns are user and group.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or none of the users is in it. Users that are missing become "not given".
+    """
+    try:
+        table = pl.read_csv(path, infer_schema=False)
+    except (OSError, pl.exceptions.PolarsError) as e:
+        raise InputError(f"{path} cannot be read as CSV ({e}); write a header, then one line user,group each") from e
+    if table.width < 2:
+        raise InputError(f"{path} has {table.width} column; the first must hold users, the second their groups")
+    known = dict(zip(*(table[:, k].fill_null("").to_list() for k in (0, 1)), strict=True))
+    groups = np.array([known.get(label, "not given") for label in labels.tolist()])
+    if len(groups) and (groups == "not given").all():
+        raise InputError(f"none of the users in {path} is a training user; these are called {', '.join(labels[:3])}")
+    return groups

@@ -28,7 +28,8 @@ def receivers_of(split: StrongSplit, n: int) -> FoldIn:
     rows = np.flatnonzero(np.diff(split.test.heldout.indptr) > 0)[:n]
     if len(rows) < 2:
         raise InputError(f"{len(rows)} test users have held-out items; at least 2 are needed")
-    return FoldIn(split.test.history[rows], split.test.heldout[rows])
+    labels = split.test.user_labels
+    return FoldIn(split.test.history[rows], split.test.heldout[rows], None if labels is None else labels[rows])
 
 
 def predict(

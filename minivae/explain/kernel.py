@@ -95,8 +95,8 @@ def transfer(
     ((5, 5), True)
     """
     snapshots = model if isinstance(model, Sequence) else [Snapshot(model, 1.0, -1)]
-    if not snapshots:
-        raise InputError("there are no snapshots to sum over; give at least one")
+    if not snapshots or min(s.weight for s in snapshots) < 0:
+        raise InputError("there are no snapshots to sum over, or one has a negative weight; give at least one model")
     itself = receivers is None and target is None
     x = as_csr(x)
     seen = x if receivers is None else as_csr(receivers)
@@ -105,7 +105,7 @@ def transfer(
         raise InputError(f"target has shape {goal.shape}, but the receivers {seen.shape}; they must be the same users")
     total = np.zeros((seen.shape[0], x.shape[0]), np.float32)
     cosine = np.zeros_like(total)
-    share = sum(s.weight for s in snapshots)
+    share = sum(s.weight for s in snapshots) or 1.0
     for snapshot in snapshots:
         _add(snapshot, x, seen, goal, itself, n_samples, generator, total, cosine)
     return Transfer(

@@ -1,6 +1,7 @@
 """Figures: functions that draw one message on `Axes` and return it, and the figures of a report card."""
 
 from minivae.plots.card import observation_figures, theory_figures
+from minivae.plots.explain import explain_figures
 from minivae.plots.study import budget, intervals, latent_map, learning_curves, sensitivity, tried
 from minivae.plots.style import COLOURS, PALETTE
 from minivae.plots.theory import (
@@ -28,6 +29,7 @@ __all__ = [
     "closing_radius",
     "compromise_curve",
     "contraction_by_distance",
+    "explain_figures",
     "intervals",
     "kl_by_dimension",
     "kl_sides",

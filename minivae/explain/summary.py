@@ -1,0 +1,263 @@
+"""What is worth saying about a transfer matrix: totals, segments, common items, single users, far pairs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.stats import spearmanr
+
+from minivae.explain.flows import best_helpers, distant_helpers, flow
+from minivae.explain.kernel import Transfer
+
+COMMON = ((0, 0), (1, 1), (2, 5), (6, 20), (21, None))
+"""Groups of pairs by the number of items that both users have."""
+EXAMPLES, SHOWN = (0.1, 0.5, 0.9), 3
+"""Users shown: those at these quantiles of activity. Titles shown of each helper."""
+BLOCK = 1024
+
+
+def summarise(
+    transfer: Transfer,
+    to_others: Transfer,
+    x: sp.csr_matrix,
+    titles: np.ndarray,
+    labels: np.ndarray,
+    segments: Mapping[str, tuple[np.ndarray, np.ndarray]],
+) -> dict[str, Any]:
+    """Everything that the report shows, ready for JSON.
+
+    Parameters
+    ----------
+    transfer : Transfer
+        Of the training users among each other. It is symmetric, so what a user gets is what that user gives.
+    to_others : Transfer
+        From the same users to people outside training, whose loss is that of held-out items.
+    x : csr_matrix
+        (U, I) the users.
+    titles : ndarray
+        (I,) of the items.
+    labels : ndarray
+        (U,) what the users are called.
+    segments : mapping
+        Name of a grouping -> (U,) group of each training user and (R,) of each receiver of `to_others`.
+    """
+    n = np.diff(x.indptr)
+    own = np.diag(transfer.total).astype(float)
+    inflow, reached = transfer.inflow(), to_others.inflow()
+    pairs = _by_common_items(transfer, x)
+    return {
+        "users": int(x.shape[0]),
+        "epochs of the snapshots": list(transfer.epochs),
+        "share of pairs that help": float(((transfer.total > 0).sum() - (own > 0).sum()) / (len(own) * (len(own) - 1))),
+        "inflow over own effect, median": float(np.median(inflow / np.maximum(own, np.finfo(float).tiny))),
+        "users helped by all others together": float((inflow > 0).mean()),
+        "test users helped": float((reached > 0).mean()),
+        "Spearman of outflow and activity": _spearman(to_others.outflow(), n),
+        "by common items": pairs,
+        "segments": {name: _flow(to_others, *groups) for name, groups in segments.items()},
+        "examples": [_example(transfer, x, titles, labels, u) for u in _examples(n)],
+        "far but related": _far(transfer, x, titles, labels),
+    }
+
+
+def _spearman(a: np.ndarray, b: np.ndarray) -> float:
+    return float(spearmanr(a, b).statistic) if np.ptp(a) and np.ptp(b) else 0.0
+
+
+def _flow(transfer: Transfer, groups: np.ndarray, receivers: np.ndarray) -> dict[str, Any]:
+    of = flow(transfer, groups, receivers)
+    return {
+        "names": of.names,
+        "users": of.users.tolist(),
+        "between": [_known(row) for row in of.between],
+        "inflow": _known(of.inflow),
+        "outflow": _known(of.outflow),
+    }
+
+
+def _known(values: np.ndarray) -> list[float | None]:
+    """Numbers for JSON; None for a group in which there is nobody."""
+    return [None if np.isnan(v) else float(v) for v in values]
+
+
+def _by_common_items(transfer: Transfer, x: sp.csr_matrix) -> list[dict[str, Any]]:
+    """Mean transfer and mean cosine of pairs u ≠ v, by how many items both have."""
+    binary = x.astype(bool).astype(np.float32)
+    counts, sums, cosines, helped = (np.zeros(len(COMMON)) for _ in range(4))
+    for a in range(0, x.shape[0], BLOCK):
+        common = (binary[a : a + BLOCK] @ binary.T).toarray()
+        rows = np.arange(len(common))
+        common[rows, a + rows] = -1
+        total, cosine = transfer.total[a : a + BLOCK], transfer.cosine[a : a + BLOCK]
+        for k, (low, high) in enumerate(COMMON):
+            inside = (common >= low) & (common <= (np.inf if high is None else high))
+            counts[k] += inside.sum()
+            sums[k] += total[inside].sum(dtype=float)
+            cosines[k] += cosine[inside].sum(dtype=float)
+            helped[k] += (total[inside] > 0).sum()
+    some = np.maximum(counts, 1)
+    return [
+        {
+            "common items": f"{low}" if low == high else f"{low} and more" if high is None else f"{low}–{high}",
+            "pairs": int(count),
+            "transfer": total if count else None,
+            "cosine": cosine if count else None,
+            "helped": share if count else None,
+        }
+        for (low, high), count, total, cosine, share in zip(
+            COMMON, counts, (sums / some).tolist(), (cosines / some).tolist(), (helped / some).tolist(), strict=True
+        )
+    ]
+
+
+def _examples(n: np.ndarray) -> list[int]:
+    """One user at each quantile of activity of EXAMPLES."""
+    order = np.argsort(n, kind="stable")
+    return list(dict.fromkeys(int(order[int(q * (len(n) - 1))]) for q in EXAMPLES))
+
+
+def _example(transfer: Transfer, x: sp.csr_matrix, titles: np.ndarray, labels: np.ndarray, user: int) -> dict[str, Any]:
+    who, how_much = best_helpers(transfer, user)
+    mine = x[user].indices
+    helpers = []
+    for v, value in zip(who.tolist(), how_much.tolist(), strict=True):
+        both = np.intersect1d(mine, x[v].indices)
+        helpers.append(
+            {
+                "user": str(labels[v]),
+                "items": int(x[v].nnz),
+                "common": len(both),
+                "transfer": value,
+                "titles": _rarest(both, x, titles),
+            }
+        )
+    return {
+        "user": str(labels[user]),
+        "items": len(mine),
+        "titles": _rarest(mine, x, titles),
+        "own effect": float(transfer.total[user, user]),
+        "inflow": float(transfer.inflow()[user]),
+        "helpers": helpers,
+    }
+
+
+def _rarest(items: np.ndarray, x: sp.csr_matrix, titles: np.ndarray) -> list[str]:
+    """Titles of the items that the fewest users have: they say most about what two users share."""
+    popularity = np.bincount(x.indices, minlength=x.shape[1])
+    return [str(titles[i]) for i in items[np.argsort(popularity[items], kind="stable")][:SHOWN]]
+
+
+def _far(transfer: Transfer, x: sp.csr_matrix, titles: np.ndarray, labels: np.ndarray) -> list[dict[str, Any]]:
+    pairs, cosine = distant_helpers(transfer, x)
+    return [
+        {
+            "users": [str(labels[u]), str(labels[v])],
+            "cosine": float(c),
+            "titles": [_rarest(x[w].indices, x, titles) for w in (u, v)],
+        }
+        for (u, v), c in zip(pairs.tolist(), cosine.tolist(), strict=True)
+    ]
+
+
+def markdown(summary: Mapping[str, Any], title: str, notes: Sequence[str], table: Any) -> str:
+    """The report; `table` turns rows of text into a Markdown table."""
+    s = summary
+    parts = [
+        f"# Who helps whom: {title}",
+        *notes,
+        "## In short",
+        table(
+            [
+                ["", "value"],
+                ["users", f"{s['users']:,}"],
+                ["epochs of the snapshots", ", ".join(map(str, s["epochs of the snapshots"]))],
+                ["pairs in which the one helps the other", f"{s['share of pairs that help']:.1%}"],
+                ["users whom all others together help", f"{s['users helped by all others together']:.1%}"],
+                ["help from others over a user's own effect, median", f"{s['inflow over own effect, median']:.3g}"],
+                [
+                    "test users helped by all training users",
+                    f"{s['test users helped']:.1%}",
+                ],
+                ["Spearman of help given and number of items", f"{s['Spearman of outflow and activity']:.2f}"],
+            ]
+        ),
+        "## By the number of common items",
+        table(
+            [
+                ["common items", "pairs", "mean T (nats)", "mean cosine of gradients", "pairs with T > 0"],
+                *(
+                    [
+                        row["common items"],
+                        f"{row['pairs']:,}",
+                        *(["–"] * 3 if row["cosine"] is None else _numbers(row)),
+                    ]
+                    for row in s["by common items"]
+                ),
+            ]
+        ),
+        "![Agreement of gradients by the number of common items](common.png)",
+        "## By group",
+        "From training users to the held-out items of test users. Inflow: what a test user of the group gets from all "
+        "training users together. Outflow: what a training user of the group gives to all test users. Means, in nats.",
+        "![Mean help of one training user of a group for one test user of a group](flows.png)",
+    ]
+    for name, of in s["segments"].items():
+        parts += [f"### {name}", table(flow_rows(of))]
+    parts += ["## Ten users who helped one user most"]
+    for e in s["examples"]:
+        parts += [
+            f"User `{e['user']}` has {e['items']} items, among them {'; '.join(map(_plain, e['titles']))}. "
+            f"Help from all others: {e['inflow']:.3g} nats; own effect: {e['own effect']:.3g}.",
+            table(
+                [
+                    ["helper", "items", "common", "T (nats)", "rarest common items"],
+                    *(
+                        [
+                            h["user"],
+                            f"{h['items']}",
+                            f"{h['common']}",
+                            f"{h['transfer']:.3g}",
+                            "; ".join(h["titles"]) or "–",
+                        ]
+                        for h in e["helpers"]
+                    ),
+                ]
+            ),
+        ]
+    parts += ["## Far but related", "Pairs without any common item whose gradients agree most along training."]
+    parts += [
+        table(
+            [
+                ["users", "cosine", "rarest items of the first", "rarest items of the second"],
+                *(
+                    [" and ".join(f["users"]), f"{f['cosine']:.3f}", *("; ".join(t) for t in f["titles"])]
+                    for f in s["far but related"]
+                ),
+            ]
+        )
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def flow_rows(of: Mapping[str, Any]) -> list[list[str]]:
+    """Rows of text of one segment, header first."""
+    lines = zip(of["names"], of["users"], of["inflow"], of["outflow"], strict=True)
+    return [
+        ["group", "training users", "inflow", "outflow"],
+        *([n, f"{u:,}", *("–" if v is None else f"{v:.3g}" for v in (i, o))] for n, u, i, o in lines),
+    ]
+
+
+def _helper(h: Mapping[str, Any]) -> list[str]:
+    shared = "; ".join(h["titles"]) or "–"
+    return [h["user"], f"{h['items']}", f"{h['common']}", f"{h['transfer']:.3g}", shared]
+
+
+def _numbers(row: Mapping[str, Any]) -> list[str]:
+    return [f"{row['transfer']:.3g}", f"{row['cosine']:.3f}", f"{row['helped']:.1%}"]
+
+
+def _plain(text: str) -> str:
+    """A title inside a sentence of Markdown: nothing in it is read as formatting."""
+    return "".join(f"\\{c}" if c in r"\`*_[]<>#|" else c for c in " ".join(text.split()))

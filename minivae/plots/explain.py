@@ -1,0 +1,66 @@
+"""Figures of a transfer matrix: help between groups, and agreement by common items."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from minivae.plots.style import COLOURS
+
+
+def explain_figures(summary: Mapping[str, Any]) -> dict[str, Figure]:
+    """File name -> figure, from `minivae.explain.summary.summarise`."""
+    segments = summary["segments"]
+    flows = Figure(figsize=(5.2 * len(segments), 4.6), layout="constrained")
+    for axes, (name, of) in zip(np.atleast_1d(flows.subplots(1, len(segments))), segments.items(), strict=True):
+        between(of["names"], np.array(of["between"], float), ax=axes).set_title(name)
+    common = Figure(figsize=(6.4, 4.0), layout="constrained")
+    by_common_items(summary["by common items"], ax=common.subplots())
+    return {"flows": flows, "common": common}
+
+
+def between(names: list[str], values: np.ndarray, ax: Axes) -> Axes:
+    """Mean T(u, v) from the group of v (column) to the group of u (row), as a heat map with its numbers.
+
+    Parameters
+    ----------
+    names : list of str
+        Of the groups.
+    values : ndarray
+        (G, G) nats; NaN where there is no pair.
+    ax : Axes
+        Where to draw.
+    """
+    top = np.nanmax(np.abs(values)) or 1.0
+    ax.imshow(values, cmap="PuOr_r", vmin=-top, vmax=top)
+    ax.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    ax.set_yticks(range(len(names)), names)
+    ax.set_xlabel("from")
+    ax.set_ylabel("to")
+    for (a, b), value in np.ndenumerate(values):
+        if not np.isnan(value):
+            dark = abs(value) > 0.6 * top
+            ax.text(b, a, f"{value:.2g}", ha="center", va="center", fontsize=7, color="white" if dark else "black")
+    return ax
+
+
+def by_common_items(rows: list[Mapping[str, Any]], ax: Axes) -> Axes:
+    """Mean cosine of two users' gradients by the number of items that both have.
+
+    Parameters
+    ----------
+    rows : list of dict
+        "common items" and "cosine" of each group of pairs.
+    ax : Axes
+        Where to draw.
+    """
+    rows = [row for row in rows if row["cosine"] is not None]
+    bars = ax.bar([row["common items"] for row in rows], [row["cosine"] for row in rows], color=COLOURS[0])
+    ax.bar_label(bars, fmt="%.3f", fontsize=8)
+    ax.axhline(0, color="black", linewidth=0.8)
+    ax.set_xlabel("items that both users have")
+    ax.set_ylabel("mean cosine of their gradients")
+    ax.margins(y=0.12)
+    return ax

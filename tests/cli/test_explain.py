@@ -1,0 +1,124 @@
+"""`minivae explain` as a person meets it."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+import minivae as mv
+from minivae.cli.main import main
+from minivae.explain import experiment
+from minivae.models import load_model
+
+TINY = ["--epochs", "4", "--device", "cpu", "--precision", "fp32"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "tiny.safetensors"
+    mv.strong_split(mv.planted(n_users=300, n_items=120, n_events=6000), n_heldout=50).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("trained") / "run"
+    assert main(["train", "--data", str(data), *TINY, "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def explained(trained, tmp_path_factory):
+    """A page with a user-given grouping: users with an odd label against the others."""
+    folder = tmp_path_factory.mktemp("explained")
+    groups = folder / "parity.csv"
+    groups.write_text("user,group\n" + "".join(f"{u},{'odd' if u % 2 else 'even'}\n" for u in range(290)), "utf-8")
+    out = folder / "whom"
+    assert main(["explain", "--model", str(trained), "--groups", str(groups), "--out", str(out)]) == 0
+    return out
+
+
+def test_the_page_says_how_the_model_was_seen(explained):
+    text = (explained / "explain.md").read_text("utf-8")
+    assert "trained again for its snapshots: the same parameters to the last bit" in text
+    page = (explained / "explain.html").read_text("utf-8")
+    assert page.count("data:image/png;base64,") == 2
+    assert 'src="flows.png"' not in page
+
+
+def test_the_numbers_are_those_of_the_library(explained, trained):
+    value = json.loads((explained / "transfer.json").read_text("utf-8"))
+    assert value["command"].startswith("minivae ")
+    assert set(value["segments"]) == {"activity", "popularity of taste", "communities found in the data", "parity"}
+    parity = value["segments"]["parity"]
+    assert set(parity["names"]) == {"odd", "even", "not given"}
+    split = mv.StrongSplit.load(json.loads((trained / "config.json").read_text("utf-8"))["data"]["split"])
+    assert sum(parity["users"]) == split.train.shape[0] == value["users"]
+    from minivae.explain import transfer
+
+    last = transfer(load_model(trained), split.train)
+    assert 0 < last.cosine.max() <= 1 + 1e-5
+    by_common = value["by common items"]
+    assert sum(row["pairs"] for row in by_common) == value["users"] * (value["users"] - 1)
+    for example in value["examples"]:
+        assert len(example["helpers"]) == 10
+        values = [h["transfer"] for h in example["helpers"]]
+        assert values == sorted(values, reverse=True)
+        assert example["user"] not in [h["user"] for h in example["helpers"]]
+
+
+def test_without_a_record_of_the_training_the_last_parameters_count(trained, data, tmp_path):
+    alone = tmp_path / "alone.safetensors"
+    alone.write_bytes((trained / "model.safetensors").read_bytes())
+    out = tmp_path / "whom"
+    assert main(["explain", "--model", str(alone), "--data", str(data), "--users", "40", "--out", str(out)]) == 0
+    assert "The final parameters alone" in (out / "explain.md").read_text("utf-8")
+    assert json.loads((out / "transfer.json").read_text("utf-8"))["users"] == 40
+
+
+def test_lds_can_be_continued_and_says_the_same(data, tmp_path, monkeypatch, capsys):
+    """Interrupted after three retrainings; the scores are on disk before the first of them."""
+    flags = ["explain", "lds", "--data", str(data), "--subsets", "3", "--receivers", "12", "--epochs", "2"]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert main([*flags, "--out", str(whole)]) == 0
+    real, calls = experiment.retrain, []
+
+    def stops(*arguments):
+        assert (parts / "sums.safetensors").is_file()
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        calls.append(0)
+        return real(*arguments)
+
+    monkeypatch.setattr(experiment, "retrain", stops)
+    assert main([*flags, "--out", str(parts)]) == 130
+    assert "--resume" in capsys.readouterr().err
+    monkeypatch.setattr(experiment, "retrain", real)
+    assert main([*flags, "--out", str(parts)]) == 2  # says that it holds a run already
+    assert main([*flags, "--out", str(parts), "--resume"]) == 0
+    a, b = (json.loads((out / "lds.json").read_text("utf-8")) for out in (whole, parts))
+    assert a["scores"] == b["scores"]
+    assert {"transfer", "ceiling", "sharing radius", "Jaccard"} <= set(a["scores"]["reconstruction"])
+    for line in a["scores"]["heldout"].values():
+        assert line["low"] <= line["lds"] <= line["high"] or np.isclose(line["low"], line["high"])
+
+
+@pytest.mark.parametrize(
+    ("extra", "says"),
+    [
+        (["--groups", "nowhere.csv"], "nowhere.csv cannot be read as CSV"),
+        (["--model", "nowhere"], "nowhere"),
+        (["lds", "--model", "anything"], "leave --model out"),
+        (["lds", "--subsets", "1"], "too few"),
+    ],
+)
+def test_bad_input_is_one_sentence(extra, says, data, tmp_path, capsys):
+    what = [e for e in extra if e == "lds"]
+    rest = [e for e in extra if e != "lds"]
+    command = ["explain", *what, "--data", str(data), *rest, "--epochs", "1", "--out", str(tmp_path / "o")]
+    assert main(command) == 2
+    message = capsys.readouterr().err.strip()
+    assert message.startswith("error: ")
+    assert says in re.sub(r"\s+", " ", message)
+    assert "Traceback" not in message

@@ -1,0 +1,110 @@
+"""Groups of users, transfer between them, best and distant helpers: against plain loops."""
+
+import numpy as np
+import pytest
+
+from minivae import InputError, MultVAE, explain, planted
+from minivae.data.codes import binary_csr
+
+
+@pytest.fixture(scope="module")
+def crowd():
+    data = planted(n_users=400, n_items=120, n_events=8000, seed=2)
+    x = binary_csr(data.user, data.item, (400, 120))
+    return data, x, explain.transfer(MultVAE(120, 8, 4).eval(), x)
+
+
+def check_flow(flow_of, transfer, groups):
+    got = flow_of(transfer, groups)
+    total = transfer.total.astype(float)
+    for a, row in enumerate(got.names):
+        inside = np.flatnonzero(groups == row)
+        np.testing.assert_allclose(
+            got.inflow[a], np.mean([total[u].sum() - total[u, u] for u in inside]), rtol=1e-3, atol=1e-2
+        )
+        np.testing.assert_allclose(
+            got.outflow[a], np.mean([total[:, v].sum() - total[v, v] for v in inside]), rtol=1e-3, atol=1e-2
+        )
+        for b, column in enumerate(got.names):
+            pairs = [total[u, v] for u in inside for v in np.flatnonzero(groups == column) if u != v]
+            np.testing.assert_allclose(got.between[a, b], np.mean(pairs), rtol=1e-3, atol=1e-4)
+
+
+def test_flow_is_the_mean_over_pairs(crowd):
+    _, x, transfer = crowd
+    check_flow(explain.flow, transfer, explain.activity(x))
+
+
+def test_a_flow_that_counts_a_user_itself_is_rejected(crowd):
+    _, x, transfer = crowd
+
+    def twin(transfer, groups):
+        return explain.flow(transfer, groups, groups.copy()).__class__(
+            **{**explain.flow(transfer, groups).__dict__, "inflow": transfer.total.sum(1)[:4]}
+        )
+
+    with pytest.raises(AssertionError):
+        check_flow(twin, transfer, explain.activity(x))
+
+
+def test_groups_that_do_not_fit(crowd):
+    with pytest.raises(InputError, match="do not fit"):
+        explain.flow(crowd[2], np.zeros(3))
+
+
+def test_best_helpers_are_the_largest_and_never_the_user(crowd):
+    _, _, transfer = crowd
+    for u in (0, 17):
+        who, how_much = explain.best_helpers(transfer, u, 10)
+        expected = sorted((v for v in range(400) if v != u), key=lambda v: -transfer.total[u, v])[:10]
+        assert set(who.tolist()) == set(expected)
+        assert (np.diff(how_much) <= 0).all()
+        assert u not in who
+
+
+def test_distant_helpers_share_nothing(crowd):
+    _, x, transfer = crowd
+    pairs, cosine = explain.distant_helpers(transfer, x, 20)
+    dense = x.toarray()
+    common = dense @ dense.T
+    best = max(transfer.cosine[u, v] for u in range(400) for v in range(u + 1, 400) if common[u, v] == 0)
+    assert cosine[0] == best
+    assert all(common[u, v] == 0 for u, v in pairs)
+    assert (np.diff(cosine) <= 0).all()
+    with pytest.raises(InputError, match="training users"):
+        explain.distant_helpers(transfer, x[:5])
+
+
+def test_activity_and_taste(crowd):
+    _, x, _ = crowd
+    n = np.diff(x.indptr)
+    quarters = explain.activity(x)
+    for name in np.unique(quarters):
+        low, high = (int(t) for t in name.removesuffix(" items").split("–"))
+        inside = n[quarters == name]
+        assert (inside.min(), inside.max()) == (low, high)
+        assert not ((n >= low) & (n <= high) & (quarters != name)).any()
+    taste = explain.popularity_of_taste(x)
+    popularity = np.log(np.maximum(np.asarray(x.sum(0)).ravel(), 1))
+    mean = np.array([popularity[row.indices].mean() for row in x])
+    assert mean[taste == "rare items"].max() <= mean[taste == "mixed"].min()
+    assert mean[taste == "mixed"].max() <= mean[taste == "popular items"].min()
+
+
+def test_communities_find_planted_ones():
+    """Blocks that share no item are found; labels that are shuffled are not."""
+    rng = np.random.default_rng(0)
+    truth = np.repeat(np.arange(4), 50)
+    x = np.zeros((200, 80))
+    for u, c in enumerate(truth):
+        x[u, 20 * c + rng.permutation(20)[:8]] = 1
+        x[u, rng.integers(80)] = 1
+    found = explain.communities(x, 4)
+
+    def purity(labels):
+        return sum(np.bincount(truth[labels == name]).max() for name in np.unique(labels)) / 200
+
+    assert purity(found) > 0.95
+    assert purity(rng.permutation(found)) < 0.5
+    with pytest.raises(InputError, match="cannot be found"):
+        explain.communities(x[:3], 8)

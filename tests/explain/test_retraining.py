@@ -1,0 +1,61 @@
+"""Losses of held-out users against a plain formula, and training on a part of the users."""
+
+import numpy as np
+import pytest
+import torch
+
+from minivae import InputError, MultVAE, TrainConfig, evaluate, fit
+from minivae.explain.retraining import losses, outcome, retrain
+
+CONFIG = TrainConfig(batch_size=64, epochs=3, anneal_steps=20, precision="fp32", device="cpu", patience=1)
+
+
+def check_losses(of, split):
+    model = MultVAE(split.n_items, 8, 4).eval()
+    seen, target = split.test.history, split.test.heldout
+    got = of(model, seen, target)
+    with torch.no_grad():
+        logits = model.score(seen).double()
+    for u in range(seen.shape[0]):
+        p = torch.log_softmax(logits[u], 0).numpy()
+        np.testing.assert_allclose(got[u], -p[target[u].indices].sum(), rtol=1e-6, atol=1e-9)
+
+
+def test_the_loss_is_that_of_the_target_given_the_history(toy_split):
+    check_losses(losses, toy_split)
+    for twin in (lambda m, seen, target: losses(m, seen, seen), lambda m, s, t: losses(m, s, t) / 2):
+        with pytest.raises(AssertionError):
+            check_losses(twin, toy_split)
+
+
+def test_everybody_to_the_last_epoch_is_the_ordinary_run(toy_split):
+    """Validation users choose nothing: a run with patience 1 goes on to its last epoch."""
+    split = toy_split
+    everybody = np.ones(split.train.shape[0], bool)
+    got = retrain(lambda: MultVAE(split.n_items, 8, 4), split, CONFIG, everybody, split.test)
+    seen = {}
+    fit(
+        MultVAE(split.n_items, 8, 4),
+        split,
+        TrainConfig(**{**CONFIG.__dict__, "patience": 9}),
+        callback=lambda model, line: seen.update({line["epoch"]: outcome(model, split.test)}),
+    )
+    np.testing.assert_array_equal(got.heldout, seen[3].heldout)
+    np.testing.assert_array_equal(got.reconstruction, seen[3].reconstruction)
+    assert (got.heldout != seen[2].heldout).any()
+
+
+def test_who_is_left_out_matters(toy_split):
+    split = toy_split
+    half = np.arange(split.train.shape[0]) % 2 == 0
+    build = lambda: MultVAE(split.n_items, 8, 4)  # noqa: E731
+    a, b = (retrain(build, split, CONFIG, who, split.test) for who in (half, ~half))
+    assert (a.heldout != b.heldout).any()
+    with pytest.raises(InputError, match="no user is left"):
+        retrain(build, split, CONFIG, np.zeros_like(half), split.test)
+
+
+def test_ndcg_counts_as_a_loss(toy_split):
+    model = MultVAE(toy_split.n_items, 8, 4).eval()
+    got = outcome(model, toy_split.test).ndcg
+    np.testing.assert_array_equal(got, -evaluate(model, toy_split.test, ["ndcg@100"]).per_user["ndcg@100"])
