@@ -14,7 +14,7 @@ from minivae.version import __version__
 _install()
 
 if TYPE_CHECKING:
-    from minivae import checks, explorables, online, plots, theory
+    from minivae import checks, explain, explorables, online, plots, theory
     from minivae.anchors import anchor_loss
     from minivae.data.embedded import debian
     from minivae.data.interactions import Interactions, read_interactions
@@ -50,6 +50,7 @@ __all__ = [
     "compare",
     "debian",
     "evaluate",
+    "explain",
     "explorable",
     "explorables",
     "fit",
@@ -90,7 +91,7 @@ _HOMES = {
     "data.splits": ("FoldIn", "StrongSplit", "strong_split"),
     "training": ("Run", "TrainConfig", "fit"),
 }
-_ROOMS = ("checks", "explorables", "online", "plots", "theory")
+_ROOMS = ("checks", "explain", "explorables", "online", "plots", "theory")
 
 
 def __getattr__(name: str) -> Any:
