@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -78,25 +78,37 @@ def study(options: flags.Study) -> None:
     if options.split_seeds is not None:
         several_draws(options)
         return
-    plan, source, split = planned(options)
+    out = options.out or Path("runs") / f"study-{datetime.now():%Y%m%d-%H%M%S}"
+    plan, source, split = planned(options, out)
     if options.dry_run:
         print_table(forecast.table(plan.jobs, split), f"{split.name}, preset {plan.preset.name}: nothing was run")
         print(forecast.NOTE)
         return
-    out = options.out or Path("runs") / f"study-{datetime.now():%Y%m%d-%H%M%S}"
     with folders.hold(out), resumable("the finished runs and the checkpoint are", out):
         results = runner.run(plan, split, source, out, options.resume)
     print_table(tables.metrics(results["summary"]), f"{split.name}: test metrics, mean ± standard error over users")
     if results["differences"]:
         print_table(tables.differences(results["differences"]), "paired over users, 95 % intervals")
+    if results["to decide"]:
+        print(f"to decide what is not decided: {results['to decide']}")
     print(f"results: {out}/report.html, {out}/results.json")
 
 
-def planned(options: flags.Study) -> tuple[runner.Plan, Source, StrongSplit]:
+def planned(options: flags.Study, out: Path) -> tuple[runner.Plan, Source, StrongSplit]:
     """What a study would run, and on what."""
     preset, source, split = chosen_data(options)
-    chosen = {"epochs": options.epochs, "device": options.device, "precision": options.precision}
-    return runner.Plan.make(preset, preset.pick(options.models), options.seeds, **chosen), source, split
+    chosen = {k: getattr(options, k) for k in ("epochs", "device", "precision")}
+    if options.patience is not None:
+        chosen["patience"] = options.patience
+
+    def command(changes: Mapping[str, Any], search: Sequence[str]) -> str:
+        return (
+            flags.deciding(options, out, changes, search)
+            if changes or search
+            else flags.command(options, {"resume": False})
+        )
+
+    return runner.Plan.make(preset, preset.pick(options.models), options.seeds, command, **chosen), source, split
 
 
 def several_draws(options: flags.Study) -> None:
@@ -116,7 +128,7 @@ def several_draws(options: flags.Study) -> None:
         study(one)
         print(f"and the same for {len(seeds) - 1} more draws")
         return
-    check_evaluable(planned(one)[2])
+    check_evaluable(planned(one, options.out)[2])
     studies = tuple(options.out / f"draw-{seed}" for seed in seeds)
     with folders.hold(options.out):
         folders.claim(options.out, "combine.json", {"studies": list(map(str, studies))}, options.resume)

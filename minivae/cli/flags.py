@@ -1,6 +1,8 @@
 """Every flag of every command. Nothing here needs torch, so that `--help` does not wait for it."""
 
-from dataclasses import dataclass
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +18,51 @@ AnchorSchedule = Literal["linear", "geometric"]
 def option(metavar: str, default: str, **more: Any) -> Any:
     """How a flag is shown in the help."""
     return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"(default: {default})", **more)
+
+
+def words(options: Any, changes: Mapping[str, Any] | None = None) -> list[str]:
+    """Flags and values that give these options, those with their default left out.
+
+    >>> words(Study(models="ease", seeds=2), {"seeds": 3})
+    ['--models', 'ease', '--seeds', '3']
+    """
+    positional, named = [], []
+    for f in fields(options):
+        value = (changes or {}).get(f.name, getattr(options, f.name))
+        default = f.default if f.default is not MISSING and f.default is not tyro.MISSING else None
+        if value == default or value is None or value is False:
+            continue
+        several = [str(v) for v in value] if isinstance(value, tuple) else [str(value)]
+        if f.name in ("studies",) or (f.name == "data" and default is None and isinstance(options, Info)):
+            positional += several
+        else:
+            named += [f"--{f.name.replace('_', '-')}", *(several if value is not True else [])]
+    return [*positional, *named]
+
+
+def command(options: Any, changes: Mapping[str, Any] | None = None) -> str:
+    """The line for the shell that gives these options.
+
+    >>> command(Study(models="ease,multvae+anchor", seeds=3))
+    'minivae study --models ease,multvae+anchor --seeds 3'
+    """
+    name = type(options).__name__.lower()
+    return shlex.join(["minivae", name, *words(options, changes)])
+
+
+def deciding(options: "Study", out: Path, changes: Mapping[str, Any], search: Sequence[str]) -> str:
+    """The command, or two, after which the conclusions of a study may be drawn.
+
+    More seeds continue the study in its folder; other settings need another folder.
+    """
+    elsewhere = {"out": out.with_name(f"{out.name}-longer"), "resume": False}
+    if search:
+        tuned = out.with_name(f"{out.name}-search")
+        where = {k: v for k, v in vars(options).items() if k in TABLE_FIELDS | {"preset", "epochs"}}
+        first = command(Tune(**where, models=",".join(search), out=tuned))
+        return f"{first} && {command(options, {**changes, **elsewhere, 'settings': tuned / 'best.toml'})}"
+    same = {"out": out, "resume": True}
+    return command(options, {**changes, **(same if set(changes) <= {"seeds"} else elsewhere)})
 
 
 @dataclass(frozen=True)
@@ -53,6 +100,9 @@ class TableFlags(SplitFlags):
     """Table: column of item titles."""
 
 
+TABLE_FIELDS = {f.name for f in fields(TableFlags)}
+
+
 @dataclass(frozen=True)
 class Study(TableFlags):
     preset: Annotated[str | None, option("NAME", "that of the data")] = None
@@ -70,6 +120,8 @@ class Study(TableFlags):
     """Runs per trained model, with seeds 0 to N − 1."""
     epochs: Annotated[int | None, option("N", "preset")] = None
     """Passes over the training users, at most."""
+    patience: Annotated[int | None, option("N", "preset")] = None
+    """Stop after so many epochs without a better validation nDCG@100."""
     device: Annotated[str | None, option("DEVICE", "cuda, else cpu")] = None
     """Where to train: auto, cpu, cuda, cuda:1, …"""
     precision: Annotated[Precision | None, option("{auto,fp32,bf16}", "auto: bf16 where it is native")] = None

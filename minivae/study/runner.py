@@ -1,8 +1,10 @@
 """A study: many runs into one folder, what is done is skipped, and a report at the end."""
 
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,14 @@ from minivae.errors import InputError
 from minivae.runtime.records import write_record
 from minivae.runtime.storage import write_text
 from minivae.study.output import figures, report, tables
-from minivae.study.run import folders, results
+from minivae.study.run import conclusions, folders, results
 from minivae.study.run.presets import ModelSpec, Preset
 from minivae.study.run.runs import SPLIT, Job, Result, check_evaluable, execute, finished, refuse_other_users
 from minivae.study.run.sources import Source, fingerprint
-from minivae.training import resolve_device
+from minivae.training import SELECTION, resolve_device
 
-TIMED_UPDATES = 5
+Command = Callable[[Mapping[str, Any], Sequence[str]], str]
+"""(flags that change, models to search for first) -> a line for the shell."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +38,19 @@ class Plan:
         The runs, in order.
     options : dict
         Settings given by hand (epochs, device, precision); None where the preset's holds.
+    command : Command
+        The command that does it again, with other flags where they are given.
     """
 
     preset: Preset
     jobs: list[Job]
     options: dict[str, Any]
+    command: Command
 
     @classmethod
-    def make(cls, preset: Preset, specs: Sequence[ModelSpec], seeds: int, **options: Any) -> "Plan":
+    def make(
+        cls, preset: Preset, specs: Sequence[ModelSpec], seeds: int, command: Command | None = None, **options: Any
+    ) -> "Plan":
         """Every trained model once per seed 0 .. seeds − 1, every baseline once."""
         if seeds < 1:
             raise InputError(f"seeds={seeds} gives no run; ask for at least 1")
@@ -52,7 +60,23 @@ class Plan:
             for seed in range(seeds if spec.trained else 1)
         ]
         resolve_device(jobs[0].config.device)
-        return cls(preset, jobs, options)
+        given = {"models": ",".join(s.name for s in specs), "seeds": seeds, "preset": preset.name}
+        return cls(preset, jobs, options, command or partial(command_of, given | options))
+
+
+def command_of(given: Mapping[str, Any], changes: Mapping[str, Any], search: Sequence[str] = ()) -> str:
+    """`minivae study` with these flags, `changes` before `given`; after a search for the models of `search`.
+
+    >>> command_of({"models": "ease,multvae", "seeds": 1}, {"seeds": 3})
+    'minivae study --models ease,multvae --seeds 3'
+    """
+    flags = {**given, **changes}
+    words = [w for k, v in flags.items() if v is not None for w in (f"--{k.replace('_', '-')}", str(v))]
+    if not search:
+        return shlex.join(["minivae", "study", *words])
+    where = ["--data", str(given["data"])] if given.get("data") else []
+    tune = ["minivae", "tune", *where, "--models", ",".join(search), "--out", "runs/searched"]
+    return f"{shlex.join(tune)} && {shlex.join(['minivae', 'study', *words, '--settings', 'runs/searched/best.toml'])}"
 
 
 def run(plan: Plan, split: StrongSplit, source: Source, out: Path, resume: bool) -> dict[str, Any]:
@@ -105,19 +129,25 @@ def write_results(plan: Plan, split: StrongSplit, source: Source, done: list[Res
     pairs = results.comparisons([m.name for m in models], plan.preset.sections)
     first = plan.jobs[0].config
     used = {job.spec.name: job for job in reversed(plan.jobs)}
+    specs = {m.name: _settings(used[m.name]) | {"trials": plan.preset.trials(m.name)} for m in models}
+    known = results.doubts(models, specs, dict.fromkeys([*pairs, *results.with_and_without(list(specs))]))
+    compared = results.differences(models, pairs, known)
+    changes, search = conclusions.remedy(d for d in compared if d["metric"] == SELECTION)
     value = {
+        "command": plan.command({}, ()),
+        "to decide": plan.command(changes, search) if changes or search else "",
         "data": describe(split) | {"source": source.given, "searchable": fingerprint(split, ("validation",))},
         "environment": results.environment(first.device, first.precision),
         "preset": {
             "name": plan.preset.name,
             "title": plan.preset.title if split.name == plan.preset.data else split.name or plan.preset.title,
-            "models": {m.name: _settings(used[m.name]) for m in models},
+            "models": specs,
             "origin": plan.preset.origin,
         },
         "runs": results.run_rows(models),
         "summary": results.summary(models, split.test),
-        "differences": results.differences(models, pairs),
-        "claims": results.claims(models, split.test),
+        "differences": compared,
+        "claims": results.claims(models, split.test, known),
         "sections": [asdict(s) for s in plan.preset.sections],
         "recall definitions": results.recall_definitions(models, split.n_items),
     }

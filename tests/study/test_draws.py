@@ -144,7 +144,9 @@ def test_studies_of_several_draws_are_combined(folders, capsys):
             assert (found["difference"], found["low"]) == pytest.approx((one["difference"], one["low"]))
         assert row["pooled"]["difference"] == pytest.approx(np.mean([d["difference"] for d in row["draws"]]))
         p = Pooled(**row["pooled"])
-        assert row["verdict"] == ("helps" if p.low > 0 else "hurts" if p.high < 0 else "cannot be told apart")
+        decided = not row["doubts"] or p.low <= 0 <= p.high
+        said = "helps" if p.low > 0 else "hurts" if p.high < 0 else "cannot be told apart"
+        assert row["verdict"] == (said if decided else "not decided")
     labels = [set(mv.StrongSplit.load(folders / f"{s}.safetensors").test.user_labels.tolist()) for s in (5, 6)]
     assert value["test users"] == {"each": [60, 60], "different": len(labels[0] | labels[1])}
     text = (out / "combined.md").read_text(encoding="utf-8")

@@ -30,7 +30,8 @@ from minivae.study.output import published as published_results
 from minivae.study.output import report, tables
 from minivae.study.run import presets
 from minivae.study.run import results as results_of
-from minivae.study.run.results import ModelResult, recall_definitions, verdict
+from minivae.study.run.conclusions import effect
+from minivae.study.run.results import ModelResult, recall_definitions
 from minivae.study.run.sources import Source
 
 MODELS = ["popularity", "ease", "multvae-clean", "multvae", "multvae+anchor"]
@@ -323,7 +324,7 @@ def test_the_claim_that_anchors_help_has_an_interval_and_a_verdict(study, result
     ("low", "high", "said"), [(0.001, 0.02, "helps"), (-0.02, -0.001, "hurts"), (-0.001, 0.02, "cannot be told apart")]
 )
 def test_the_verdict_follows_the_interval(low, high, said):
-    assert verdict(Difference((low + high) / 2, 0.0, low, high)) == said
+    assert effect(Difference((low + high) / 2, 0.0, low, high)) == said
 
 
 def assert_recall_by_definition(value, split, pooled):

@@ -13,8 +13,9 @@ from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.ranking import METRICS, paired_difference
 from minivae.runtime.records import read_record
+from minivae.study.run import conclusions
 from minivae.study.run.folders import flat
-from minivae.study.run.results import ModelResult, group, searched_here, verdict
+from minivae.study.run.results import ModelResult, doubts, group, searched_here
 from minivae.study.run.runs import Result, read_note, refuse_other_users
 from minivae.study.run.schemas import StudyResults
 from minivae.study.run.sources import fingerprint
@@ -176,7 +177,12 @@ def check(draws: Sequence[Draw]) -> list[str]:
 
 def _settings(draw: Draw, name: str) -> dict[str, Any]:
     spec = flat(draw.results["preset"]["models"][name])
-    return {k: v for k, v in spec.items() if k != "training.seed"}
+    return {k: v for k, v in spec.items() if k not in ("training.seed", "trials")}
+
+
+def _all_runs(draws: Sequence[Draw], names: Sequence[str]) -> list[ModelResult]:
+    """Every model with its runs of all draws."""
+    return [ModelResult(n, [r for d in draws for r in d.models[n].runs]) for n in names]
 
 
 def combine(draws: Sequence[Draw]) -> dict[str, Any]:
@@ -197,16 +203,17 @@ def combine(draws: Sequence[Draw]) -> dict[str, Any]:
             each = [{"mean": e[0], "se": e[1]} for e in (pooled[d.label, n][m] for d in draws)]
             levels.append({"model": n, "metric": m, "draws": each, "pooled": asdict(pool(values, users, n_train))})
     pairs = dict.fromkeys((d["a"], d["b"]) for d in draws[0].results["differences"])
+    pairs = [(a, b) for a, b in pairs if a in names and b in names]
+    known = doubts(_all_runs(draws, names), draws[0].results["preset"]["models"], pairs)
     differences = []
     for a, b in pairs:
-        if a not in names or b not in names:
-            continue
         for m in METRICS:
             values = [pooled[d.label, a].per_user[m] - pooled[d.label, b].per_user[m] for d in draws]
             whole = pool(values, users, n_train)
             each = [paired_difference(v)._asdict() for v in values]
             row = {"a": a, "b": b, "metric": m, "draws": each, "pooled": asdict(whole)}
-            differences.append(row | {"verdict": verdict(whole)})
+            row |= {"verdict": conclusions.effect(whole, known[a, b]), "doubts": conclusions.as_dicts(known[a, b])}
+            differences.append(row)
     distinct = len(np.unique(np.concatenate([u.astype(str) for u in users])))
     return {
         "data": draws[0].results["data"]["name"],

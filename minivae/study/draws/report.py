@@ -11,6 +11,7 @@ from minivae.runtime.storage import write_json, write_text, write_whole
 from minivae.study.output import tables
 from minivae.study.output.figures import DPI, shown
 from minivae.study.output.report import to_html
+from minivae.study.run.conclusions import OPEN, because, better
 from minivae.study.run.results import ANCHORED
 from minivae.training import SELECTION
 
@@ -47,12 +48,18 @@ def levels(value: Mapping[str, Any], metric: str = SELECTION) -> tables.Table:
 
 
 def differences(value: Mapping[str, Any], metric: str = SELECTION) -> tables.Table:
-    """Pair by draw, pooled, and the verdict."""
-    table = [["difference", *(f"draw {d}" for d in value["draws"]), "pooled", "verdict"]]
+    """Pair by draw, pooled, and the conclusion."""
+    table = [["difference", *(f"draw {d}" for d in value["draws"]), "pooled", "conclusion"]]
     for row in value["differences"]:
         if row["metric"] == metric:
             cells = [tables.interval(d) for d in (*row["draws"], row["pooled"])]
-            table.append([f"{row['a']} − {row['b']}", *cells, tables.verdict(row["a"], row["b"], row["pooled"])])
+            table.append(
+                [
+                    f"{row['a']} − {row['b']}",
+                    *cells,
+                    better(row["a"], row["b"], {**row["pooled"], "doubts": row["doubts"]}),
+                ]
+            )
     return table
 
 
@@ -61,7 +68,8 @@ def claims(value: Mapping[str, Any]) -> tables.Table:
     table = [["with anchors", "without", "difference of nDCG@100, pooled", "PIA"]]
     for row in value["differences"]:
         if row["metric"] == SELECTION and row["a"] == row["b"] + ANCHORED:
-            table.append([row["a"], row["b"], tables.interval(row["pooled"]), row["verdict"]])
+            said = because(row) if row["verdict"] == OPEN else row["verdict"]
+            table.append([row["a"], row["b"], tables.interval(row["pooled"]), said])
     return table
 
 

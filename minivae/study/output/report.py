@@ -12,7 +12,9 @@ from markdown_it import MarkdownIt
 from minivae.runtime.storage import write_text
 from minivae.study.output import tables
 from minivae.study.output.published import TAGS, at_hand
+from minivae.study.run.conclusions import OPEN, TIED, because, better
 from minivae.study.run.results import ModelResult, searched_here
+from minivae.training import SELECTION
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -38,7 +40,8 @@ def write(results: Mapping[str, Any], models: Sequence[ModelResult], captions: M
 def compose(results: Mapping[str, Any], models: Sequence[ModelResult], captions: Mapping[str, str]) -> str:
     """The report in Markdown."""
     data = results["data"]
-    parts = [f"# Study: {results['preset']['title']}", _data(data), "## Test metrics", _reading(results["summary"])]
+    parts = [f"# Study: {results['preset']['title']}", *conclusion(results), f"`{results['command']}`", _data(data)]
+    parts += ["## Test metrics", _reading(results["summary"])]
     parts += [tables.markdown(tables.metrics(results["summary"])), *_figures(captions, "metrics.png")]
     published = tables.published(data["name"])
     if len(published) > 1 and at_hand(data):
@@ -115,13 +118,51 @@ def _pairing(results: Mapping[str, Any]) -> str:
     )
 
 
+def conclusion(results: Mapping[str, Any]) -> list[str]:
+    """What the study found, in words that its doubts allow, then what would decide the rest."""
+    lines = [f"* {sentence}" for sentence in [*_best(results), *map(_claim, results["claims"])]]
+    parts = ["## Conclusion", "\n".join(lines)]
+    open_rows = [
+        d for d in results["differences"] if d["metric"] == SELECTION and better(d["a"], d["b"], d)[:3] == "not"
+    ]
+    details = dict.fromkeys(doubt["detail"] for d in open_rows for doubt in d["doubts"])
+    if details:
+        parts += [f"Not decided yet: {' '.join(details)} This would decide:", f"`{results['to decide']}`"]
+    return parts
+
+
+def _best(results: Mapping[str, Any]) -> list[str]:
+    """The model with the highest mean, and which of the others it was compared with and how."""
+    ranked = sorted(results["summary"], key=lambda row: -row["metrics"][SELECTION]["mean"])
+    best, value = ranked[0]["model"], ranked[0]["metrics"][SELECTION]["mean"]
+    text = f"`{best}` has the highest mean test {tables.shown(SELECTION)}, {tables.number(value)}"
+    said: dict[str, list[str]] = {}
+    for d in results["differences"]:
+        if d["metric"] == SELECTION and best in (d["a"], d["b"]):
+            other = d["b"] if d["a"] == best else d["a"]
+            said.setdefault(better(d["a"], d["b"], d), []).append(f"`{other}`")
+    for what, others in said.items():
+        verb = "it is better than" if what.endswith("is better") else f"{what}, against" if what[:3] == "not" else what
+        text += f"; {f'it {verb} from' if verb == TIED else verb} {', '.join(others)}"
+    return [f"{text}."]
+
+
+def _claim(row: Mapping[str, Any]) -> str:
+    said = because(row) if row["verdict"] == OPEN else row["verdict"]
+    what = {"helps": "help", "hurts": "hurt", TIED: "make no difference that can be seen"}.get(row["verdict"], said)
+    verb = f": {what}" if row["verdict"] == OPEN else f" {what}"
+    return f"Anchors (PIA) on `{row['without']}`{verb}; difference of nDCG@100 {tables.interval(row)}."
+
+
 def _claims(results: Mapping[str, Any]) -> str:
     verdicts = [row["verdict"] for row in results["claims"]]
     counts = ", ".join(f"{v} in {verdicts.count(v)}" for v in dict.fromkeys(verdicts))
     return (
         f"Every VAE that ran both ways, with anchors against the same without, on `{results['data']['name']}`: PIA "
         f"{counts} of {len(verdicts)}. It helps if the 95 % interval over users lies above 0, hurts if below, and "
-        "otherwise the two cannot be told apart. The interval holds for this draw of held-out users and these seeds."
+        "otherwise the two cannot be told apart. Neither is said after fewer than three seeds, if the best epoch is "
+        "the last one, if training stopped before its weights reached their end, or if one of the two alone was "
+        "searched. The interval holds for this draw of held-out users and these seeds."
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from minivae.ranking import METRICS
 from minivae.study.output import published as published_results
 from minivae.study.output.figures import shown
+from minivae.study.run.conclusions import OPEN, because, better
 from minivae.study.run.results import ModelResult
 from minivae.training import SELECTION
 
@@ -48,15 +49,8 @@ def differences(rows: Sequence[Mapping[str, Any]]) -> Table:
         by_pair.setdefault((d["a"], d["b"]), {})[d["metric"]] = d
     for (a, b), of in by_pair.items():
         cells = [interval(of[m]) for m in METRICS]
-        table.append([f"{a} − {b}", *cells, verdict(a, b, of["ndcg@100"])])
+        table.append([f"{a} − {b}", *cells, better(a, b, of["ndcg@100"])])
     return table
-
-
-def verdict(a: str, b: str, d: Mapping[str, Any]) -> str:
-    """Which of two models is better, as far as the interval tells."""
-    if d["low"] > 0:
-        return f"{a} is better"
-    return f"{b} is better" if d["high"] < 0 else "cannot be told apart"
 
 
 def groups(summary: Sequence[Mapping[str, Any]]) -> Table:
@@ -80,9 +74,10 @@ def coverage(summary: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def claims(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Every VAE with anchors against the same without: difference of nDCG@100, interval, verdict."""
+    """Every VAE with anchors against the same without: difference of nDCG@100, interval, conclusion."""
     table = [["with anchors", "without", "difference of nDCG@100", "PIA"]]
-    return table + [[r["with"], r["without"], interval(r), r["verdict"]] for r in rows]
+    said = [because(r) if r["verdict"] == OPEN else r["verdict"] for r in rows]
+    return table + [[r["with"], r["without"], interval(r), what] for r, what in zip(rows, said, strict=True)]
 
 
 def claims_by_group(rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -104,12 +99,12 @@ def section(pairs: Sequence[tuple[str, str]], results: Mapping[str, Any]) -> Tab
     """The models of a section, each with its difference to its reference; the header alone if none ran."""
     summary = {row["model"]: row for row in results["summary"]}
     found = {(d["a"], d["b"]): d for d in results["differences"] if d["metric"] == SELECTION}
-    table = [["model", f"test {shown(SELECTION)}", "against", "difference", "verdict"]]
+    table = [["model", f"test {shown(SELECTION)}", "against", "difference", "conclusion"]]
     for a, b in pairs:
         if (a, b) in found:
             v, d = summary[a]["metrics"][SELECTION], found[a, b]
             mean = f"{number(v['mean'])} ± {number(v['se'])}"
-            table.append([a, mean, b, interval(d), verdict(a, b, d)])
+            table.append([a, mean, b, interval(d), better(a, b, d)])
     return table
 
 

@@ -163,6 +163,14 @@ class Preset:
         """How the settings were found, if `minivae tune` found them: data, draw, sha256, method, trials, seed."""
         return self.settings.get("origin", {})
 
+    def trials(self, name: str) -> int | None:
+        """How many trials of a search chose the settings of a model; None where no search is known or possible."""
+        if not self.origin or not self.models[name].search:
+            return None
+        if name not in self.settings.get("models", {}):
+            return 0
+        return self.origin.get("trials_run", {}).get(name, self.origin.get("trials"))
+
     def pick(self, names: str | None) -> list[ModelSpec]:
         """The models of a comma-separated list, the selected ones for None.
 
@@ -255,7 +263,8 @@ def _check(layer: Mapping[str, Any], where: str) -> None:
     for table in ("train", "models", "search", "origin"):
         if not isinstance(layer.get(table, {}), Mapping):
             raise InputError(f"{where}: {table} must be a table")
-    if not all(isinstance(v, Value) for v in layer.get("origin", {}).values()):
+    origin = {k: v for k, v in layer.get("origin", {}).items() if k != "trials_run"}
+    if not all(isinstance(v, Value) for v in origin.values()):
         raise InputError(f"{where}: [origin] holds more than words and numbers")
     foreign = sorted(set(layer.get("train", {})) - CONFIG_KEYS)
     if foreign:

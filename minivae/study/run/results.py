@@ -11,7 +11,9 @@ import numpy as np
 import torch
 
 from minivae.data.splits import FoldIn
-from minivae.ranking import METRICS, Difference, Evaluation, activity_groups, compare, paired_difference
+from minivae.ranking import METRICS, Evaluation, activity_groups, compare, paired_difference
+from minivae.study.run import conclusions
+from minivae.study.run.conclusions import Doubt
 from minivae.study.run.presets import Section
 from minivae.study.run.runs import Result, by_activity, means
 from minivae.training import SELECTION, product_dtype, resolve_device
@@ -20,6 +22,8 @@ from minivae.version import __version__
 REFERENCE, ANCHORED = "ease", "+anchor"
 """What everything is compared with, and what the name of a model with anchors ends in."""
 HELD_OUT_CUTS = (20, 50)
+Pair = tuple[str, str]
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -65,13 +69,23 @@ def comparisons(names: Collection[str], sections: Sequence[Section] = ()) -> lis
     """Which pairs (a, b) a report compares: with EASE, with and without anchors, and those of its sections.
 
     A model that a section compares is not compared with EASE too, unless the section is about steps of whole models:
-    an ablation has its own reference.
+    an ablation has its own reference. If no section compares any two of the models, every pair is compared.
     """
+    asked = [(a, b) for s in sections for a, b in s.pairs if a in names and b in names]
+    if not asked:
+        return every_pair(names)
     inner = {a for s in sections for a, b in s.pairs if s.axis or b.endswith(ANCHORED)}
     pairs = [(a, REFERENCE) for a in names if a not in inner | {REFERENCE, "popularity"}]
     pairs += with_and_without(names)
-    pairs += [pair for s in sections for pair in s.pairs]
+    pairs += asked
     return [(a, b) for a, b in dict.fromkeys(pairs) if a in names and b in names]
+
+
+def every_pair(names: Collection[str]) -> list[tuple[str, str]]:
+    """All pairs (a, b), each once; b is the simpler one: popularity, EASE, a model without anchors, the earlier one."""
+    simple = [n for n in ("popularity", REFERENCE) if n in names]
+    order = [*simple, *sorted((n for n in names if n not in simple), key=lambda n: n.endswith(ANCHORED))]
+    return [(a, b) for k, b in enumerate(order) for a in order[k + 1 :]]
 
 
 def with_and_without(names: Collection[str]) -> list[tuple[str, str]]:
@@ -79,43 +93,56 @@ def with_and_without(names: Collection[str]) -> list[tuple[str, str]]:
     return [(a, b) for a in names if a.endswith(ANCHORED) and (b := a.removesuffix(ANCHORED)) in names]
 
 
-def differences(models: Sequence[ModelResult], pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+Doubts = Mapping[tuple[str, str], Sequence[Doubt]]
+"""(a, b) -> why the difference a − b allows no conclusion."""
+
+
+def doubts(models: Iterable[ModelResult], specs: Mapping[str, Mapping[str, Any]], pairs: Iterable[Pair]) -> Doubts:
+    """What stands against a conclusion about each pair.
+
+    Parameters
+    ----------
+    specs : Mapping[str, Mapping[str, Any]]
+        Of every model, as in results.json: its `training`, and its `trials` if settings were searched.
+    """
+    of = {m.name: conclusions.of_training(m.name, m.runs, specs[m.name]["training"]) for m in models}
+    trials = {name: spec.get("trials") for name, spec in specs.items()}
+    return {(a, b): [*of[a], *of[b], *conclusions.of_search(a, b, trials)] for a, b in pairs}
+
+
+def differences(models: Sequence[ModelResult], pairs: Sequence[Pair], known: Doubts | None = None) -> list[Row]:
     """Paired differences a − b over test users with 95 % t intervals, per-user values averaged over seeds first."""
     there = {m.name: m.pooled() for m in models}
     rows = []
     for a, b in pairs:
+        against = conclusions.as_dicts((known or {}).get((a, b), ()))
         for metric, d in compare(there[a], there[b]).items():
-            rows.append({"a": a, "b": b, "metric": metric, **d._asdict(), "users": there[a].n_users})
+            row = {"a": a, "b": b, "metric": metric, **d._asdict(), "users": there[a].n_users}
+            rows.append(row | {"doubts": against})
     return rows
 
 
-def claims(models: Sequence[ModelResult], test: FoldIn) -> list[dict[str, Any]]:
+def claims(models: Sequence[ModelResult], test: FoldIn, known: Doubts | None = None) -> list[Row]:
     """The claim that PIA helps, for every model that is there with and without anchors: difference of test nDCG@100.
 
-    helps: the 95 % interval lies above 0; hurts: below 0; otherwise they cannot be told apart. The same difference is
-    given for the activity groups of the paper.
+    helps: the 95 % interval lies above 0; hurts: below 0; otherwise they cannot be told apart. Where there are doubts,
+    neither is said: not decided. The same difference is given for the activity groups of the paper.
     """
     there = {m.name: m.pooled() for m in models}
     rows = []
     for a, b in with_and_without(there):
         d = there[a].per_user[SELECTION] - there[b].per_user[SELECTION]
-        whole = paired_difference(d)
+        whole, against = paired_difference(d), (known or {}).get((a, b), ())
         groups = {}
         for label, users in activity_groups(test).items():
             n = int((~np.isnan(d[users])).sum())
             groups[label] = {"users": n} | (paired_difference(d[users])._asdict() if n > 1 else {})
         rows.append(
             {"claim": "PIA helps", "with": a, "without": b, "metric": SELECTION, **whole._asdict()}
-            | {"verdict": verdict(whole), "users": there[a].n_users, "groups": groups}
+            | {"verdict": conclusions.effect(whole, against), "doubts": conclusions.as_dicts(against)}
+            | {"users": there[a].n_users, "groups": groups}
         )
     return rows
-
-
-def verdict(d: Difference) -> str:
-    """What an interval says about a difference for which more is better."""
-    if d.low > 0:
-        return "helps"
-    return "hurts" if d.high < 0 else "cannot be told apart"
 
 
 def recall_definitions(models: Sequence[ModelResult], n_items: int) -> dict[str, Any]:

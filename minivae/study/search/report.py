@@ -118,15 +118,21 @@ def to_toml(results: Mapping[str, Any], command: str) -> str:
     origin |= {"method": search["method"], "trials": search["budget"], "seed": search["seed"]}
     lines = [f"# Written by: {command}", "# chosen on validation users alone.", "[origin]"]
     lines += [f"{k} = {_toml(v)}" for k, v in origin.items()]
+    lines += ["[origin.trials_run]"]
+    lines += [f"{_key(model)} = {len(of['trials'])}" for model, of in results["models"].items()]
     for model, of in results["models"].items():
         settings = {"class": of["class"], **of["all settings"]}
         if of["epochs limit"]:
             settings["epochs"] = of["epochs limit"]
-        key = model if re.fullmatch(r"[\w-]+", model, re.ASCII) else _toml(model)
         best = of["trials"][of["chosen"]]
         lines += ["", f"# trial {of['chosen']} of {len(of['trials'])}: validation {shown(SELECTION)} {_mean(best)}"]
-        lines += [f"[models.{key}]", *(f"{k} = {_toml(v)}" for k, v in settings.items())]
+        lines += [f"[models.{_key(model)}]", *(f"{k} = {_toml(v)}" for k, v in settings.items())]
     return "\n".join(lines) + "\n"
+
+
+def _key(name: str) -> str:
+    """A name as a key in TOML."""
+    return name if re.fullmatch(r"[\w-]+", name, re.ASCII) else _toml(name)
 
 
 def _toml(value: Any) -> str:
