@@ -9,6 +9,8 @@ from typing import Literal, get_args
 import numpy as np
 import scipy.sparse as sp
 import torch
+from scipy.optimize import brentq
+from scipy.special import expit
 from torch import Tensor
 
 from minivae.data.users import Users, as_csr
@@ -43,6 +45,8 @@ class UserBatch:
         (n,) float32, what the encoder sees of each interaction: 0 where masked.
     item_weights : Tensor, optional
         (n,) float32, weight of each item in its user's anchor loss before they are scaled to sum 1; None: all alike.
+    keep : Tensor, optional
+        (n,) float32, ρ_i of each interaction's item, where items differ in it.
     """
 
     users: Tensor
@@ -54,6 +58,7 @@ class UserBatch:
     positions: Tensor
     weights: Tensor
     item_weights: Tensor | None = None
+    keep: Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -71,6 +76,9 @@ class DeviceCSR:
         Where the column indices live; row pointers stay on the host too, so that no batch needs a device read.
     anchor_weights : AnchorWeights, default 'uniform'
         How the items of a user are weighted in the anchor loss, see `item_weights`.
+    keep : float, default 1.0
+    keep_exponent : float, default 0.0
+        With an exponent other than 0 every item has a keep probability of its own, see `keep_by_popularity`.
     """
 
     def __init__(
@@ -78,16 +86,24 @@ class DeviceCSR:
         matrix: sp.csr_matrix,
         device: torch.device | str = "cpu",
         anchor_weights: AnchorWeights = "uniform",
+        keep: float = 1.0,
+        keep_exponent: float = 0.0,
     ) -> None:
         self.n_users, self.n_items = matrix.shape
         self.device = torch.device(device)
         self._starts = torch.from_numpy(np.asarray(matrix.indptr, dtype=np.int64))
         self._items = torch.from_numpy(np.asarray(matrix.indices, dtype=np.int64)).to(self.device)
-        self._item_weights = None
+        self._item_weights = self._keep = None
+        if keep_exponent == 0 and anchor_weights == "uniform":
+            return
+        counts = np.bincount(matrix.indices, minlength=self.n_items)
+        if keep_exponent != 0:
+            self._keep = self._of_items(keep_by_popularity(counts, keep, keep_exponent))
         if anchor_weights != "uniform":
-            counts = np.bincount(matrix.indices, minlength=self.n_items)
-            weights = item_weights(counts, self.n_users, anchor_weights)
-            self._item_weights = torch.from_numpy(weights.astype(np.float32)).to(self.device)
+            self._item_weights = self._of_items(item_weights(counts, self.n_users, anchor_weights))
+
+    def _of_items(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values.astype(np.float32)).to(self.device)
 
     def batch(self, users: Tensor) -> UserBatch:
         """The clean, L2-normalised batch of the given rows, (B,) int64 on the host."""
@@ -113,6 +129,7 @@ class DeviceCSR:
             positions=positions,
             weights=floats.clamp_min(1).rsqrt()[rows],
             item_weights=None if self._item_weights is None else self._item_weights[items],
+            keep=None if self._keep is None else self._keep[items],
         )
 
 
@@ -137,7 +154,36 @@ def item_weights(counts: np.ndarray, n_users: int, kind: AnchorWeights) -> np.nd
     raise InputError(f"anchor_weights={kind!r} is unknown; choose one of {', '.join(get_args(AnchorWeights))}")
 
 
-def input_weights(rows: Tensor, counts: Tensor, kept: Tensor, keep: float, mask: Mask) -> Tensor:
+def keep_by_popularity(counts: np.ndarray, keep: float, exponent: float) -> np.ndarray:
+    """Keep probabilities ρ_i that fall with popularity (exponent > 0) or rise with it (< 0), (I,).
+
+    ``logit ρ_i = c − exponent · log n_i``, n_i the training users of item i (at least 1), with c such that a share
+    `keep` of all interactions is kept on average: ``Σ_i n_i ρ_i / Σ_i n_i = keep``. Exponent 0 gives ρ_i = keep.
+
+    Parameters
+    ----------
+    counts : ndarray
+        (I,) n_i.
+    keep : float
+        Mean ρ over interactions, in (0, 1); with 1 nothing is ever hidden.
+    exponent : float
+        Of the odds: with 1 an item with twice the users has half the odds to be kept.
+
+    Examples
+    --------
+    >>> keep_by_popularity(np.array([1, 4]), 0.5, 1.0).round(3)
+    array([0.754, 0.437])
+    """
+    if keep == 1:
+        return np.ones(len(counts))
+    n = np.maximum(counts, 1).astype(np.float64)
+    slope = exponent * (np.log(n) - np.log(n).mean())
+    widest = np.abs(slope).max() + 50
+    c = brentq(lambda c: n @ expit(c - slope) / n.sum() - keep, -widest, widest, xtol=1e-12)
+    return expit(c - slope)
+
+
+def input_weights(rows: Tensor, counts: Tensor, kept: Tensor, keep: float | Tensor, mask: Mask) -> Tensor:
     """Encoder input of each interaction under a mask.
 
     * normalize-then-mask: ``x/‖x‖ ⊙ b / ρ`` (Mult-VAE as published: inverted dropout, unbiased);
@@ -152,8 +198,8 @@ def input_weights(rows: Tensor, counts: Tensor, kept: Tensor, keep: float, mask:
         (B,) N_x.
     kept : Tensor
         (n,) bool, the mask b on the interactions.
-    keep : float
-        ρ, the probability to keep.
+    keep : float | Tensor
+        ρ, the probability to keep, or (n,) that of each interaction.
 
     Returns
     -------
@@ -162,6 +208,8 @@ def input_weights(rows: Tensor, counts: Tensor, kept: Tensor, keep: float, mask:
     """
     b = kept.to(counts.dtype)
     if mask == "normalize-then-mask":
+        if isinstance(keep, Tensor):
+            return b * counts.clamp_min(1).rsqrt()[rows] / keep
         return b * (counts.clamp_min(1).rsqrt() / keep)[rows]
     if mask == "mask-then-normalize":
         n_kept = torch.zeros_like(counts).index_add_(0, rows, b)
@@ -174,10 +222,12 @@ def input_weights(rows: Tensor, counts: Tensor, kept: Tensor, keep: float, mask:
 def masked(batch: UserBatch, keep: float, mask: Mask, seed: int, step: int) -> UserBatch:
     """The batch with the input mask of update `step`: interaction `j` is kept with probability ρ = keep.
 
-    The draw depends on (seed, step, position of the interaction) alone, whatever batch or process it is in.
+    Where the batch has keep probabilities of its own, they count instead. The draw depends on (seed, step, position of
+    the interaction) alone, whatever batch or process it is in.
     """
-    kept = streams.uniform(seed, "mask", step, batch.positions) < keep
-    return replace(batch, weights=input_weights(batch.rows, batch.counts, kept, keep, mask))
+    rho = keep if batch.keep is None else batch.keep
+    kept = streams.uniform(seed, "mask", step, batch.positions) < rho
+    return replace(batch, weights=input_weights(batch.rows, batch.counts, kept, rho, mask))
 
 
 def clean(batch: UserBatch, mask: Mask) -> UserBatch:

@@ -43,6 +43,9 @@ class TrainConfig:
     ----------
     keep : float
         ρ, the probability to keep an interaction in the input; 1 trains on clean input.
+    keep_exponent : float
+        Lets ρ differ by item: the odds of keeping an item fall with this power of its popularity (rise, if negative),
+        with `keep` as the mean over interactions; 0: one ρ for all.
     mask : Mask
         Input convention: normalize-then-mask (Mult-VAE), mask-then-normalize, or raw.
     beta : float
@@ -96,6 +99,7 @@ class TrainConfig:
     anchor_variant: AnchorVariant = "full"
     anchor_weights: AnchorWeights = "uniform"
     anchor_temperature: float = 1.0
+    keep_exponent: float = 0.0
     weight_decay: float = 0.0
     lr: float = 1e-3
     batch_size: int = 500
@@ -111,6 +115,7 @@ class TrainConfig:
                 object.__setattr__(self, f.name, _number(f.name, getattr(self, f.name), f.type))
         checks = {
             "keep": (0 < self.keep <= 1, "in (0, 1]"),
+            "keep_exponent": (abs(self.keep_exponent) <= 10, "between -10 and 10"),
             "beta": (0 <= self.beta < math.inf, "finite and at least 0"),
             "anneal_steps": (self.anneal_steps >= 0, "at least 0"),
             "gamma": (0 <= self.gamma < math.inf, "finite and at least 0"),
@@ -370,7 +375,7 @@ def fit(
     device = resolve_device(config.device)
     team.require_devices(device)
     _reset(model, config, device)
-    matrix = DeviceCSR(split.train, device, config.anchor_weights)
+    matrix = DeviceCSR(split.train, device, config.anchor_weights, config.keep, config.keep_exponent)
     optimizer = adam(model, config)
     run_length = {"epochs", "patience"}  # a run may be resumed for longer than it was first meant to last
     identity = {k: v for k, v in asdict(config).items() if k not in run_length}

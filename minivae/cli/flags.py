@@ -184,6 +184,8 @@ class Train(TableFlags):
     """Where the other settings come from."""
     keep: Annotated[float | None, option("P", "preset")] = None
     """ρ, probability to keep an interaction in the input; 1 is clean input."""
+    keep_exponent: Annotated[float | None, option("A", "0")] = None
+    """Hide popular items more (A > 0) or less (A < 0) than others, with P as the mean over interactions."""
     mask: Annotated[Mask | None, option("MASK", "normalize-then-mask")] = None
     """Input convention: normalize-then-mask (as published), mask-then-normalize, raw."""
     beta: Annotated[float | None, option("B", "preset")] = None

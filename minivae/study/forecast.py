@@ -170,7 +170,7 @@ def _vae(job: Job, split: StrongSplit, clock: Clock) -> Cost:
     if config.anchor > 0:
         model.add_anchors()
     model.to(device)
-    matrix = DeviceCSR(split.train, device, config.anchor_weights)
+    matrix = DeviceCSR(split.train, device, config.anchor_weights, config.keep, config.keep_exponent)
     optimizer = adam(model, config)
     setup = clock() - started
     n = sum(p.numel() for p in model.parameters())

@@ -17,14 +17,17 @@ from torch import Tensor
 
 from minivae.errors import InputError
 from minivae.theory.drift import latent_contraction, mask_variance, neighbourhood_drift
+from minivae.theory.masking_by_item import MaskedDistanceByItem, masked_distance_by_item
 from minivae.theory.numerics.arrays import Array, as_tensors
 
 __all__ = [
     "MaskedDistance",
+    "MaskedDistanceByItem",
     "contraction_threshold",
     "latent_contraction",
     "mask_variance",
     "masked_distance",
+    "masked_distance_by_item",
     "neighbourhood_drift",
 ]
 
