@@ -72,7 +72,7 @@ class Law:
     decay : float
         γ, factor r has a standard deviation ∝ r^−γ
     user_community, item_community : float
-        H and h', shares of the variance that the community explains
+        h and h', shares of the variance that the community explains
     tilt : float
         Standard deviation of the users' exponents on popularity
     popularity_exponent, popularity_shift : float

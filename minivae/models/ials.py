@@ -21,7 +21,7 @@ class IALS:
     Parameters
     ----------
     factors : int, default 128
-        D.
+        d, the latent dimension.
     l2 : float, default 100.0
         Ridge weight.
     alpha : float, default 10.0

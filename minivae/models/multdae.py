@@ -20,7 +20,7 @@ class MultDAE(VAE):
     n_items : int
         I.
     latent : int, default 200
-        D, the width of the only hidden layer.
+        d, the width of the only hidden layer.
 
     Raises
     ------

@@ -22,7 +22,7 @@ class MultVAE(VAE):
     hidden : int, default 600
         Width of the hidden layers.
     latent : int, default 200
-        D.
+        d, the latent dimension.
     prior : PriorName, default 'normal'
         Normal, composite or vamp.
     components : int, default 1000

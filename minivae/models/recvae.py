@@ -57,7 +57,7 @@ class RecVAE(VAE):
     hidden : int, default 600
         Width of the blocks.
     latent : int, default 200
-        D.
+        d, the latent dimension.
     norm_eps : float, default 0.1
         ε of the LayerNorms: 0.1 in the authors' main branch, 1e-5 in that of the paper (`wsdm`).
     prior : PriorName, default 'composite'

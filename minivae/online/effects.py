@@ -66,7 +66,7 @@ class Effect:
         Parameters
         ----------
         scale : float
-            S > 0, the effect that one hopes for; it must not depend on the data. Any s is valid, the interval is
+            s > 0, the effect that one hopes for; it must not depend on the data. Any s is valid, the interval is
             narrowest where se is about s/3.
         """
         half = self.se * float(boundary(self.se, scale, level))

@@ -195,7 +195,7 @@ def active_over_beta(beta: np.ndarray, active: np.ndarray, latent: int, ax: Axes
     beta, active : ndarray
         (R,) of R trained models.
     latent : int
-        D, how many units there are.
+        d, how many units there are.
     """
     ax = plt.gca() if ax is None else ax
     levels = np.unique(beta)

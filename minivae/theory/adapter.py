@@ -158,9 +158,9 @@ def wrap(
     Parameters
     ----------
     encode : Callable[[Tensor], tuple[Tensor, Tensor]]
-        X (B, I) dense -> (mu, sd), each (B, d): posterior mean and standard deviation, without sampling.
+        x (B, I) dense -> (mu, sd), each (B, d): posterior mean and standard deviation, without sampling.
     decode : Module
-        Z (B, d) -> logits (B, I). Of linear layers and pointwise activations, for the fast Gram matrices of
+        z (B, d) -> logits (B, I). Of linear layers and pointwise activations, for the fast Gram matrices of
         `minivae.theory.transfer`; anything else is differentiated by autograd.
     n_items, latent : int, optional
         I and d; if None, found from the linear layers of `decode` and a trial call.

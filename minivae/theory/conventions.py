@@ -73,7 +73,7 @@ def input_distance(
     n_u, n_v : Array
         N_u, N_v, numbers of items of the two users; broadcast.
     n_common : Array
-        S = |S_u ∩ S_v|.
+        ``s = |S_u ∩ S_v|``.
     keep : Array
         ρ in (0, 1].
     mask : Mask, default 'normalize-then-mask'

@@ -130,9 +130,9 @@ def masked_distance(n_common: Array, n_different: Array, keep: Array, shared: bo
     Parameters
     ----------
     n_common : Array
-        S = |S_u ∩ S_v|.
+        ``s = |S_u ∩ S_v|``.
     n_different : Array
-        D = |S_u △ S_v| = ‖x_u − x_v‖_1.
+        ``d = |S_u △ S_v| = ‖x_u − x_v‖_1``.
     keep : Array
         ρ in [0, 1], the probability to keep an item.
     shared : bool, default False

@@ -27,7 +27,7 @@ def step_effect(
     x : Users
         (U, I) targets, scipy CSR or dense.
     step_on : int | Sequence[int]
-        V, or several v, each stepped on alone.
+        v, or several v, each stepped on alone.
     eta : float | Tensor | ndarray
         Learning rate, a number or one for each v.
     z : Tensor

@@ -1,0 +1,51 @@
+"""The course as pages: the stored notebooks, with solutions folded and links that lead to pages of the site."""
+
+import re
+from pathlib import Path
+
+import nbformat
+
+PAGES = {"README.md": "index.md", "GLOSSARY.md": "glossary.md", "INSTRUCTORS.md": "teaching.md"}
+
+
+def links(text: str) -> str:
+    """Links between notebooks and pages as the site has them."""
+    text = re.sub(r"\]\((?:\.\./chapters/|chapters/)?(\d\d_\w+)\.ipynb(#[^)]*)?\)", r"](\1.ipynb\2)", text)
+    for old, new in PAGES.items():
+        text = text.replace(f"]({old}", f"]({new}")
+    text = re.sub(r"\]\(results/([^)]+)\)", r"](results/\1)", text)
+    return text.replace("](../README.md)", "](../index.md)").replace("```mermaid", "```text")
+
+
+def notebook(path: Path) -> str:
+    """One chapter: cells with solutions are folded, those that only prepare are hidden behind a line."""
+    book = nbformat.read(path, as_version=4)
+    for cell in book.cells:
+        if cell.cell_type == "markdown":
+            cell.source = links(cell.source)
+            continue
+        tags = set(cell.metadata.get("tags", []))
+        folded = cell.metadata.get("jupyter", {}).get("source_hidden")
+        if folded or "### BEGIN SOLUTION" in cell.source:
+            tags.add("hide-input")
+        cell.metadata["tags"] = sorted(tags)
+    return nbformat.writes(book)
+
+
+def write(chapters: Path, target: Path) -> None:
+    """All pages of the course into `target`."""
+    target.mkdir(parents=True)
+    books = sorted(chapters.glob("[0-9][0-9]_*.ipynb"))
+    for path in books:
+        (target / path.name).write_text(notebook(path), encoding="utf-8")
+    for old, new in PAGES.items():
+        text = links((chapters / old).read_text(encoding="utf-8"))
+        if new == "index.md":
+            listed = "\n".join(["```{toctree}", ":hidden:", "", *(p.stem for p in books), "glossary", "```"])
+            text = f"{text}\n\n{listed}\n"
+        elif new == "teaching.md":
+            text = f"---\norphan: true\n---\n\n{text}"
+        (target / new).write_text(text, encoding="utf-8")
+    for picture in (chapters / "figures").glob("*.png"):
+        (target / "figures").mkdir(exist_ok=True)
+        (target / "figures" / picture.name).write_bytes(picture.read_bytes())
