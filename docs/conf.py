@@ -31,6 +31,7 @@ html_theme_options = {
     "use_fullscreen_button": False,
     "home_page_in_toc": True,
     "show_toc_level": 2,
+    "navbar_persistent": [],  # one search field is enough
 }
 html_show_sourcelink = False
 html_copy_source = False

@@ -31,7 +31,8 @@ class Page(HTMLParser):
 
 def faults(html: Path) -> list[str]:
     """Sentences about links that lead nowhere and about what would come from a network."""
-    pages = {p: Page(p.read_text(encoding="utf-8")) for p in html.rglob("*.html")}
+    files = (p for p in html.rglob("*.html") if "_static" not in p.parts)
+    pages = {p: Page(p.read_text(encoding="utf-8")) for p in files}
     found = []
     for path, page in pages.items():
         where = path.relative_to(html)
