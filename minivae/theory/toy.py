@@ -90,8 +90,8 @@ def proved_lipschitz(decoder: nn.Sequential, x: Tensor) -> Tensor:
     * ``‖dπ‖ ≤ κ ‖W_c‖ ‖dh‖``: the softmax Jacobian ``diag π − ππᵀ`` has norm at most κ = min(1/2, max π) and does not
       see a common shift of the logits, so the columns of W may be centred over the items (W_c);
     * ``‖N π − x‖ ≤ R``: convex in π, so largest at a corner of the simplex, ``R² ≤ max_i N² − 2N x_i + ‖x‖²``
-      (N² + N for binary x that is not full); and, since ``|h| < 1`` keeps every logit within ``b_i ± ‖W_i‖_1`` and so every
-      π_i within an interval, also R² ≤ the sum over items of the largest ``(N π_i − x_i)²`` in it.
+      (N² + N for binary x that is not full); and, since ``|h| < 1`` keeps every logit within ``b_i ± ‖W_i‖_1`` and so
+      every π_i within an interval, also R² ≤ the sum over items of the largest ``(N π_i − x_i)²`` in it.
 
     Parameters
     ----------

@@ -19,9 +19,8 @@ def site(folder: Path, **pages: str) -> Path:
 
 
 def test_links_between_pages_and_places_are_found(tmp_path):
-    whole = site(
-        tmp_path, a='<a href="b.html#here">b</a> <a href="#top">top</a><p id="top">', b='<p id="here"><a href="a.html">'
-    )
+    a = '<a href="b.html#here">b</a> <a href="#top">top</a><p id="top">'
+    whole = site(tmp_path, a=a, b='<p id="here"><a href="a.html">')
     assert links.faults(whole) == []
 
 
