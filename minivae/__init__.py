@@ -16,6 +16,7 @@ _install()
 if TYPE_CHECKING:
     from minivae import checks, explain, explorables, online, plots, theory
     from minivae.anchors import anchor_loss
+    from minivae.config import TrainConfig
     from minivae.data.embedded import debian
     from minivae.data.interactions import Interactions, read_interactions
     from minivae.data.population import Planted, planted
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from minivae.models import EASE, IALS, VAE, HVamp, MultDAE, MultVAE, Popularity, RecVAE, load_model, save_model
     from minivae.objective import gaussian_kl, multinomial_nll
     from minivae.ranking import Evaluation, compare, evaluate, recommend
-    from minivae.training import Run, TrainConfig, fit
+    from minivae.training import Run, fit
 
 __all__ = [
     "EASE",
@@ -89,7 +90,8 @@ _HOMES = {
     "data.population": ("Planted", "planted"),
     "ranking": ("Evaluation", "compare", "evaluate", "recommend"),
     "data.splits": ("FoldIn", "StrongSplit", "strong_split"),
-    "training": ("Run", "TrainConfig", "fit"),
+    "config": ("TrainConfig",),
+    "training": ("Run", "fit"),
 }
 _ROOMS = ("checks", "explain", "explorables", "online", "plots", "theory")
 

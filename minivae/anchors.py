@@ -4,16 +4,14 @@
 and weights w_i that sum to 1 over it: 1/N_x in the paper.
 """
 
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from minivae.batches import UserBatch
 from minivae.errors import InputError
-
-AnchorVariant = Literal["full", "centroid+variance", "centroid", "softmin", "direction"]
-AnchorSchedule = Literal["linear", "geometric"]
+from minivae.options import AnchorSchedule, AnchorVariant
 
 
 def anchor_at(step: int, anchor: float, start: float, steps: int, schedule: AnchorSchedule) -> float:

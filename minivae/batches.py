@@ -4,7 +4,7 @@ The training matrix lives on the device as CSR. A batch is the list of its inter
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,10 +15,8 @@ from torch import Tensor
 
 from minivae.data.users import Users, as_csr
 from minivae.errors import InputError
+from minivae.options import AnchorWeights, Mask
 from minivae.runtime import streams
-
-Mask = Literal["normalize-then-mask", "mask-then-normalize", "raw"]
-AnchorWeights = Literal["uniform", "popularity", "idf"]
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from torch import Tensor
 from minivae.data.splits import FoldIn
 from minivae.data.users import as_csr
 from minivae.errors import InputError
+from minivae.options import METRICS
 
-METRICS = ("recall@20", "recall@50", "ndcg@100")
 BLOCK_CELLS = 1 << 23
 ACTIVITY_GROUPS = ((5, 10), (11, 50), (51, 100), (101, None))
 

@@ -1,160 +1,39 @@
 """Training: `fit` turns (model, split, config) into a run that depends on nothing else."""
 
 import math
-import operator
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from minivae.anchors import AnchorSchedule, AnchorVariant, anchor_at, anchor_loss
-from minivae.batches import AnchorWeights, DeviceCSR, Mask, UserBatch, clean, masked
+from minivae.anchors import anchor_loss
+from minivae.batches import DeviceCSR, UserBatch, clean, masked
+from minivae.config import TrainConfig
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.errors import Diverged, InputError
 from minivae.models.initialisation import linear_layers
 from minivae.models.phase import Phase
 from minivae.models.vae import VAE
 from minivae.objective import beta_at, multinomial_nll
+from minivae.options import SELECTION, Precision
 from minivae.ranking import Scorer, evaluate
 from minivae.runtime import distributed, streams
 from minivae.runtime.allocation import keep_freed_memory, lack_of_memory
 from minivae.runtime.checkpoint import Checkpoint, Saving
 from minivae.runtime.distributed import ProcessLost, Team
-from minivae.runtime.interruption import Stop, interruptible
+from minivae.runtime.interruption import interruptible
 from minivae.runtime.storage import digest
 
-Precision = Literal["auto", "fp32", "bf16"]
-SELECTION = "ndcg@100"
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Everything a run depends on beside its data and its model's sizes.
-
-    Attributes
-    ----------
-    keep : float
-        ρ, the probability to keep an interaction in the input; 1 trains on clean input.
-    keep_exponent : float
-        Lets ρ differ by item: the odds of keeping an item fall with this power of its popularity (rise, if negative),
-        with `keep` as the mean over interactions; 0: one ρ for all.
-    mask : Mask
-        Input convention: normalize-then-mask (Mult-VAE), mask-then-normalize, or raw.
-    beta : float
-        Weight of the KL term at the end of its schedule.
-    anneal_steps : int
-        Updates over which β rises linearly from 0 to `beta`.
-    gamma : float
-        Adds ``γ N_x`` to the weight of each user's KL term, without a schedule (RecVAE, with beta = 0).
-    anchor : float
-        λ_A, weight of the anchor regularizer (PIA) at the end of its schedule; 0 trains without anchors.
-    anchor_start : float
-    anchor_steps : int
-    anchor_schedule : AnchorSchedule
-        λ_A goes from `anchor_start` to `anchor` over the first `anchor_steps` updates, linear or geometric; constant
-        with 0 steps.
-    anchor_variant : AnchorVariant
-        Full, centroid+variance (no pull between anchors), centroid, softmin (for several tastes), or direction (the
-        angle alone, whatever the scale of the latent space).
-    anchor_weights : AnchorWeights
-        Of a user's items in the anchor loss: uniform, popularity, or idf.
-    anchor_temperature : float
-        τ of softmin, in squared units of z.
-    weight_decay : float
-        λ of the penalty ``λ Σ ‖W‖²`` on the weight matrices of encoder and decoder, not their biases. Its gradient goes
-        to Adam with that of the loss; the loss in the log is without it.
-    lr : float
-        Step size of Adam.
-    batch_size : int
-        Users per update.
-    epochs : int
-        At most; an epoch is one pass over the training users, unless the model has its own phases.
-    patience : int
-        Stop after so many epochs without a better validation nDCG@100.
-    seed : int
-        Of weights, order, masks and noise.
-    device : str
-        Auto (cuda, else cpu), cpu, cuda, cuda:1, ...
-    precision : Precision
-        Of the item-sized products: auto (bf16 where the hardware multiplies it natively), fp32, bf16.
-    """
-
-    keep: float = 0.5
-    mask: Mask = "normalize-then-mask"
-    beta: float = 0.2
-    anneal_steps: int = 1500
-    gamma: float = 0.0
-    anchor: float = 0.0
-    anchor_start: float = 0.0
-    anchor_steps: int = 0
-    anchor_schedule: AnchorSchedule = "linear"
-    anchor_variant: AnchorVariant = "full"
-    anchor_weights: AnchorWeights = "uniform"
-    anchor_temperature: float = 1.0
-    keep_exponent: float = 0.0
-    weight_decay: float = 0.0
-    lr: float = 1e-3
-    batch_size: int = 500
-    epochs: int = 100
-    patience: int = 15
-    seed: int = 0
-    device: str = "auto"
-    precision: Precision = "auto"
-
-    def __post_init__(self) -> None:
-        for f in fields(self):
-            if f.type in (int, float):
-                object.__setattr__(self, f.name, _number(f.name, getattr(self, f.name), f.type))
-        checks = {
-            "keep": (0 < self.keep <= 1, "in (0, 1]"),
-            "keep_exponent": (abs(self.keep_exponent) <= 10, "between -10 and 10"),
-            "beta": (0 <= self.beta < math.inf, "finite and at least 0"),
-            "anneal_steps": (self.anneal_steps >= 0, "at least 0"),
-            "gamma": (0 <= self.gamma < math.inf, "finite and at least 0"),
-            "weight_decay": (0 <= self.weight_decay < math.inf, "finite and at least 0"),
-            "anchor": (0 <= self.anchor < math.inf, "finite and at least 0"),
-            "lr": (0 < self.lr < math.inf, "finite and positive"),
-            "seed": (0 <= self.seed < 1 << 63, "in 0..2**63 - 1"),
-            "batch_size": (self.batch_size >= 1, "at least 1"),
-            "epochs": (self.epochs >= 1, "at least 1"),
-            "patience": (self.patience >= 1, "at least 1"),
-            "anchor_start": (
-                0 <= self.anchor_start < math.inf
-                and (self.anchor_start == 0 or (self.anchor > 0 and self.anchor_steps > 0))
-                and (self.anchor_start > 0 or self.anchor_steps == 0 or self.anchor_schedule == "linear"),
-                "finite and at least 0, 0 without anchor and anchor_steps, and more than 0 for a geometric schedule",
-            ),
-            "anchor_steps": (self.anchor_steps >= 0, "at least 0"),
-            "anchor_temperature": (0 < self.anchor_temperature < math.inf, "finite and positive"),
-        }
-        choices = {"mask": Mask, "anchor_variant": AnchorVariant, "anchor_weights": AnchorWeights}
-        choices |= {"anchor_schedule": AnchorSchedule, "precision": Precision}
-        for name, kind in choices.items():
-            checks[name] = (getattr(self, name) in get_args(kind), f"one of {', '.join(get_args(kind))}")
-        for name, (good, rule) in checks.items():
-            if not good:
-                raise InputError(f"{name}={getattr(self, name)!r} is not possible; it must be {rule}")
-
-    def anchor_weight(self, step: int) -> float:
-        """λ_A of an update."""
-        return anchor_at(step, self.anchor, self.anchor_start, self.anchor_steps, self.anchor_schedule)
-
-
-def _number(name: str, value: Any, kind: type) -> int | float:
-    """`value` as a plain int or float, so that 1, 1.0 and numpy's 1 describe the same run."""
-    try:
-        return operator.index(value) if kind is int else float(value)
-    except (TypeError, ValueError) as e:
-        rule = "a whole number" if kind is int else "a number"
-        raise InputError(f"{name}={value!r} is not possible; it must be {rule}") from e
+Callback = Callable[[VAE, dict[str, Any]], object]
 
 
 @dataclass(frozen=True)
@@ -170,7 +49,7 @@ class Run:
     best_epoch : int
         1-based epoch with the highest validation nDCG@100.
     log : list[dict]
-        One dict per epoch: epoch, updates, beta, loss, nll, kl, anchor, anchor_weight, anchor_norm, validation,
+        One dict per epoch: epoch, updates, beta, loss, nll, kl, anchor, anchor_lambda, anchor_norm, validation,
         seconds; what a model does not have is left out.
     """
 
@@ -269,7 +148,7 @@ def loss_terms(
             draw.mu, draw.logvar.exp(), model.anchors, batch, config.anchor_variant, config.anchor_temperature
         )  # (B,)
         terms["anchor"] = anchor.mean()
-        loss = loss + config.anchor_weight(step) * terms["anchor"]
+        loss = loss + config.anchor_at(step) * terms["anchor"]
     return {"loss": loss, **terms}
 
 
@@ -290,29 +169,111 @@ def adam(model: VAE, config: TrainConfig) -> torch.optim.Adam:
     return torch.optim.Adam(groups, lr=config.lr, fused=True)
 
 
-def update(
-    model: VAE,
-    optimizer: torch.optim.Optimizer,
-    matrix: DeviceCSR,
-    users: Tensor,
-    config: TrainConfig,
-    step: int,
-    products: torch.dtype | None = None,
-    phase: Phase | None = None,
-    team: Team | None = None,
-) -> dict[str, Tensor]:
-    """One update from a batch of users, shared among the processes of `team`; returns its terms, as `loss_terms`."""
-    phase, team = phase or model.phases[0], team or Team()
-    mine, share = team.rows(users)
-    optimizer.zero_grad(set_to_none=True)
-    with _learning(model, phase):
-        terms = loss_terms(model, matrix.batch(mine), config, step, products, phase)
-        if team.size > 1:
-            terms = {name: share * value for name, value in terms.items()}
-        terms["loss"].backward()
-    terms = team.sum_gradients(model.parameters(), terms)
-    optimizer.step()
-    return terms
+class Pass(NamedTuple):
+    """One pass over the training users, and whether it is the last one of its phase."""
+
+    phase: Phase
+    ends_phase: bool
+
+
+@dataclass
+class Trainer:
+    """Everything that an update needs, as one process of the run holds it.
+
+    Attributes
+    ----------
+    model : VAE
+        On the device of `matrix`.
+    optimizer : torch.optim.Optimizer
+        Of the model's parameters.
+    matrix : DeviceCSR
+        The training users.
+    config : TrainConfig
+        The settings of the run.
+    products : torch.dtype
+        Dtype of the item-sized products.
+    team : Team
+        The processes of the run.
+    """
+
+    model: VAE
+    optimizer: torch.optim.Optimizer
+    matrix: DeviceCSR
+    config: TrainConfig
+    products: torch.dtype
+    team: Team = field(default_factory=Team)
+
+    @classmethod
+    def make(cls, model: VAE, users: sp.csr_matrix, config: TrainConfig, team: Team | None = None) -> Self:
+        """Matrix and optimizer for `model`, which is on its device already; `users` is binary CSR (U, I)."""
+        device = next(model.parameters()).device
+        matrix = DeviceCSR(users, device, config.anchor_weights, config.keep, config.keep_exponent)
+        return cls(model, adam(model, config), matrix, config, product_dtype(config.precision, device), team or Team())
+
+    @property
+    def passes(self) -> list[Pass]:
+        """The passes of an epoch, phase after phase."""
+        return [Pass(phase, k == phase.passes) for phase in self.model.phases for k in range(1, phase.passes + 1)]
+
+    @property
+    def updates_per_pass(self) -> int:
+        """Batches of all training users."""
+        return -(-self.matrix.n_users // self.config.batch_size)
+
+    @property
+    def updates_per_epoch(self) -> int:
+        """Batches of all passes."""
+        return len(self.passes) * self.updates_per_pass
+
+    def update(self, users: Tensor, step: int, phase: Phase | None = None) -> dict[str, Tensor]:
+        """One update from a batch of users, shared among the processes; returns its terms, as `loss_terms`.
+
+        Parameters
+        ----------
+        users : Tensor
+            (B,) int64 on the host, rows of the training matrix.
+        step : int
+            Number of the update, from 0.
+        phase : Phase, optional
+            Of the epoch; the model's first if None.
+        """
+        phase = phase or self.model.phases[0]
+        mine, share = self.team.rows(users)
+        self.optimizer.zero_grad(set_to_none=True)
+        with _learning(self.model, phase):
+            terms = loss_terms(self.model, self.matrix.batch(mine), self.config, step, self.products, phase)
+            if self.team.size > 1:
+                terms = {name: share * value for name, value in terms.items()}
+            terms["loss"].backward()
+        terms = self.team.sum_gradients(self.model.parameters(), terms)
+        self.optimizer.step()
+        return terms
+
+    def epoch(
+        self, state: Checkpoint, show: Callable[[int, float], None], saving: Saving, stop: Callable[[], bool]
+    ) -> int:
+        """The updates that are left of the current epoch, up to an interruption; returns the updates since the start.
+
+        Nothing here reads from the device, so that a GPU never waits for the host.
+        """
+        self.model.train()
+        passes, per_pass = self.passes, self.updates_per_pass
+        n_updates = self.updates_per_epoch
+        first = state.epoch * n_updates
+        while state.batches < n_updates:
+            k, done = divmod(state.batches, per_pass)
+            number = state.epoch * len(passes) + k  # of the pass, since the start
+            order = streams.permutation(self.config.seed, number, self.matrix.n_users).split(self.config.batch_size)
+            for users in order[done:]:
+                terms = self.update(users, first + state.batches, passes[k].phase)
+                state.add(terms, len(users))
+                if state.batches == (k + 1) * per_pass and passes[k].ends_phase:
+                    self.model.finish(passes[k].phase)
+                show(state.epoch, state.batches / n_updates)
+                if stop():
+                    return first + state.batches
+                saving.if_due()
+        return first + state.batches
 
 
 def fit(
@@ -323,7 +284,7 @@ def fit(
     folder: Path | str | None = None,
     resume: bool = False,
     label: str = "training",
-    callback: Callable[[VAE, dict[str, Any]], None] | None = None,
+    callback: Callback | None = None,
 ) -> Run:
     """Train `model` from fresh parameters and keep the epoch that ranks the validation users best.
 
@@ -345,10 +306,10 @@ def fit(
         Continue from the checkpoint in `folder`, if there is one.
     label : str, default 'training'
         Shown beside the progress bar (on a terminal only).
-    callback : callable, optional
-        Called after every epoch as ``callback(model, line)`` with the model as it is then, in evaluation mode, and the
-        epoch's line of the log; of several processes by the first alone. It must not change the model. A run that is
-        resumed does not call it for the epochs that it already has.
+    callback : Callback, optional
+        ``callback(model, line)`` after every epoch, in the first process: the model with the parameters of that epoch,
+        in evaluation mode, and the line of the log, as in `Run.log`. It must leave the model as it is; what it returns
+        is ignored. Epochs that a resumed run finds done are not called again.
 
     Returns
     -------
@@ -357,37 +318,30 @@ def fit(
     Raises
     ------
     InputError
-        If the split does not fit the model, the validation users have nothing held out, the loss becomes NaN (then the
-        model has the parameters of its best epoch, or fresh ones), memory is short, or `folder` holds another run, or
-        this one and `resume` is False.
+        If the split does not fit the model, the validation users have nothing held out, the parameters are no floats of
+        32 or 64 bits, the loss becomes NaN (then the model has the parameters of its best epoch, or fresh ones), memory
+        is short, or `folder` holds another run, or this one and `resume` is False.
     ProcessLost
         If another process of the run is gone; the first process leaves a checkpoint.
     KeyboardInterrupt
         On Ctrl-C or SIGTERM, after the current update, with a checkpoint in `folder`.
     """
     config = config or TrainConfig()
-    if split.n_items != model.n_items:
-        raise InputError(f"the split has {split.n_items} items but the model {model.n_items}; make one for the other")
-    if split.train.shape[0] == 0 or split.validation.heldout.nnz == 0:
-        raise InputError("the split has no training users or no held-out validation items, so no epoch can be chosen")
+    _require_trainable(model, split)
     keep_freed_memory()
     team = distributed.team()
     device = resolve_device(config.device)
     team.require_devices(device)
     _reset(model, config, device)
-    matrix = DeviceCSR(split.train, device, config.anchor_weights, config.keep, config.keep_exponent)
-    optimizer = adam(model, config)
-    run_length = {"epochs", "patience"}  # a run may be resumed for longer than it was first meant to last
-    identity = {k: v for k, v in asdict(config).items() if k not in run_length}
-    sizes = {"class": type(model).__name__, **model.sizes}
-    state = Checkpoint(model, optimizer, {"config": identity, "model": sizes, "data": _fingerprint(split)})
+    trainer = Trainer.make(model, split.train, config, team)
+    state = Checkpoint(model, trainer.optimizer, _identity(model, split, config))
     path = Path(folder) / "checkpoint.safetensors" if folder is not None else None
     if path is not None and path.is_file():
         if not resume:
             raise InputError(
                 f"{path.parent} already holds a run; continue it with resume=True or choose another folder"
             )
-        state.load(path, _updates(model, split.train.shape[0], config))
+        state.load(path, trainer.updates_per_epoch)
     team.require_same(
         state.position, f"the processes do not see the same run in {folder}; it must be one folder, shared by all"
     )
@@ -395,22 +349,19 @@ def fit(
     with _progress(label, config.epochs, team) as show, interruptible(team) as stop:
         try:
             while state.epoch < config.epochs and state.epoch - state.best_epoch < config.patience:
-                updates = _train_epoch(state, matrix, config, team, show, saving, stop)
+                updates = trainer.epoch(state, show, saving, stop)
                 if stop():
                     raise KeyboardInterrupt
-                means = state.means() | {"beta": beta_at(updates - 1, config.beta, config.anneal_steps)}
+                means = _epoch_means(trainer, state, updates)
                 if not math.isfinite(means["loss"]):
                     state.restore_best() if state.best else _reset(model, config, device)
                     raise Diverged(_diverged(config, state, path))
-                if model.anchors is not None:
-                    means["anchor_weight"] = config.anchor_weight(updates - 1)
-                    means["anchor_norm"] = float(model.anchors.detach().norm(dim=1).mean())
                 with stop.at_once():
                     ndcg = mean_metric(model.eval(), split.validation, SELECTION, team)
                 state.close_epoch(means, ndcg, updates)
                 saving.epoch_closed()
                 if callback is not None and team.first:
-                    callback(model, state.log[-1])
+                    callback(model, dict(state.log[-1]))
         except (KeyboardInterrupt, ProcessLost):  # between two updates, whole
             saving.now()
             raise
@@ -423,6 +374,37 @@ def fit(
         raise KeyboardInterrupt
     state.restore_best()
     return Run(model.eval(), config, state.best_epoch, state.log)
+
+
+def _require_trainable(model: VAE, split: StrongSplit) -> None:
+    """Raise `InputError` if no run of this model on this split is possible."""
+    if split.n_items != model.n_items:
+        raise InputError(f"the split has {split.n_items} items but the model {model.n_items}; make one for the other")
+    if split.train.shape[0] == 0 or split.validation.heldout.nnz == 0:
+        raise InputError("the split has no training users or no held-out validation items, so no epoch can be chosen")
+    small = sorted({str(p.dtype) for p in model.parameters()} - {"torch.float32", "torch.float64"})
+    if small:
+        raise InputError(f"a model in {small[0]} cannot be trained; call model.float() first")
+
+
+def _identity(model: VAE, split: StrongSplit, config: TrainConfig) -> dict[str, Any]:
+    """What a run is a function of. It may be resumed for longer than it was first meant to last."""
+    settings = {k: v for k, v in asdict(config).items() if k not in ("epochs", "patience")}
+    return {
+        "config": settings,
+        "model": {"class": type(model).__name__, **model.sizes},
+        "data": _fingerprint(split),
+    }
+
+
+def _epoch_means(trainer: Trainer, state: Checkpoint, updates: int) -> dict[str, float]:
+    """What the log says of an epoch: means of the terms, and the weights at its last update."""
+    config, anchors = trainer.config, trainer.model.anchors
+    means = state.means() | {"beta": beta_at(updates - 1, config.beta, config.anneal_steps)}
+    if anchors is not None and math.isfinite(means["loss"]):
+        means["anchor_lambda"] = config.anchor_at(updates - 1)
+        means["anchor_norm"] = float(anchors.detach().norm(dim=1).mean())
+    return means
 
 
 def mean_metric(model: Scorer, fold_in: FoldIn, metric: str, team: Team) -> float:
@@ -446,46 +428,6 @@ def _reset(model: VAE, config: TrainConfig, device: torch.device) -> None:
         model.add_anchors(generator)
     model.normalize = config.mask != "raw"
     model.to(device)
-
-
-def _train_epoch(
-    state: Checkpoint,
-    matrix: DeviceCSR,
-    config: TrainConfig,
-    team: Team,
-    show: Callable[[int, float], None],
-    saving: Saving,
-    stop: Stop,
-) -> int:
-    """The updates that are left of the current epoch, up to an interruption; returns the updates since the start.
-
-    Nothing here reads from the device, so that a GPU never waits for the host.
-    """
-    model, optimizer = state.model.train(), state.optimizer
-    products = product_dtype(config.precision, matrix.device)
-    passes = [phase for phase in model.phases for _ in range(phase.passes)]
-    n_updates = _updates(model, matrix.n_users, config)
-    per_pass = n_updates // len(passes)
-    first = state.epoch * n_updates
-    while state.batches < n_updates:
-        k, done = divmod(state.batches, per_pass)
-        order = streams.permutation(config.seed, state.epoch * len(passes) + k, matrix.n_users).split(config.batch_size)
-        for users in order[done:]:
-            step = first + state.batches
-            terms = update(model, optimizer, matrix, users, config, step, products, passes[k], team)
-            state.add(terms, len(users))
-            if state.batches == (k + 1) * per_pass and passes[k + 1 : k + 2] != [passes[k]]:
-                model.finish(passes[k])
-            show(state.epoch, state.batches / n_updates)
-            if stop():
-                return first + state.batches
-            saving.if_due()
-    return first + state.batches
-
-
-def _updates(model: VAE, n_users: int, config: TrainConfig) -> int:
-    """Updates of an epoch: the passes of all phases, each with ⌈n / B⌉ batches."""
-    return sum(phase.passes for phase in model.phases) * -(-n_users // config.batch_size)
 
 
 @contextmanager

@@ -16,8 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from minivae import HVamp, MultDAE, MultVAE, RecVAE, TrainConfig, evaluate, fit, load_model, objective, save_model
 from minivae.batches import DeviceCSR
 from minivae.runtime.checkpoint import Checkpoint, Saving
-from minivae.runtime.distributed import Team
-from minivae.training import _train_epoch, adam, loss_terms, update
+from minivae.training import Trainer, loss_terms
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 PRIORS = ("normal", "composite", "vamp")
@@ -69,11 +68,10 @@ def build(make, config, n_items, device):
 
 def update_in_every_phase(model, config, train, look=lambda p: None):
     """One update of each phase on the device "meta"; then `look` does something with the first parameter."""
-    matrix = DeviceCSR(train, "meta", config.anchor_weights)
-    optimizer = adam(model, config)
+    trainer = Trainer.make(model, train, replace(config, precision="bf16"))
     with NoWaiting():
         for step, phase in enumerate(model.phases):
-            update(model, optimizer, matrix, torch.arange(5, 60), config, step, torch.bfloat16, phase)
+            trainer.update(torch.arange(5, 60), step, phase)
             model.finish(phase)
             look(next(model.parameters()))
 
@@ -151,12 +149,12 @@ def test_loss_and_gradients_are_those_of_the_cpu(name, config, toy_split):
 def test_an_epoch_makes_the_host_wait_for_nothing(name, toy_split):
     config = replace(PLAIN, anchor=0.5, precision="bf16")
     model = build(MODELS[name], config, toy_split.n_items, "cuda")
-    matrix = DeviceCSR(toy_split.train, "cuda")
-    state = Checkpoint(model, adam(model, config), {})
+    trainer = Trainer.make(model, toy_split.train, config)
+    state = Checkpoint(model, trainer.optimizer, {})
     mode = torch.cuda.get_sync_debug_mode()
     try:
         torch.cuda.set_sync_debug_mode("error")
-        _train_epoch(state, matrix, config, Team(), lambda *_: None, Saving(state, None), lambda: False)
+        trainer.epoch(state, lambda *_: None, Saving(state, None), lambda: False)
     finally:
         torch.cuda.set_sync_debug_mode(mode)
     assert np.isfinite(state.means()["loss"])

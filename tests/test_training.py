@@ -414,6 +414,13 @@ def test_it_learns(toy_split):
         ("anchor_temperature", 0.0, "finite and positive"),
         ("lr", 0.0, "finite and positive"),
         ("lr", None, "a number"),
+        ("lr", True, "a number"),
+        ("lr", np.True_, "a number"),
+        ("lr", "0.1", "a number"),
+        ("beta", 10**400, "a number"),
+        ("epochs", True, "a whole number"),
+        ("batch_size", 10**24, "at least 1 and at most"),
+        ("anneal_steps", 10**24, "at least 0 and at most"),
         ("batch_size", 0, "at least 1"),
         ("batch_size", 2.5, "a whole number"),
         ("epochs", 0, "at least 1"),
@@ -461,17 +468,56 @@ def test_a_folder_with_a_run_is_not_overwritten(toy_split, tmp_path):
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
 
 
-def test_the_callback_sees_every_epoch_and_changes_nothing(toy_split):
-    """The model of each epoch in evaluation mode, the line of the log, and the same run as without it."""
-    seen = []
+# what one sees of a run
 
-    def watch(model, line):
-        seen.append((line, model.training, model.decoder[-1].weight.detach().clone()))
 
-    run = fit(toy_model(), toy_split, CONFIG, callback=watch)
-    alone = fit(toy_model(), toy_split, CONFIG)
-    assert [line for line, _, _ in seen] == run.log
-    assert not any(training for _, training, _ in seen)
-    assert torch.equal(seen[run.best_epoch - 1][2], run.model.decoder[-1].weight)
-    assert all(torch.equal(a, b) for a, b in zip(run.model.parameters(), alone.model.parameters(), strict=True))
-    assert any(not torch.equal(w, run.model.decoder[-1].weight) for _, _, w in seen)
+def check_called(fit_with, toy_split):
+    """Called once an epoch with the line of the log and the parameters of that epoch."""
+    seen, snapshots = [], []
+
+    def callback(model, line):
+        assert not model.training
+        seen.append(line)
+        snapshots.append({k: v.clone() for k, v in model.state_dict().items()})
+
+    run = fit_with(toy_model(), toy_split, CONFIG, callback=callback)
+    assert seen == run.log
+    best = snapshots[run.best_epoch - 1]
+    assert all(torch.equal(v, best[k]) for k, v in run.model.state_dict().items())
+    check_same_run(run, fit(toy_model(), toy_split, CONFIG))  # watching changes nothing
+    for line, earlier in zip(seen, snapshots, strict=True):
+        model = toy_model()
+        model.load_state_dict(earlier)
+        assert evaluate(model, toy_split.validation)["ndcg@100"][0] == line["validation"]
+
+
+def test_a_callback_sees_every_epoch(toy_split):
+    check_called(fit, toy_split)
+
+    def once(*args, callback):
+        """Broken twin: the callback is called at the end only."""
+        run = fit(*args)
+        callback(run.model, run.log[-1])
+        return run
+
+    with pytest.raises(AssertionError):
+        check_called(once, toy_split)
+
+
+def test_a_callback_may_stop_the_run_and_resuming_goes_on(toy_split, tmp_path):
+    def stop(model, line):
+        if line["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(toy_model(), toy_split, CONFIG, folder=tmp_path, callback=stop)
+    later = []
+    run = fit(toy_model(), toy_split, CONFIG, folder=tmp_path, resume=True, callback=lambda _, line: later.append(line))
+    assert later == run.log[2:]
+    check_same_run(run, fit(toy_model(), toy_split, CONFIG))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_models_are_refused(toy_split, dtype):
+    with pytest.raises(InputError, match=rf"a model in {dtype} cannot be trained; call model.float\(\) first"):
+        fit(toy_model().to(dtype), toy_split, CONFIG)

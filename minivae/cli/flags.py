@@ -8,11 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-Precision = Literal["auto", "fp32", "bf16"]
-Mask = Literal["normalize-then-mask", "mask-then-normalize", "raw"]
-AnchorVariant = Literal["full", "centroid+variance", "centroid", "softmin", "direction"]
-AnchorWeights = Literal["uniform", "popularity", "idf"]
-AnchorSchedule = Literal["linear", "geometric"]
+from minivae.options import AnchorSchedule, AnchorVariant, AnchorWeights, Mask, Precision
 
 
 def option(metavar: str, default: str, **more: Any) -> Any:

@@ -15,17 +15,17 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from minivae.batches import DeviceCSR
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.models import VAE, save_model
 from minivae.models.ease import BLOCK
 from minivae.models.phase import Phase
 from minivae.objective import CHUNK_CELLS
+from minivae.options import SELECTION
 from minivae.ranking import BLOCK_CELLS, evaluate
 from minivae.runtime.memory import status
 from minivae.study.output import tables
 from minivae.study.run.runs import Job
-from minivae.training import SELECTION, adam, product_dtype, resolve_device, update
+from minivae.training import Trainer, resolve_device
 
 LIBRARIES = 95 << 20
 SAVED = 2
@@ -163,15 +163,13 @@ def forecast(job: Job, split: StrongSplit, clock: Clock = time.perf_counter) -> 
 def _vae(job: Job, split: StrongSplit, clock: Clock) -> Cost:
     config = replace(job.config, batch_size=min(job.config.batch_size, split.train.shape[0]))
     device = resolve_device(config.device)
-    products = product_dtype(config.precision, device)
     started = clock()
     model = job.spec.build(split.n_items)
     model.reset_parameters(torch.Generator().manual_seed(0))
     if config.anchor > 0:
         model.add_anchors()
     model.to(device)
-    matrix = DeviceCSR(split.train, device, config.anchor_weights, config.keep, config.keep_exponent)
-    optimizer = adam(model, config)
+    trainer = Trainer.make(model, split.train, config)
     setup = clock() - started
     n = sum(p.numel() for p in model.parameters())
     kept = sum(v.numel() for v in model.state_dict().values())
@@ -182,14 +180,14 @@ def _vae(job: Job, split: StrongSplit, clock: Clock) -> Cost:
         split.train.shape,
         split.train.nnz,
         config.batch_size,
-        products,
+        trainer.products,
         device.type == "cuda",
     )
     per_pass = -(-split.train.shape[0] // config.batch_size)
-    order = torch.randperm(matrix.n_users, generator=torch.Generator().manual_seed(0)).split(config.batch_size)
+    order = torch.randperm(split.train.shape[0], generator=torch.Generator().manual_seed(0)).split(config.batch_size)
     training, updates = 0.0, 0
     for phase in model.phases:
-        seconds, once = _step_time(model, optimizer, matrix, order, config, products, phase, clock)
+        seconds, once = _step_time(trainer, order, phase, clock)
         setup += once
         training += phase.passes * per_pass * seconds
         updates += phase.passes * per_pass
@@ -206,21 +204,12 @@ def _vae(job: Job, split: StrongSplit, clock: Clock) -> Cost:
     )
 
 
-def _step_time(
-    model: VAE,
-    optimizer: torch.optim.Optimizer,
-    matrix: DeviceCSR,
-    order: Sequence[torch.Tensor],
-    config: Any,
-    products: torch.dtype,
-    phase: Phase,
-    clock: Clock,
-) -> tuple[float, float]:
+def _step_time(trainer: Trainer, order: Sequence[torch.Tensor], phase: Phase, clock: Clock) -> tuple[float, float]:
     """Seconds of an update in one phase, and by how much the first takes longer: it loads code."""
-    model.train()
+    trainer.model.train()
 
     def step(k: int) -> None:
-        terms = update(model, optimizer, matrix, order[k % max(1, len(order) - 1)], config, k, products, phase)
+        terms = trainer.update(order[k % max(1, len(order) - 1)], k, phase)
         float(terms["loss"].detach())  # a GPU has finished when this is known
 
     return _median(step, clock)

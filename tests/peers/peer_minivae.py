@@ -4,10 +4,9 @@ import harness
 import torch
 
 import minivae as mv
-from minivae.batches import DeviceCSR
 from minivae.runtime import streams
 from minivae.runtime.allocation import keep_freed_memory
-from minivae.training import adam, product_dtype, update
+from minivae.training import Trainer
 
 
 def start(train, job):
@@ -18,16 +17,14 @@ def start(train, job):
     )
     model = mv.MultVAE(train.shape[1], job.hidden, job.latent)
     model.reset_parameters(torch.Generator().manual_seed(job.seed))
-    matrix = DeviceCSR(train)
-    optimizer = adam(model, config)
-    products = product_dtype(config.precision, matrix.device)
+    trainer = Trainer.make(model, train, config)
 
     def fit(tick):
         model.train()
         updates = 0
         for passed in range(job.epochs):
-            for users in streams.permutation(job.seed, passed, matrix.n_users).split(job.batch):
-                update(model, optimizer, matrix, users, config, updates, products)
+            for users in streams.permutation(job.seed, passed, train.shape[0]).split(job.batch):
+                trainer.update(users, updates)
                 updates += 1
             tick()
 

@@ -79,9 +79,8 @@ def train(spec: object, split: object, device: object, steps: int) -> dict[str, 
     """Updates of every phase, timed after some to warm up; the seconds of an epoch without its validation."""
     import torch
 
-    from minivae.batches import DeviceCSR
     from minivae.runtime.allocation import keep_freed_memory
-    from minivae.training import adam, product_dtype, update
+    from minivae.training import Trainer
 
     keep_freed_memory()
     config = spec.config()
@@ -89,9 +88,8 @@ def train(spec: object, split: object, device: object, steps: int) -> dict[str, 
     if config.anchor > 0:
         model.add_anchors()
     model.to(device).train()
-    matrix = DeviceCSR(split.train, device, config.anchor_weights)
-    optimizer, products = adam(model, config), product_dtype(config.precision, device)
-    order = torch.randperm(matrix.n_users).split(config.batch_size)
+    trainer = Trainer.make(model, split.train, config)
+    order = torch.randperm(split.train.shape[0]).split(config.batch_size)
     per_pass, total, per_update = len(order), 0.0, []
     warm_up, steps = (GPU_WARM_UP, max(steps, GPU_TIMED)) if device.type == "cuda" else (2, steps)
     for phase in model.phases:
@@ -99,14 +97,14 @@ def train(spec: object, split: object, device: object, steps: int) -> dict[str, 
             if k == warm_up:
                 synchronize(device)
                 started = time.perf_counter()
-            terms = update(model, optimizer, matrix, order[k % max(1, per_pass - 1)], config, k, products, phase)
+            terms = trainer.update(order[k % max(1, per_pass - 1)], k, phase)
         synchronize(device)
         per_update.append(1e3 * (time.perf_counter() - started) / steps)
         assert bool(torch.isfinite(terms["loss"])), "the loss is not finite"
         total += phase.passes * per_pass * per_update[-1] / 1e3
     parameters = sum(p.numel() for p in model.parameters())
     spent = {"training seconds": total, "update ms": per_update, "parameters": parameters}
-    return spent | {"products": str(products), "model": model.eval()}
+    return spent | {"products": str(trainer.products), "model": model.eval()}
 
 
 def solve(spec: object, split: object) -> dict[str, object]:

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 PARTS = ("dense fp32", "minivae fp32", "minivae bf16", "minivae bf16 + anchors", "floor fp32", "floor bf16")
@@ -63,25 +64,22 @@ def dense(path: str) -> Callable[[int], object]:
 
 
 def ours(path: str, products: object, anchor: float) -> Callable[[int], object]:
-    import torch
 
     import minivae as mv
-    from minivae.batches import DeviceCSR
     from minivae.runtime import streams
     from minivae.runtime.allocation import keep_freed_memory
-    from minivae.training import update
+    from minivae.training import Trainer
 
     keep_freed_memory()
     split = mv.StrongSplit.load(path)
     model, config = mv.MultVAE(split.n_items), mv.TrainConfig(anchor=anchor)
     if anchor:
         model.add_anchors()
-    matrix = DeviceCSR(split.train)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
-    order = streams.permutation(0, 0, matrix.n_users)
+    trainer = replace(Trainer.make(model, split.train, config), products=products)
+    order = streams.permutation(0, 0, split.train.shape[0])
 
     def step(i: int) -> None:
-        update(model, optimizer, matrix, order[rows(i, matrix.n_users)], config, i, products)
+        trainer.update(order[rows(i, len(order))], i)
 
     return step
 

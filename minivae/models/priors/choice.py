@@ -1,6 +1,6 @@
 """A prior by its name."""
 
-from typing import Literal, get_args
+from typing import get_args
 
 from torch import nn
 
@@ -9,8 +9,7 @@ from minivae.models.priors.composite import CompositePrior
 from minivae.models.priors.normal import NormalPrior
 from minivae.models.priors.prior import Prior
 from minivae.models.priors.vamp import VampPrior
-
-PriorName = Literal["normal", "composite", "vamp"]
+from minivae.options import PriorName
 
 
 def make_prior(name: PriorName, encoder: nn.Module, n_items: int, components: int) -> Prior:

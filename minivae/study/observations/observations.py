@@ -15,6 +15,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
+from minivae.config import TrainConfig
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.models import VAE, load_model
@@ -25,7 +26,6 @@ from minivae.study.run.runs import Job, execute, finished, read_note, trained_wi
 from minivae.study.run.schemas import TestedMetrics
 from minivae.theory import anchoring, bottleneck, locality, masking, toy, transfer
 from minivae.theory.card.evidence import LIPSCHITZ, in_float64
-from minivae.training import TrainConfig
 
 KEEP = 0.5
 PAIRS, POPULATION, MASKS = 100, 2000, 6

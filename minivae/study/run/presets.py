@@ -24,11 +24,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from minivae.config import TrainConfig
 from minivae.errors import InputError
 from minivae.models import EASE, IALS, VAE, Popularity
 from minivae.models.saved import CLASSES
 from minivae.study.run.space import Choice, Range, Value, parse
-from minivae.training import TrainConfig
 
 BASE = "default"
 _PRESETS = files("minivae.study") / "presets"

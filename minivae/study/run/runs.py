@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import scipy.sparse as sp
 
+from minivae.config import TrainConfig
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.errors import InputError
 from minivae.models import EASE, IALS, VAE, Popularity, save_model
@@ -20,7 +21,7 @@ from minivae.runtime.records import parse_json, read_record, write_record
 from minivae.runtime.storage import load_arrays, save_arrays
 from minivae.study.run.presets import ModelSpec
 from minivae.study.run.schemas import IN_EVERY_LINE, LogLine, Metrics, RunNote
-from minivae.training import TrainConfig, fit, resolve_device
+from minivae.training import fit, resolve_device
 
 PARTS = ("test", "validation")
 SPLIT = "split.safetensors"
