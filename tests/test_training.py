@@ -236,8 +236,8 @@ def test_resuming_twin_is_rejected(toy_split, tmp_path, monkeypatch):
         """Broken twin: parameters are restored, Adam's moments are not."""
         load = training.Checkpoint.load
 
-        def forgetful(self, path):
-            load(self, path)
+        def forgetful(self, *where):
+            load(self, *where)
             self.optimizer.state.clear()
 
         monkeypatch.setattr(training.Checkpoint, "load", forgetful)

@@ -213,10 +213,10 @@ def test_interrupted_and_resumed_is_uninterrupted(toy_split, tmp_path, press_at)
 def test_resuming_twin_is_rejected(toy_split, tmp_path, monkeypatch):
     load = training.Checkpoint.load
 
-    def forgetful(self, path):
+    def forgetful(self, *where):
         """Broken twin: the old encoder of the prior is not restored."""
         old = {k: v.clone() for k, v in self.model.prior.state_dict().items()}
-        load(self, path)
+        load(self, *where)
         self.model.prior.load_state_dict(old)
 
     monkeypatch.setattr(training.Checkpoint, "load", forgetful)
