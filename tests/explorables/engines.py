@@ -64,37 +64,42 @@ def math_script(name: str, replace: tuple[str, str] | None = None) -> str:
     return bundle(f"{name}/math.js", read)
 
 
-def in_node(script: str, settings: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """`compute` of every setting, in Node."""
-    program = f"const compute = eval({json.dumps(script)}).compute;\n" + _write(
-        "JSON.parse(require('fs').readFileSync(0))"
+def in_node(script: str, cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """`compute` of the settings of every case, in Node: those values that the case has."""
+    program = (
+        f"const compute = eval({json.dumps(script)}).compute; const cases = JSON.parse(require('fs').readFileSync(0));"
     )
-    program += "process.stdout.write(JSON.stringify(answers));"
+    program += f"{ANSWERS} process.stdout.write(JSON.stringify(answers));"
     done = subprocess.run(
-        ["node", "-e", program], input=json.dumps(settings), capture_output=True, text=True, check=True, timeout=60
+        ["node", "-e", program], input=_asked(cases), capture_output=True, text=True, check=True, timeout=60
     )
-    return _read(json.loads(done.stdout))
+    return numbers(json.loads(done.stdout))
 
 
-def in_browser(tab: Any, script: str, settings: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """`compute` of every setting, in a tab."""
-    return _read(
-        tab.evaluate(
-            f"([script, settings]) => {{ const compute = eval(script).compute; {_write('settings')} return answers; }}",
-            [script, settings],
-        )
-    )
+def in_browser(tab: Any, script: str, cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same in a tab."""
+    program = f"([script, text]) => {{ const compute = eval(script).compute; const cases = JSON.parse(text); {ANSWERS}"
+    return numbers(tab.evaluate(program + " return answers; }", [script, _asked(cases)]))
 
 
-def _write(settings: str) -> str:
-    """JSON has no infinity and no NaN, so these travel as words."""
-    words = "(k, v) => (typeof v === 'number' && !Number.isFinite(v) ? String(v) : v)"
-    return f"const answers = {settings}.map((s) => JSON.parse(JSON.stringify(compute(s), {words})));"
+def _asked(cases: list[dict[str, Any]]) -> str:
+    return json.dumps([{"settings": case["settings"], "keys": list(case["values"])} for case in cases])
 
 
-def _read(value: Any) -> Any:
+# JSON has no infinity and no NaN, so these travel as words.
+ANSWERS = """
+const plain = (k, v) => (typeof v === 'number' && !Number.isFinite(v) ? String(v) : v);
+const answers = cases.map(({ settings, keys }) => {
+    const kept = Object.entries(compute(settings)).filter(([key]) => keys.includes(key));
+    return JSON.parse(JSON.stringify(Object.fromEntries(kept), plain));
+});
+"""
+
+
+def numbers(value: Any) -> Any:
+    """Words back to infinity and NaN, in nested lists and tables."""
     if isinstance(value, dict):
-        return {k: _read(v) for k, v in value.items()}
+        return {k: numbers(v) for k, v in value.items()}
     if isinstance(value, list):
-        return [_read(v) for v in value]
+        return [numbers(v) for v in value]
     return float(value.replace("Infinity", "inf")) if value in ("NaN", "Infinity", "-Infinity") else value

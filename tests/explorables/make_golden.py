@@ -5,6 +5,7 @@ python -m tests.explorables.make_golden
 """
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,6 +89,30 @@ def elbo(rng: np.random.Generator) -> Settings:
     return {"mu": rng.uniform(-3, 3), "sd": rng.uniform(0.1, 2), "beta": rng.uniform(0, 4), "user": user}
 
 
+def recall_and_ndcg(rng: np.random.Generator) -> Settings:
+    light, heavy = int(rng.integers(1, 6)), int(rng.integers(6, 41))
+    hits = {
+        model: [(rng.permutation(20)[: rng.integers(1, min(n, 12) + 1)] + 1).tolist() for n in (light, heavy)]
+        for model in "AB"
+    }
+    return {"k": int(rng.integers(1, 21)), "heavy": heavy, "light": light, "hits": hits}
+
+
+def peeking(rng: np.random.Generator) -> Settings:
+    return {
+        "seed": int(rng.integers(1, 5)),
+        "effect": float(rng.choice([0.0, rng.uniform(0, 1)])),
+        "scale": rng.uniform(0.1, 2),
+        "evening": int(rng.integers(1, 31)),
+    }
+
+
+def sharing_plane(rng: np.random.Generator) -> Settings:
+    stop, user = int(rng.integers(0, 4)), int(rng.integers(0, 24))
+    x, y = (float(v) for v in rng.uniform(-3, 3, 2))
+    return {"stop": stop, "user": user, "x": x, "y": y}
+
+
 DRAW: dict[str, Callable[[np.random.Generator], Settings]] = {
     "masked-distance": masked_distance,
     "sharing-disc": sharing_disc,
@@ -96,12 +121,19 @@ DRAW: dict[str, Callable[[np.random.Generator], Settings]] = {
     "beta": beta,
     "transport": transport,
     "elbo": elbo,
+    "sharing-plane": sharing_plane,
+    "recall-and-ndcg": recall_and_ndcg,
+    "peeking": peeking,
 }
 
 
 def plain(value: object) -> object:
-    """Numbers and nested lists of numbers, as JSON holds them, with all their digits."""
-    return value.tolist() if isinstance(value, np.ndarray | np.generic | torch.Tensor) else np.asarray(value).tolist()
+    """Numbers and nested lists of numbers with all their digits; infinity and NaN, which JSON has not, as words."""
+    if isinstance(value, list):
+        return [plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value if isinstance(value, int | float) else plain(np.asarray(value).tolist())
 
 
 def golden() -> dict[str, list[dict[str, object]]]:

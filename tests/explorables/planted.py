@@ -14,4 +14,13 @@ ERRORS: dict[str, list[tuple[str, str]]] = {
     ],
     "transport": [("(2 * sine * sine)", "(sine * sine)"), ("0.5 * (trace - 2", "0.5 * (trace - 1")],
     "elbo": [("- posterior(z)", "- logNormal(z)"), ("(c * c) / 2", "c * c")],
+    "recall-and-ndcg": [
+        ("found.length / Math.min(k, n)", "found.length / k"),
+        ("Math.log2(rank + 1)", "Math.log2(rank + 2)"),
+    ],
+    "sharing-plane": [
+        ("(p - goal[i]) * f", "p * f"),
+        ("Math.tanh(p * x + q * y + RUN.c[j])), 1]", "Math.tanh(p * x + q * y)), 1]"),
+    ],
+    "peeking": [("/ alpha ** 2", "/ alpha"), ("a >= 0 && a <= k", "a >= 0 && a < k")],
 }

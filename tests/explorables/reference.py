@@ -3,13 +3,17 @@
 Each function takes the settings of one explorable, as its `compute` does, and gives some of the values that it returns.
 """
 
+import json
 from collections.abc import Callable
+from functools import lru_cache
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
 import torch
 
-from minivae.theory import anchoring, bottleneck, distances, locality, masking, transfer
+from minivae import online, ranking
+from minivae.theory import anchoring, bottleneck, distances, locality, masking, toy, transfer
 from minivae.theory.numerics.quadrature import grid, log_density
 
 Settings = dict[str, Any]
@@ -166,6 +170,88 @@ def elbo(t: Settings) -> Values:
     }
 
 
+def recall_and_ndcg(t: Settings) -> Values:
+    """The metrics of `minivae.ranking`, and recall divided by n, as means over the two users."""
+    n = np.array([t["light"], t["heavy"]])
+    values = {}
+    for model, users in t["hits"].items():
+        hits = np.zeros((2, 20), dtype=bool)
+        for row, ranks in zip(hits, users, strict=True):
+            row[np.array(ranks) - 1] = True
+        values[f"recall{model}"] = ranking.metric_values(hits, n, f"recall@{t['k']}").mean()
+        values[f"plain{model}"] = (hits[:, : t["k"]].sum(1) / n).mean()
+        values[f"ndcg{model}"] = ranking.metric_values(hits, n, f"ndcg@{t['k']}").mean()
+    return values
+
+
+@lru_cache
+def walks(seed: int, tests: int = 400, evenings: int = 30) -> np.ndarray:
+    """Sums of standard normal numbers from the generator that the page uses: mulberry32, Box and Muller."""
+    word, state = 0xFFFFFFFF, seed
+
+    def uniform() -> float:
+        nonlocal state
+        state = (state + 0x6D2B79F5) & word
+        t = ((state ^ (state >> 15)) * (state | 1)) & word
+        t = ((t + (((t ^ (t >> 7)) * (t | 61)) & word)) & word) ^ t
+        return (((t ^ (t >> 14)) & word) + 0.5) / 2**32
+
+    pairs = np.array([[uniform(), uniform()] for _ in range(tests * evenings)])
+    steps = np.sqrt(-2 * np.log(pairs[:, 0])) * np.cos(2 * np.pi * pairs[:, 1])
+    return steps.reshape(tests, evenings).cumsum(1)
+
+
+def peeking(t: Settings) -> Values:
+    """The shares of `minivae.online.Rehearsal` for these experiments."""
+    k = np.arange(1, t["evening"] + 1)
+    difference = walks(t["seed"])[:, : t["evening"]] / k + t["effect"]
+    se = np.broadcast_to(k**-0.5, difference.shape)
+    found = online.Rehearsal(difference, se)
+    share, error = found.peeking()
+    return {
+        "peeking": share,
+        "error": error,
+        "valid": found.always_valid(t["scale"])[0],
+        "fixed": found.fixed()[0],
+        "limit": online.boundary(se[0, -1], t["scale"]),
+    }
+
+
+@lru_cache
+def stored_run() -> dict[str, Any]:
+    """The numbers of `sharing-plane/run.js`."""
+    text = files("minivae.explorables").joinpath("sharing-plane/run.js").read_text(encoding="utf-8")
+    return json.loads(text.split("RUN = ")[1].strip().removesuffix(";"))
+
+
+def sharing_plane(t: Settings) -> Values:
+    """Theorem 2.3 by `minivae.theory.transfer.sharing` for the stored decoder and the users where they are."""
+    run, u = stored_run(), t["user"]
+    stop = run["stops"][t["stop"]]
+    x = torch.tensor([[int(b) for b in row] for row in run["items"]], dtype=torch.float64)
+    model = toy.ToyVAE(x.shape[1], features=len(run["c"]), hidden=16)
+    named = {"0.a": run["a"], "0.c": run["c"], "1.weight": stop["w"], "1.bias": stop["b"]}
+    model.decoder.load_state_dict({k: torch.tensor(v, dtype=torch.float64) for k, v in named.items()})
+    mu, sd = (torch.tensor(stop[k], dtype=torch.float64) for k in ("mu", "sd"))
+    mu[u] = torch.tensor([t["x"], t["y"]], dtype=torch.float64)
+    noise = torch.tensor([[1, 1], [1, -1], [-1, 1], [-1, -1]], dtype=torch.float64)
+    z = mu[:, None] + sd[:, None] * noise
+    s = transfer.sharing(model, x, lipschitz="user", target=x / x.sum(1, keepdim=True), z=z)
+    others = torch.arange(len(x)) != u
+    mates = others & (torch.tensor(run["community"]) == run["community"][u])
+    return {
+        "norm": s.norm[u],
+        "lipschitz": s.lipschitz[u, u],
+        "reach": s.norm[u] / s.lipschitz[u, u],
+        "typical": np.median(s.radius[u][mates]),
+        "helped": (s.exact[u] > 0)[others].sum(),
+        "sure": s.certified[u][others].sum(),
+        "exact": s.exact[u],
+        "distance": s.distance[u],
+        "mismatch": s.mismatch[u],
+    }
+
+
 REFERENCE: dict[str, Callable[[Settings], Values]] = {
     "masked-distance": masked_distance,
     "sharing-disc": sharing_disc,
@@ -174,4 +260,7 @@ REFERENCE: dict[str, Callable[[Settings], Values]] = {
     "beta": beta,
     "transport": transport,
     "elbo": elbo,
+    "sharing-plane": sharing_plane,
+    "recall-and-ndcg": recall_and_ndcg,
+    "peeking": peeking,
 }

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tests.explorables.make_golden import SETTINGS, plain
 from tests.explorables.planted import ERRORS
 from tests.explorables.reference import REFERENCE
 
-GOLDEN = json.loads(Path(__file__).with_name("golden.json").read_text(encoding="utf-8"))
+GOLDEN = engines.numbers(json.loads(Path(__file__).with_name("golden.json").read_text(encoding="utf-8")))
 RELATIVE = 1e-10
 NAMES = explorables.names()
 
@@ -51,21 +52,21 @@ def engine(request):
         pytest.skip(reason)
     with engines.browser() as chromium:
         tab = chromium.new_page()
-        yield lambda script, settings: engines.in_browser(tab, script, settings)
+        yield partial(engines.in_browser, tab)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_golden(engine, name):
     cases = GOLDEN[name]
     assert len(cases) >= 50
-    answers = engine(engines.math_script(name), [case["settings"] for case in cases])
+    answers = engine(engines.math_script(name), cases)
     assert not mismatches(answers, cases)
 
 
 @pytest.mark.parametrize(("name", "right", "wrong"), [(n, *e) for n in ERRORS for e in ERRORS[n]])
 def test_planted_error_is_seen(engine, name, right, wrong):
     cases = GOLDEN[name]
-    answers = engine(engines.math_script(name, (right, wrong)), [case["settings"] for case in cases])
+    answers = engine(engines.math_script(name, (right, wrong)), cases)
     assert mismatches(answers, cases)
 
 
@@ -77,5 +78,5 @@ def test_every_explorable_has_golden_values_and_planted_errors():
 @pytest.mark.parametrize("name", NAMES)
 def test_golden_is_what_the_library_computes_today(name):
     for case in GOLDEN[name][::10]:
-        found = {key: plain(v) for key, v in REFERENCE[name](case["settings"]).items()}
+        found = engines.numbers({key: plain(v) for key, v in REFERENCE[name](case["settings"]).items()})
         assert not mismatches([found], [case])

@@ -4,18 +4,19 @@ import { compute, logCrowd } from "./math.js";
 
 function paint(s, v, width) {
   const left = 14;
-  const z = span(-3.6, 3.6, 361);
+  const z = span(-3.6, 3.6, 241);
   const a = axes({ left, top: 34, width: width - 28, height: 200, x: [-3.6, 3.6], y: [0, 0.7], xlabel: "place z in latent space", yticks: 0 });
   const clouds = v.mu.length;
-  const draw = (f) => through(z.map((x) => [a.X(x), a.Y(Math.min(f(x), 0.7))]));
+  const draw = (f, at = z) => through(at.map((x) => [a.X(x), a.Y(Math.min(f(x), 0.7))]));
   let svg = text("u", left, 16, "seven users, at a seventh of their height");
   svg += text("bad", left, 33, "crowd") + text("soft", left + 48, 33, "and prior (dashed)");
   svg += a.svg;
   for (const m of v.mu) {
-    svg += path("f u a1", draw((x) => normal(x, m, v.sd) / clouds) + `L${a.right} ${a.bottom}L${left} ${a.bottom}Z`);
-    svg += path("s u", draw((x) => normal(x, m, v.sd) / clouds));
+    const near = span(Math.max(-3.6, m - 3.5 * v.sd), Math.min(3.6, m + 3.5 * v.sd), 41);
+    const cloud = draw((x) => normal(x, m, v.sd) / clouds, near);
+    svg += path("f u a1", `${cloud}Z`) + path("s u", cloud);
   }
-  svg += path("s soft dash thick", draw((x) => normal(x))) + path("s bad thick", draw((x) => Math.exp(logCrowd(x, v.mu, v.sd))));
+  svg += path("s soft dash thick", draw((x) => normal(x), span(-3.6, 3.6, 61))) + path("s bad thick", draw((x) => Math.exp(logCrowd(x, v.mu, v.sd))));
 
   const top = 306;
   const from = 14;

@@ -87,8 +87,9 @@ const element = (tag, properties = {}, ...children) => {
  *
  * start     state at the beginning
  * compute   state -> values, from the module without drawing
- * controls  [{key, label, min, max, step, text, log, seen}] sliders, or [{key, label, options: {value: words}}] choices
- * handles   [{name, at(state, view), move(state, point, view), key(state, dx, dy), words(state, values), colour, seen}]
+ * controls  [{key, label, min, max, step, text, log, also, seen}] sliders, or [{key, label, options: {value: words}}] choices
+ *            `also(value, state)` gives what else changes with a slider
+ * handles   [{name, at(state, view), move(state, point, view), key(state, dx, dy), words(state, values), colour, small, seen}]
  * buttons   [{words, run(state, update)}]
  * paint     (state, values, width) -> {height, svg, view}; `view` holds the axes that the handles need
  * numbers   [{key, label, text(values, state)}] with the first one large; `key` names the value shown
@@ -125,12 +126,15 @@ export function explorable({ start, compute, controls = [], handles = [], button
   });
   const grips = handles.map(grip);
 
-  function slider({ key, label, min, max, step, text: words = (v) => number(v), log = false, seen = () => true }) {
+  function slider({ key, label, min, max, step, text: words = (v) => number(v), log = false, also = () => ({}), seen = () => true }) {
     const [onto, from] = log ? [Math.log10, (x) => Number((10 ** x).toPrecision(3))] : [Number, Number];
     const input = element("input", { type: "range", min: onto(min), max: onto(max), step });
     const output = element("output");
     input.setAttribute("aria-label", label);
-    input.addEventListener("input", () => update({ [key]: from(Number(input.value)) }));
+    input.addEventListener("input", () => {
+      const value = from(Number(input.value));
+      update({ [key]: value, ...also(value, state) });
+    });
     const node = element("label", { className: "slider" }, element("span", { textContent: label }), output, input);
     const show = () => {
       node.hidden = !seen(state);
@@ -152,9 +156,10 @@ export function explorable({ start, compute, controls = [], handles = [], button
     return { node: set, show: () => radios.forEach((r) => (r.checked = r.value === state[key])) };
   }
 
-  function grip({ name, at, move, key, words, colour = "ink", seen = () => true }) {
+  function grip({ name, at, move, key, words, colour = "ink", small = false, seen = () => true }) {
     const node = document.createElementNS(NS, "g");
-    node.innerHTML = '<circle class="reach" r="20"/><circle class="ring" r="13"/><circle class="f" r="8"/>';
+    const [reach, ring, dot] = small ? [11, 9, 6] : [20, 13, 8];
+    node.innerHTML = `<circle class="reach" r="${reach}"/><circle class="ring" r="${ring}"/><circle class="f" r="${dot}"/>`;
     node.setAttribute("class", `handle ${colour}`);
     node.setAttribute("tabindex", "0");
     node.setAttribute("role", "slider");

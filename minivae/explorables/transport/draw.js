@@ -5,8 +5,8 @@ const tidy = (v, step) => Math.round(v / step) * step;
 const clamp = (v, a, b) => Math.max(a, Math.min(b, v));
 
 /** Points spread evenly over a standard normal cloud. */
-const GRAINS = Array.from({ length: 26 }, (_, k) => {
-  const r = Math.sqrt(-2 * Math.log(1 - (k + 0.5) / 26.5));
+const GRAINS = Array.from({ length: 22 }, (_, k) => {
+  const r = Math.sqrt(-2 * Math.log(1 - (k + 0.5) / 22.5));
   return [r * Math.cos(2.399963 * k), r * Math.sin(2.399963 * k)];
 });
 
@@ -46,13 +46,13 @@ function paint(s, v, width) {
     svg += line("grid", left, b.Y(power), b.right, b.Y(power)) + text("tick", left - 6, b.Y(power) + 4, power < 0 ? "0.1" : String(10 ** power), "end");
   }
   const log = (x) => clamp(Math.log10(Math.max(x, 1e-9)), -1.5, 4);
-  const sweep = span(0.02, 1.5, 75).map((thin) => [thin, compute({ ...s, thin })]);
+  const sweep = span(0.02, 1.5, 51).map((thin) => [thin, compute({ ...s, thin })]);
   const curve = (key) => through(sweep.map(([thin, value]) => [b.X(thin), b.Y(log(value[key]))]));
   const wedge = [...sweep.map(([thin, value]) => [b.X(thin), b.Y(log(value.w2))]), ...sweep.map(([thin, value]) => [b.X(thin), b.Y(log(value.low))]).reverse()];
   svg += path("f good a3", through(wedge, true)) + path("s bad thick", curve("kl")) + path("s good thick", curve("w2")) + path("s good thin", curve("low"));
   svg += line("soft dash", b.X(s.thin), top - 4, b.X(s.thin), b.bottom);
   svg += circle("f bad", b.X(s.thin), b.Y(log(v.kl)), 5) + circle("f good", b.X(s.thin), b.Y(log(v.w2)), 5);
-  svg += text("bad", b.X(0.14), b.Y(log(compute({ ...s, thin: 0.1 }).kl)) - 8, "KL") + text("good", b.right, b.Y(log(sweep[74][1].w2)) - 10, "W₁ in this band", "end");
+  svg += text("bad", b.X(0.14), b.Y(log(compute({ ...s, thin: 0.1 }).kl)) - 8, "KL") + text("good", b.right, b.Y(log(sweep[50][1].w2)) - 10, "W₁ in this band", "end");
   return { height: wide ? height + 44 : top + 236, svg, view: { a, b } };
 }
 

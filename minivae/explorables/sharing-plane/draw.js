@@ -1,0 +1,78 @@
+import { axes, circle, explorable, number, path, shape, text, through } from "../kit/kit.js";
+import { community, compute, place, stops } from "./math.js";
+
+const clamp = (v, a, b) => Math.max(a, Math.min(b, v));
+const HALF = [1.7, 1.7, 4.4, 6.4]; // of the window, larger as the users part
+
+/** The mark of a user: one shape for each community. */
+function mark(kind, x, y, r) {
+  if (kind === 0) return (cls) => circle(cls, x, y, r);
+  const corners = kind === 1 ? [[-1, -1], [1, -1], [1, 1], [-1, 1]] : [[0, -1.4], [1.4, 0], [0, 1.4], [-1.4, 0]];
+  return (cls) => path(cls, through(corners.map(([a, b]) => [x + a * r * 0.9, y + b * r * 0.9]), true));
+}
+
+function paint(s, v, width) {
+  const height = Math.min(460, width);
+  const half = HALF[s.stop];
+  const wide = (half * width) / height;
+  const a = axes({ left: 0, top: 4, width, height, x: [-wide, wide], y: [-half, half], xticks: 0, yticks: 0 });
+  const unit = height / (2 * half);
+  const [ux, uy] = [a.X(s.x), a.Y(s.y)];
+  let inner = circle("f good a1", ux, uy, v.typical * unit) + circle("s soft dash", ux, uy, v.reach * unit);
+  if (v.typical > 0) inner += circle("s good thick", ux, uy, v.typical * unit);
+  v.means.forEach(([x, y], w) => {
+    if (w === s.user) return;
+    const draw = mark(community[w], a.X(x), a.Y(y), 5.5);
+    inner += draw(`f ${v.exact[w] > 0 ? "good" : "bad"}`);
+    if (v.certified[w]) inner += mark(community[w], a.X(x), a.Y(y), 9)("s ink thick");
+  });
+  let svg = shape("clipPath", "", { id: "plane" }, shape("rect", "", { x: 0, y: 4, width, height }));
+  svg += shape("g", "", { "clip-path": "url(#plane)" }, inner) + shape("rect", "s rule", { x: 0.5, y: 4, width: width - 1, height });
+  svg += text("tick", 8, height - 6, `${number(2 * wide, 1)} units wide; shapes are communities`);
+  let y = height + 26;
+  svg += circle("f good", 8, y - 4, 6) + text("", 20, y, "a step on this user helps u");
+  svg += circle("f bad", width < 560 ? 8 : 238, width < 560 ? y + 19 : y - 4, 6) + text("", width < 560 ? 20 : 250, width < 560 ? y + 23 : y, "… hurts u");
+  svg += circle("s ink thick", width < 560 ? 128 : 348, width < 560 ? y + 19 : y - 4, 8) + text("", width < 560 ? 142 : 362, width < 560 ? y + 23 : y, "certified by the theorem");
+  y += width < 560 ? 46 : 23;
+  svg += shape("line", "s good thick", { x1: 0, y1: y - 4, x2: 16, y2: y - 4 }) + text("", 22, y, "sharing radius for a typical mate");
+  y += 22;
+  svg += shape("line", "s soft dash", { x1: 0, y1: y - 4, x2: 16, y2: y - 4 }) + text("", 22, y, "… if contents were equal, ‖g‖ / L");
+  return { height: y + 10, svg, view: { a, half, wide } };
+}
+
+const home = (stop, user) => {
+  const [x, y] = place(stop, user);
+  return { x, y };
+};
+
+explorable({
+  start: { stop: 0, user: 0, ...home(0, 0) },
+  compute,
+  controls: [
+    { key: "stop", label: "training", min: 0, max: stops.length - 1, step: 1, text: (k) => `${stops[k]} steps`, also: (stop, s) => home(stop, s.user) },
+    { key: "user", label: "user u", min: 0, max: 23, step: 1, text: (u) => `${u + 1} of 24`, also: (user, s) => home(s.stop, user) },
+  ],
+  buttons: [{ words: "Put u back", run: (s, update) => update(home(s.stop, s.user)) }],
+  handles: [
+    {
+      name: "user u in the latent plane",
+      colour: "u",
+      at: (s, { a }) => [a.X(s.x), a.Y(s.y)],
+      move: (s, [x, y], { a, half, wide }) => ({ x: clamp(a.toX(x), -wide, wide), y: clamp(a.toY(y), -half, half) }),
+      key: (s, dx, dy) => ({ x: s.x + 0.1 * dx, y: s.y + 0.1 * dy }),
+      words: (s) => `at ${number(s.x)}, ${number(s.y)}`,
+    },
+  ],
+  paint,
+  numbers: [
+    { key: "sure", label: "users whose step is certified", text: (v) => `${v.sure} of 23` },
+    { key: "helped", label: "users whose step helps u", text: (v) => `${v.helped} of 23` },
+    { key: "typical", label: "sharing radius, typical mate", text: (v) => number(v.typical) },
+    { key: "reach", label: "‖g‖ / L", text: (v) => number(v.reach) },
+    { key: "norm", label: "‖g‖", text: (v) => number(v.norm, 3) },
+    { key: "lipschitz", label: "L, measured", text: (v) => number(v.lipschitz, 3) },
+  ],
+  reading: (s, v) =>
+    `After ${stops[s.stop]} steps, ${v.helped} of the 23 others help u; the theorem is sure of <b class="${v.sure ? "good" : "bad"}">${v.sure}</b>.` +
+    (v.typical === 0 ? " The radius has closed: for a typical mate the content mismatch is larger than the gradient of u." : ""),
+});
