@@ -370,17 +370,17 @@ def trained_again(options: flags.Explain) -> tuple[StrongSplit, VAE | list[expla
         snapshots, _, run = explain.record(lambda: spec.build(split.n_items), split, config)
         return split, snapshots, f"Model {spec.name}, trained here for {run.best_epoch} epochs."
     model, split = load_both(options.model, options)
-    note = (options.model if options.model.is_dir() else options.model.parent) / "config.json"
-    if not note.is_file():
+    folder = options.model if options.model.is_dir() else options.model.parent
+    if not (folder / "config.json").is_file():
         return split, model, "The final parameters alone, as no config.json says how the model was trained."
-    known = folders.read_json(note)
+    known = read_note(folder)
     try:
         config = TrainConfig(**known["training"])
         spec = presets.ModelSpec(known["model"], known["class"], known["arguments"], known["training"])
         spec.build(split.n_items)
     except (KeyError, TypeError) as e:
         raise InputError(
-            f"{note} does not say how the model was trained ({e}); remove it to explain the file alone"
+            f"{folder}/config.json does not say how the model was trained ({e}); without it the parameters alone count"
         ) from e
     snapshots, again, _ = explain.record(lambda: spec.build(split.n_items), split, replace(config, device="cpu"))
     same = all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
@@ -401,7 +401,7 @@ def explain_lds(options: flags.Explain) -> None:
             config,
             options.out,
             options.subsets,
-            range(options.seeds),
+            min(options.again, options.subsets),
             options.receivers,
             progress=progress,
         )

@@ -288,9 +288,9 @@ class Explain(SplitFlags):
     """transfer: a CSV of user label and group, with a header, for a segment of one's own."""
     subsets: Annotated[int, option("K", "50")] = 50
     """lds: random halves of the training users to train on."""
-    seeds: Annotated[int, option("N", "2")] = 2
-    """lds: trainings of each half; two or more give a ceiling."""
-    receivers: Annotated[int, option("N", "500")] = 500
+    again: Annotated[int, option("N", "20")] = 20
+    """lds: halves to train on a second time with another seed, for a ceiling; 0 is none."""
+    receivers: Annotated[int, option("N", "300")] = 300
     """lds: test users whose losses are to be predicted."""
     epochs: Annotated[int, option("N", "30")] = 30
     """Passes over the training users when a model is trained here."""

@@ -1,6 +1,6 @@
 """The whole experiment of scores against retraining, in a folder, step by step, so that it can be continued."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.errors import InputError
-from minivae.explain.datamodel import Lds, ceiling, halves, lds_of_sums, personal
+from minivae.explain.datamodel import ceiling, halves, lds_of_sums, personal
 from minivae.explain.retraining import Outcome, retrain
 from minivae.explain.rivals import rival_scores
 from minivae.explain.snapshots import record
@@ -68,63 +68,52 @@ def outcomes(
     config: TrainConfig,
     receivers: FoldIn,
     subsets: np.ndarray,
-    seeds: Sequence[int],
     folder: Path,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, np.ndarray]:
-    """Every subset trained with every seed: outcome -> (seeds, K, R); finished retrainings in `folder` are read."""
-    found: dict[str, list[list[np.ndarray]]] = {t: [[] for _ in seeds] for t in TARGETS}
-    done, total = 0, len(seeds) * len(subsets)
-    for s, seed in enumerate(seeds):
-        for k, users in enumerate(subsets):
-            path = folder / f"seed{seed}-subset{k:03d}.safetensors"
-            if not path.is_file():
-                result = retrain(build, split, replace(config, seed=seed), users, receivers)
-                save_arrays(path, OUTCOME, asdict(result), {})
-            arrays = load_arrays(path, OUTCOME)[0]
-            for t in TARGETS:
-                found[t][s].append(arrays[t])
-            done += 1
-            progress(done, total)
+    """Every subset trained on with the seed of `config`: outcome -> (K, R); what `folder` holds already is read."""
+    found: dict[str, list[np.ndarray]] = {t: [] for t in TARGETS}
+    for k, users in enumerate(subsets):
+        path = folder / f"seed{config.seed}-subset{k:03d}.safetensors"
+        if not path.is_file():
+            save_arrays(path, OUTCOME, asdict(retrain(build, split, config, users, receivers)), {})
+        arrays = load_arrays(path, OUTCOME)[0]
+        for t in TARGETS:
+            found[t].append(arrays[t])
+        progress(k + 1)
     return {t: np.array(of) for t, of in found.items()}
 
 
-def table(sums: Mapping[str, np.ndarray], seen: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
-    """Every score's LDS against the mean loss over seeds, and the ceiling, for each outcome.
+def table(
+    sums: Mapping[str, np.ndarray], seen: Mapping[str, np.ndarray], again: Mapping[str, np.ndarray]
+) -> dict[str, dict[str, Any]]:
+    """Every score's LDS, and the ceiling, for each outcome.
 
-    "ceiling" is what one seed's losses say about another's, averaged over pairs of seeds. Each outcome also has a
-    "personal" table: the same with what is common to all users taken off (`personal`), from scores and losses alike.
+    "ceiling" is what a second training of the same halves, with another seed, says about the first; no score that
+    knows all but the seed can be expected above its square root. Each outcome also has a "personal" table: the same
+    with what is common to all users taken off (`personal`), from scores and losses alike.
     """
     result = {}
     for outcome, losses in seen.items():
         prefix = OF_TARGET[outcome] + "/"
         mine = {n.removeprefix(prefix): s for n, s in sums.items() if n.startswith(prefix)}
-        result[outcome] = _scored(mine, losses)
-        alone = np.array([personal(of.T).T for of in losses])
-        result[f"{outcome}, personal"] = _scored({n: personal(s) for n, s in mine.items()}, alone)
+        result[outcome] = _scored(mine, losses, again.get(outcome))
+        alone = {n: personal(s) for n, s in mine.items()}
+        second = None if outcome not in again else personal(again[outcome].T).T
+        result[f"{outcome}, personal"] = _scored(alone, personal(losses.T).T, second)
     return result
 
 
-def _scored(sums: Mapping[str, np.ndarray], losses: np.ndarray) -> dict[str, dict[str, float]]:
-    """A line for every score, and the ceiling; losses are (seeds, K, R)."""
-    rows = {name: lds_of_sums(s, losses.mean(0)) for name, s in sums.items()}
-    pairs = [(a, b) for a in range(len(losses)) for b in range(a)]
-    if pairs:
-        rows["ceiling"] = _mean([ceiling(losses[a], losses[b]) for a, b in pairs])
-    return {name: _line(value) for name, value in rows.items()}
-
-
-def _mean(values: Sequence[Lds]) -> Lds:
-    per_user = np.mean([v.per_user for v in values], 0)
-    return Lds(per_user, *(float(np.mean([getattr(v, k) for v in values])) for k in ("mean", "low", "high")))
-
-
-def _line(value: Lds) -> dict[str, float]:
+def _scored(
+    sums: Mapping[str, np.ndarray], losses: np.ndarray, again: np.ndarray | None
+) -> dict[str, dict[str, float]]:
+    """A line for every score, and one for the ceiling over the subsets that were trained on twice."""
+    rows = {name: lds_of_sums(s, losses) for name, s in sums.items()}
+    if again is not None:
+        rows["ceiling"] = ceiling(losses[: len(again)], again)
     return {
-        "lds": value.mean,
-        "low": value.low,
-        "high": value.high,
-        "users above 0": float((value.per_user > 0).mean()),
+        name: {"lds": v.mean, "low": v.low, "high": v.high, "users above 0": float((v.per_user > 0).mean())}
+        for name, v in rows.items()
     }
 
 
@@ -134,8 +123,8 @@ def measure(
     config: TrainConfig,
     folder: Path,
     n_subsets: int = 50,
-    seeds: Sequence[int] = (0, 1),
-    n_receivers: int = 500,
+    n_again: int = 20,
+    n_receivers: int = 300,
     sharing: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
@@ -149,7 +138,7 @@ def measure(
     build : makes an empty model; every run resets it from its seed.
     config : of every run; all run to the last epoch.
     n_subsets : K random halves.
-    seeds : of the retrainings; two or more give a ceiling. The run that the scores come from has `config.seed`.
+    n_again : of these halves are trained on a second time, with the next seed, for the ceiling; 0: none.
     n_receivers : test users whose losses are predicted.
 
     Returns
@@ -159,15 +148,20 @@ def measure(
     receivers = receivers_of(split, n_receivers)
     subsets = halves(split.train.shape[0], n_subsets)
     sums = predict(build, split, config, receivers, subsets, folder / "sums.safetensors", sharing)
-    seen = outcomes(build, split, config, receivers, subsets, seeds, folder / "retrained", progress)
-    kept = np.all([np.isfinite(a).all((0, 1)) for a in seen.values()], axis=0)
-    scored = table({n: s[kept] for n, s in sums.items()}, {t: a[..., kept] for t, a in seen.items()})
+    total, done = n_subsets + n_again, folder / "retrained"
+    seen = outcomes(build, split, config, receivers, subsets, done, lambda k: progress(k, total))
+    again = {}
+    if n_again:
+        other = replace(config, seed=config.seed + 1)
+        again = outcomes(
+            build, split, other, receivers, subsets[:n_again], done, lambda k: progress(n_subsets + k, total)
+        )
     return {
         "data": split.name,
         "training users": split.train.shape[0],
-        "receivers": int(kept.sum()),
+        "receivers": receivers.n_users,
         "subsets": n_subsets,
-        "seeds": list(seeds),
+        "trained twice": n_again,
         "config": asdict(config),
-        "scores": scored,
+        "scores": table(sums, seen, again),
     }
