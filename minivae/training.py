@@ -19,7 +19,7 @@ from minivae.anchors import anchor_loss
 from minivae.batches import DeviceCSR, UserBatch, clean, masked
 from minivae.config import TrainConfig
 from minivae.data.splits import FoldIn, StrongSplit
-from minivae.errors import Diverged, InputError
+from minivae.errors import Diverged, InputError, ProcessLost
 from minivae.models.initialisation import linear_layers
 from minivae.models.phase import Phase
 from minivae.models.vae import VAE
@@ -29,9 +29,10 @@ from minivae.ranking import Scorer, evaluate
 from minivae.runtime import distributed, streams
 from minivae.runtime.allocation import keep_freed_memory, lack_of_memory
 from minivae.runtime.checkpoint import Checkpoint, Saving
-from minivae.runtime.distributed import ProcessLost, Team
+from minivae.runtime.distributed import Team
 from minivae.runtime.interruption import interruptible
 from minivae.runtime.storage import digest
+from minivae.runtime.text import visible
 
 Callback = Callable[[VAE, dict[str, Any]], object]
 
@@ -464,9 +465,9 @@ def _diverged(config: TrainConfig, state: Checkpoint, path: Path | None) -> str:
 @contextmanager
 def _progress(label: str, epochs: int, team: Team) -> Iterator[Callable[[int, float], None]]:
     """A bar on the first process's stderr when it is a terminal; a no-op otherwise."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     watched = team.first and sys.stderr.isatty()
     with Progress(*columns, console=console, transient=True, disable=not watched) as bar:
-        task = bar.add_task(label, total=epochs)
+        task = bar.add_task(visible(label), total=epochs)
         yield lambda epoch, share: bar.update(task, completed=epoch + share)

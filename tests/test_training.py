@@ -14,6 +14,7 @@ from dense_reference import check_learns, check_same_run, drawn
 
 from minivae import FoldIn, InputError, MultVAE, StrongSplit, TrainConfig, evaluate, fit, training
 from minivae.batches import DeviceCSR
+from minivae.errors import Diverged
 from minivae.runtime import streams
 from minivae.training import loss_terms, product_dtype, resolve_device
 
@@ -345,7 +346,7 @@ def test_early_stopping_keeps_the_best_epoch(toy_split):
 
 
 def test_a_diverged_run_says_what_to_lower(toy_split, tmp_path):
-    with pytest.raises(InputError, match=r"NaN or infinite in epoch 1: lower lr \(now 1e\+30\) or anchor \(now 0\)"):
+    with pytest.raises(Diverged, match=r"NaN or infinite in epoch 1: lower lr \(now 1e\+30\) or anchor \(now 0\)"):
         fit(toy_model(), toy_split, replace(CONFIG, lr=1e30), folder=tmp_path)
     assert list(tmp_path.iterdir()) == []  # no checkpoint of a broken state
 

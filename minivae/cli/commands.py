@@ -20,13 +20,13 @@ from minivae import explain, plots
 from minivae.cli import flags
 from minivae.data import catalogue, lookup
 from minivae.data.splits import FoldIn, StrongSplit
-from minivae.errors import InputError
+from minivae.errors import InputError, Interrupted, ProcessLost, Resumable, WriteError
 from minivae.explain import experiment, summary
 from minivae.models import VAE, MultVAE, load_model
 from minivae.ranking import evaluate, recommend
 from minivae.runtime import distributed
-from minivae.runtime.distributed import ProcessLost
 from minivae.runtime.storage import write_json, write_text, write_whole
+from minivae.runtime.text import PlainConsole, code, visible
 from minivae.study import forecast, runner
 from minivae.study.draws import draws
 from minivae.study.draws import report as draws_report
@@ -43,31 +43,16 @@ from minivae.theory import report_card
 from minivae.training import TrainConfig, fit, resolve_device
 
 
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during work that can be resumed.
-
-    Attributes
-    ----------
-    what : str
-        What was kept.
-    folder : Path
-        Where.
-    """
-
-    def __init__(self, what: str, folder: Path) -> None:
-        super().__init__()
-        self.what, self.folder = what, folder
-
-
 @contextmanager
 def resumable(what: str, folder: Path) -> Iterator[None]:
-    """Turn Ctrl-C into `Interrupted`, and let the loss of a process say the same."""
+    """Let the end of what follows say that it can be continued, if it is none of bad input."""
+    kept = Resumable(what, folder)
     try:
         yield
     except KeyboardInterrupt as e:
-        raise Interrupted(what, folder) from e
-    except ProcessLost as e:
-        e.what, e.folder = what, folder
+        raise Interrupted(kept) from e
+    except (ProcessLost, WriteError) as e:
+        e.kept = kept
         raise
 
 
@@ -90,8 +75,8 @@ def study(options: flags.Study) -> None:
     if results["differences"]:
         print_table(tables.differences(results["differences"]), "paired over users, 95 % intervals")
     if results["to decide"]:
-        print(f"to decide what is not decided: {results['to decide']}")
-    print(f"results: {out}/report.html, {out}/results.json")
+        print(visible(f"to decide what is not decided: {results['to decide']}"))
+    print(visible(f"results: {out}/report.html, {out}/results.json"))
 
 
 def planned(options: flags.Study, out: Path) -> tuple[runner.Plan, Source, StrongSplit]:
@@ -146,7 +131,7 @@ def combine(options: flags.Combine) -> None:
     print_table(draws_report.levels(value), f"{value['data']}: test nDCG@100 of {len(value['draws'])} draws")
     if value["differences"]:
         print_table(draws_report.differences(value), "paired over users, 95 % intervals; pooled over draws")
-    print(f"results: {options.out}/combined.html, {options.out}/combined.json")
+    print(visible(f"results: {options.out}/combined.html, {options.out}/combined.json"))
 
 
 def tune(options: flags.Tune) -> None:
@@ -171,8 +156,8 @@ def tune(options: flags.Tune) -> None:
         search_report.chosen_table(results), f"{split.name}: chosen on {split.validation.n_users:,} validation users"
     )
     for sentence in search_report.warnings(results):
-        print(sentence)
-    print(f"results: {out}/search.md; one look at the test users: minivae study --settings {out}/best.toml")
+        print(visible(sentence))
+    print(visible(f"results: {out}/search.md; one look at the test users: minivae study --settings {out}/best.toml"))
 
 
 def train(options: flags.Train) -> None:
@@ -198,7 +183,7 @@ def train(options: flags.Train) -> None:
                 return
             result = execute(job, split, options.out, job.name)
     print_metrics(result.metrics["test"], f"{split.name}: test users, epoch {result.metrics['best_epoch']}")
-    print(f"results: {options.out}")
+    print(visible(f"results: {options.out}"))
 
 
 def train_job(options: flags.Train, data: str) -> Job:
@@ -227,7 +212,7 @@ def evaluate_model(options: flags.Evaluate) -> None:
     if options.json_file:
         value = {"data": split.name, "part": options.part, "metrics": means(scored), "groups": groups}
         write_json(options.json_file, value | {"coverage": scored.coverage})
-        print(f"results: {options.json_file}")
+        print(visible(f"results: {options.json_file}"))
 
 
 def recommend_items(options: flags.Recommend) -> None:
@@ -242,7 +227,7 @@ def recommend_items(options: flags.Recommend) -> None:
     known = names[history.indices]
     more = f" and {len(known) - 5} more" if len(known) > 5 else ""
     items, scores = (t[0].tolist() for t in recommend(model, history, options.k))
-    print(f"knowing {'; '.join(known[:5])}{more}:")
+    print(visible(f"knowing {'; '.join(known[:5])}{more}:"))
     rows = [[str(r), names[i], f"{s:.3f}"] for r, (i, s) in enumerate(zip(items, scores, strict=True), 1) if i >= 0]
     print_table([["rank", "item", "score"], *rows])
 
@@ -270,7 +255,7 @@ def theory(options: flags.Theory) -> None:
         model = fit(spec.build(split.n_items), split, config, label=spec.name).model.cpu()
         label, settings = f"{spec.name}, {options.epochs} epochs", {"keep": config.keep, "mask": config.mask}
     card = report_card(model, split, **settings, n_users=options.users, seed=options.seed, label=label)
-    Console(width=None if sys.stdout.isatty() else 200).print(card.table())
+    PlainConsole(width=None if sys.stdout.isatty() else 200).print(card.table())
     if options.out is not None:
         write_text(options.out / "card.md", card.markdown())
         write_json(options.out / "card.json", {"command": command_line(), **card.as_dict()})
@@ -278,7 +263,7 @@ def theory(options: flags.Theory) -> None:
     if options.study is not None or options.seeds:
         observe(options, split)
     if options.out is not None:
-        print(f"results: {options.out}")
+        print(visible(f"results: {options.out}"))
     if card.failed:
         sys.exit(1)
 
@@ -309,7 +294,7 @@ def explain_model(options: flags.Explain) -> None:
     folders.claim(options.out, "explain.json", identity, options.resume)
     with resumable("what is finished is", options.out):
         {"transfer": explain_transfer, "lds": explain_lds}[options.what](options)
-    print(f"results: {options.out}")
+    print(visible(f"results: {options.out}"))
 
 
 def explain_transfer(options: flags.Explain) -> None:
@@ -329,19 +314,20 @@ def explain_transfer(options: flags.Explain) -> None:
         segments_of(options.groups, x, others, labels),
     )
     notes = [
-        f"Data `{split.name}`, {len(rows):,} of {split.train.shape[0]:,} training users. {label}",
+        f"Data {code(split.name)}, {len(rows):,} of {split.train.shape[0]:,} training users. {label}",
         "T(u, v) is the sum over the snapshots of learning rate × inner product of the decoder gradients of two users: "
         "to first order and for plain gradient descent, by how much training on v lowered the loss of u. The run "
         "itself used Adam, batches and masks; `minivae explain lds` measures how well T agrees with retraining.",
     ]
-    save_figures(plots.explain_figures(value), options.out)
+    drawn = plots.explain_figures(value)
+    save_figures(drawn, options.out)
     text = summary.markdown(value, split.name, notes, tables.markdown)
     write_text(options.out / "explain.md", text)
-    write_text(options.out / "explain.html", study_report.to_html(text, options.out))
+    write_text(options.out / "explain.html", study_report.to_html(text, options.out, [f"{name}.png" for name in drawn]))
     write_json(options.out / "transfer.json", {"command": command_line(), "data": split.name, **value})
     of = value["segments"]["activity"]
     print_table(summary.flow_rows(of), f"{split.name}: help from training users for test users, mean in nats")
-    print(f"page: {options.out}/explain.html")
+    print(visible(f"page: {options.out}/explain.html"))
 
 
 def segments_of(

@@ -11,8 +11,10 @@ from contextlib import redirect_stderr, redirect_stdout
 import tyro
 
 from minivae.cli import flags
-from minivae.errors import InputError
+from minivae.cli.output import patient_streams
+from minivae.errors import InputError, UserError
 from minivae.runtime.allocation import lack_of_memory
+from minivae.runtime.text import visible
 from minivae.version import __version__
 
 EXAMPLES = {
@@ -81,7 +83,17 @@ def program() -> int:
     that the end of the process does not free: Ctrl-C should be felt at once.
     """
     atexit.register(gc.freeze)
-    return main()
+    os.environ["MPLBACKEND"] = "agg"  # no command opens a window
+    with patient_streams() as output:
+        try:
+            status = main()
+        except SystemExit as e:  # after --help, or at flags that do not exist
+            status = e.code if isinstance(e.code, int) else int(e.code is not None)
+        output.flush()
+        if output.failure is None or isinstance(output.failure, BrokenPipeError):  # whoever reads may stop to
+            return status
+        report(f"error: standard output could not be written ({output.failure.strerror}); all other work was done")
+        return status or 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -93,19 +105,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv == ["--version"]:
         print(__version__)
         return 0
-    command = parse(argv)
     try:
-        run(command)
-    except InputError as e:
-        tell(f"error: {e}{how_to_resume(argv, e)}")
+        run(parse(argv))
+    except UserError as e:
+        report(f"error: {e}{how_to_resume(argv, e)}")
+        return 2
+    except OSError as e:
+        where = f"{e.filename}: " if e.filename is not None else ""
+        report(f"error: {where}{e.strerror or e}; check the path, its permissions and the free space")
+        return 2
+    except UnicodeError as e:
+        report(f"error: a name or a text is not in the encoding of this system ({e}); rename the file or use UTF-8")
+        return 2
+    except RecursionError:
+        report("error: something in the input is nested too deeply; make it flat")
         return 2
     except (MemoryError, RuntimeError) as e:
         if (lack := lack_of_memory(e)) is None:
             raise
-        tell(f"error: {lack}; {LESS_MEMORY}")
+        report(f"error: {lack}; {LESS_MEMORY}")
         return 2
     except KeyboardInterrupt as e:
-        tell(f"interrupted{how_to_resume(argv, e) or '; nothing was changed'}")
+        report(f"interrupted{how_to_resume(argv, e) or '; nothing was changed'}")
         return 130
     return 0
 
@@ -134,7 +155,10 @@ def parse(argv: list[str]) -> flags.Command:
 
 def run(command: flags.Command) -> None:
     """Do it; torch is imported here, because it takes seconds that --help need not wait for."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    size = os.environ.get("WORLD_SIZE", "1")
+    if not size.isascii() or not size.isdigit() or int(size) < 1:
+        raise InputError(f"WORLD_SIZE={size} is no number of processes; unset it, or start several with torchrun")
+    if int(size) == 1:
         from minivae.cli import commands
 
         commands.COMMANDS[type(command)](command)
@@ -154,20 +178,21 @@ def run(command: flags.Command) -> None:
 
 def how_to_resume(argv: list[str], e: BaseException) -> str:
     """What was kept of work that can be continued, and the command that does it; nothing for other work."""
-    if not hasattr(e, "folder"):
+    kept = getattr(e, "kept", None)
+    if kept is None:
         return ""
     from minivae.runtime import distributed
 
-    more = [] if any(a.startswith("--out") for a in argv) else ["--out", str(e.folder)]
+    more = [] if any(a.startswith("--out") for a in argv) else ["--out", str(kept.folder)]
     more += [] if "--resume" in argv else ["--resume"]
-    return f"; {e.what} in {e.folder}; continue with: {shlex.join([*distributed.command(), *argv, *more])}"
+    return f"; {kept.what} in {kept.folder}; continue with: {shlex.join([*distributed.command(), *argv, *more])}"
 
 
-def tell(text: str) -> None:
-    """How a command ended, on stderr, once for all processes."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+def report(sentence: str) -> None:
+    """Print how a command ended on stderr, on one line and once for all processes."""
+    if os.environ.get("WORLD_SIZE", "1") != "1":
         from minivae.runtime import distributed
 
-        if not distributed.speaks():
+        if not distributed.first_to_report():
             return
-    print(text, file=sys.stderr)
+    print(visible(sentence), file=sys.stderr)

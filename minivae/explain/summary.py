@@ -9,6 +9,7 @@ from scipy.stats import spearmanr
 
 from minivae.explain.flows import best_helpers, distant_helpers, flow
 from minivae.explain.kernel import Transfer
+from minivae.runtime.text import markdown as escaped
 
 COMMON = ((0, 0), (1, 1), (2, 5), (6, 20), (21, None))
 """Groups of pairs by the number of items that both users have."""
@@ -164,7 +165,7 @@ def markdown(summary: Mapping[str, Any], title: str, notes: Sequence[str], table
     """The report; `table` turns rows of text into a Markdown table."""
     s = summary
     parts = [
-        f"# Who helps whom: {title}",
+        f"# Who helps whom: {escaped(title)}",
         *notes,
         "## In short",
         table(

@@ -18,6 +18,7 @@ from minivae.preparation.parallel import in_order
 from minivae.preparation.rows import Raw
 from minivae.preparation.verify import OTHER_DATA, Verification
 from minivae.preparation.watch import progress
+from minivae.runtime.text import visible
 
 ANY_DRAW = ("ratings", "events", "users", "items")
 
@@ -160,7 +161,7 @@ def guarded(main: Callable[[], Path]) -> None:
     try:
         print(main())
     except InputError as e:
-        print(f"error: {e}", file=sys.stderr)
+        print(f"error: {visible(e)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; run the same command again to continue", file=sys.stderr)

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from rich.console import Console
 from rich.table import Column, Table
 
 from minivae.errors import InputError
+from minivae.runtime.text import PlainConsole
 
 Value = int | str | None
 OTHER_DATA = "--no-verify prepares other data"
@@ -51,7 +51,7 @@ class Verification:
         )
         for step, expected, got in self.rows:
             table.add_row(step, shown(expected), shown(got), verdict(expected, got))
-        console = Console()
+        console = PlainConsole()
         if not console.is_terminal:
             console.width = 200
         console.print(table)

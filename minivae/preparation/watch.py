@@ -8,7 +8,7 @@ def progress() -> Progress:
     """A bar of bytes on standard error; silent where nobody watches."""
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),

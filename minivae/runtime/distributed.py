@@ -28,13 +28,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from minivae.errors import InputError
+from minivae.errors import InputError, ProcessLost
 
 LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-
-
-class ProcessLost(InputError):
-    """Another process of the run is gone, so this one cannot go on."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +141,8 @@ def team() -> Team:
 
 def launched() -> bool:
     """Whether this is one of several processes that torchrun has started."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    size = os.environ.get("WORLD_SIZE", "1")
+    return size.isdigit() and int(size) > 1
 
 
 @contextmanager
@@ -174,7 +171,7 @@ def joined() -> Iterator[Team]:
     dist.destroy_process_group()  # only after success: with a process gone it might wait for it
 
 
-def speaks() -> bool:
+def first_to_report() -> bool:
     """Whether this process is the one that tells the user how the run ended: the first that asks."""
     if not launched():
         return True
@@ -182,7 +179,7 @@ def speaks() -> bool:
         host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         store = dist.TCPStore(host, port, is_master=False, wait_for_workers=False)
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-        return store.add(f"minivae has spoken {attempt}", 1) == 1
+        return store.add(f"minivae has reported {attempt}", 1) == 1
     except (KeyError, ValueError, RuntimeError):  # nobody keeps the store any more
         return os.environ.get("RANK", "0") == "0"
 

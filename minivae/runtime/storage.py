@@ -22,7 +22,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from minivae.errors import InputError
+from minivae.errors import InputError, WriteError
 
 DTYPES = {"F64": "<f8", "F32": "<f4", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?"}
 _numbers = count()
@@ -61,7 +61,7 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
 
     Raises
     ------
-    InputError
+    WriteError
         If the folder cannot be written (missing, read-only, full).
     """
     path = Path(path)
@@ -85,7 +85,7 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
         _sync_folder(target.parent)
     except (OSError, SafetensorError) as e:
         reason = getattr(e, "strerror", None) or str(e)
-        raise InputError(f"cannot write {path}: {reason}; choose another folder or free some space") from e
+        raise WriteError(f"cannot write {path}: {reason}; choose another folder or free some space") from e
 
 
 def _stream(path: Path, status: os.stat_result) -> IO[bytes] | None:

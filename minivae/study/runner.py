@@ -8,13 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from minivae.data.catalogue import describe
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.runtime.records import write_record
 from minivae.runtime.storage import write_text
+from minivae.runtime.text import PlainConsole
 from minivae.study.output import figures, report, tables
 from minivae.study.run import conclusions, folders, results
 from minivae.study.run.presets import ModelSpec, Preset
@@ -103,7 +102,7 @@ def run(plan: Plan, split: StrongSplit, source: Source, out: Path, resume: bool)
     data = source.file or out.absolute() / SPLIT
     if not data.is_file():
         split.save(data)
-    console = Console(stderr=True, quiet=not sys.stderr.isatty())
+    console = PlainConsole(stderr=True, quiet=not sys.stderr.isatty())
     done = []
     for k, job in enumerate(plan.jobs, 1):
         folder = out / "runs" / job.name

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 import minivae as mv
 from minivae import FoldIn, InputError, MultVAE, StrongSplit, TrainConfig, fit
 from minivae.cli.main import main
+from minivae.errors import Diverged
 from minivae.runtime.storage import load_arrays, save_arrays, write_text
 from minivae.study.run import folders
 
@@ -477,7 +478,7 @@ def test_a_diverged_run_gives_back_its_best_epoch(toy_split, tmp_path):
             return (mu * float("nan"), logvar) if self.passes > 14 else (mu, logvar)
 
     model = Broken(120, 16, 6)
-    with pytest.raises(InputError, match="NaN or infinite in epoch 3: lower lr"):
+    with pytest.raises(Diverged, match="NaN or infinite in epoch 3: lower lr"):
         fit(model, toy_split, CONFIG, folder=tmp_path)
     two = fit(MultVAE(120, 16, 6), toy_split, replace(CONFIG, epochs=2))
     assert all(torch.equal(v, two.model.state_dict()[k]) for k, v in model.state_dict().items())
@@ -487,7 +488,7 @@ def test_a_diverged_run_gives_back_its_best_epoch(toy_split, tmp_path):
 
 def test_a_run_that_diverges_at_once_gives_back_fresh_parameters(toy_split):
     model = MultVAE(120, 16, 6)
-    with pytest.raises(InputError, match="NaN or infinite in epoch 1"):
+    with pytest.raises(Diverged, match="NaN or infinite in epoch 1"):
         fit(model, toy_split, replace(CONFIG, lr=1e30))
     assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
 

@@ -12,6 +12,7 @@ from scipy import optimize
 
 from minivae import EASE, VAE, HVamp, InputError, MultVAE, Popularity, load_model, save_model
 from minivae.batches import DeviceCSR, mask_input
+from minivae.errors import Diverged
 from minivae.models import ease as ease_module
 from minivae.models import vae as vae_module
 from minivae.runtime.storage import save_arrays
@@ -296,7 +297,7 @@ def test_ease_in_place_is_the_plain_formula(n_items, block, monkeypatch):
 
 def test_ease_says_what_to_do_when_float32_is_not_enough():
     x = np.ones((4000, 30))  # rank one, and l2 is lost beside the counts
-    with pytest.raises(InputError, match="l2=1e-07 is too small for float32"):
+    with pytest.raises(Diverged, match="l2=1e-07 is too small for float32"):
         EASE(l2=1e-7).fit(x)
 
 

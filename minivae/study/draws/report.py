@@ -8,8 +8,10 @@ from matplotlib.figure import Figure
 
 from minivae import plots
 from minivae.runtime.storage import write_json, write_text, write_whole
+from minivae.runtime.text import markdown
 from minivae.study.output import tables
 from minivae.study.output.figures import DPI, shown
+from minivae.study.output.report import figure as in_markdown
 from minivae.study.output.report import to_html
 from minivae.study.run.conclusions import OPEN, because, better
 from minivae.study.run.results import ANCHORED
@@ -32,7 +34,7 @@ def write(value: Mapping[str, Any], out: Path) -> None:
         write_whole(out / "combined.png", lambda path: figure.savefig(path, format="png", dpi=DPI))
     text = compose(value, figure is not None)
     write_text(out / "combined.md", text)
-    write_text(out / "combined.html", to_html(text, out))
+    write_text(out / "combined.html", to_html(text, out, ["combined.png"]))
 
 
 def levels(value: Mapping[str, Any], metric: str = SELECTION) -> tables.Table:
@@ -81,8 +83,8 @@ def _searched(value: Mapping[str, Any]) -> str:
     if len(on) == len(value["draws"]):
         return " Settings were searched on the validation users of each draw."
     return (
-        f" Settings were searched on the validation users of draw {', '.join(on)} alone; some of them may be test "
-        "users of another draw."
+        f" Settings were searched on the validation users of draw {', '.join(map(markdown, on))} alone; some of them "
+        "may be test users of another draw."
     )
 
 
@@ -91,10 +93,10 @@ def compose(value: Mapping[str, Any], figure: bool) -> str:
     each, different = value["test users"]["each"], value["test users"]["different"]
     searched = _searched(value)
     parts = [
-        f"# {value['data']}: {len(value['draws'])} draws of held-out users",
-        f"Draws {', '.join(value['draws'])}: {sum(each):,} test users, {different:,} different ones.{searched} In "
-        "each draw ± is a standard error over test users, and brackets a paired 95 % t interval; a user's value is "
-        "averaged over seeds first.",
+        f"# {markdown(value['data'])}: {len(value['draws'])} draws of held-out users",
+        f"Draws {', '.join(map(markdown, value['draws']))}: {sum(each):,} test users, {different:,} different "
+        f"ones.{searched} In each draw ± is a standard error over test users, and brackets a paired 95 % t interval; a "
+        "user's value is averaged over seeds first.",
         METHOD,
         f"## Test {shown(SELECTION)}",
         tables.markdown(levels(value)),
@@ -105,7 +107,7 @@ def compose(value: Mapping[str, Any], figure: bool) -> str:
         parts += ["## Paired differences", tables.markdown(differences(value))]
     if figure:
         caption = f"Differences of test {shown(SELECTION)} in each draw (grey) and pooled, 95 % intervals."
-        parts += [f"![{caption}](combined.png)", f"*{caption}*"]
+        parts += in_markdown("combined.png", caption)
     parts += [f"## Test {shown(m)}\n\n{tables.markdown(levels(value, m))}" for m in _others(value)]
     return "\n\n".join(parts) + "\n"
 

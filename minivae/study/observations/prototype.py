@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from minivae.runtime import text
+
 Numbers = Mapping[str, list[dict[str, float]]]
 RULE = (
     "One model per seed. agrees? of a number: the prototype's lies within 2 sd or 10 % of the mean (asked on "
@@ -162,9 +164,13 @@ def _claim(section: str, what: str, prototype: str, holds: Sequence[bool]) -> Ro
 
 def markdown(rows: Sequence[Row], title: str) -> str:
     """The table in Markdown."""
-    lines = [f"**{title}**", "", "| section | what | observed (mean ± sd over seeds) | prototype | agrees? |"]
+    lines = [
+        f"**{text.markdown(title)}**",
+        "",
+        "| section | what | observed (mean ± sd over seeds) | prototype | agrees? |",
+    ]
     lines.append("|---|---|---:|---:|---|")
-    cells = [[c.replace("|", "\\|") for c in asdict(r).values()] for r in rows]
+    cells = [[text.markdown(c) for c in asdict(r).values()] for r in rows]
     return "\n".join([*lines, *(f"| {' | '.join(c)} |" for c in cells), "", RULE, ""])
 
 

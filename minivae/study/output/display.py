@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
+from minivae.runtime.text import PlainConsole
 from minivae.study.output import figures, tables
 
 WIDTH_OF_A_FILE = 10_000  # a table that is piped into a file is neither cut nor folded
@@ -14,16 +14,16 @@ WIDTH_OF_A_FILE = 10_000  # a table that is piped into a file is neither cut nor
 
 def print_table(rows: tables.Table, title: str | None = None) -> None:
     """Rows of text on standard output, header first, numbers to the right."""
-    console = Console()
+    console = PlainConsole()
     if not console.is_terminal:
-        console = Console(width=WIDTH_OF_A_FILE)
+        console = PlainConsole(width=WIDTH_OF_A_FILE)
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for k, name in enumerate(rows[0]):
         numeric = all(row[k][:1] in "0123456789.+−–-" for row in rows[1:]) and len(rows) > 1
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows[1:]:
         table.add_row(*row)
-    console.print(table, markup=False)
+    console.print(table)
 
 
 def print_metrics(metrics: Mapping[str, Mapping[str, float]], title: str) -> None:

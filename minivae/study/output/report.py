@@ -2,14 +2,16 @@
 
 import base64
 import html
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
 
 from minivae.runtime.storage import write_text
+from minivae.runtime.text import code, markdown, prose
 from minivae.study.output import tables
 from minivae.study.output.published import TAGS, at_hand
 from minivae.study.run.conclusions import OPEN, TIED, because, better
@@ -24,6 +26,7 @@ thead th { border-bottom: 2px solid #222; }
 img { max-width: 100%; }
 code { background: #f4f4f4; padding: .1rem .3rem; }
 """
+CONTENT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 COST = (
     "Seconds of training with validation, for VAEs; of fitting, for the others. Peak memory is that of the whole "
     "process during the run, data and libraries included."
@@ -34,14 +37,14 @@ def write(results: Mapping[str, Any], models: Sequence[ModelResult], captions: M
     """Write report.md and report.html into `out`, where the figures of `captions` are."""
     text = compose(results, models, captions)
     write_text(out / "report.md", text)
-    write_text(out / "report.html", to_html(text, out))
+    write_text(out / "report.html", to_html(text, out, captions))
 
 
 def compose(results: Mapping[str, Any], models: Sequence[ModelResult], captions: Mapping[str, str]) -> str:
     """The report in Markdown."""
     data = results["data"]
-    parts = [f"# Study: {results['preset']['title']}", *conclusion(results), f"`{results['command']}`", _data(data)]
-    parts += ["## Test metrics", _reading(results["summary"])]
+    parts = [f"# Study: {markdown(results['preset']['title'])}", *conclusion(results), code(results["command"])]
+    parts += [_data(data), "## Test metrics", _reading(results["summary"])]
     parts += [tables.markdown(tables.metrics(results["summary"])), *_figures(captions, "metrics.png")]
     published = tables.published(data["name"])
     if len(published) > 1 and at_hand(data):
@@ -58,7 +61,7 @@ def compose(results: Mapping[str, Any], models: Sequence[ModelResult], captions:
     for section in results["sections"]:
         table = tables.section(section["pairs"], results)
         if len(table) > 1:
-            parts += [f"## {section['title']}", section["text"], tables.markdown(table)]
+            parts += [f"## {markdown(section['title'])}", prose(section["text"]), tables.markdown(table)]
             parts += _figures(captions, f"{section['axis']}.png") if section["axis"] else []
     parts += ["## By activity", "nDCG@100 of test users by their number of interactions, history and held out."]
     parts += [
@@ -82,11 +85,11 @@ def _data(data: Mapping[str, Any]) -> str:
     users, skipped = data["users"], data["users without held-out items"]["test"]
     left_out = f" {skipped:,} test users have no held-out item and are left out." if skipped else ""
     seed = data["protocol"].get("seed")
-    source = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in data["source"].items() if k != "data")
-    made = f" Made from `{data['source']['data']}`{f' with {source}' if source else ''}."
+    source = ", ".join(f"{k.replace('_', ' ')} {markdown(v)}" for k, v in data["source"].items() if k != "data")
+    made = f" Made from {code(data['source']['data'])}{f' with {source}' if source else ''}."
     draw = f" Draw of held-out users: seed {seed}." if seed is not None else ""
     return (
-        f"Data `{data['name']}`: {data['items']:,} items, {users['training']:,} training users with "
+        f"Data {code(data['name'])}: {data['items']:,} items, {users['training']:,} training users with "
         f"{data['events']['training']:,} interactions (density {data['density']:.2%}), {users['validation']:,} "
         f"validation and {users['test']:,} test users. Strong generalization after Liang et al. (2018): test users are "
         f"new; a fifth of their items is held out.{draw}{left_out}{made} Epochs are chosen on "
@@ -120,14 +123,14 @@ def _pairing(results: Mapping[str, Any]) -> str:
 
 def conclusion(results: Mapping[str, Any]) -> list[str]:
     """What the study found, in words that its doubts allow, then what would decide the rest."""
-    lines = [f"* {sentence}" for sentence in [*_best(results), *map(_claim, results["claims"])]]
+    lines = [f"* {prose(sentence)}" for sentence in [*_best(results), *map(_claim, results["claims"])]]
     parts = ["## Conclusion", "\n".join(lines)]
     open_rows = [
         d for d in results["differences"] if d["metric"] == SELECTION and better(d["a"], d["b"], d)[:3] == "not"
     ]
     details = dict.fromkeys(doubt["detail"] for d in open_rows for doubt in d["doubts"])
     if details:
-        parts += [f"Not decided yet: {' '.join(details)} This would decide:", f"`{results['to decide']}`"]
+        parts += [f"Not decided yet: {prose(' '.join(details))} This would decide:", code(results["to decide"])]
     return parts
 
 
@@ -158,7 +161,7 @@ def _claims(results: Mapping[str, Any]) -> str:
     verdicts = [row["verdict"] for row in results["claims"]]
     counts = ", ".join(f"{v} in {verdicts.count(v)}" for v in dict.fromkeys(verdicts))
     return (
-        f"Every VAE that ran both ways, with anchors against the same without, on `{results['data']['name']}`: PIA "
+        f"Every VAE that ran both ways, with anchors against the same without, on {code(results['data']['name'])}: PIA "
         f"{counts} of {len(verdicts)}. It helps if the 95 % interval over users lies above 0, hurts if below, and "
         "otherwise the two cannot be told apart. Neither is said after fewer than three seeds, if the best epoch is "
         "the last one, if training stopped before its weights reached their end, or if one of the two alone was "
@@ -181,7 +184,7 @@ def _recall(value: Mapping[str, Any]) -> str:
 
 
 def _figures(captions: Mapping[str, str], *names: str) -> list[str]:
-    return [part for n in names if n in captions for part in (f"![{captions[n]}]({n})", f"*{captions[n]}*")]
+    return [part for n in names if n in captions for part in figure(n, captions[n])]
 
 
 def _settings(results: Mapping[str, Any]) -> list[str]:
@@ -191,11 +194,11 @@ def _settings(results: Mapping[str, Any]) -> list[str]:
     lines = []
     for name, spec in results["preset"]["models"].items():
         own = {**spec["arguments"], **{k: v for k, v in spec["training"].items() if k not in shared and k != "seed"}}
-        lines.append(f"* `{name}` ({spec['class']}): {_listed(own) or 'nothing of its own'}")
+        lines.append(f"* {code(name)} ({markdown(spec['class'])}): {_listed(own) or 'nothing of its own'}")
     machine = ", ".join(f"{k} {v}" for k, v in results["environment"].items())
     common = [f"Training of all: {_listed(shared)}."] if shared else []
     return [
-        f"Preset `{results['preset']['name']}`.",
+        f"Preset {code(results['preset']['name'])}.",
         *_origin(results),
         *common,
         "\n".join(lines),
@@ -204,7 +207,7 @@ def _settings(results: Mapping[str, Any]) -> list[str]:
 
 
 def _listed(settings: Mapping[str, Any]) -> str:
-    return ", ".join(f"{k} {v}" for k, v in settings.items())
+    return ", ".join(f"{k} {markdown(v)}" for k, v in settings.items())
 
 
 def _origin(results: Mapping[str, Any]) -> list[str]:
@@ -213,8 +216,9 @@ def _origin(results: Mapping[str, Any]) -> list[str]:
     if not origin:
         return []
     text = (
-        f"Settings were chosen by {origin.get('method')} search on the validation users of `{origin.get('data')}`, "
-        f"{origin.get('trials')} trials a model, seed {origin.get('seed')}."
+        f"Settings were chosen by {markdown(origin.get('method'))} search on the validation users of "
+        f"{code(origin.get('data'))}, {markdown(origin.get('trials'))} trials a model, "
+        f"seed {markdown(origin.get('seed'))}."
     )
     if not searched_here(results):
         text += (
@@ -223,16 +227,35 @@ def _origin(results: Mapping[str, Any]) -> list[str]:
     return [text]
 
 
-def to_html(markdown: str, folder: Path) -> str:
-    """One HTML page; images of `folder` become part of it."""
-    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
+def figure(name: str, caption: str) -> tuple[str, str]:
+    """A figure in Markdown, and its caption below it."""
+    return f"![{markdown(caption)}]({name})", f"*{markdown(caption)}*"
 
-    def embed(match: re.Match[str]) -> str:
-        image = base64.b64encode((folder / match[1]).read_bytes()).decode()
-        return f'src="data:image/png;base64,{image}"'
 
-    body = re.sub(r'src="([\w.-]+\.png)"', embed, body)
-    title = html.escape(markdown.splitlines()[0].lstrip("# "))
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>'
+def to_html(text: str, folder: Path, figures: Collection[str]) -> str:
+    """One HTML page that loads nothing from anywhere.
+
+    Parameters
+    ----------
+    text : str
+        The report in Markdown.
+    folder : Path
+        Where its figures are.
+    figures : Collection[str]
+        Their names: no other image becomes part of the page.
+    """
+
+    def image(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+        name, alt = str(tokens[index].attrs["src"]), html.escape(tokens[index].content)
+        if name not in figures:
+            return alt
+        content = base64.b64encode((folder / name).read_bytes()).decode()
+        return f'<img src="data:image/png;base64,{content}" alt="{alt}" />'
+
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    parser.add_render_rule("image", image)
+    title = html.escape(text.splitlines()[0].lstrip("# "))
+    head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{CONTENT_POLICY}">'
+    head = f'{head}<meta name="viewport" content="width=device-width"><title>{title}</title>'
     head = f"<head>{head}<style>{STYLE}</style></head>"
-    return f'<!doctype html>\n<html lang="en">\n{head}\n<body>\n{body}</body>\n</html>\n'
+    return f'<!doctype html>\n<html lang="en">\n{head}\n<body>\n{parser.render(text)}</body>\n</html>\n'

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from minivae.ranking import METRICS
+from minivae.runtime import text
 from minivae.study.output import published as published_results
 from minivae.study.output.figures import shown
 from minivae.study.run.conclusions import OPEN, because, better
@@ -162,9 +163,9 @@ def difference_rows(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 def csv_text(table: Table) -> str:
     """A table as CSV."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(table)
-    return text.getvalue()
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([text.csv_cell(cell) for cell in row] for row in table)
+    return out.getvalue()
 
 
 def published(data: str) -> Table:
@@ -193,6 +194,6 @@ def _digits(value: str) -> str:
 
 def markdown(table: Table) -> str:
     """A table in Markdown, numbers to the right."""
-    escaped = [[cell.replace("|", "\\|") for cell in row] for row in table]
+    escaped = [[text.markdown(cell) for cell in row] for row in table]
     rule = ["---", *["---:"] * (len(table[0]) - 1)]
     return "\n".join(f"| {' | '.join(row)} |" for row in [escaped[0], rule, *escaped[1:]])

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from minivae import plots
 from minivae.ranking import METRICS
 from minivae.runtime.storage import write_json, write_text, write_whole
+from minivae.runtime.text import code, markdown, visible
 from minivae.study.output import tables
 from minivae.study.output.figures import DPI, colours, shown
 from minivae.training import SELECTION
@@ -80,8 +81,8 @@ def compose(results: Mapping[str, Any], command: str) -> str:
             "counts with the mean over them, epochs and seconds are added up, and the best epoch is the median."
         )
     parts = [
-        f"# Search on {data['name'] or 'one’s own data'}",
-        f"`{command}`",
+        f"# Search on {markdown(data['name']) or 'one’s own data'}",
+        code(command),
         f"{search['method'].capitalize()} search, {search['budget']} trials a model at most (fewer where its space has "
         f"fewer points), seed {search['seed']}{draw_text}. Every trial trains on {data['users']['training']:,} users "
         f"and is judged on {data['users']['validation']:,} validation users.{repeated} Test users took no part: they "
@@ -89,12 +90,16 @@ def compose(results: Mapping[str, Any], command: str) -> str:
         "`minivae study --settings best.toml` looks at the test users, once.",
         "## Chosen",
         tables.markdown(chosen_table(results)),
-        *warnings(results),
+        *map(markdown, warnings(results)),
         "![Trials](search.png)",
         "*Each dot a trial, the chosen one ringed; last: the expected best of so many trials, drawn from those made.*",
     ]
     for model, of in results["models"].items():
-        parts += [f"## {model}", f"Space: {json.dumps(of['space'])}.", tables.markdown(trials_table(of))]
+        parts += [
+            f"## {markdown(model)}",
+            f"Space: {code(json.dumps(of['space']))}.",
+            tables.markdown(trials_table(of)),
+        ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -116,7 +121,7 @@ def to_toml(results: Mapping[str, Any], command: str) -> str:
     data, search = results["data"], results["search"]
     origin = {"data": data["name"], "draw": str(data["protocol"].get("seed", "")), "sha256": data["sha256"]}
     origin |= {"method": search["method"], "trials": search["budget"], "seed": search["seed"]}
-    lines = [f"# Written by: {command}", "# chosen on validation users alone.", "[origin]"]
+    lines = [f"# Written by: {visible(command)}", "# chosen on validation users alone.", "[origin]"]
     lines += [f"{k} = {_toml(v)}" for k, v in origin.items()]
     lines += ["[origin.trials_run]"]
     lines += [f"{_key(model)} = {len(of['trials'])}" for model, of in results["models"].items()]

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from rich.console import Console
 
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.errors import Diverged, InputError
 from minivae.runtime.records import conform, read_record, write_record
+from minivae.runtime.text import PlainConsole
 from minivae.study.run import folders, space
 from minivae.study.run.presets import ModelSpec, Preset
 from minivae.study.run.runs import Job, Result, check_evaluable, execute, finished, means
@@ -184,7 +184,7 @@ def run(plan: Plan, split: StrongSplit, out: Path, resume: bool) -> dict[str, An
     if plan.seeds > 1:
         identity["seeds"] = plan.seeds
     folders.claim(out, "search.json", identity | {"data": data}, resume)
-    console = Console(stderr=True, quiet=not sys.stderr.isatty())
+    console = PlainConsole(stderr=True, quiet=not sys.stderr.isatty())
     best: dict[str, float] = {}
     done: list[tuple[Trial, Mapping[str, Any]]] = []
     for k, trial in enumerate(plan.trials, 1):

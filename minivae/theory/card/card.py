@@ -17,6 +17,7 @@ from minivae.data.splits import StrongSplit
 from minivae.data.users import Users, as_csr
 from minivae.errors import InputError
 from minivae.models.vae import VAE
+from minivae.runtime.text import markdown
 from minivae.theory.adapter import Wrapped
 from minivae.theory.card import evidence, evidence_masks
 from minivae.theory.card.check import Check
@@ -85,9 +86,9 @@ class Card:
 
     def markdown(self) -> str:
         """The same as a Markdown table."""
-        lines = [f"**Report card: {self.model}, {self.data}** (seed {self.seed})", ""]
+        lines = [f"**Report card: {markdown(self.model)}, {markdown(self.data)}** (seed {self.seed})", ""]
         lines += ["| statement | checked | on | slack | verdict | value |", "|---|---|---|---:|---|---|"]
-        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in self.rows()]
+        lines += ["| " + " | ".join(markdown(cell) for cell in row) + " |" for row in self.rows()]
         return "\n".join([*lines, "", LEGEND, ""])
 
     def as_dict(self) -> dict[str, Any]:
