@@ -123,10 +123,10 @@ class Interactions:
         arrays, meta = load_arrays(Path(path), KIND)
         try:
             user, item = integers(arrays, "user"), integers(arrays, "item")
-            labels = {key: unpack_labels(arrays, key) for key in ("user_labels", "item_labels", "item_titles")}
-            if labels["user_labels"] is None or labels["item_labels"] is None:
+            users, items, titles = (unpack_labels(arrays, key) for key in ("user_labels", "item_labels", "item_titles"))
+            if users is None or items is None:
                 raise KeyError("user_labels or item_labels")
-            return cls(user, item, **labels, name=meta["name"])
+            return cls(user, item, users, items, titles, meta["name"])
         except (KeyError, ValueError, TypeError, IndexError, InputError) as e:
             raise InputError(f"{path} holds interactions that do not fit each other ({e}); make it again") from e
 

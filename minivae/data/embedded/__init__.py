@@ -28,5 +28,5 @@ def debian() -> Interactions:
     >>> debian()
     Interactions('debian', 10,215 users, 2,384 items, 103,705 events)
     """
-    with as_file(files(__package__) / "debian.safetensors") as path:
+    with as_file(files("minivae.data.embedded") / "debian.safetensors") as path:
         return Interactions.load(path)
