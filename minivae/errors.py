@@ -1,7 +1,11 @@
-"""What a user is meant to read: one sentence, without a traceback."""
+"""What a user is meant to read: one sentence, without a traceback; options in the words of shell or Python."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+_shell = False  # whether the reader of a message sits at a command line
 
 
 @dataclass(frozen=True)
@@ -63,3 +67,31 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, kept: Resumable) -> None:
         super().__init__()
         self.kept = kept
+
+
+@contextmanager
+def at_shell() -> Iterator[None]:
+    """Within it, messages name the flags of the command line in place of Python's arguments."""
+    global _shell
+    before, _shell = _shell, True
+    try:
+        yield
+    finally:
+        _shell = before
+
+
+def option(name: str, value: object = None) -> str:
+    """An option as the reader would type it.
+
+    >>> option("min_rating", 4), option("header", False)
+    ('min_rating=4', 'header=False')
+    >>> with at_shell():
+    ...     option("min_rating", 4), option("header", False), option("encoding")
+    ('--min-rating 4', '--no-header', '--encoding')
+    """
+    if not _shell:
+        return name if value is None else f"{name}={value!r}"
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{flag}" if value else f"--no-{flag}"
+    return f"--{flag}" if value is None else f"--{flag} {value}"

@@ -4,21 +4,26 @@ from __future__ import annotations  # so that scipy.sparse is loaded at its firs
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import scipy
 
-from minivae.data.codes import binary_csr, lookup, order_of_appearance, rank
+from minivae.data.codes import binary_csr, lookup, order_of_appearance
+from minivae.data.columnar import is_frame, read_frame
+from minivae.data.columns import Columns
+from minivae.data.delimited import Rows
+from minivae.data.labelling import LONGEST_LABEL, Where, as_series, by_row, factorize
 from minivae.data.labels import integers, pack_labels, unpack_labels
-from minivae.data.tables import read_matrix, read_table
-from minivae.errors import InputError
+from minivae.data.reading import Reading
+from minivae.data.tables import Form, checked, read_table
+from minivae.errors import InputError, option
 from minivae.runtime.storage import load_arrays, save_arrays
 
-LONGEST_LABEL = 500
 KIND = "interactions"
 
 
@@ -40,6 +45,10 @@ class Interactions:
         Names to show to people.
     name : str
         What the data is called in reports.
+    time : (E,) float64, optional
+        When each event happened: seconds since 1970, or whatever the file counts.
+    reading : Reading, optional
+        What became of the rows of the file, where there was one.
 
     Raises
     ------
@@ -59,6 +68,8 @@ class Interactions:
     item_labels: np.ndarray
     item_titles: np.ndarray | None = None
     name: str = ""
+    time: np.ndarray | None = None
+    reading: Reading | None = None
 
     def __post_init__(self) -> None:
         for field, labels in (("user", self.user_labels), ("item", self.item_labels)):
@@ -73,6 +84,10 @@ class Interactions:
             object.__setattr__(self, f"{field}_labels", np.asarray(labels))
         if self.user.shape != self.item.shape:
             raise InputError(f"user and item must be equally long, found {self.user.size} and {self.item.size} events")
+        if self.time is not None:
+            object.__setattr__(self, "time", np.asarray(self.time, np.float64))
+            if self.time.shape != self.user.shape or not np.isfinite(self.time).all():
+                raise InputError(f"time must hold one finite number for each of the {self.user.size} events")
         if not (self.user_labels[1:] > self.user_labels[:-1]).all():
             raise InputError("user_labels must be sorted and free of repetitions")
         if self.item_titles is not None and len(self.item_titles) != self.n_items:
@@ -133,35 +148,46 @@ class Interactions:
     @classmethod
     def from_labels(
         cls,
-        user: np.ndarray | pl.Series | list,
-        item: np.ndarray | pl.Series | list,
+        user: object,
+        item: object,
         titles: Mapping[str, str] | None = None,
         name: str = "",
+        time: np.ndarray | None = None,
+        where: Where = by_row,
     ) -> Interactions:
         """Events from one label per event, repeated pairs merged (the first stays).
 
-        Strings that all read as plain decimal integers ("12", not "012") become integers, so that they sort as numbers.
+        Labels that all read as whole numbers ("12" or "12.0", not "012") become integers, so that they sort as numbers;
+        the rule is that of `minivae.data.labelling`, the same for every format.
 
         Parameters
         ----------
-        user, item : ndarray | pl.Series | list
-            (E,) integers or strings
+        user, item : list | ndarray | Series
+            (E,) numbers or text, in any mixture; lists, arrays, columns of pandas or polars.
         titles : mapping from str(item label) to title, optional
             Items that it lacks are shown by their label.
         name : str, default ''
-            Str
+            What the data is called in reports.
+        time : ndarray, optional
+            (E,) when each event happened.
+        where : callable, default `by_row`
+            How a message names a row, counted from 0.
 
         Raises
         ------
         InputError
             If a label is missing, empty, too long, or no integer and no string; or if there is no event.
         """
-        user, item = (x if isinstance(x, pl.Series) else pl.Series(np.asarray(x)) for x in (user, item))
-        if len(user) == 0:
+        users, items = as_series(user, "user"), as_series(item, "item")
+        if len(users) != len(items):
+            raise InputError(f"user and item must be equally long, found {len(users)} and {len(items)} labels")
+        if len(users) == 0:
             raise InputError("there is no interaction in the data: nothing to learn from")
         with ThreadPoolExecutor(2) as pool:
-            (user_codes, user_labels), (item_codes, item_labels) = pool.map(factorize, (user, item), ("user", "item"))
-        return cls.from_codes(user_codes, user_labels, item_codes, item_labels, titles, name)
+            (user_codes, user_labels), (item_codes, item_labels) = pool.map(
+                factorize, (users, items), ("user", "item"), (where, where)
+            )
+        return cls.from_codes(user_codes, user_labels, item_codes, item_labels, titles, name, time)
 
     @classmethod
     def from_codes(
@@ -172,6 +198,7 @@ class Interactions:
         item_labels: np.ndarray,
         titles: Mapping[str, str] | None = None,
         name: str = "",
+        time: np.ndarray | None = None,
     ) -> Interactions:
         """Events whose labels are already numbered: repeated pairs merged, items put in order of first appearance.
 
@@ -180,24 +207,26 @@ class Interactions:
         user, item : ndarray
             (E,) integers, positions in the labels
         user_labels : ndarray
-            Sorted; item_labels : in any order, those that do not occur are left out
-        titles : Mapping[str, str], optional
-        name : str, default ''
-            As in `from_labels`
+            Sorted.
+        item_labels : ndarray
+            In any order; those that do not occur are left out.
+        titles, name, time : optional
+            As in `from_labels`.
         """
         first = first_of_pairs(user, item, len(item_labels))
         if first is not None:
             user, item = user[first], item[first]
+            time = None if time is None else np.asarray(time)[first]
         appearance = order_of_appearance(item, len(item_labels))
         position = np.zeros(len(item_labels), np.int32)
         position[appearance] = np.arange(appearance.size, dtype=np.int32)
         item_labels = item_labels[appearance]
         shown = None if titles is None else np.array([titles.get(str(i)) or str(i) for i in item_labels.tolist()])
-        return cls(user, lookup(position, item), user_labels, item_labels, shown, name)
+        return cls(user, lookup(position, item), user_labels, item_labels, shown, name, time)
 
 
 def read_interactions(
-    path: str | Path,
+    path: str | Path | Any,
     user: str | int = "user",
     item: str | int = "item",
     rating: str | int | None = None,
@@ -206,104 +235,161 @@ def read_interactions(
     separator: str | None = None,
     header: bool | None = None,
     name: str | None = None,
+    time: str | int | None = None,
+    encoding: str | None = None,
+    title_file: str | Path | None = None,
+    adjacency: bool | None = None,
 ) -> Interactions:
-    """Read events from CSV, TSV (plain or .gz), `::`-separated .dat, Parquet, or a scipy sparse matrix (.npz).
+    """Read events from a file or a data frame, every row of it accounted for in `reading`.
+
+    CSV and its relatives (TSV, `::`, `;`, blanks; RecBole's .inter; plain, .gz, .bz2, .xz, .zip), adjacency text
+    (`user item item …`), JSON (one object a line), Parquet, Feather, a scipy sparse matrix (.npz); a data frame of
+    pandas or polars.
 
     Parameters
     ----------
-    path : str | Path
-        Path of the file; its ending tells the format
-    user, item, rating, title : column, by name or by position (counted from 0)
-        In an .npz matrix rows are users, columns items and values ratings; these four are ignored.
+    path : str | Path | data frame
+        The file; its ending and its first bytes tell the format.
+    user, item, rating, title, time : str | int, optional
+        Columns, by name or by position (counted from 0). In an .npz matrix rows are users, columns items and values
+        ratings; these five are ignored.
     min_rating : float, optional
-        Keep rating >= min_rating; without it every row is an event, whatever its rating
+        Keep rating >= min_rating; without it every row is an event, whatever its rating, but ratings of 0 and less
+        are refused.
     separator : str, optional
-        Character between fields; found from the first line if not given
+        Character between fields; found from the first line if not given.
     header : bool, optional
-        Whether line 1 names the columns; found from line 1 if not given
+        Whether line 1 names the columns; found from the first lines if not given.
     name : str, optional
-        What the data is called in reports; the file's name if not given
+        What the data is called in reports; the file's name if not given.
+    encoding : str, optional
+        Of text; UTF-8 if not given.
+    title_file : str | Path, optional
+        A second table with a title for each item: columns `item` and `title` where its header has them, else its first
+        two.
+    adjacency : bool, optional
+        Whether each line is a user and its items; found from the lines if not given.
 
     Returns
     -------
     Interactions
-        Rows below the threshold dropped first, then repeated pairs merged.
+        Rows below the threshold dropped first, then repeated pairs merged (the first in the file stays).
 
     Raises
     ------
     InputError
-        If the file is missing, unreadable or of another format; a column is not there; a label is missing; a rating
-        is no finite number; or nothing is left.
+        If the file is missing, unreadable or of another format; a line has more or fewer fields than the first; a
+        column is not there; a label is missing; a rating is no finite number; or nothing is left.
     """
-    path = Path(path)
-    name = path.name.split(".")[0] if name is None else name
     if min_rating is not None and not np.isfinite(min_rating):
-        raise InputError(f"min_rating must be a finite number, not {min_rating}")
-    if path.suffix.lower() == ".npz":
-        table = read_matrix(path)
+        raise InputError(f"{option('min_rating')} must be a finite number, not {min_rating}")
+    asked = {"user": user, "item": item, "rating": rating, "title": title, "time": time}
+    columns: Columns = {k: c for k, c in asked.items() if c is not None and not (k == "title" and title_file)}
+    form = Form(separator, header, encoding, adjacency)
+    if is_frame(path):
+        source, rows = "the data frame", read_frame(path, columns)
+        rows = checked(rows, columns, source)
     else:
-        if min_rating is not None and rating is None:
-            raise InputError("min_rating needs the column that holds the ratings: give rating as well")
-        columns = {"user": user, "item": item, "rating": rating, "title": title}
-        table = read_table(path, {k: c for k, c in columns.items() if c is not None}, separator, header)
-    if min_rating is not None:
-        read, table = table.height, table.filter(pl.col("rating") >= min_rating)
-        if table.height == 0:
-            raise InputError(f"{path}: none of the {read:,} ratings is at least {min_rating:g}; lower min_rating")
+        path = Path(path)
+        name = path.name.split(".")[0] if name is None else name
+        source, rows = str(path), read_table(path, columns, form)
+    if min_rating is not None and "rating" not in rows.table.columns:
+        raise InputError(
+            f"{option('min_rating')} needs the column that holds the ratings: give {option('rating')} as well"
+        )
+    kept, dropped, notes = liked(rows, min_rating, source)
+    table = rows.table if kept is None else rows.table.filter(kept)
+    place = None if kept is None else np.flatnonzero(kept.to_numpy())
+
+    def where(row: int) -> str:
+        return rows.where(row if place is None else int(place[row]))
+
     try:
-        titles = first_titles(table) if "title" in table.columns else None
-        return Interactions.from_labels(table["user"], table["item"], titles, name)
+        titles = None
+        if title_file is not None:
+            titles = titles_from(Path(title_file), item, title, form)
+        elif "title" in table.columns:
+            titles = first_titles(table)
+        when = table["time"].to_numpy() if "time" in table.columns else None
+        data = Interactions.from_labels(table["user"], table["item"], titles, name or "", when, where)
     except InputError as e:
-        raise InputError(f"{path}: {e}") from None
+        raise InputError(f"{source}: {e}") from None
+    if titles is not None:
+        found = sum(str(label) in titles for label in data.item_labels.tolist())
+        notes += (f"titles of {found:,} of {data.n_items:,} items",) if found < data.n_items else ()
+    reading = Reading(
+        rows.table.height,
+        data.n_events,
+        data.n_users,
+        data.n_items,
+        {**dropped, "repeated pair": table.height - data.n_events},
+        rows.other_lines,
+        notes,
+    )
+    return replace(data, reading=reading)
+
+
+def liked(
+    rows: Rows, min_rating: float | None, source: str
+) -> tuple[pl.Series | None, dict[str, int], tuple[str, ...]]:
+    """Which rows are events (None: all), how many are not, and what to say about it.
+
+    Raises
+    ------
+    InputError
+        If ratings of 0 and less would count as liked, or nothing is left.
+    """
+    if "rating" not in rows.table.columns:
+        return None, {}, ()
+    rating, matrix = rows.table["rating"], rows.unit == "entry"
+    if min_rating is None or (matrix and min_rating <= 0):
+        low = (rating <= 0).arg_true()
+        if len(low):
+            only = rating.is_in([0, 1]).all()
+            advice = "to count the ones only" if only else "to say from which on it counts"
+            rest = "" if matrix else f", or leave {option('rating')} out to count every row"
+            raise InputError(
+                f"{source}, {rows.where(int(low[0]))}: a rating of {rating[int(low[0])]:g} is no sign of liking; give "
+                f"{option('min_rating', 1 if only else 4)} {advice}{rest}"
+            )
+        used = () if matrix else (f"every row counts, whatever its rating, without {option('min_rating')}",)
+        return None, {}, used
+    kept = rating >= min_rating
+    if not kept.any():
+        raise InputError(
+            f"{source}: none of the {len(kept):,} ratings is at least {min_rating:g}; the highest is "
+            f"{rating.max():g}; lower {option('min_rating')}"
+        )
+    return kept, {f"rating below {min_rating:g}": int((~kept).sum())}, ()
+
+
+def titles_from(path: Path, item: str | int, title: str | int | None, form: Form) -> dict[str, str]:
+    """Item label -> title from a second file."""
+    try:
+        rows = read_table(
+            path, {"item": item, "title": "title" if title is None else title}, replace(form, header=None)
+        )
+    except InputError as named:
+        if "has no column" not in str(named):
+            raise
+        rows = read_table(path, {"item": 0, "title": 1}, replace(form, separator=None, header=False))
+    return first_titles(rows.table)
+
+
+def first_titles(table: pl.DataFrame) -> dict[str, str]:
+    """The first title of each item, keyed by the item's canonical label as text."""
+    codes, labels = factorize(table["item"], "item")
+    named = pl.DataFrame({"item": codes, "title": table["title"]}).drop_nulls()
+    named = named.unique("item", keep="first", maintain_order=True)
+    if (named["title"].str.len_chars() > LONGEST_LABEL).any():
+        raise InputError(f"a title is longer than {LONGEST_LABEL} characters: is this the column of titles?")
+    return {str(labels[code]): title for code, title in named.iter_rows()}
 
 
 def narrowest(a: np.ndarray) -> np.ndarray:
     """The same whole numbers in the smallest signed type of 16 bits or more that holds them."""
     largest = max(int(a.max()), -int(a.min()) - 1) if a.size else 0
     return a.astype(next(t for t in (np.int16, np.int32, np.int64) if largest <= np.iinfo(t).max))
-
-
-def first_titles(table: pl.DataFrame) -> dict[str, str]:
-    """The first title of each item, keyed by the item's label as text."""
-    named = table.lazy().select(pl.col("item").cast(pl.String), "title").drop_nulls()
-    named = named.unique("item", keep="first", maintain_order=True).collect()
-    if (named["title"].str.len_chars() > LONGEST_LABEL).any():
-        raise InputError(f"a title is longer than {LONGEST_LABEL} characters: is this the column of titles?")
-    return dict(named.iter_rows())
-
-
-def factorize(labels: pl.Series, role: str) -> tuple[np.ndarray, np.ndarray]:
-    """Codes (E,) int32 into the sorted distinct labels, and those labels: int64 or str."""
-    if labels.null_count():
-        raise InputError(f"row {labels.is_null().arg_true()[0] + 1} has no {role}: fill it in or remove the row")
-    if labels.dtype.is_integer():
-        if labels.max() >= 2**63:
-            raise InputError(f"a {role} number exceeds 64 bits: store these labels as text")
-        return rank(labels.to_numpy())
-    if labels.dtype != pl.String:
-        raise InputError(f"the {role} column holds {labels.dtype}; labels must be integers or text")
-    distinct = labels.unique().sort()
-    check_labels(distinct, labels, role)
-    codes = labels.cast(pl.Enum(distinct)).to_physical().to_numpy().astype(np.int32)
-    if distinct.str.contains(r"^(0|-?[1-9][0-9]{0,17})$").all():
-        numbers = distinct.cast(pl.Int64).to_numpy()
-        place, numbers = rank(numbers)
-        return place[codes], numbers
-    return codes, distinct.to_numpy().astype(str)
-
-
-def check_labels(distinct: pl.Series, labels: pl.Series, role: str) -> None:
-    """Refuse what cannot be a label: nothing, the words for nothing, control characters, a whole text."""
-    faults = {
-        "is empty or says that it is missing": distinct.str.to_lowercase().is_in(["", "nan", "null", "none"]),
-        "contains control characters": distinct.str.contains(r"[\x00-\x1f]"),
-        f"is longer than {LONGEST_LABEL} characters": distinct.str.len_chars() > LONGEST_LABEL,
-    }
-    for fault, found in faults.items():
-        if found.any():
-            label = distinct.filter(found)[0]
-            row = (labels == label).arg_true()[0] + 1
-            raise InputError(f"the {role} label {label[:40]!r} (row {row} of those read) {fault}")
 
 
 def first_of_pairs(user: np.ndarray, item: np.ndarray, n_items: int) -> np.ndarray | None:

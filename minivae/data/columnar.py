@@ -1,0 +1,113 @@
+"""Tables that know their columns: Parquet, Feather (Arrow), sparse matrices, and data frames in memory."""
+
+import subprocess
+import sys
+import tokenize
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import scipy.sparse
+
+from minivae.data.codes import refuse_false_pointers
+from minivae.data.columns import Columns, found_columns
+from minivae.data.delimited import Rows
+from minivae.data.labelling import as_series
+from minivae.errors import InputError
+
+SCAN = {".parquet": "scan_parquet", ".pq": "scan_parquet"} | dict.fromkeys((".feather", ".arrow", ".ipc"), "scan_ipc")
+NOT_NPZ = (  # what zipfile, numpy's parser of headers and scipy raise at bytes that are no matrix
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError, OSError, EOFError, SyntaxError),
+    *(RuntimeError, zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+)
+
+
+def read_columnar(path: Path, scan: str, columns: Columns) -> Rows:
+    """The chosen columns of a Parquet or Arrow file, named by their role."""
+    with path.open("rb") as f:
+        names = list(pl.read_parquet_schema(f) if scan == "scan_parquet" else pl.read_ipc_schema(f))
+    found = found_columns(path, columns, names)
+    refuse_deadly(path, scan, list(dict.fromkeys(names[at] for at in found.values())))
+    chosen = [pl.col(names[at]).alias(role) for role, at in found.items()]
+    return Rows(getattr(pl, scan)(path, glob=False).select(chosen).collect())
+
+
+def refuse_deadly(path: Path, scan: str, names: list[str]) -> None:
+    """Read the columns in a process that may die of it, as some damaged pages make the library do.
+
+    It aborts, past every `except`, when a page asks for more memory than there is. The second reading costs half a
+    second and as long again as the first.
+
+    Raises
+    ------
+    InputError
+        If the process does not survive; an error that it reports is left to the reader.
+    """
+    program = f"import sys, polars as pl; pl.{scan}(sys.argv[1], glob=False).select(sys.argv[2:]).collect()"
+    done = subprocess.run([sys.executable, "-c", program, str(path), *names], capture_output=True, text=True)
+    if done.returncode not in (0, 1):  # 1: an exception
+        said = next(iter(done.stderr.strip().splitlines()), f"status {done.returncode}")
+        raise InputError(f"{path} cannot be read as a table: its damage kills the library that reads it ({said})")
+
+
+def is_frame(data: object) -> bool:
+    """Whether it is a data frame of pandas or polars, or a table of Arrow."""
+    return type(data).__module__.partition(".")[0] in ("pandas", "polars", "pyarrow") and hasattr(data, "columns")
+
+
+def read_frame(frame: Any, columns: Columns) -> Rows:
+    """The chosen columns of a data frame.
+
+    Raises
+    ------
+    InputError
+        If a column is not there, or holds other things than numbers and text.
+    """
+    if isinstance(frame, pl.LazyFrame):
+        frame = frame.collect()
+    elif type(frame).__module__.startswith("pyarrow"):
+        frame = pl.from_arrow(frame)
+    names = list(frame.columns)
+    found = found_columns("the data frame", columns, [str(n) for n in names])
+    get = frame.to_series if isinstance(frame, pl.DataFrame) else lambda at: frame.iloc[:, at]
+    try:
+        return Rows(pl.DataFrame({role: as_series(get(at), role) for role, at in found.items()}))
+    except InputError as e:
+        raise InputError(f"the data frame: {e}") from None
+
+
+def read_matrix(path: Path) -> Rows:
+    """The stored non-zero entries of a scipy sparse matrix, row by row: user, item, rating.
+
+    Raises
+    ------
+    InputError
+        If it is no such file, or an entry is no finite number.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; check the path")
+    try:
+        m = scipy.sparse.load_npz(path)
+        if m.format in ("csr", "csc", "bsr"):
+            of_rows, of_columns = m.blocksize if m.format == "bsr" else (1, 1)
+            n_rows, n_columns = m.shape[0] // of_rows, m.shape[1] // of_columns
+            axes = (n_columns, n_rows) if m.format == "csc" else (n_rows, n_columns)
+            refuse_false_pointers(m.indptr, m.indices, *axes)
+        m = scipy.sparse.csr_matrix(m)
+    except NOT_NPZ as e:
+        why = " ".join(str(e).split()) or type(e).__name__
+        raise InputError(f"{path} is no scipy sparse matrix ({why}); write it with scipy.sparse.save_npz") from e
+    if m.dtype.kind not in "biuf":
+        raise InputError(f"{path} holds {m.dtype}; ratings must be real numbers")
+    m.sum_duplicates()
+    m.eliminate_zeros()
+    rating = m.data.astype(np.float64)
+    row = np.repeat(np.arange(m.shape[0]), np.diff(m.indptr))
+    odd = np.flatnonzero(~np.isfinite(rating))
+    if odd.size:
+        at = odd[0]
+        raise InputError(f"{path}: entry ({row[at]}, {m.indices[at]}) is {rating[at]}, no finite number; remove it")
+    return Rows(pl.DataFrame({"user": row, "item": m.indices, "rating": rating}), unit="entry")

@@ -1,0 +1,111 @@
+"""Which column plays which role, and what its values must be."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from minivae.data.labelling import Where
+from minivae.errors import InputError
+
+Columns = Mapping[str, str | int]  # role -> name or position
+RECBOLE = {"user": "user_id", "item": "item_id"}  # what these columns are called in its files
+
+
+def found_columns(where: Path | str, columns: Columns, names: list[str], by_position: bool = False) -> dict[str, int]:
+    """Role -> position of its column among `names`.
+
+    Raises
+    ------
+    InputError
+        If a column is not there, or stands there twice, or plays two roles.
+    """
+    found = {role: locate(column, names, where, by_position) for role, column in columns.items()}
+    for role, at in found.items():
+        twin = next((r for r, n in found.items() if n == at and r != role), None)
+        if twin:
+            raise InputError(f"{where}: column {names[at]!r} cannot be both {role} and {twin}; choose two columns")
+    return found
+
+
+def locate(column: str | int, names: list[str], where: Path | str, by_position: bool = False) -> int:
+    """The position of `column`."""
+    stripped = [str(name).strip() for name in names]
+    if isinstance(column, str) and not by_position:
+        if column not in stripped and RECBOLE.get(column) in stripped:
+            column = RECBOLE[column]
+        if stripped.count(column) > 1:
+            raise InputError(
+                f"{where} has {stripped.count(column)} columns called {column!r}; choose one by its position"
+            )
+        if column in stripped:
+            return stripped.index(column)
+    try:
+        return range(len(names))[int(column)]
+    except (ValueError, IndexError):
+        near = difflib.get_close_matches(str(column), stripped, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        shown = ", ".join(map(repr, stripped[:20])) + (", …" if len(names) > 20 else "")
+        raise InputError(f"{where} has no column {column!r} among its {len(names)}: {shown}{hint}") from None
+
+
+def as_number(values: pl.Series, name: str, where: Where) -> pl.Series:
+    """Finite float64, nothing missing."""
+    refuse_missing(values, name, where)
+    if values.dtype == pl.String:
+        values = values.str.strip_chars()
+    elif not values.dtype.is_numeric() and values.dtype != pl.Boolean:
+        raise InputError(f"{name} holds {values.dtype}; ratings must be numbers")
+    number = values.cast(pl.Float64, strict=False)
+    odd = (~number.is_finite().fill_null(False)).arg_true()
+    if len(odd):
+        shown = str(values[int(odd[0])])[:40]
+        raise InputError(f"{name}, {where(int(odd[0]))}: {shown!r} is no finite number; correct or remove that row")
+    return number
+
+
+def as_time(values: pl.Series, name: str, where: Where) -> pl.Series:
+    """Seconds as float64: numbers as they are, dates since 1970."""
+    refuse_missing(values, name, where)
+    if values.dtype in (pl.Categorical, pl.Enum):
+        values = values.cast(pl.String)
+    if values.dtype == pl.String:
+        values = values.str.strip_chars()
+        number = values.cast(pl.Float64, strict=False)
+        if number.null_count() == 0:
+            return as_number(number, name, where)
+        values = as_dates(values, name, where)
+    if values.dtype in (pl.Date, pl.Datetime):
+        return values.cast(pl.Datetime("us")).dt.epoch("us") / 1e6
+    return as_number(values, name, where)
+
+
+def as_dates(values: pl.Series, name: str, where: Where) -> pl.Series:
+    """Dates in the order year, month, day; with a time of the day or without."""
+    plain = values.str.replace("T", " ", literal=True).str.replace(r"(\.\d+)?(Z|\+00:?00)?$", "")
+    for form in ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d", "%Y%m%d"):
+        whole = plain + ":00" if form == "%Y-%m-%d %H:%M" else plain
+        form = form + ":%S" if form == "%Y-%m-%d %H:%M" else form
+        dates = whole.str.to_datetime(form, strict=False, time_unit="us")
+        if dates.null_count() == 0:
+            return dates
+        if dates.null_count() < len(dates):
+            row = int(dates.is_null().arg_true()[0])
+            raise InputError(f"{name}, {where(row)}: {values[row][:40]!r} is no time like the others")
+    raise InputError(
+        f"{name}, {where(0)}: {values[0][:40]!r} is no time; give seconds, or dates such as 2005-04-02 23:53:47"
+    )
+
+
+def as_title(values: pl.Series) -> pl.Series:
+    """Titles as composed Unicode text, without spaces around them."""
+    text = values.cast(pl.String).str.strip_chars()
+    return text if (text.str.len_bytes() == text.str.len_chars()).all() else text.str.normalize("NFC")
+
+
+def refuse_missing(values: pl.Series, name: str, where: Where) -> None:
+    """A field that must not be empty."""
+    missing = values.is_null()
+    if missing.any():
+        raise InputError(f"{name}, {where(int(missing.arg_true()[0]))} is empty; fill it in or remove the row")

@@ -1,0 +1,149 @@
+"""What is in a file: its bytes behind any packing, as UTF-8 text with one kind of line end; and what is no text."""
+
+import bz2
+import codecs
+import gzip
+import io
+import lzma
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from minivae.errors import InputError, option
+
+PIECE = 1 << 24
+TABLES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".inter", ".json", ".jsonl", ".ndjson")
+PACKED = (".gz", ".bz2", ".xz", ".zip")
+FOREIGN = {  # first bytes -> what they tell
+    b"\xd0\xcf\x11\xe0": "a spreadsheet of Excel; save it as CSV UTF-8",
+    b"SQLite format 3": "a SQLite database; export the table as CSV",
+    b"\x89HDF": "an HDF5 file; write the table as Parquet or CSV",
+    b"\x28\xb5\x2f\xfd": "packed with zstd; unpack it first (unzstd)",
+    b"FEA1": "Feather of version 1; write it again with version 2",
+    b"\x80\x04": "a pickle, which could run code; write the table as Parquet or CSV",
+    b"\x80\x05": "a pickle, which could run code; write the table as Parquet or CSV",
+    b"%%MatrixMarket": "a MatrixMarket file; read it with scipy.io.mmread and write it with scipy.sparse.save_npz",
+    b"%PDF": "a PDF; export the table as CSV",
+}
+
+
+def inner_suffix(path: Path) -> str:
+    """The ending that tells the format, without that of the packing."""
+    name = path.name.lower()
+    for packing in PACKED:
+        name = name.removesuffix(packing)
+    return Path(name).suffix
+
+
+def unpacked(path: Path) -> bytes:
+    """The bytes of a file, or of the one table in a zip.
+
+    Not left to polars: older versions take a truncated .gz for a short table.
+
+    Raises
+    ------
+    InputError
+        If a zip holds no table, or several; errors of the packing are left to the caller.
+    """
+    raw = path.read_bytes()
+    if raw.startswith(b"\x1f\x8b"):
+        raw = gzip.decompress(raw)
+    elif raw.startswith(b"BZh"):
+        raw = bz2.decompress(raw)
+    elif raw.startswith(b"\xfd7zXZ"):
+        raw = lzma.decompress(raw)
+    elif raw.startswith(b"PK\x03\x04") and zipfile.is_zipfile(io.BytesIO(raw)):
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            raw = archive.read(only_table(archive.namelist(), path))
+    return raw
+
+
+def only_table(names: list[str], path: Path) -> str:
+    """The one member of a zip that is a table."""
+    if any(n.startswith(("xl/", "word/")) or n in ("[Content_Types].xml", "content.xml") for n in names):
+        raise InputError(f"{path} is not plain UTF-8 text but a spreadsheet; save it as CSV UTF-8")
+    files = [n for n in names if not n.endswith("/") and not n.startswith("__MACOSX/")]
+    tables = [n for n in files if PurePosixPath(n.lower()).suffix in TABLES]
+    if len(tables) != 1:
+        shown = ", ".join((tables or files)[:5]) or "nothing"
+        raise InputError(f"{path} holds {shown}; unpack it and give the one table that is meant")
+    return tables[0]
+
+
+def text_of(path: Path, raw: bytes, encoding: str | None) -> bytes:
+    """The content as UTF-8 without byte order mark, its lines ended by line feeds.
+
+    Raises
+    ------
+    InputError
+        If it is no text, a web page, or of another encoding; names the line.
+    """
+    if encoding is not None:
+        raw = recoded(path, raw, encoding)
+    raw = raw.removeprefix(b"\xef\xbb\xbf")
+    start = raw[:4096].lstrip().lower()
+    if not start:
+        raise InputError(f"{path} is empty; expected one row per interaction")
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise InputError(f"{path} is a web page, not a table; fetch the data file itself")
+    for magic, what in FOREIGN.items():
+        if raw.startswith(magic):
+            raise InputError(f"{path} is {what}")
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InputError(f"{path} is not plain UTF-8 text but UTF-16; say {option('encoding', 'utf-16')}")
+    if raw.startswith(b"PK\x03\x04"):
+        raise InputError(f"{path} is not plain UTF-8 text but a damaged zip archive; fetch it again")
+    if (at := raw.find(b"\x00")) >= 0:
+        raise InputError(
+            f"{path} is not plain UTF-8 text: {line_of(raw, at)} holds a zero byte; export it again as UTF-8"
+        )
+    refuse_other_encoding(path, raw)
+    return one_line_end(path, raw)
+
+
+def recoded(path: Path, raw: bytes, encoding: str) -> bytes:
+    """Text of the given encoding as UTF-8."""
+    try:
+        return raw.decode(encoding).encode()
+    except LookupError:
+        raise InputError(f"encoding {encoding!r} is unknown; some are utf-8, latin-1, cp1252, utf-16, gbk") from None
+    except UnicodeDecodeError as e:
+        raise InputError(
+            f"{path}, {line_of(raw, e.start)}: byte {raw[e.start]:#04x} is not {encoding}; try another"
+        ) from None
+
+
+def refuse_other_encoding(path: Path, raw: bytes) -> None:
+    """Name the first line that is not UTF-8."""
+    if raw.isascii():
+        return
+    decoder, view, start = codecs.getincrementaldecoder("utf-8")(), memoryview(raw), 0
+    try:
+        for start in range(0, len(raw), PIECE):
+            decoder.decode(view[start : start + PIECE], final=start + PIECE >= len(raw))
+    except UnicodeDecodeError as e:
+        kept = len(e.object) - min(PIECE, len(raw) - start)  # bytes of a character that began in the piece before
+        at = start - kept + e.start
+        raise InputError(
+            f"{path}, {line_of(raw, at)}: byte {raw[at]:#04x} is not UTF-8; is it Latin-1? Then say "
+            f"{option('encoding', 'latin-1')}, else save it as UTF-8"
+        ) from None
+
+
+def line_of(raw: bytes, at: int) -> str:
+    """The line in which a byte stands, counted from 1."""
+    return f"line {raw[:at].count(10) + 1:,}"
+
+
+def one_line_end(path: Path, raw: bytes) -> bytes:
+    """Line feeds alone; a lone carriage return is a line end only where there is no other."""
+    if b"\r" not in raw:
+        return raw
+    raw = raw.replace(b"\r\n", b"\n")
+    if b"\r" in raw:
+        if b"\n" not in raw:
+            return raw.replace(b"\r", b"\n")
+        raise InputError(
+            f"{path}, {line_of(raw, raw.find(13))} holds a carriage return that ends no line: mixed line ends, or "
+            "one in a field; save the file with one kind of line end"
+        )
+    return raw

@@ -1,0 +1,358 @@
+"""Delimited text, every line accounted for: CSV after RFC 4180; TSV, `::` and the like without quoting.
+
+A row must have as many fields as the first line. The separators and line feeds of the file, with everything else left
+out, must therefore be the same few bytes for each row; that is compared as a whole, and costs little.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from minivae.data.columns import Columns, found_columns
+from minivae.errors import InputError, option
+
+SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".dat": "::", ".inter": "\t"}
+WORDS = {"tab": "\t", "\\t": "\t", "space": " "}
+LONGEST_HEAD = 1 << 17
+TYPED = re.compile(r"\w+:(token|float|token_seq|float_seq)")
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The chosen columns of a file, as they stand in it.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns named by their roles.
+    lines : (n,) int64, optional
+        Line of the file on which each row begins; by default they follow each other.
+    first : int
+        Line, or row, of the first row.
+    unit : str
+        What `first` counts: "line" or "row".
+    other_lines : mapping
+        As in `Reading`.
+    dropped : mapping
+        As in `Reading`: rows that the reader itself left out.
+    """
+
+    table: pl.DataFrame
+    lines: np.ndarray | None = None
+    first: int = 1
+    unit: str = "row"
+    other_lines: Mapping[str, int] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    def where(self, row: int) -> str:
+        """How a message names a row, counted from 0."""
+        return f"{self.unit} {(self.first + row) if self.lines is None else int(self.lines[row]):,}"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the text is cut into fields.
+
+    Parameters
+    ----------
+    separator : str
+        One character.
+    quoted : bool
+        Whether quotation marks mean anything.
+    names : list of str
+        Of the columns; positions if there is no header.
+    header : bool
+        Whether the first line names the columns.
+    skipped : int
+        Lines before it.
+    """
+
+    separator: str
+    quoted: bool
+    names: list[str]
+    header: bool
+    skipped: int
+
+
+def read_delimited(
+    path: Path, raw: bytes, suffix: str, columns: Columns, separator: str | None, header: bool | None
+) -> Rows:
+    """The chosen columns as strings.
+
+    Raises
+    ------
+    InputError
+        If a line has more or fewer fields than the first, a quotation mark is not closed, or a column is not there.
+    """
+    raw, others = without_blank_end(raw)
+    raw, skipped, separator = without_preamble(path, raw, columns, separator)
+    separator = WORDS.get(separator, separator) if separator else find_separator(head(raw, path)[0], suffix)
+    raw, separator = single_byte(path, raw, separator)
+    layout = find_layout(path, head(raw, path), separator, columns, header, skipped)
+    others |= {"header": int(layout.header), "comment lines": skipped}
+    found = found_columns(path, columns, layout.names, by_position=not layout.header)
+    if not (layout.quoted and b'"' in raw):
+        refuse_ragged(path, raw, layout)
+        table, lines = fast(raw, layout, found, quoted=False), None
+    elif every_line_is_a_row(raw, layout):
+        table, lines = fast(raw, layout, found, quoted=True), None
+    else:
+        table, lines = slow(path, raw, layout, found)
+    first = 1 + skipped + layout.header
+    repeated = repeated_headers(raw, layout, table, found)
+    if repeated is not None:
+        lines = np.arange(first, first + table.height) if lines is None else lines
+        table, lines = table.filter(~repeated), lines[~repeated.to_numpy()]
+        others["repeated headers"] = int(repeated.sum())
+    return Rows(table.select(*columns), lines, first, "line", others)
+
+
+def without_blank_end(raw: bytes) -> tuple[bytes, dict[str, int]]:
+    """The text ended by one line feed, and how many blank lines stood after it."""
+    if raw.endswith(b"\n\n"):
+        whole = len(raw)
+        raw = raw.rstrip(b"\n") + b"\n"
+        return raw, {"blank lines at the end": whole - len(raw)}
+    return raw if raw.endswith(b"\n") else raw + b"\n", {}
+
+
+def without_preamble(path: Path, raw: bytes, columns: Columns, separator: str | None) -> tuple[bytes, int, str | None]:
+    """The text without Excel's `sep=;` and without comments before the table; how many lines that were."""
+    skipped = 0
+    first = head(raw, path)[0]
+    if match := re.fullmatch(r'"?sep=(.|\\t)"?', first.strip("\ufeff")):
+        raw, skipped = raw[raw.index(b"\n") + 1 :], 1
+        separator = separator or match[1]
+    asked = {c for c in columns.values() if isinstance(c, str) and not c.isdecimal()}
+    while raw[:1] in (b"#", b"%"):
+        lines = head(raw, path)
+        named = set(map(str.strip, re.split(r"[\t,;|: ]", lines[0].lstrip("#% "))))
+        if asked & named or len(lines) < 2:
+            break
+        if asked or re.match(r"[#%]+(\s|$)", lines[0]) or lines[0].startswith("%"):
+            raw, skipped = raw[raw.index(b"\n") + 1 :], skipped + 1
+            continue
+        break
+    return raw, skipped, separator
+
+
+def head(raw: bytes, path: Path) -> list[str]:
+    """The first two lines, or the one there is."""
+    lines = raw[:LONGEST_HEAD].removesuffix(b"\n").split(b"\n")[:2]
+    if len(lines) == 1 and len(raw) > LONGEST_HEAD:
+        raise InputError(
+            f"{path} has a first line of over {LONGEST_HEAD:,} bytes; is it a table, one interaction a row?"
+        )
+    return [line.decode(errors="replace") for line in lines]
+
+
+def find_separator(line: str, suffix: str) -> str:
+    """The format's own separator if line 1 has it, else the one that line 1 has most of, else blanks."""
+    expected = SEPARATORS.get(suffix)
+    if expected and expected in line:
+        return expected
+    if "::" in line:
+        return "::"
+    count = {s: line.count(s) for s in "\t,;|"}
+    best = max(count, key=count.__getitem__)
+    return best if count[best] else " " if " " in line.strip() else expected or ","
+
+
+def single_byte(path: Path, raw: bytes, separator: str) -> tuple[bytes, str]:
+    """The text with one byte between fields."""
+    if separator == "::":
+        single = "\x1f" if b"\t" in raw else "\t"
+        return raw.replace(b"::", single.encode()), single
+    if separator == " " and (b"  " in raw or b" \n" in raw or b"\n " in raw or raw.startswith(b" ")):
+        raw = re.sub(rb"(?m)^ +| +$", b"", re.sub(rb" {2,}", b" ", raw))
+    if len(separator.encode()) != 1 or separator in '"\n\r':
+        raise InputError(f"{option('separator')} must be one character, or ::, not {separator!r}")
+    return raw, separator
+
+
+def find_layout(
+    path: Path, lines: list[str], separator: str, columns: Columns, header: bool | None, skipped: int
+) -> Layout:
+    """Quoting, header and names, from the first two lines."""
+    quoted = separator in ",;" or all(f[:1] == f[-1:] == '"' and len(f) > 1 for f in lines[0].split(separator))
+    fields = [next(csv.reader([x], delimiter=separator), [""]) if quoted else x.split(separator) for x in lines]
+    typed = all(TYPED.fullmatch(f.strip()) for f in fields[0])
+    if header is None:
+        header = typed or find_header(path, fields, columns)
+    if not header:
+        return Layout(separator, quoted, [str(k) for k in range(len(fields[0]))], False, skipped)
+    names = [f.partition(":")[0] for f in fields[0]] if typed else fields[0]
+    if lines[0].startswith("#"):
+        names = [names[0].lstrip("# "), *names[1:]]
+    return Layout(separator, quoted, names, True, skipped)
+
+
+def find_header(path: Path, fields: list[list[str]], columns: Columns) -> bool:
+    """Does line 1 name the columns? Yes if a column is asked for by name; else the numbers must tell.
+
+    A column of numbers whose first line is a word has a header; a number in line 1 and in line 2 means there is none.
+    """
+    names = [c for c in columns.values() if isinstance(c, str)]
+    if any(c in map(str.strip, fields[0]) or not c.isdecimal() for c in names):
+        return True
+    numeric = [[is_number(f) for f in line] for line in fields]
+    at = [int(c) for c in columns.values() if -len(fields[0]) <= int(c) < len(fields[0])]
+    counted = len(fields[0]) > 1 and [f.strip() for f in fields[0]] == [str(k) for k in range(len(fields[0]))]
+    if not counted:
+        if any(numeric[0][k] for k in at):
+            return False
+        both = list(zip(numeric[0], numeric[-1], strict=False))
+        if "rating" in columns or any(low and not high for high, low in both):
+            return True
+        if len(fields) > 1 and any(high and low for high, low in both):
+            return False
+    raise InputError(
+        f"{path}: cannot tell whether line 1 names the columns; say {option('header', True)} or "
+        f"{option('header', False)}"
+    )
+
+
+def is_number(text: str) -> bool:
+    """Whether a field reads as a finite number."""
+    try:
+        return bool(np.isfinite(float(text)))
+    except ValueError:
+        return False
+
+
+def refuse_ragged(path: Path, raw: bytes, layout: Layout) -> None:
+    """Compare the skeleton of the text, its separators and line feeds, with that of a table."""
+    if (bad := first_ragged(raw, layout)) is not None:
+        raise ragged(path, layout, bad, raw.split(b"\n", bad + 1)[bad].decode(errors="replace"))
+
+
+def first_ragged(raw: bytes, layout: Layout) -> int | None:
+    """The first line, counted from 0, with another number of fields than line 1; None if there is none."""
+    separator, k = layout.separator.encode(), len(layout.names)
+    others = bytes(set(range(256)) - set(separator + b"\n"))
+    skeleton = raw.translate(None, others)
+    row = separator * (k - 1) + b"\n"
+    if skeleton == row * (len(skeleton) // k) and not (k == 1 and b"\n\n" in raw):
+        return None
+    if k == 1:
+        return raw.count(b"\n", 0, raw.index(b"\n\n") + 1)
+    got = np.frombuffer(skeleton, np.uint8)
+    pattern = np.resize(np.frombuffer(row, np.uint8), got.size)
+    differs = np.flatnonzero(got != pattern)
+    return int(differs[0] if differs.size else got.size) // k
+
+
+def ragged(path: Path, layout: Layout, index: int, text: str) -> InputError:
+    """The sentence for a line that does not have the fields of the first."""
+    n, k = text.count(layout.separator) + 1, len(layout.names)
+    line = f"{path}, line {index + 1 + layout.skipped:,}"
+    if not text.strip():
+        return InputError(f"{line} is empty; expected one row per interaction: remove it")
+    advice = "remove or mend it"
+    if n > k and layout.separator in ",;":
+        advice = f"put a field that holds {layout.separator!r} in quotation marks"
+    return InputError(f"{line} has {n} fields but line {1 + layout.skipped} has {k}: {text[:60]!r}; {advice}")
+
+
+def fast(raw: bytes, layout: Layout, found: Mapping[str, int], quoted: bool) -> pl.DataFrame:
+    """The columns of a text whose every line is a row."""
+    at = sorted(set(found.values()))
+    table = pl.read_csv(
+        raw,
+        has_header=False,
+        skip_rows=int(layout.header),
+        separator=layout.separator,
+        quote_char='"' if quoted else None,
+        columns=at,
+        infer_schema=False,
+    )
+    lines = raw.count(b"\n") - layout.header
+    if table.height != lines:
+        raise InputError(f"{lines:,} lines were read as {table.height:,} rows; save the file again as plain CSV")
+    place = {k: n for k, n in zip(at, table.columns, strict=True)}
+    return table.select(pl.col(place[k]).alias(role) for role, k in found.items())
+
+
+def every_line_is_a_row(raw: bytes, layout: Layout) -> bool:
+    """Whether each line by itself is a row after RFC 4180 with the fields of the first."""
+    mark = next((c for c in map(chr, range(1, 9)) if c.encode() not in raw), None)
+    if mark is None:
+        return False
+    lines = pl.read_csv(raw, has_header=False, separator=mark, quote_char=None, infer_schema=False).to_series()
+    s, k = re.escape(layout.separator), len(layout.names)
+    one = rf'(?:"(?:[^"]|"")*"|[^"{s}]*)'
+    bare = lines.str.replace_all(r'"(?:[^"]|"")*"', "")
+    return bool(
+        lines.str.contains(f"^{one}(?:{s}{one})*$").all()
+        and (bare.str.count_matches(layout.separator, literal=True) == k - 1).all()
+        and lines.null_count() == 0
+    )
+
+
+def slow(path: Path, raw: bytes, layout: Layout, found: Mapping[str, int]) -> tuple[pl.DataFrame, np.ndarray]:
+    """Row by row with Python's parser: some fields go over several lines, or something is wrong."""
+    k, start = len(layout.names), 1 + layout.skipped
+    chosen: dict[str, list[str | None]] = {role: [] for role in found}
+    lines: list[int] = []
+    long_fields: list[tuple[int, str]] = []
+    reader = csv.reader(io.StringIO(raw.decode(), newline=""), delimiter=layout.separator, strict=True)
+    try:
+        for row in reader:
+            text = layout.separator.join(row)
+            if not row or (len(row) == 1 and k > 1 and not text.strip()):
+                raise InputError(f"{path}, line {start:,} is empty; expected one row per interaction: remove it")
+            if len(row) != k:
+                over = f", which ends on line {reader.line_num + layout.skipped:,}," if "\n" in text else ""
+                raise InputError(
+                    f"{path}, line {start:,}{over} has {len(row)} fields but line {1 + layout.skipped} has {k}: "
+                    f"{text[:60]!r}; look for a stray quotation mark or separator"
+                )
+            if not (layout.header and start == 1 + layout.skipped):
+                lines.append(start)
+                for role, at in found.items():
+                    chosen[role].append(row[at] or None)
+                if "\n" in text:
+                    long_fields += [(start, f) for f in row if "\n" in f]
+            start = reader.line_num + 1 + layout.skipped
+    except csv.Error as e:
+        why = "a quotation mark that is never closed" if "end of data" in str(e) else str(e)
+        raise InputError(
+            f"{path}, line {start:,}: {why}; double a quotation mark inside a quoted field, or close it"
+        ) from None
+    refuse_swallowed(path, layout, found, chosen, long_fields)
+    return pl.DataFrame(chosen, schema={role: pl.String for role in found}), np.array(lines, np.int64)
+
+
+def refuse_swallowed(
+    path: Path,
+    layout: Layout,
+    found: Mapping[str, int],
+    chosen: Mapping[str, list[str | None]],
+    long_fields: list[tuple[int, str]],
+) -> None:
+    """A field over several lines must not hold rows: a line in it with a known user and a known item."""
+    users, items = set(chosen["user"]), set(chosen["item"])
+    for start, text in long_fields:
+        for piece in text.split("\n"):
+            fields = piece.split(layout.separator)
+            if len(fields) == len(layout.names) and fields[found["user"]] in users and fields[found["item"]] in items:
+                raise InputError(
+                    f"{path}, line {start:,}: a quotation mark opens a field that holds the row {piece[:60]!r}; "
+                    "close it on its own line"
+                )
+
+
+def repeated_headers(raw: bytes, layout: Layout, table: pl.DataFrame, found: Mapping[str, int]) -> pl.Series | None:
+    """Which rows say what the header says, as in files that were joined; None if there is none."""
+    line = raw[: raw.index(b"\n") + 1]
+    if not layout.header or b"\n" + line not in raw:
+        return None
+    fields = next(csv.reader([line.decode().rstrip("\n")], delimiter=layout.separator))
+    same = pl.all_horizontal(pl.col(role) == fields[at] for role, at in found.items())
+    return table.select(same.fill_null(False)).to_series()

@@ -1,0 +1,79 @@
+"""JSON: one object a line (.jsonl, .ndjson, .json), or one list of objects."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from minivae.data.columns import Columns, found_columns
+from minivae.data.delimited import Rows
+from minivae.data.labelling import from_objects
+from minivae.errors import InputError
+
+TO_JSON = "import ast, json, sys; [print(json.dumps(ast.literal_eval(line))) for line in sys.stdin]"
+
+
+def read_records(path: Path, raw: bytes, columns: Columns) -> Rows:
+    """The chosen keys of every object; a key that an object lacks is missing there.
+
+    Raises
+    ------
+    InputError
+        If a line is no JSON object, with a way to convert lines of Python; or no object has such a key.
+    """
+    blank = 0
+    if raw.lstrip()[:1] == b"[":
+        records, lines, unit = whole_list(path, raw), None, "row"
+    else:
+        lines, unit, records = [], "line", []
+        for number, line in enumerate(raw.split(b"\n"), 1):
+            if line.strip():
+                records.append(parsed(path, number, line))
+                lines.append(number)
+            else:
+                blank += 1
+        blank -= raw.endswith(b"\n")
+    keys = list(dict.fromkeys(key for record in records[:1000] for key in record))
+    found = found_columns(path, columns, keys, by_position=False)
+    where = Rows(pl.DataFrame(), None if lines is None else np.array(lines), 1, unit).where
+    table = {role: column(path, [r.get(keys[at]) for r in records], keys[at], where) for role, at in found.items()}
+    numbers = None if lines is None else np.array(lines, np.int64)
+    return Rows(pl.DataFrame(table), numbers, 1, unit, {"blank lines": blank})
+
+
+def whole_list(path: Path, raw: bytes) -> list[dict[str, Any]]:
+    """A file that is one list of objects."""
+    try:
+        records = json.loads(raw)
+    except (ValueError, RecursionError) as e:
+        raise InputError(f"{path} begins like JSON and is none: {e}; write one object a line") from None
+    if not records or not all(isinstance(r, dict) for r in records):
+        raise InputError(f"{path} is JSON but no list of objects; write one object a line, one for each interaction")
+    return records
+
+
+def parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    """One line as an object."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as e:
+        text = line[:60].decode(errors="replace")
+        if line.lstrip()[:2] in (b"{'", b"{u"):
+            raise InputError(
+                f"{path}, line {number:,}: {text!r} is a dict of Python, not JSON; convert the file with "
+                f"python -c '{TO_JSON}' < OLD > NEW.jsonl"
+            ) from None
+        raise InputError(f"{path}, line {number:,}: {text!r} is no JSON object ({e}); mend or remove it") from None
+    if not isinstance(record, dict):
+        raise InputError(f"{path}, line {number:,} is JSON but no object; write one object a line")
+    return record
+
+
+def column(path: Path, values: list[Any], key: str, where: Any) -> pl.Series:
+    """The values of one key."""
+    for row, value in enumerate(values):
+        if isinstance(value, list | dict | bool):
+            raise InputError(f"{path}, {where(row)}: {key!r} is {json.dumps(value)[:40]}, not a number or text")
+    return from_objects(values)
