@@ -215,28 +215,32 @@ def download(release: str, architecture: str, folder: Path) -> Path:
     return retrieve(release, [f"{at}/{member}"], f"sha256:{listed[1]}", folder, f"{release}-{architecture}-Packages.xz")
 
 
-def main(
-    out: Path,
-    release: str = "bookworm",
-    architecture: str = "amd64",
-    from_file: Path | None = None,
-    apt: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
-    verify: bool = True,
-) -> Path:
-    """Obtain, read, write, verify; returns the path of the file.
+@dataclass(frozen=True)
+class Options:
+    """Where the index comes from, and where the result goes."""
 
-    Parameters
-    ----------
-    out : folder for debian.safetensors (and for the download).
-    release : code name or suite, as in the mirror's folder dists.
-    architecture : whose binary packages.
-    from_file : an index that is already here, Packages, plain, .gz or .xz.
-    apt : take what `apt-cache dumpavail` prints, all sources of this machine together.
-    verify : where the index is the one that minivae's own data came from, compare; a difference is an error.
-    """
-    if apt and from_file is not None:
+    out: Path
+    """Folder for debian.safetensors (and for the download)."""
+    release: str = "bookworm"
+    """Code name or suite, as in the folder dists of the mirror."""
+    architecture: str = "amd64"
+    """Whose binary packages."""
+    from_file: Path | None = None
+    """An index that is already here: Packages, plain, .gz or .xz."""
+    apt: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Take what `apt-cache dumpavail` prints: all sources of this machine together."""
+    verify: bool = True
+    """Where it is the index that the file in minivae came from, compare; a difference is an error."""
+
+
+def main(options: Annotated[Options, tyro.conf.arg(name="")]) -> Path:
+    """Obtain, read, verify, write; returns the path of the file."""
+    if options.apt and options.from_file is not None:
         raise InputError("--apt and --from-file name two indexes; give one of them")
-    index = read_apt() if apt else read_file(from_file or download(release, architecture, out))
+    if options.apt:
+        index = read_apt()
+    else:
+        index = read_file(options.from_file or download(options.release, options.architecture, options.out))
     pairs = index.pairs()
     kept = filtered(pairs)
     if not kept:
@@ -249,13 +253,13 @@ def main(
         data.save(Path(folder, "file"))
         content = Path(folder, "file").read_bytes()
     known = index.sha256 == embedded.DEBIAN_INDEX
-    checks = Verification(strict=verify)
+    checks = Verification(strict=options.verify)
     checks.stage([("sha256 of the index", embedded.DEBIAN_INDEX if known else None, index.sha256)])
     counts = {"pairs": len(pairs), "pairs kept": data.n_events, "users": data.n_users, "items": data.n_items}
     checks.stage((step, embedded.DEBIAN_COUNTS[step] if known else None, n) for step, n in counts.items())
     sha256 = hashlib.sha256(content).hexdigest()
     checks.stage([("sha256 of the file", embedded.DEBIAN_FILE if known else None, sha256)])
-    target = out / "debian.safetensors"
+    target = options.out / "debian.safetensors"
     if target.exists() and target.read_bytes() != content:
         raise InputError(f"{target} holds something else; choose another --out, or remove it")
     data.save(target)
