@@ -25,7 +25,11 @@ def chromium():
 def a_tab(chromium, size, scheme):
     width, height = SIZES[size]
     return chromium.new_context(
-        viewport={"width": width, "height": height}, color_scheme=scheme, has_touch=size == "narrow", offline=True
+        viewport={"width": width, "height": height},
+        color_scheme=scheme,
+        has_touch=size == "narrow",
+        offline=True,
+        reduced_motion="reduce",
     ).new_page()
 
 
@@ -143,6 +147,41 @@ def test_handles_can_be_dragged(tab, name):
             pytest.fail(f"the mouse does not move {handle.get_attribute('aria-label')!r}")
         check_numbers(tab, name)
     assert complaints == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_buttons_and_choices(tab, name):
+    complaints = opened(tab, name)
+    for choice in tab.query_selector_all(".choice input"):
+        choice.check()
+        key, value = choice.get_attribute("name"), choice.get_attribute("value")
+        assert tab.evaluate("(key) => explorable.state[key]", key) == value
+        check_numbers(tab, name)
+    for button in tab.query_selector_all(".buttons button"):
+        button.click()
+        check_numbers(tab, name)
+    assert complaints == []
+
+
+def test_a_finger_drags_a_handle(chromium):
+    tab = a_tab(chromium, "narrow", "light")
+    opened(tab, "masked-distance")
+    tab.locator(".picture").scroll_into_view_if_needed()
+    box = tab.locator(".handle").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    touch = tab.context.new_cdp_session(tab)
+    for kind, points in (
+        ("touchStart", [{"x": x, "y": y}]),
+        ("touchMove", [{"x": x + 40, "y": y + 20}]),
+        ("touchMove", [{"x": x + 80, "y": y + 40}]),
+        ("touchEnd", []),
+    ):
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    state = tab.evaluate("() => explorable.state")
+    assert state["s"] > 12
+    assert state["d"] < 16
+    check_numbers(tab, "masked-distance")
+    tab.context.close()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -13,22 +13,26 @@ function star(cls, x, y, r) {
 
 function paint(s, v, width) {
   const height = Math.min(380, width * 0.82);
-  const zoom = s.ruler === "relative" ? v.scale : 1;
-  const half = 2.15 * zoom;
+  const enlarge = s.ruler === "relative" ? 1 / v.scale : 1; // the anchored crowd only, about its middle
+  const middle = (users) => [0, 1].map((k) => users.flat().reduce((sum, p) => sum + p[k], 0) / users.flat().length);
+  const [before, after] = [middle(FREE), middle(v.moved)];
+  const show = (p) => p.map((c, k) => before[k] + (c - after[k]) * enlarge);
+  const half = 2.15;
   const a = axes({ left: 4, top: 26, width: width - 8, height, x: [(-half * (width - 8)) / height, (half * (width - 8)) / height], y: [-half * 0.86, half * 1.14], xticks: 0, yticks: 0 });
   let inner = "";
   FREE.forEach((points, u) => {
     const colour = COLOURS[u];
     points.forEach(([x, y], h) => {
-      const [p, q] = v.moved[u][h];
+      const [p, q] = show(v.moved[u][h]);
       inner += line(`${colour} thin a3`, a.X(x), a.Y(y), a.X(p), a.Y(q)) + circle(`s ${colour} a6`, a.X(x), a.Y(y), 3.5);
       inner += circle(`f ${colour}`, a.X(p), a.Y(q), 4.5);
     });
-    inner += star("ink", a.X(v.centroids[u][0]), a.Y(v.centroids[u][1]), 10);
+    const [cx, cy] = show(v.centroids[u]);
+    inner += star("ink", a.X(cx), a.Y(cy), 10);
   });
   let svg = shape("clipPath", "", { id: "plane" }, shape("rect", "", { x: 4, y: 26, width: width - 8, height }));
   svg += shape("g", "", { "clip-path": "url(#plane)" }, inner) + shape("rect", "s rule", { x: 4, y: 26, width: width - 8, height });
-  svg += text("name", 4, 15, s.ruler === "relative" ? `ruler grows with the crowd: picture enlarged ${number(1 / v.scale, 1)} times` : "latent space, one fixed ruler");
+  svg += text("name", 4, 15, s.ruler === "relative" ? `the anchored crowd, enlarged ${number(enlarge, 1)} times to its old size` : "latent space, one fixed ruler");
 
   // legend
   const low = 26 + height + 22;

@@ -5,7 +5,7 @@ import { compute, logCrowd } from "./math.js";
 function paint(s, v, width) {
   const left = 14;
   const z = span(-3.6, 3.6, 241);
-  const a = axes({ left, top: 34, width: width - 28, height: 200, x: [-3.6, 3.6], y: [0, 0.7], xlabel: "place z in latent space", yticks: 0 });
+  const a = axes({ left, top: 48, width: width - 28, height: 190, x: [-3.6, 3.6], y: [0, 0.7], xlabel: "place z in latent space", yticks: 0 });
   const clouds = v.mu.length;
   const draw = (f, at = z) => through(at.map((x) => [a.X(x), a.Y(Math.min(f(x), 0.7))]));
   let svg = text("u", left, 16, "seven users, at a seventh of their height");

@@ -41,7 +41,7 @@ function paint(s, v, width) {
   const narrow = best < 1 ? "start" : best > FAR - 1.5 ? "end" : "middle";
   svg += line("good dash", low.X(best), bottom, low.X(best), low.bottom);
   svg += text("good", low.X(best) + (narrow === "start" ? 8 : 0), low.bottom - 10, best === 0 ? "lowest: merged" : `lowest: ${number(best, 1)} apart`, narrow);
-  svg += circle("f warm", low.X(s.t), low.Y(v.total) - 9, 9);
+  svg += circle("f mix", low.X(s.t), low.Y(v.total) - 9, 9);
   return { height: 484, svg, view: { top, low } };
 }
 

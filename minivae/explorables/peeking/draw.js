@@ -7,7 +7,7 @@ const clamp = (v, a, b) => Math.max(a, Math.min(b, v));
 function paint(s, v, width) {
   const left = 40;
   const wide = width - left - 10;
-  const a = axes({ left, top: 42, width: wide, height: 220, x: [0.5, EVENINGS + 0.5], y: [-4.6, 4.6], xlabel: "evening", ylabel: "", xticks: 6, yticks: 4 });
+  const a = axes({ left, top: 42, width: wide, height: 220, x: [0.5, EVENINGS + 0.5], y: [-4.6, 4.6], xlabel: "evening", ylabel: "", xticks: 6, yticks: 5 });
   let svg = text("name", 0, 14, `effect / standard error in ${DRAWN} of 400 experiments`) + a.svg;
   svg += text("bad", 0, 32, "red: has been beyond ±1.96");
   for (const alarmed of [false, true]) {
@@ -23,8 +23,8 @@ function paint(s, v, width) {
     svg += line("ink dash", left, a.Y(1.96 * sign), a.right, a.Y(1.96 * sign));
     svg += path("s good thick", through(v.limits.map((x, k) => [a.X(k + 1), a.Y(clamp(x, 0, 4.6) * sign)])));
   }
-  svg += text("good", a.right, a.Y(v.limits[EVENINGS - 1]) - 7, "always-valid limit", "end");
-  svg += text("strong", a.right, a.Y(-1.96) + 15, "±1.96", "end");
+  svg += text("good", a.X(21), a.Y(v.limits[20]) - 7, "always-valid limit", "middle");
+  svg += text("strong", a.X(21), a.Y(-1.96) + 16, "±1.96", "middle");
   const x = a.X(s.evening);
   svg += line("warm", x, 42, x, a.bottom);
 

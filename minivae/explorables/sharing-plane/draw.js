@@ -13,9 +13,11 @@ function mark(kind, x, y, r) {
 
 function paint(s, v, width) {
   const height = Math.min(460, width);
-  const half = HALF[s.stop];
+  const near = s.view === "near";
+  const half = near ? 1.35 : HALF[s.stop];
   const wide = (half * width) / height;
-  const a = axes({ left: 0, top: 4, width, height, x: [-wide, wide], y: [-half, half], xticks: 0, yticks: 0 });
+  const [mx, my] = near ? place(s.stop, s.user) : [0, 0];
+  const a = axes({ left: 0, top: 4, width, height, x: [mx - wide, mx + wide], y: [my - half, my + half], xticks: 0, yticks: 0 });
   const unit = height / (2 * half);
   const [ux, uy] = [a.X(s.x), a.Y(s.y)];
   let inner = circle("f good a1", ux, uy, v.typical * unit) + circle("s soft dash", ux, uy, v.reach * unit);
@@ -37,7 +39,7 @@ function paint(s, v, width) {
   svg += shape("line", "s good thick", { x1: 0, y1: y - 4, x2: 16, y2: y - 4 }) + text("", 22, y, "sharing radius for a typical mate");
   y += 22;
   svg += shape("line", "s soft dash", { x1: 0, y1: y - 4, x2: 16, y2: y - 4 }) + text("", 22, y, "… if contents were equal, ‖g‖ / L");
-  return { height: y + 10, svg, view: { a, half, wide } };
+  return { height: y + 10, svg, view: { a, box: [mx - wide, mx + wide, my - half, my + half] } };
 }
 
 const home = (stop, user) => {
@@ -46,11 +48,12 @@ const home = (stop, user) => {
 };
 
 explorable({
-  start: { stop: 0, user: 0, ...home(0, 0) },
+  start: { stop: 0, user: 0, ...home(0, 0), view: "all" },
   compute,
   controls: [
     { key: "stop", label: "training", min: 0, max: stops.length - 1, step: 1, text: (k) => `${stops[k]} steps`, also: (stop, s) => home(stop, s.user) },
     { key: "user", label: "user u", min: 0, max: 23, step: 1, text: (u) => `${u + 1} of 24`, also: (user, s) => home(s.stop, user) },
+    { key: "view", label: "Show", options: { all: "the whole plane", near: "the neighbourhood of u" } },
   ],
   buttons: [{ words: "Put u back", run: (s, update) => update(home(s.stop, s.user)) }],
   handles: [
@@ -58,7 +61,7 @@ explorable({
       name: "user u in the latent plane",
       colour: "u",
       at: (s, { a }) => [a.X(s.x), a.Y(s.y)],
-      move: (s, [x, y], { a, half, wide }) => ({ x: clamp(a.toX(x), -wide, wide), y: clamp(a.toY(y), -half, half) }),
+      move: (s, [x, y], { a, box: [left, right, low, high] }) => ({ x: clamp(a.toX(x), left, right), y: clamp(a.toY(y), low, high) }),
       key: (s, dx, dy) => ({ x: s.x + 0.1 * dx, y: s.y + 0.1 * dy }),
       words: (s) => `at ${number(s.x)}, ${number(s.y)}`,
     },
