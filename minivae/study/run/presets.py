@@ -28,11 +28,13 @@ from minivae.config import TrainConfig
 from minivae.errors import InputError
 from minivae.models import EASE, IALS, VAE, Popularity
 from minivae.models.saved import CLASSES
+from minivae.study.run.settings import check_argument, check_layer, read_toml
 from minivae.study.run.space import Choice, Range, Value, parse
 
 BASE = "default"
 _PRESETS = files("minivae.study") / "presets"
 TABLES = {"title", "data", "over_data", "select", "train", "models", "sections", "search", "origin"}
+DEEPEST = 50  # models that are like one another
 SECTION = {"title", "text", "steps", "models", "against", "axis"}
 BASELINES: dict[str, type] = {"Popularity": Popularity, "EASE": EASE, "IALS": IALS}
 CONFIG_KEYS = {f.name for f in fields(TrainConfig)}
@@ -92,8 +94,10 @@ class ModelSpec:
 
     def changed(self, values: Mapping[str, Any]) -> "ModelSpec":
         """The same model with other settings or arguments; `InputError` for one that it does not have."""
-        for key in values:
+        for key, value in values.items():
             self.value(key)
+            if not (self.trained and key in CONFIG_KEYS):
+                check_argument((BASELINES | CLASSES)[self.kind], key, value)
         settings = {k: v for k, v in values.items() if self.trained and k in CONFIG_KEYS}
         arguments = {k: v for k, v in values.items() if k not in settings}
         return replace(self, arguments={**self.arguments, **arguments}, settings={**self.settings, **settings})
@@ -219,7 +223,7 @@ def load(name: str, settings: Path | None = None, data: str = "") -> Preset:
     below = [data] if own.get("over_data") and data in names() else []
     layers = {f"{n}.toml": _read(n) for n in dict.fromkeys((BASE, *below, name))}
     if settings is not None:
-        layers[str(settings)] = _read_file(settings)
+        layers[str(settings)] = read_toml(settings)
     for where, layer in layers.items():
         _check(layer, where)
     shared = {key: _merged([layer.get(key, {}) for layer in layers.values()]) for key in ("train", "search")}
@@ -246,15 +250,6 @@ def _read(name: str) -> dict[str, Any]:
     return tomllib.loads((_PRESETS / f"{name}.toml").read_text(encoding="utf-8"))
 
 
-def _read_file(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as e:
-        raise InputError(f"{path} cannot be read ({e}); give a TOML file of settings") from e
-    except tomllib.TOMLDecodeError as e:
-        raise InputError(f"{path} is no TOML: {e}") from e
-
-
 def _check(layer: Mapping[str, Any], where: str) -> None:
     """Raise `InputError` if a file holds what no preset has."""
     unknown = sorted(set(layer) - TABLES)
@@ -269,6 +264,10 @@ def _check(layer: Mapping[str, Any], where: str) -> None:
     foreign = sorted(set(layer.get("train", {})) - CONFIG_KEYS)
     if foreign:
         raise InputError(f"{where}: [train] has no setting {foreign[0]!r}; it has {', '.join(sorted(CONFIG_KEYS))}")
+    if isinstance(layer.get("sections", []), list):
+        for table in layer.get("sections", []):
+            _section(table, where)
+    check_layer(layer, where)
 
 
 def _section(table: Any, where: str) -> Section:
@@ -276,6 +275,8 @@ def _section(table: Any, where: str) -> Section:
     if not isinstance(table, Mapping) or not set(table) <= SECTION or "title" not in table:
         raise InputError(f"{where}: a section has title, text, and either steps or models and against; got {table!r}")
     steps, models, against = (table.get(k, []) for k in ("steps", "models", "against"))
+    if not (isinstance(steps, list) and isinstance(models, list)):
+        raise InputError(f"{where}: steps and models of section {table['title']!r} must be lists of names")
     if (len(steps) > 1) == (bool(models) and bool(against)):
         raise InputError(f"{where}: section {table['title']!r} needs either steps or models and against")
     pairs = [*pairwise(reversed(steps))][::-1] if steps else [(m, against) for m in models]
@@ -289,6 +290,8 @@ def _table(name: str, layers: Collection[Mapping[str, Any]], where: str, above: 
     like = table.pop("like", None)
     if like is None:
         return table
+    if len(above) > DEEPEST:
+        raise InputError(f"{where}: model {above[0]} is like a model that is like another, over {DEEPEST} times")
     if like in above or like == name or not any(like in layer.get("models", {}) for layer in layers):
         raise InputError(f"{where}: model {name} is like {like!r}, which is no other model")
     return _merged([_table(like, layers, where, (*above, name)), table])
@@ -317,7 +320,7 @@ def _spec(
             f"{where}: {name!r} cannot name a model, since it names a folder; use letters, digits and . + = -"
         )
     kind = table.get("class")
-    if kind not in BASELINES | CLASSES:
+    if not isinstance(kind, str) or kind not in BASELINES | CLASSES:
         raise InputError(f"{where}: model {name} has class {kind!r}; known are {', '.join(BASELINES | CLASSES)}")
     own = {k: v for k, v in table.items() if k not in ("class", "search")}
     spaces = {k: v for k, v in (search or {}).items() if k not in own} if kind in CLASSES else {}

@@ -25,6 +25,7 @@ from minivae.errors import InputError
 
 Method = Literal["random", "grid"]
 Value = int | float | str | bool
+LARGEST = 2**53  # beyond it, a float is no longer exact to one
 FEW = 100  # points at most of a space that is sure to be gone through whole
 ENOUGH = 5  # different values before the smallest or largest of them says anything
 
@@ -94,7 +95,7 @@ def parse(key: str, written: Any, where: str) -> Choice | Range:
     if not isinstance(written, Mapping) or not {"low", "high"} <= set(written) <= {"low", "high", "log"}:
         raise InputError(f"{where}: the space of {key} must be a list of values or a table with low, high and log")
     low, high, log = written["low"], written["high"], written.get("log", False)
-    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in (low, high))
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) and abs(v) <= LARGEST for v in (low, high))
     if not numbers or not low < high or not isinstance(log, bool) or (log and low <= 0):
         rule = "0 < low < high" if log is True else "low < high, and log true or false"
         raise InputError(f"{where}: {key} from {low!r} to {high!r} is no range; it needs {rule}")
@@ -125,7 +126,7 @@ def _value(text: str) -> Value:
     """A TOML value, or a word without quotes."""
     try:
         return tomllib.loads(f"x = {text.strip()}")["x"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text.strip()
 
 

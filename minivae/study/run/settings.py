@@ -1,0 +1,93 @@
+"""The form of a file of settings: what each part must be, before anything runs."""
+
+import math
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import msgspec
+
+from minivae.errors import InputError
+
+LARGEST_FILE = 1 << 20  # bytes; those of the package have some thousand
+Setting = str | int | float | bool
+
+
+class SectionTable(msgspec.Struct, forbid_unknown_fields=True):
+    """One of [[sections]]."""
+
+    title: str
+    text: str = ""
+    steps: list[str] = []
+    models: list[str] = []
+    against: str = ""
+    axis: Annotated[str, msgspec.Meta(pattern=r"^\w*$")] = ""  # it names a figure
+
+
+class ModelTable(msgspec.Struct):
+    """One of [models.NAME], as far as it is the same for all classes."""
+
+    kind: str = msgspec.field(name="class", default="")
+    like: str = ""
+    search: dict[str, Any] = {}
+
+
+class Layer(msgspec.Struct, forbid_unknown_fields=True):
+    """A whole file."""
+
+    title: str = ""
+    data: str = ""
+    over_data: bool = False
+    select: list[str] = []
+    train: dict[str, Setting] = {}
+    models: dict[str, ModelTable] = {}
+    sections: list[SectionTable] = []
+    search: dict[str, Any] = {}
+    origin: dict[str, Setting | dict[str, int]] = {}
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A file of settings.
+
+    Raises
+    ------
+    InputError
+        If it is missing, no file of text, too large, no TOML, or nested too deeply.
+    """
+    try:
+        if not path.is_file():
+            raise InputError(f"{path} is no file; give a TOML file of settings")
+        if path.stat().st_size > LARGEST_FILE:
+            raise InputError(f"{path} has more than {LARGEST_FILE:,} bytes; give a TOML file of settings")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as e:
+        raise InputError(f"{path} cannot be read ({e}); give a TOML file of settings") from e
+    except RecursionError as e:
+        raise InputError(f"{path} is nested too deeply; settings are numbers, words and lists of them") from e
+    except ValueError as e:  # TOMLDecodeError is one, and an integer of thousands of digits
+        raise InputError(f"{path} is no TOML: {e}") from e
+
+
+def check_layer(layer: Mapping[str, Any], where: str) -> None:
+    """Raise `InputError` if a part of a file is of another type, or a number in it is not finite."""
+    try:
+        msgspec.convert(layer, Layer)
+    except (msgspec.ValidationError, RecursionError) as e:
+        raise InputError(f"{where}: {e}") from e
+    for name, value in layer.get("origin", {}).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"{where}: {name} of [origin] is {value}, not a finite number")
+
+
+def check_argument(kind: type, name: str, value: Any) -> None:
+    """Raise `InputError` if a constructor takes no such value: another type, not finite, or beyond 32 bits."""
+    hint = get_type_hints(kind.__init__)[name]
+    try:
+        msgspec.convert(value, hint)
+    except (msgspec.ValidationError, RecursionError) as e:
+        raise InputError(f"{name}={value!r} is not possible for {kind.__name__} ({e})") from e
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{name}={value!r} is not possible for {kind.__name__}; it must be finite")
+    if isinstance(value, int) and not 0 <= value < 1 << 31:
+        raise InputError(f"{name}={str(value)[:40]} is not possible for {kind.__name__}; it must be 0 to 2**31 - 1")

@@ -1,0 +1,112 @@
+"""Files of settings that hold something else: refused in one sentence before anything runs."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minivae as mv
+from minivae.cli.main import main
+from minivae.errors import InputError
+from minivae.study.run import presets
+
+SECTION = '[[sections]]\ntitle = "t"\n'
+CHAIN = "".join(f'[models.m{k}]\nlike = "m{k + 1}"\n' for k in range(2000)) + '[models.m2000]\nclass = "EASE"\n'
+WRONG = [
+    *(f"[models.multvae]\nhidden = {v}" for v in ('"abc"', "1.5", "[1]", "true", "1" + "0" * 30, "2020-01-01", "nan")),
+    *(f"[models.multvae]\nhidden = {v}" for v in ("inf", "{a = 1}", "-1", "9" * 5000, "[[1]]")),
+    *(f"[models.multvae]\nlr = {v}" for v in ("true", '"x"', "nan", "[1]", "2020-01-01")),
+    *(f"[models.ease]\nl2 = {v}" for v in ('"x"', "nan", "inf", "true", "[1]", "07:32:00")),
+    "[models.multvae]\nanneal_steps = 1" + "0" * 400,
+    "[models.multvae]\nbatch_size = 1" + "0" * 30,
+    "[models.multvae]\nprior = 5",
+    '[models.multvae]\nclass = ["MultVAE"]',
+    '[models.x]\nlike = ["multvae"]',
+    "[models.multvae]\nsearch = 5",
+    "[models.multvae.search]\nlr = {low = 1, high = 1" + "0" * 400 + "}",
+    "models = 5",
+    "[models]\nmultvae = 5",
+    "[train]\nlr = [1]",
+    "select = 5",
+    'select = [["multvae"]]',
+    "sections = 5",
+    "sections = [5]",
+    "title = 5",
+    *(SECTION + v for v in ("steps = 5", "steps = [1, 2]", 'text = 5\nsteps = ["multvae", "ease"]')),
+    SECTION + 'axis = 5\nmodels = ["multvae"]\nagainst = "ease"',
+    SECTION + 'axis = "../../evil"\nmodels = ["multvae"]\nagainst = "ease"',
+    SECTION + 'models = ["multvae"]\nagainst = ["ease"]',
+    "[origin]\ntrials = nan",
+    "[origin]\ntrials = [1]",
+    "[origin]\ntrials_run = {ease = 0.5}",
+    "x = " + "[" * 900 + "]" * 900,
+    "x = " + "{a=" * 900 + "1" + "}" * 900,
+    "x = [",
+    CHAIN,
+]
+
+
+@pytest.mark.parametrize("text", WRONG, ids=lambda text: text[:40] + text[-20:])
+def test_wrong_settings_are_one_sentence(text, tmp_path, capsys):
+    (tmp_path / "s.toml").write_text(text)
+    argv = ["study", "--settings", str(tmp_path / "s.toml"), "--models", "multvae,ease", "--out", str(tmp_path / "out")]
+    assert main(argv) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+    assert len(said) < 1000
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"#" * (1 << 21)])
+def test_a_file_that_is_no_settings_is_refused(content, tmp_path):
+    (tmp_path / "s.toml").write_bytes(content)
+    with pytest.raises(InputError, match=r"cannot be read|more than"):
+        presets.load("default", tmp_path / "s.toml")
+
+
+@pytest.mark.parametrize("place", ["/dev/zero", "."])
+def test_what_is_no_file_is_refused_at_once(place, tmp_path):
+    with pytest.raises(InputError, match="is no file"):
+        presets.load("default", tmp_path / place)
+
+
+def test_chains_of_models_have_an_end(tmp_path):
+    short = CHAIN.split("[models.m10]")[0]
+    (tmp_path / "s.toml").write_text(short + '[models.m10]\nclass = "EASE"\n')
+    assert presets.load("default", tmp_path / "s.toml").models["m0"].kind == "EASE"
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["low", "high", "a"]), inner, max_size=3)
+    ),
+    max_leaves=4,
+)
+keys = st.sampled_from(["class", "like", "search", "hidden", "lr", "l2", "steps", "title", "models", "axis", "epochs"])
+
+
+@given(name=st.sampled_from(sorted(presets.TABLES)), value=values | st.dictionaries(keys, values, max_size=2))
+def test_whatever_a_file_holds_is_settings_or_an_input_error(tmp_path_factory, name, value):
+    """Structure-aware: the parts have right names and any content."""
+    layer = {name: value} if name != "models" else {"models": {"multvae": value}}
+    layer |= {"title": "t"} if name != "title" else {}
+    path = tmp_path_factory.getbasetemp() / "any.toml"
+    path.write_text("")
+    before = presets.read_toml
+    presets.read_toml = lambda _: layer
+    try:
+        preset = presets.load("default", path)
+        for spec in preset.pick(None):
+            spec.config()
+    except InputError:
+        pass
+    finally:
+        presets.read_toml = before
+
+
+def test_settings_of_the_package_pass_their_own_check():
+    for name in presets.names():
+        for spec in presets.load(name).models.values():
+            if spec.trained:
+                assert isinstance(spec.build(50), mv.VAE)
