@@ -19,9 +19,10 @@ from rich.progress import Progress
 from minivae import explain, plots
 from minivae.cli import flags
 from minivae.data import catalogue, lookup
+from minivae.data.population import planted, unit
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.errors import InputError, Interrupted, ProcessLost, Resumable, WriteError
-from minivae.explain import experiment, summary
+from minivae.explain import experiment, far, summary
 from minivae.models import VAE, MultVAE, load_model
 from minivae.ranking import evaluate, recommend
 from minivae.runtime import distributed
@@ -293,7 +294,7 @@ def explain_model(options: flags.Explain) -> None:
     identity = {k: str(v) for k, v in asdict(options).items() if k not in ("out", "resume")}
     folders.claim(options.out, "explain.json", identity, options.resume)
     with resumable("what is finished is", options.out):
-        {"transfer": explain_transfer, "lds": explain_lds}[options.what](options)
+        {"transfer": explain_transfer, "lds": explain_lds, "far": explain_far}[options.what](options)
     print(visible(f"results: {options.out}"))
 
 
@@ -398,6 +399,57 @@ def explain_lds(options: flags.Explain) -> None:
             for name, v in scores.items()
         ]
         print_table([["score", "LDS", "95 % interval", "users above 0"], *rows], f"{split.name}: {outcome}")
+
+
+def explain_far(options: flags.Explain) -> None:
+    """Related users without common items beside unrelated ones, for clean input, masks, and masks with anchors."""
+    split = source_of(options).load(tables=False)
+    rows = np.sort(np.random.default_rng(0).permutation(split.train.shape[0])[: options.users])
+    x = split.train[rows]
+    if options.features is not None:
+        known = lookup.features_of(options.features, split.item_labels.astype(str))
+        relatedness = far.item_relatedness(x, known)
+    elif split.name == "planted" and split.train_labels is not None:
+        taste = unit(planted().truth.user_factors[split.train_labels[rows], :-1])
+        relatedness = taste @ taste.T
+    else:
+        raise InputError(
+            f"nothing says which users of {split.name} are related; give --features, a CSV of item,features"
+        )
+    pairs = far.matched_pairs(x, relatedness)
+    masked = TrainConfig(batch_size=100, anneal_steps=300, epochs=options.epochs, device="cpu")
+    variants = {"clean": replace(masked, keep=1.0), "masked": masked, "masked + PIA": replace(masked, anchor=1.0)}
+    with lines() as progress:
+        value = far.reach(
+            lambda: MultVAE(split.n_items, options.hidden, options.latent),
+            split,
+            variants,
+            rows,
+            pairs,
+            range(options.seeds),
+            progress,
+        )
+    result = {"command": command_line(), "data": split.name, "pairs": len(pairs.related), "variants": value}
+    write_json(options.out / "far.json", result)
+    header = ["training", "related", "unrelated", "difference", "95 % interval"]
+    for moment in ("along training", "end"):
+        table = [
+            [
+                name,
+                *(f"{of[moment][k]:.4f}" for k in ("related", "unrelated", "difference")),
+                shown_interval(of[moment]),
+            ]
+            for name, of in value.items()
+        ]
+        header = ["training", "related", "unrelated", "difference", "95 % interval"]
+        print_table(
+            [header, *table], f"{split.name}: mean cosine of gradients of {len(pairs.related):,} pairs, {moment}"
+        )
+
+
+def shown_interval(line: Mapping[str, float | None]) -> str:
+    """An interval over seeds, or that there is none."""
+    return "one seed" if line["low"] is None else f"{line['low']:.4f} … {line['high']:.4f}"
 
 
 @contextmanager

@@ -273,10 +273,11 @@ class Theory(SplitFlags):
 @dataclass(frozen=True)
 class Explain(SplitFlags):
     what: Annotated[
-        tyro.conf.Positional[Literal["transfer", "lds"]],
-        option("{transfer,lds}", "transfer"),
+        tyro.conf.Positional[Literal["transfer", "lds", "far"]],
+        option("{transfer,lds,far}", "transfer"),
     ] = "transfer"
-    """transfer: who helps whom in a model. lds: do such scores predict what retraining on half of the users does?"""
+    """transfer: who helps whom in a model. lds: do such scores predict what retraining on half of the users does? far:
+    do masks and anchors reach users who are related but have hardly a common item?"""
     data: Annotated[str | None, option("DATA", "what the model was trained on, else planted")] = None
     """A split file (.safetensors), the name of a prepared data set ($MINIVAE_DATA, then data/), or planted."""
     model: Annotated[Path | None, option("DIR", "one is trained")] = None
@@ -292,12 +293,17 @@ class Explain(SplitFlags):
     """lds: halves to train on a second time with another seed, for a ceiling; 0 is none."""
     receivers: Annotated[int, option("N", "300")] = 300
     """lds: test users whose losses are to be predicted."""
+    seeds: Annotated[int, option("N", "5")] = 5
+    """far: trainings of each variant."""
+    features: Annotated[Path | None, option("FILE", "the planted truth")] = None
+    """far: a CSV of item label and its features, such as genres, as A|B|C, with a header; how related two users are is
+    read from it."""
     epochs: Annotated[int, option("N", "30")] = 30
     """Passes over the training users when a model is trained here."""
     hidden: Annotated[int, option("N", "100")] = 100
-    """lds: width of the Mult-VAE that is trained again and again."""
+    """lds, far: width of the Mult-VAE that is trained again and again."""
     latent: Annotated[int, option("N", "32")] = 32
-    """lds: its latent dimension."""
+    """lds, far: its latent dimension."""
     out: Annotated[Path, option("DIR", "runs/explain")] = Path("runs/explain")
     """Folder for the results; new, empty, or to be resumed."""
     resume: bool = False

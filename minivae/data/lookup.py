@@ -91,14 +91,35 @@ def groups_of(path: Path, labels: np.ndarray) -> np.ndarray:
     InputError
         If the file cannot be read, or none of the users is in it. Users that are missing become "not given".
     """
-    try:
-        table = pl.read_csv(path, infer_schema=False)
-    except (OSError, pl.exceptions.PolarsError) as e:
-        raise InputError(f"{path} cannot be read as CSV ({e}); write a header, then one line user,group each") from e
-    if table.width < 2:
-        raise InputError(f"{path} has {table.width} column; the first must hold users, the second their groups")
-    known = dict(zip(*(table[:, k].fill_null("").to_list() for k in (0, 1)), strict=True))
+    known = _two_columns(path, "user,group")
     groups = np.array([known.get(label, "not given") for label in labels.tolist()])
     if len(groups) and (groups == "not given").all():
         raise InputError(f"none of the users in {path} is a training user; these are called {', '.join(labels[:3])}")
     return groups
+
+
+def features_of(path: Path, labels: np.ndarray) -> np.ndarray:
+    """(I, F) 0 or 1: which features, such as genres, each item has, from a CSV of item,"A|B|C" with a header.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or none of the items is in it. Items that are missing have no feature.
+    """
+    known = _two_columns(path, "item,features")
+    of = [set(filter(None, known.get(label, "").split("|"))) for label in labels.tolist()]
+    names = sorted(set().union(*of))
+    if not names:
+        raise InputError(f"none of the items in {path} is in the data; these are called {', '.join(labels[:3])}")
+    return np.array([[name in mine for name in names] for mine in of], dtype=float)
+
+
+def _two_columns(path: Path, what: str) -> dict[str, str]:
+    """Label -> value from a CSV with a header; further columns are left alone."""
+    try:
+        table = pl.read_csv(path, infer_schema=False)
+    except (OSError, pl.exceptions.PolarsError) as e:
+        raise InputError(f"{path} cannot be read as CSV ({e}); write a header, then one line {what} each") from e
+    if table.width < 2:
+        raise InputError(f"{path} has {table.width} column, but two are needed: {what}")
+    return dict(zip(*(table[:, k].fill_null("").to_list() for k in (0, 1)), strict=True))
