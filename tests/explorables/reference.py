@@ -41,6 +41,7 @@ def masked_distance(t: Settings) -> Values:
         "change": mean - t["d"],
         "closer": closer,
         "farther": farther,
+        "slope": 1 / threshold - 1,
         "threshold": threshold,
         "pmf": pmf,
     }

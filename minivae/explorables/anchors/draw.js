@@ -24,8 +24,8 @@ function paint(s, v, width) {
     const colour = COLOURS[u];
     points.forEach(([x, y], h) => {
       const [p, q] = show(v.moved[u][h]);
-      inner += line(`${colour} thin a3`, a.X(x), a.Y(y), a.X(p), a.Y(q)) + circle(`s ${colour} a6`, a.X(x), a.Y(y), 3.5);
-      inner += circle(`f ${colour}`, a.X(p), a.Y(q), 4.5);
+      inner += line(`${colour} thin a3`, a.X(x), a.Y(y), a.X(p), a.Y(q)) + circle(`s ${colour} a6`, a.X(x), a.Y(y), 6);
+      inner += circle(`f ${colour}`, a.X(p), a.Y(q), 4);
     });
     const [cx, cy] = show(v.centroids[u]);
     inner += star("ink", a.X(cx), a.Y(cy), 10);
@@ -36,7 +36,7 @@ function paint(s, v, width) {
 
   // legend
   const low = 26 + height + 22;
-  svg += circle("s ink", 12, low - 4, 3.5) + text("", 22, low, "free") + circle("f ink", 72, low - 4, 4.5) + text("", 82, low, "with anchors");
+  svg += circle("s ink", 12, low - 4, 6) + text("", 22, low, "free") + circle("f ink", 72, low - 4, 4.5) + text("", 82, low, "with anchors");
   svg += star("ink", 184, low - 4, 8) + text("", 196, low, "mean anchor");
 
   // bars

@@ -75,6 +75,6 @@ explorable({
   ],
   reading: (s, v) =>
     v.gap < 0.02
-      ? `q is nearly the true posterior: the bound is <b class="good">tight</b>. What is left of the gap, ${number(v.gap, 3)} nats, is that the true posterior is no Gaussian.`
+      ? `q is nearly the true posterior: the bound is <b class="good">tight</b> up to ${number(v.gap, 3)} nats. No Gaussian closes the gap wholly, for the true posterior is none.`
       : `Fit + KL is <b class="bad">${number(v.gap)} nats</b> above −log p(x): exactly the divergence of q from the true posterior.`,
 });

@@ -16,7 +16,8 @@ function map(s, v, left, top, width, height) {
   let svg = path("f good a1", through(above, true)) + path("f bad a1", through(below, true)) + a.svg;
   svg += line("ink thick", ...origin, ...corner);
   svg += text("good", X(1.2), Y(MOST) + 20, "masks bring closer");
-  if (v.slope > 0.25) svg += text("bad", X(MOST) - 6, Y(0) - 10, "masks drive apart", "end");
+  const low = s.d < 6 && s.s > 14 ? 9 : 1.2; // clear of the point
+  if (v.slope > 0.25) svg += text("bad", X(MOST) - 6, Y(low), "masks drive apart", "end");
   return { svg, view: a };
 }
 
@@ -77,6 +78,7 @@ explorable({
     { key: "change", label: "change by the masks", text: (v) => (v.change > 1e-12 ? "+" : "") + number(v.change) },
     { key: "closer", label: "probability to come closer", text: (v) => number(v.closer, 3) },
     { key: "farther", label: "probability to move apart", text: (v) => number(v.farther, 3) },
+    { key: "slope", label: "slope of the line", text: (v) => number(v.slope) },
     { key: "jaccard", label: "Jaccard index of the pair", text: (v) => number(v.jaccard, 3) },
     { key: "threshold", label: "… below which pairs contract", text: (v) => number(v.threshold, 3) },
   ],
