@@ -15,7 +15,7 @@ from torch import Tensor
 from minivae.data.users import Users, as_csr
 from minivae.errors import InputError
 from minivae.theory.drift import MaskVariance, mask_variance
-from minivae.theory.numerics.arrays import Array, as_tensors, check_sd
+from minivae.theory.numerics.arrays import Array, Same, as_tensors, check_sd
 
 __all__ = [
     "Alignment",
@@ -45,12 +45,12 @@ class Alignment:
         ``(1/N_x) Σ_{i∈S_x} ‖e_i − ē_x‖²``, which no encoder can change.
     """
 
-    mean_term: Array
-    variance_term: Array
-    scatter_term: Array
+    mean_term: Same
+    variance_term: Same
+    scatter_term: Same
 
     @property
-    def total(self) -> Array:
+    def total(self) -> Same:
         """L_A, the sum of the three."""
         return self.mean_term + self.variance_term + self.scatter_term
 
@@ -118,7 +118,7 @@ def _centroids(anchors: Tensor, x: sp.csr_matrix) -> tuple[Tensor, Tensor, Tenso
     return (means[:, :-1] + origin) * some[:, None], scatter, some
 
 
-def shrinkage(L: Array, lam: Array) -> Array:
+def shrinkage(L: Array, lam: Array) -> Same:
     """``τ = L/(L+2λ)``: how far at most the anchored minimiser keeps from the centroid (Proposition 3.2).
 
     Parameters
@@ -160,12 +160,12 @@ class Shrinkage:
         Smallest eigenvalue of ``τ²·free − anchored``; it may be negative: no inequality of matrices holds.
     """
 
-    free: Array
-    anchored: Array
-    trace_ratio: Array
-    spectral_ratio: Array
-    tau: Array
-    loewner_gap: Array
+    free: Same
+    anchored: Same
+    trace_ratio: Same
+    spectral_ratio: Same
+    tau: Same
+    loewner_gap: Same
 
 
 @dataclass(frozen=True)
@@ -196,9 +196,9 @@ class QuadraticModel:
     array([2., 0.])
     """
 
-    H: Array
+    H: Same
     lam: float
-    centroid: Array
+    centroid: Same
 
     def __post_init__(self) -> None:
         (H, lam, centroid), _ = as_tensors(self.H, self.lam, self.centroid)
@@ -211,12 +211,12 @@ class QuadraticModel:
             )
 
     @property
-    def tau(self) -> Array:
+    def tau(self) -> Same:
         """``L/(L+2λ)``, L the largest eigenvalue of H."""
         (H, lam), back = as_tensors(self.H, self.lam)
         return back(shrinkage(torch.linalg.eigvalsh(H)[-1].clamp_min(0), lam))
 
-    def minimizer(self, m: Array) -> Array:
+    def minimizer(self, m: Array) -> Same:
         """``μ*_h = (H+2λI)^{-1}(H m_h + 2λ ē)`` of free minimisers m_h, (..., d) -> (..., d).
 
         So ``‖μ*_h − ē‖ ≤ τ ‖m_h − ē‖``.
@@ -278,13 +278,13 @@ class AnchorNorms:
         Mean over users with items of ``(1/N_x) Σ_{i∈S_x} ‖e_i − ē_x‖²``.
     """
 
-    norms: Array
-    frobenius: Array
-    scatter: Array
-    user_scatter: Array
+    norms: Same
+    frobenius: Same
+    scatter: Same
+    user_scatter: Same
 
     @property
-    def ratio(self) -> Array:
+    def ratio(self) -> Same:
         """user_scatter / scatter, scale-free: ``1 − mean 1/N_x`` for anchors without structure; 0 if each user has one
         place for all items."""
         return self.user_scatter / self.scatter

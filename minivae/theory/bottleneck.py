@@ -18,7 +18,7 @@ from minivae.theory.information import (
     kl_decomposition,
     kl_decomposition_quadrature,
 )
-from minivae.theory.numerics.arrays import Array, as_tensors
+from minivae.theory.numerics.arrays import Array, Same, as_tensors
 
 __all__ = [
     "BatchInformation",
@@ -39,13 +39,13 @@ __all__ = [
 class Contraction:
     """`W2(q_u, q_v) <= r_u + r_v` with `r = sqrt(2 KL(q || N(0, I)))`, for all pairs: how β pulls users together."""
 
-    w2: Array
+    w2: Same
     """(U, U)."""
-    radius: Array
+    radius: Same
     """(U,) the KL radius of every user."""
-    worst_ratio: Array
+    worst_ratio: Same
     """Largest `W2 / (r_u + r_v)` over pairs: above one would refute the statement."""
-    mean_ratio: Array
+    mean_ratio: Same
     holds: bool
 
 
@@ -72,7 +72,7 @@ def contraction(mu: Array, sd: Array) -> Contraction:
     return Contraction(back(w2), back(radius), back(worst), back(mean), bool(worst <= 1 + tolerance))
 
 
-def active_units(mu: Array, threshold: float = 0.01) -> Array:
+def active_units(mu: Array, threshold: float = 0.01) -> Same:
     """Latent dimensions in use: variance over users of the posterior mean above `threshold`, (U, d) gives (d,) bool.
 
     Examples
@@ -84,7 +84,7 @@ def active_units(mu: Array, threshold: float = 0.01) -> Array:
     return back(mu.var(0) > threshold)
 
 
-def kl_per_dimension(mu: Array, sd: Array) -> Array:
+def kl_per_dimension(mu: Array, sd: Array) -> Same:
     """Mean over users of the KL of every latent dimension, (U, d) gives (d,), in nats; its sum is `mean_kl`."""
     (kl,), back = as_tensors(gaussian_kl(mu, sd, per_dimension=True))
     return back(kl.mean(0))

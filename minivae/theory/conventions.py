@@ -17,7 +17,7 @@ from scipy.stats import binom
 
 from minivae.batches import Mask
 from minivae.errors import InputError
-from minivae.theory.numerics.arrays import Array, as_tensors
+from minivae.theory.numerics.arrays import Array, Same, as_tensors
 
 Norm = Literal["l1", "l2", "l2-squared"]
 
@@ -36,12 +36,12 @@ class InputDistance:
         Standard error of `masked`: 0 where it is exact.
     """
 
-    clean: Array
-    masked: Array
-    se: Array
+    clean: Same
+    masked: Same
+    se: Same
 
     @property
-    def ratio(self) -> Array:
+    def ratio(self) -> Same:
         """masked / clean: below 1, masks bring the pair together."""
         return self.masked / self.clean
 

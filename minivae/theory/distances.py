@@ -13,10 +13,10 @@ import ot
 import torch
 
 from minivae.errors import InputError
-from minivae.theory.numerics.arrays import Array, as_tensors, check_sd
+from minivae.theory.numerics.arrays import Array, Same, as_tensors, check_sd
 
 
-def w2_gaussian(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array) -> Array:
+def w2_gaussian(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array) -> Same:
     """W2 (not squared) of diagonal Gaussians, `sqrt(||mu_u - mu_v||^2 + ||sd_u - sd_v||^2)`.
 
     Parameters
@@ -45,7 +45,7 @@ def w2_gaussian(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array) -> Array:
     return back(torch.linalg.vector_norm(torch.cat([mean, spread], dim=-1), dim=-1))
 
 
-def w2_gaussian_full(mu_u: Array, cov_u: Array, mu_v: Array, cov_v: Array) -> Array:
+def w2_gaussian_full(mu_u: Array, cov_u: Array, mu_v: Array, cov_v: Array) -> Same:
     """W2 (not squared) of Gaussians with full covariances, singular ones included (the Bures formula).
 
     `W2^2 = ||mu_u - mu_v||^2 + min_Q ||A - B Q||_F^2` with `cov_u = A A'`, `cov_v = B B'` and Q orthogonal, which
@@ -88,7 +88,7 @@ def _root(cov: torch.Tensor, name: str) -> torch.Tensor:
     return vectors * values.clamp_min(0).sqrt()[..., None, :] @ vectors.mT
 
 
-def w1_bounds(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array) -> tuple[Array, Array]:
+def w1_bounds(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array) -> tuple[Same, Same]:
     """Bracket W1 of diagonal Gaussians: `||mu_u - mu_v|| <= W1 <= W2`.
 
     Below: the means are expectations of a 1-Lipschitz map. Above: Jensen. Tight at both ends when `sd_u = sd_v`.
@@ -109,7 +109,7 @@ def w1_bounds(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array) -> tuple[Array
     return back(low), back(high)
 
 
-def w2_matrix(mu_u: Array, sd_u: Array, mu_v: Array | None = None, sd_v: Array | None = None) -> Array:
+def w2_matrix(mu_u: Array, sd_u: Array, mu_v: Array | None = None, sd_v: Array | None = None) -> Same:
     """W2 of every user in the first set to every user in the second (by default the first again), (U, V).
 
     Matrix products; see `distance_matrix` for why it is safe. The lower end of the W1 bracket for all pairs is
@@ -125,7 +125,7 @@ def w2_matrix(mu_u: Array, sd_u: Array, mu_v: Array | None = None, sd_v: Array |
     return back(distance_matrix(u, torch.cat([mu_v, sd_v], dim=-1).to(u)))
 
 
-def distance_matrix(a: Array, b: Array | None = None, block: int = 1024) -> Array:
+def distance_matrix(a: Array, b: Array | None = None, block: int = 1024) -> Same:
     """Euclidean distances of all rows of `a` (U, k) to all rows of `b` (V, k), by default `a` again.
 
     `||a||^2 + ||b||^2 - 2<a, b>` is one matrix product but cancels for close rows. So it is taken in float64 around
@@ -151,7 +151,7 @@ def distance_matrix(a: Array, b: Array | None = None, block: int = 1024) -> Arra
     return back(out)
 
 
-def w1_gaussian_1d(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array) -> Array:
+def w1_gaussian_1d(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array) -> Same:
     """Exact W1 of one-dimensional Gaussians, elementwise: the mean of a folded normal.
 
     The optimal coupling pairs equal quantiles, so `W1 = E|m + s eps|` with `m = mu_u - mu_v`, `s = |sd_u - sd_v|`:
@@ -174,7 +174,7 @@ def _folded_mean(m: torch.Tensor, s: torch.Tensor) -> torch.Tensor:
     return torch.where(s > 0, mean, m.abs())
 
 
-def w1_samples_1d(samples_u: Array, samples_v: Array) -> Array:
+def w1_samples_1d(samples_u: Array, samples_v: Array) -> Same:
     """Exact W1 of one-dimensional empirical measures along the last axis: (..., n) and (..., m) give (...).
 
     No gradient passes through.
@@ -190,7 +190,7 @@ def w1_samples_1d(samples_u: Array, samples_v: Array) -> Array:
     return back(torch.as_tensor(ot.wasserstein_1d(*flat, p=1)).to(u).reshape(lead))
 
 
-def w1_empirical(samples_u: Array, samples_v: Array) -> Array:
+def w1_empirical(samples_u: Array, samples_v: Array) -> Same:
     """W1 of two clouds of samples, solved exactly (POT's network simplex, Euclidean ground cost).
 
     Biased upwards as an estimate of the W1 of the sampled laws (W1 is convex in the pair of measures), with an error
@@ -239,17 +239,17 @@ class EmpiricalBias:
     `floor = W1(u, u') + W1(v, v')`, clouds against second clouds of the same law, is at least what both fall short.
     """
 
-    sizes: Array
+    sizes: Same
     """Samples in each cloud, n."""
-    estimate: Array
+    estimate: Same
     """Mean over repeats of W1 between a cloud of u and a cloud of v."""
-    estimate_se: Array
-    floor: Array
+    estimate_se: Same
+    floor: Same
     """Mean over repeats of W1 between two clouds of u plus W1 between two clouds of v: zero in truth."""
-    floor_se: Array
-    low: Array
+    floor_se: Same
+    low: Same
     """Closed-form bracket of the true W1, `||mu_u - mu_v||`."""
-    high: Array
+    high: Same
     """Closed-form bracket of the true W1, W2."""
 
 
@@ -289,7 +289,7 @@ def directions(
     return torch.nn.functional.normalize(torch.randn(d, n, generator=generator, **kind), dim=0)
 
 
-def sliced_w1(samples_u: Array, samples_v: Array, along: Array) -> Array:
+def sliced_w1(samples_u: Array, samples_v: Array, along: Array) -> Same:
     """Sliced W1 of two clouds, (..., n, d) and (..., m, d): the mean exact W1 of their projections on `along` (d, L).
 
     It is at most W1 and in high d lies below `||mu_u - mu_v||`: compare it with `sliced_w1_gaussian`, nothing else.
@@ -298,7 +298,7 @@ def sliced_w1(samples_u: Array, samples_v: Array, along: Array) -> Array:
     return back(w1_samples_1d((u @ along).mT, (v @ along).mT).mean(-1))
 
 
-def sliced_w1_gaussian(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array, along: Array) -> Array:
+def sliced_w1_gaussian(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array, along: Array) -> Same:
     """Sliced W1 of diagonal Gaussians (..., d) over the directions `along` (d, L): exact in every direction.
 
     The projection on `t` is `N(<t, mu>, sum_j t_j^2 sd_j^2)`, whose W1 is `w1_gaussian_1d`.
@@ -309,7 +309,7 @@ def sliced_w1_gaussian(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array, along
     return back(_folded_mean((mu_u - mu_v) @ along, (spread_u - spread_v).abs()).mean(-1))
 
 
-def gaussian_kl(mu: Array, sd: Array, per_dimension: bool = False) -> Array:
+def gaussian_kl(mu: Array, sd: Array, per_dimension: bool = False) -> Same:
     """KL of a diagonal Gaussian to N(0, I) in nats, `½ sum_j (mu_j^2 + sd_j^2 - 1 - 2 log sd_j)`.
 
     Parameters
@@ -331,7 +331,7 @@ def gaussian_kl(mu: Array, sd: Array, per_dimension: bool = False) -> Array:
     return back(terms if per_dimension else terms.sum(-1))
 
 
-def t1_bound(mu: Array, sd: Array) -> Array:
+def t1_bound(mu: Array, sd: Array) -> Same:
     """Talagrand's bound `W1(q, N(0, I)) <= W2(q, N(0, I)) <= sqrt(2 KL(q || N(0, I)))`, (..., d) gives (...).
 
     N(0, I) satisfies T2, the inequality for W2, and with it T1 (Talagrand 1996).

@@ -12,7 +12,7 @@ import torch
 
 from minivae.errors import InputError
 from minivae.theory.distances import gaussian_kl
-from minivae.theory.numerics.arrays import Array, as_tensors, check_sd
+from minivae.theory.numerics.arrays import Array, Same, as_tensors, check_sd
 from minivae.theory.numerics.quadrature import grid, log_density
 
 BLOCK = 2**22  # numbers in the largest temporary array: 32 MB in float64
@@ -27,24 +27,24 @@ class KLDecomposition:
     term against quadrature, `kl_decomposition_quadrature`, where d <= 2.
     """
 
-    mutual_information: Array
+    mutual_information: Same
     """`I(U; Z)`, user index and latent vector. Never above `mi_ceiling`, whatever the posteriors."""
-    marginal_kl: Array
+    marginal_kl: Same
     """`KL(q̄ || N(0, I))`, q̄ the mixture of all given posteriors."""
-    mean_kl: Array
+    mean_kl: Same
     """`E_u KL(q_u || N(0, I))` in closed form."""
-    mi_ceiling: Array
+    mi_ceiling: Same
     """`log U`. Information at the ceiling says that the posteriors do not overlap, and nothing about other users."""
-    mutual_information_se: Array
-    marginal_kl_se: Array
+    mutual_information_se: Same
+    marginal_kl_se: Same
 
     @property
-    def residual(self) -> Array:
+    def residual(self) -> Same:
         """Right side minus left side: zero up to sampling."""
         return self.mutual_information + self.marginal_kl - self.mean_kl
 
     @property
-    def se(self) -> Array:
+    def se(self) -> Same:
         """Standard error of `residual`."""
         return (self.mutual_information_se**2 + self.marginal_kl_se**2) ** 0.5
 
@@ -196,12 +196,12 @@ class BatchInformation:
     `ceiling = log B`, `upper` leaves it out. Where `lower` touches its ceiling it is saturated: I may be anything more.
     """
 
-    batch_sizes: Array
-    lower: Array
-    lower_se: Array
-    upper: Array
-    upper_se: Array
-    ceiling: Array
+    batch_sizes: Same
+    lower: Same
+    lower_se: Same
+    upper: Same
+    upper_se: Same
+    ceiling: Same
 
 
 def batch_information(

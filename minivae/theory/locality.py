@@ -11,7 +11,7 @@ import torch
 from scipy import optimize
 
 from minivae.errors import InputError
-from minivae.theory.numerics.arrays import Array, as_tensors, check_sd
+from minivae.theory.numerics.arrays import Array, Same, as_tensors, check_sd
 from minivae.theory.numerics.quadrature import grid, log_density
 from minivae.theory.numerics.smoothness import (
     EncoderConstants,
@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 
-def compromise_gap(p_u: Array, p_v: Array, w_u: Array, w_v: Array) -> Array:
+def compromise_gap(p_u: Array, p_v: Array, w_u: Array, w_v: Array) -> Same:
     """Compromise gap of a multinomial decoder at one z (Theorem 2.5), in nats: a weighted Jensen–Shannon divergence.
 
     `w_u KL(p_u || m) + w_v KL(p_v || m)` with `m = (w_u p_u + w_v p_v) / (w_u + w_v)`: what the best common item
@@ -155,7 +155,7 @@ def multinomial_conjugate(t: torch.Tensor) -> torch.Tensor:
     return torch.xlogy(t, t).sum(-1) - torch.xlogy(t.sum(-1), t.sum(-1))
 
 
-def exponential_family_gap(t_u: Array, t_v: Array, w_u: Array, w_v: Array, conjugate: Conjugate) -> Array:
+def exponential_family_gap(t_u: Array, t_v: Array, w_u: Array, w_v: Array, conjugate: Conjugate) -> Same:
     """Compromise gap of any exponential-family decoder at one z (Theorem 2.5): Jensen's gap of the conjugate A*.
 
     `w_u A*(T_u) + w_v A*(T_v) - (w_u + w_v) A*((w_u T_u + w_v T_v) / (w_u + w_v)) >= 0`, strict for `T_u ≠ T_v` where
@@ -183,7 +183,7 @@ def exponential_family_gap(t_u: Array, t_v: Array, w_u: Array, w_v: Array, conju
     return back(w_u * conjugate(t_u) + w_v * conjugate(t_v) - total * conjugate(between))
 
 
-def shared_profile(n_common: Array, n_u: Array, n_v: Array) -> tuple[Array, Array]:
+def shared_profile(n_common: Array, n_u: Array, n_v: Array) -> tuple[Same, Same]:
     """Item distributions of two binary users with the items merged into common, only u, only v: (..., 3) each.
 
     The gap needs no more: merging items whose probabilities have the same ratio leaves a Jensen–Shannon divergence
@@ -207,7 +207,7 @@ def shared_profile(n_common: Array, n_u: Array, n_v: Array) -> tuple[Array, Arra
 
 def compromise_integral(
     mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array, p_u: Array, p_v: Array, n_u: Array, n_v: Array
-) -> Array:
+) -> Same:
     """The gap over the whole latent space, `∫ gap(z) dz` with weights `q(z) N`, by quadrature for d = 1 or 2.
 
     Falls as the means move apart with the spreads held: the gap at z is concave, homogeneous and zero on the axes in
@@ -239,7 +239,7 @@ def compromise_integral(
 
 def gap_against_distance(
     p_u: Array, p_v: Array, n_u: Array, n_v: Array, distance: Array, sd_u: Array = 1.0, sd_v: Array = 1.0
-) -> Array:
+) -> Same:
     """The integrated gap of two posteriors whose means are `distance` (...) apart along one axis: the theorem's curve.
 
     For equal spreads it is exact in any number of dimensions, with `distance = ||(mu_u - mu_v) / sd||`: the gap depends
@@ -255,11 +255,11 @@ def gap_against_distance(
 class GapEstimate:
     """A sampled compromise integral, (...) each, of the kind given."""
 
-    value: Array
+    value: Same
     """`∫ gap(z) dz` in nats."""
-    se: Array
+    se: Same
     """Its standard error."""
-    full: Array
+    full: Same
     """The gap if both posteriors coincided: the most that overlap can cost."""
 
 

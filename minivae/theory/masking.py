@@ -18,7 +18,7 @@ from torch import Tensor
 from minivae.errors import InputError
 from minivae.theory.drift import latent_contraction, mask_variance, neighbourhood_drift
 from minivae.theory.masking_by_item import MaskedDistanceByItem, masked_distance_by_item
-from minivae.theory.numerics.arrays import Array, as_tensors
+from minivae.theory.numerics.arrays import Array, Same, as_tensors
 
 __all__ = [
     "MaskedDistance",
@@ -39,26 +39,26 @@ class MaskedDistance:
     Moments and probabilities broadcast over arrays of pairs; `pmf` is for one pair.
     """
 
-    n_common: Array
-    n_different: Array
-    keep: Array
+    n_common: Same
+    n_different: Same
+    keep: Same
     shared: bool = False
 
     @property
-    def mean(self) -> Array:
+    def mean(self) -> Same:
         """``ρ d + 2ρ(1−ρ) s`` (shared mask: ``ρ d``), in items."""
         (s, d, keep), back = as_tensors(self.n_common, self.n_different, self.keep)
         return back(keep * d + self._differ(keep) * s)
 
     @property
-    def var(self) -> Array:
+    def var(self) -> Same:
         """``ρ(1−ρ) d + q(1−q) s`` with ``q = 2ρ(1−ρ)`` (shared mask: q = 0), in items squared."""
         (s, d, keep), back = as_tensors(self.n_common, self.n_different, self.keep)
         q = self._differ(keep)
         return back(keep * (1 - keep) * d + q * (1 - q) * s)
 
     @property
-    def contracts(self) -> Array:
+    def contracts(self) -> Same:
         """Whether ``E D_h < d``: ρ < 1 and ``d > 2ρs`` (shared mask: ρ < 1 and d > 0).
 
         Because ``E D_h − d = (1−ρ)(2ρs − d)``; in terms of the Jaccard index see `contraction_threshold`.
@@ -66,7 +66,7 @@ class MaskedDistance:
         (s, d, keep), back = as_tensors(self.n_common, self.n_different, self.keep)
         return back((keep < 1) & (d > (0 if self.shared else 2 * keep * s)))
 
-    def pmf(self) -> Array:
+    def pmf(self) -> Same:
         """``P(D_h = k)`` for k = 0 … s+d, (s+d+1,).
 
         The convolution of two binomials, summed directly: all terms are positive, so nothing cancels and every entry
@@ -83,19 +83,19 @@ class MaskedDistance:
             raise InputError("pmf() needs one pair, so n_common, n_different and keep must be single numbers")
         return back(torch.from_numpy(_pmf(s.item(), d.item(), keep.item(), self.shared)).to(s))
 
-    def prob_contract(self) -> Array:
+    def prob_contract(self) -> Same:
         """``P(D_h < d)``, exactly."""
         return self._probability(lambda k, d, mean: k < d)
 
-    def prob_expand(self) -> Array:
+    def prob_expand(self) -> Same:
         """``P(D_h > d)``, exactly."""
         return self._probability(lambda k, d, mean: k > d)
 
-    def tail(self, t: float) -> Array:
+    def tail(self, t: float) -> Same:
         """``P(|D_h − E D_h| ≥ t)``, exactly; an atom at distance t (up to rounding) counts."""
         return self._probability(lambda k, d, mean: np.abs(k - mean) >= t - 1e-13 * len(k))
 
-    def hoeffding(self, t: Array) -> Array:
+    def hoeffding(self, t: Array) -> Same:
         """``2 exp(−2t²/(d+s))``, an upper bound on `tail`; with a shared mask s does not count.
 
         ``D_h`` is a sum of d+s independent variables in [0, 1].
@@ -108,7 +108,7 @@ class MaskedDistance:
         """Probability that a common item is kept for one user only."""
         return torch.zeros_like(keep) if self.shared else 2 * keep * (1 - keep)
 
-    def _probability(self, event: Callable[[np.ndarray, float, float], np.ndarray]) -> Array:
+    def _probability(self, event: Callable[[np.ndarray, float, float], np.ndarray]) -> Same:
         (s, d, keep), back = as_tensors(self.n_common, self.n_different, self.keep)
         shape = torch.broadcast_shapes(s.shape, d.shape, keep.shape)
         pairs = torch.stack([t.expand(shape).reshape(-1) for t in (s, d, keep)], 1).cpu().numpy()  # (pairs, 3)
@@ -167,7 +167,7 @@ def masked_distance(n_common: Array, n_different: Array, keep: Array, shared: bo
     return MaskedDistance(n_common, n_different, keep, shared)
 
 
-def contraction_threshold(keep: Array) -> Array:
+def contraction_threshold(keep: Array) -> Same:
     """The Jaccard index ``1/(1+2ρ)`` below which a pair contracts in expectation (ρ < 1, raw independent masks).
 
     ``d > 2ρs`` is the same as ``J = s/(s+d) < 1/(1+2ρ)``: pairs with J < 1/3 contract at every ρ < 1.

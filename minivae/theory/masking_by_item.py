@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from minivae.errors import InputError
-from minivae.theory.numerics.arrays import Array, as_tensors
+from minivae.theory.numerics.arrays import Array, Same, as_tensors
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class MaskedDistanceByItem:
         (d,) ρ_i of the items that one of them has.
     """
 
-    keep_common: Array
-    keep_different: Array
+    keep_common: Same
+    keep_different: Same
 
     @property
     def n_different(self) -> int:
@@ -39,24 +39,24 @@ class MaskedDistanceByItem:
         return len(self.keep_different)
 
     @property
-    def mean(self) -> Array:
+    def mean(self) -> Same:
         """``Σ_A ρ_i + 2 Σ_C ρ_i(1−ρ_i)``, in items."""
         p, back = self._probabilities()
         return back(p.sum())
 
     @property
-    def var(self) -> Array:
+    def var(self) -> Same:
         """``Σ p(1−p)`` over all terms, in items squared."""
         p, back = self._probabilities()
         return back((p * (1 - p)).sum())
 
     @property
-    def contracts(self) -> Array:
+    def contracts(self) -> Same:
         """Whether ``E D_h < d``, that is ``Σ_A (1−ρ_i) > 2 Σ_C ρ_i(1−ρ_i)``."""
         (common, different), back = as_tensors(self.keep_common, self.keep_different)
         return back((1 - different).sum() > 2 * (common * (1 - common)).sum())
 
-    def pmf(self) -> Array:
+    def pmf(self) -> Same:
         """``P(D_h = k)`` for k = 0 … s+d, (s+d+1,).
 
         The laws of the terms, convolved two by two: all numbers are positive, so nothing cancels, and even the tails
@@ -66,21 +66,21 @@ class MaskedDistanceByItem:
         p, back = self._probabilities()
         return back(torch.from_numpy(poisson_binomial(p.double().cpu().numpy())).to(p))
 
-    def prob_contract(self) -> Array:
+    def prob_contract(self) -> Same:
         """``P(D_h < d)``, exactly."""
         return self._probability(lambda k, d: k < d)
 
-    def prob_expand(self) -> Array:
+    def prob_expand(self) -> Same:
         """``P(D_h > d)``, exactly."""
         return self._probability(lambda k, d: k > d)
 
-    def tail(self, t: float) -> Array:
+    def tail(self, t: float) -> Same:
         """``P(|D_h − E D_h| ≥ t)``, exactly; an atom at distance t (up to rounding) counts."""
         p, _ = self._probabilities()
         mean = float(p.double().sum())
         return self._probability(lambda k, d: np.abs(k - mean) >= t - 1e-13 * len(k))
 
-    def hoeffding(self, t: Array) -> Array:
+    def hoeffding(self, t: Array) -> Same:
         """``2 exp(−2t²/(s+d))``, an upper bound on `tail`; a sum of s+d independent variables in [0, 1]."""
         (common, different, t), back = as_tensors(self.keep_common, self.keep_different, t)
         return back(2 * torch.exp(torch.where(t == 0, 0.0, -2 * t.square() / (len(common) + len(different)))))
@@ -90,7 +90,7 @@ class MaskedDistanceByItem:
         (common, different), back = as_tensors(self.keep_common, self.keep_different)
         return torch.cat([different, 2 * common * (1 - common)]), back
 
-    def _probability(self, event: Callable[[np.ndarray, int], np.ndarray]) -> Array:
+    def _probability(self, event: Callable[[np.ndarray, int], np.ndarray]) -> Same:
         p, back = self._probabilities()
         law = poisson_binomial(p.double().cpu().numpy())
         return back(p.new_tensor(min(1.0, law[event(np.arange(len(law)), self.n_different)].sum())))

@@ -1,6 +1,7 @@
 """Take tensors or numpy arrays, compute in torch, and give back the kind that was given."""
 
 from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -9,9 +10,11 @@ from minivae.errors import InputError
 
 Array = np.ndarray | torch.Tensor | float
 """What a theory function takes: a tensor, a numpy array, a number or a nested list of numbers."""
+Same: TypeAlias = Any
+"""What it gives back: the kind that it was given, a tensor if one argument was a tensor, else numpy."""
 
 
-def as_tensors(*values: Array) -> tuple[list[torch.Tensor], Callable[[torch.Tensor], Array]]:
+def as_tensors(*values: Array) -> tuple[list[torch.Tensor], Callable[[torch.Tensor], Same]]:
     """Bring `values` to tensors of one floating dtype on one device; also return the function for the way back.
 
     The dtype is the widest floating dtype among the arrays; numbers and integer arrays take it too and are float64
