@@ -61,7 +61,7 @@ def check_cuped(fn: Callable[[Tensor, Tensor, Tensor], Tensor], seed: int | None
 
     def with_theta(theta: Tensor) -> Tensor:
         arms = [(clicks - theta * before)[arm] for arm in (~treated, treated)]
-        spread = sum(arm.var() / len(arm) for arm in arms)
+        spread = torch.stack([arm.var() / len(arm) for arm in arms]).sum()
         return torch.stack([arms[1].mean() - arms[0].mean(), spread.sqrt()])
 
     want, plain = result(True), result(False)
@@ -86,7 +86,7 @@ def _theta(clicks: Tensor, before: Tensor, treated: Tensor) -> Tensor:
 
 
 def _summed(value: Tensor, treated: Tensor) -> Tensor:
-    return sum((value[arm].var() / arm.sum()).sqrt() for arm in (~treated, treated))
+    return torch.stack([(value[arm].var() / arm.sum()).sqrt() for arm in (~treated, treated)]).sum()
 
 
 def check_first_success(fn: Callable[[Tensor, Tensor, float], Tensor], seed: int | None = None) -> None:

@@ -36,14 +36,14 @@ def compare(name: str, got: object, want: Tensor, wrong: Mapping[str, Tensor], s
     if got is None:
         raise AssertionError(f"{name} returned nothing: is there a return?")
     try:
-        got = torch.as_tensor(got)
+        numbers = torch.as_tensor(got)
     except (TypeError, ValueError, RuntimeError) as e:
         raise AssertionError(
             f"{name} returned a {type(got).__name__}, expected numbers of shape {tuple(want.shape)}"
         ) from e
 
     def is_(value: Tensor) -> bool:
-        return got.shape == value.shape and torch.allclose(got.to(value), value, rtol=1e-7, atol=atol)
+        return numbers.shape == value.shape and torch.allclose(numbers.to(value), value, rtol=1e-7, atol=atol)
 
     if is_(want):
         print(f"{name}: right")
@@ -51,12 +51,12 @@ def compare(name: str, got: object, want: Tensor, wrong: Mapping[str, Tensor], s
     for what, other in wrong.items():
         if is_(other):
             raise AssertionError(f"{name} computes {what} (seed {seed})")
-    if got.shape != want.shape:
-        raise AssertionError(f"{name} has shape {tuple(got.shape)}, expected {tuple(want.shape)}")
-    got = got.to(want)
-    miss = torch.where(got.isnan(), torch.inf, (got - want).abs())
+    if numbers.shape != want.shape:
+        raise AssertionError(f"{name} has shape {tuple(numbers.shape)}, expected {tuple(want.shape)}")
+    numbers = numbers.to(want)
+    miss = torch.where(numbers.isnan(), torch.inf, (numbers - want).abs())
     at = tuple(int(i) for i in torch.unravel_index(miss.argmax(), miss.shape))
     where = ", ".join(map(str, at))
     raise AssertionError(
-        f"{name}: entry [{where}] is {float(got[at]):.4g}, expected {float(want[at]):.4g} (seed {seed})"
+        f"{name}: entry [{where}] is {float(numbers[at]):.4g}, expected {float(want[at]):.4g} (seed {seed})"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations  # so that scipy.sparse and torch are loaded at their first use, not for their names
 
 import sys
-from typing import TYPE_CHECKING, Any, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, TypeAlias, Union, cast
 
 import numpy as np
 import scipy
@@ -12,6 +12,7 @@ from minivae.data.codes import binary_csr
 from minivae.errors import InputError
 
 if TYPE_CHECKING:
+    import scipy.sparse
     import torch
 
 Users: TypeAlias = Union["scipy.sparse.spmatrix", "scipy.sparse.sparray", "np.ndarray", "torch.Tensor"]
@@ -89,3 +90,9 @@ def binary(matrix: Users, what: str) -> scipy.sparse.csr_matrix:
     if csr.dtype == np.float32 and csr.indices.dtype == np.int32 and (csr.data == 1).all():
         return csr
     return binary_csr(np.repeat(np.arange(csr.shape[0]), np.diff(csr.indptr)), csr.indices, csr.shape)
+
+
+def shape_of(x: Users) -> tuple[int, int]:
+    """U and I. SciPy has no types for the shape of its matrices."""
+    n_users, n_items = cast("tuple[int, int]", getattr(x, "shape"))  # noqa: B009
+    return n_users, n_items

@@ -132,8 +132,8 @@ class Outcome:
     def until(self, day: int) -> "Outcome":
         """What is known in the evening of a day."""
         come = self.day <= day
-        parts = (self.treated, self.day, self.shown, self.clicks, self.before)
-        return Outcome(*(None if p is None else p[come] for p in parts))
+        before = None if self.before is None else self.before[come]
+        return Outcome(self.treated[come], self.day[come], self.shown[come], self.clicks[come], before)
 
 
 def assign(labels: Sequence | np.ndarray, salt: str, share: float = 0.5) -> np.ndarray:

@@ -140,7 +140,7 @@ def analyse(outcome: Outcome, metric: Metric = "ctr per impression", cuped: bool
         values = [v - theta * (b.mean() - overall) for v, b in zip(values, x, strict=True)]
         errors = [e - theta * c for e, c in zip(errors, centred, strict=True)]
     a, b = (float(e.var(ddof=1) / len(e)) for e in errors)
-    return Effect(metric, float(values[0]), float(values[1]), (a, b), n)
+    return Effect(metric, float(values[0]), float(values[1]), (a, b), (n[0], n[1]))
 
 
 def _parts(metric: Metric, clicks: np.ndarray, shown: np.ndarray) -> tuple[float, np.ndarray]:

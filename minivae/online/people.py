@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from minivae.data.population import Planted
-from minivae.data.users import as_csr
+from minivae.data.users import as_csr, shape_of
 from minivae.errors import InputError
 from minivae.ranking import Scorer, recommend
 
@@ -66,7 +66,7 @@ class Audience:
     preference: np.ndarray
 
     def __post_init__(self) -> None:
-        if self.history.shape != self.preference.shape or len(self.labels) != self.history.shape[0]:
+        if self.history.shape != self.preference.shape or len(self.labels) != shape_of(self.history)[0]:
             raise InputError(
                 f"{len(self.labels)} people, a history of shape {self.history.shape} and preferences of shape "
                 f"{self.preference.shape} do not fit"

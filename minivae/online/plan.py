@@ -1,8 +1,8 @@
 """How many people does it take? Sample size and power, before the experiment."""
 
 import math
+from collections.abc import Iterable
 
-import numpy as np
 from scipy.stats import norm
 
 from minivae.errors import InputError
@@ -82,6 +82,6 @@ def _spreads(control: float, treatment: float, sd: float | tuple[float, float] |
         for p in (control, treatment):
             check("a proportion", p, 0 < p < 1, "between 0 and 1, both excluded (or give sd)")
         return math.sqrt(control * (1 - control)), math.sqrt(treatment * (1 - treatment))
-    both = (sd, sd) if np.isscalar(sd) else tuple(sd)
+    both = tuple(sd) if isinstance(sd, Iterable) else (sd, sd)
     check("sd", sd, len(both) == 2 and all(0 < s < math.inf for s in both), "positive, one number or one per arm")
-    return both
+    return both[0], both[1]

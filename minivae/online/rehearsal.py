@@ -30,15 +30,15 @@ class Rehearsal:
 
     def fixed(self, level: float = 0.95, truth: float = 0.0) -> tuple[float, float]:
         """How often the interval of the *last* look misses the truth, and the standard error of this share."""
-        return _share(self._misses(norm.ppf((1 + level) / 2), truth)[:, -1])
+        return _share(np.asarray(self._misses(norm.ppf((1 + level) / 2), truth))[:, -1])
 
     def peeking(self, level: float = 0.95, truth: float = 0.0) -> tuple[float, float]:
         """How often the interval of *some* look misses the truth: what an analyst finds who stops at the first."""
-        return _share(self._misses(norm.ppf((1 + level) / 2), truth).any(1))
+        return _share(np.any(self._misses(norm.ppf((1 + level) / 2), truth), axis=1))
 
     def always_valid(self, scale: float, level: float = 0.95, truth: float = 0.0) -> tuple[float, float]:
         """The same for the confidence sequence of `Effect.always_valid`."""
-        return _share(self._misses(boundary(self.se, scale, level), truth).any(1))
+        return _share(np.any(self._misses(boundary(self.se, scale, level), truth), axis=1))
 
     def _misses(self, z: np.ndarray | float, truth: float) -> np.ndarray:
         return np.abs(self.difference - truth) > z * self.se

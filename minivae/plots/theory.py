@@ -6,6 +6,8 @@ from itertools import cycle
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.patches import Circle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -48,18 +50,18 @@ def sharing_plane(
     others = np.arange(len(mu)) != user
     top = float(np.abs(change[others]).max()) or 1.0
     power = int(np.floor(np.log10(top)))
+    norm = Normalize(-top, top)
     for group, marker in zip(np.unique(community), cycle("osD^vP"), strict=False):
         part = others & (community == group)
-        dots = ax.scatter(
+        ax.scatter(
             *mu[part].T,
             c=change[part],
             cmap="PuOr_r",
-            vmin=-top,
-            vmax=top,
+            norm=norm,
             marker=marker,
             s=45,
-            edgecolors=np.where(certified[part], COLOURS[5], "0.7"),
-            linewidths=np.where(certified[part], 1.6, 0.4),
+            edgecolors=[COLOURS[5] if sure else "0.7" for sure in certified[part]],
+            linewidths=[1.6 if sure else 0.4 for sure in certified[part]],
         )
     ax.scatter(*mu[user], marker="*", s=110, color="black", edgecolors="white", zorder=3)
     for r, style in ((reach, "--"), (radius, "-")):
@@ -67,7 +69,8 @@ def sharing_plane(
             ax.add_patch(Circle(mu[user], r, fill=False, linestyle=style, color="0.25", linewidth=1.4))
     label = f"change of the star's loss by a step on this user\n($10^{{{power}}}$ nats; below 0 the step helps)"
     digits = FuncFormatter(lambda v, _: f"{v / 10.0**power:g}".replace("-", "−"))
-    bar = ax.figure.colorbar(dots, ax=ax, label=label, format=digits, ticks=MaxNLocator(8, steps=[1, 2, 5, 10]))
+    shades, ticks = ScalarMappable(norm, "PuOr_r"), MaxNLocator(8, steps=[1, 2, 5, 10])
+    bar = ax.figure.colorbar(shades, ax=ax, label=label, format=digits, ticks=ticks)
     bar.outline.set_visible(False)
     ax.set_xlabel("$\\mu_1$\nblue rim: certified; radius for equal content (dashed),\nfor one of its community (solid)")
     ax.set_ylabel("$\\mu_2$")

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
-from minivae.data.users import Users, as_csr
+from minivae.data.users import Users, as_csr, shape_of
 from minivae.errors import InputError
 
 ENCODE_BLOCK = 1024
@@ -72,10 +72,10 @@ class Wrapped(nn.Module):
             function rescales them itself: normalize-then-mask is then the same as mask-then-normalize.
         """
         x = x if isinstance(x, Tensor) and x.ndim == 2 else as_csr(x)
-        if x.shape[1] != self.n_items:
-            raise InputError(f"x has {x.shape[1]} columns, but the model knows {self.n_items} items")
+        if shape_of(x)[1] != self.n_items:
+            raise InputError(f"x has {shape_of(x)[1]} columns, but the model knows {self.n_items} items")
         parts = []
-        for first in range(0, max(x.shape[0], 1), ENCODE_BLOCK):
+        for first in range(0, max(shape_of(x)[0], 1), ENCODE_BLOCK):
             rows = self._dense(x[first : first + ENCODE_BLOCK])  # (b, I)
             if self.normalize if normalize is None else normalize:
                 rows = nn.functional.normalize(rows, dim=-1)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minivae.data.users import Users, as_csr
+from minivae.data.users import Users, as_csr, shape_of
 from minivae.errors import InputError
 from minivae.theory.drift import MaskVariance, mask_variance
 from minivae.theory.numerics.arrays import Array, Same, as_tensors, check_sd
@@ -300,7 +300,7 @@ def anchor_norms(anchors: Array, x: Users) -> AnchorNorms:
     """
     (anchors,), back = as_tensors(anchors)
     x = as_csr(x)
-    if anchors.ndim != 2 or x.shape[1] != len(anchors) or x.nnz == 0:
+    if anchors.ndim != 2 or shape_of(x)[1] != len(anchors) or x.nnz == 0:
         raise InputError(
             f"x {x.shape} with {x.nnz} interactions does not fit anchors {tuple(anchors.shape)}, one per item"
         )

@@ -161,7 +161,7 @@ def _renormalized_l1(nu: float, nv: float, s: float, rho: float) -> float:
         return roots
     k = np.arange(max(nu, nv))
     below = binom.cdf(k, nu - 1, rho) * binom.cdf(k, nv - 1, rho)  # P(max(K'_u, K'_v) <= k)
-    return roots - 2 * s * rho**2 * (np.diff(below, prepend=0) @ (1 + k) ** -0.5)
+    return roots - 2 * s * rho**2 * float(np.diff(below, prepend=0) @ (1 + k) ** -0.5)
 
 
 def _renormalized_squared(nu: float, nv: float, s: float, rho: float) -> float:
@@ -174,7 +174,7 @@ def _renormalized_squared(nu: float, nv: float, s: float, rho: float) -> float:
 def _mean_root(n: float, rho: float) -> float:
     """E √K for K ~ Binomial(n, ρ)."""
     k = np.arange(n + 1)
-    return binom.pmf(k, n, rho) @ np.sqrt(k)
+    return float(binom.pmf(k, n, rho) @ np.sqrt(k))
 
 
 _EXACT = {

@@ -264,12 +264,12 @@ def empirical_bias(
 ) -> EmpiricalBias:
     """How the empirical W1 of two diagonal Gaussians (d,) returns to its bracket as the samples grow."""
     low, high = w1_bounds(mu_u, sd_u, mu_v, sd_v)
-    (mu_u, sd_u, mu_v, sd_v), back = as_tensors(mu_u, sd_u, mu_v, sd_v)
-    mu_u, sd_u, mu_v, sd_v = torch.broadcast_tensors(mu_u, sd_u, mu_v, sd_v)
+    tensors, back = as_tensors(mu_u, sd_u, mu_v, sd_v)
+    m_u, s_u, m_v, s_v = torch.broadcast_tensors(*tensors)
 
     def clouds(n: int) -> tuple[torch.Tensor, torch.Tensor]:
-        noise = torch.randn(2, repeats, n, len(mu_u), generator=generator, dtype=mu_u.dtype, device=mu_u.device)
-        return mu_u + sd_u * noise[0], mu_v + sd_v * noise[1]  # (repeats, n, d) each
+        noise = torch.randn(2, repeats, n, len(m_u), generator=generator, dtype=m_u.dtype, device=m_u.device)
+        return m_u + s_u * noise[0], m_v + s_v * noise[1]  # (repeats, n, d) each
 
     estimate, floor = [], []
     for n in sizes:
@@ -277,16 +277,20 @@ def empirical_bias(
         estimate.append(w1_empirical(u, v))
         floor.append(w1_empirical(u_one, u_two) + w1_empirical(v_one, v_two))
     estimate, floor = torch.stack(estimate), torch.stack(floor)  # (sizes, repeats)
-    values = (estimate.mean(1), estimate.std(1) / repeats**0.5, floor.mean(1), floor.std(1) / repeats**0.5)
-    return EmpiricalBias(back(torch.tensor(list(sizes))), *map(back, values), low, high)
+    (mean, floor_mean), (se, floor_se) = (
+        [back(t.mean(1)) for t in (estimate, floor)],
+        [back(t.std(1) / repeats**0.5) for t in (estimate, floor)],
+    )
+    return EmpiricalBias(back(torch.tensor(list(sizes))), mean, se, floor_mean, floor_se, low, high)
 
 
 def directions(
     d: int, n: int, generator: torch.Generator | None = None, like: torch.Tensor | None = None
 ) -> torch.Tensor:
     """`n` directions drawn uniformly from the unit sphere of R^d, as columns (d, n)."""
-    kind = {"dtype": torch.float64} if like is None else {"dtype": like.dtype, "device": like.device}
-    return torch.nn.functional.normalize(torch.randn(d, n, generator=generator, **kind), dim=0)
+    dtype, device = (torch.float64, None) if like is None else (like.dtype, like.device)
+    drawn = torch.randn(d, n, generator=generator, dtype=dtype, device=device)
+    return torch.nn.functional.normalize(drawn, dim=0)
 
 
 def sliced_w1(samples_u: Array, samples_v: Array, along: Array) -> Same:

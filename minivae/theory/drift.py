@@ -11,7 +11,7 @@ from scipy.stats import hypergeom
 from torch import Tensor
 
 from minivae.batches import Mask, mask_input
-from minivae.data.users import Users, as_csr
+from minivae.data.users import Users, as_csr, shape_of
 from minivae.errors import InputError
 
 KNN_BLOCK = 1024
@@ -22,6 +22,7 @@ class Encoder(Protocol):
 
     def encode(self, x: sp.csr_matrix, normalize: bool) -> tuple[Tensor, Tensor]:
         """Ready encoder input (B, I) -> mu, sd, each (B, d)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,8 @@ def latent_contraction(
     InputError
         If there are fewer than two users, two draws or one pair per quantile.
     """
-    x = as_csr(x).astype(np.float64)
-    u, v = _pairs(x.shape[0], n_pairs, generator)
+    x = sp.csr_matrix(as_csr(x), dtype=np.float64)
+    u, v = _pairs(shape_of(x)[0], n_pairs, generator)
     if n_masks < 2 or len(u) < n_quantiles:
         raise InputError(
             f"n_masks={n_masks} or {len(u)} pairs of users are too few; at least 2 and {n_quantiles} are needed"
@@ -123,7 +124,8 @@ def _pairs(n_users: int, n_pairs: int, generator: torch.Generator | None) -> tup
     if n_users < 2:
         raise InputError(f"x has {n_users} users, but a distance needs at least 2")
     if n_users * (n_users - 1) // 2 <= n_pairs:
-        return tuple(torch.triu_indices(n_users, n_users, 1))
+        u, v = torch.triu_indices(n_users, n_users, 1)
+        return u, v
     u = torch.randint(n_users, (n_pairs,), generator=generator)
     return u, (u + 1 + torch.randint(n_users - 1, (n_pairs,), generator=generator)) % n_users
 
@@ -254,14 +256,14 @@ def neighbourhood_drift(
     InputError
         If `k` is not in 1 … U−1, or there are fewer than two users or two draws.
     """
-    n_users = x.shape[0]
+    n_users = shape_of(x)[0]
     if not 1 <= k < n_users:
         raise InputError(f"k={k} neighbours cannot be found among {n_users} users; k must be in 1 … U−1")
     variance, neighbours = _Variance(), []
     for mu in _masked_means(model, x, keep, n_masks, mask, generator):
         variance.add(mu)
         neighbours.append(_nearest(mu, k))  # (U, k)
-    overlap = torch.zeros(n_users, dtype=torch.float64, device=mu.device)
+    overlap = torch.zeros(n_users, dtype=torch.float64, device=neighbours[0].device)
     for i, a in enumerate(neighbours):
         for b in neighbours[:i]:
             both = (a[:, :, None] == b[:, None, :]).sum((1, 2)).to(torch.float64)  # (U,)
@@ -285,9 +287,11 @@ def _masked_means(
     generator: torch.Generator | None,
 ) -> Iterator[Tensor]:
     """μ of all users, (U, d) float64, under one fresh set of masks after the other."""
-    x = as_csr(x).astype(np.float64)
-    if n_masks < 2 or x.shape[0] < 2:
-        raise InputError(f"{n_masks} mask draws of {x.shape[0]} users have no variance; at least 2 of each are needed")
+    x = sp.csr_matrix(as_csr(x), dtype=np.float64)
+    if n_masks < 2 or shape_of(x)[0] < 2:
+        raise InputError(
+            f"{n_masks} mask draws of {shape_of(x)[0]} users have no variance; at least 2 of each are needed"
+        )
     for _ in range(n_masks):
         with torch.no_grad():
             mu, _ = model.encode(mask_input(x, keep, mask, generator), normalize=False)
@@ -298,7 +302,7 @@ class _Variance:
     """Running mean and sum of squares over draws (Welford), so that no draw has to be kept."""
 
     def __init__(self) -> None:
-        self.n, self.mean, self.square = 0, 0.0, 0.0
+        self.n, self.mean, self.square = 0, torch.zeros(()), torch.zeros(())
 
     def add(self, mu: Tensor) -> None:
         self.n += 1

@@ -195,14 +195,13 @@ def shared_profile(n_common: Array, n_u: Array, n_v: Array) -> tuple[Same, Same]
     >>> p_u.tolist(), p_v.tolist()
     ([0.5, 0.5, 0.0], [0.25, 0.0, 0.75])
     """
-    (s, n_u, n_v), back = as_tensors(n_common, n_u, n_v)
-    s, n_u, n_v = torch.broadcast_tensors(s, n_u, n_v)
-    if not bool(((s >= 0) & (s <= n_u) & (s <= n_v) & (n_u > 0) & (n_v > 0)).all()):
+    tensors, back = as_tensors(n_common, n_u, n_v)
+    s, a, b = torch.broadcast_tensors(*tensors)
+    if not bool(((s >= 0) & (s <= a) & (s <= b) & (a > 0) & (b > 0)).all()):
         raise InputError("users need at least one item each and no more in common than either has")
     none = torch.zeros_like(s)
-    return back(torch.stack([s, n_u - s, none], -1) / n_u[..., None]), back(
-        torch.stack([s, none, n_v - s], -1) / n_v[..., None]
-    )
+    p_u, p_v = torch.stack([s, a - s, none], -1), torch.stack([s, none, b - s], -1)
+    return back(p_u / a[..., None]), back(p_v / b[..., None])
 
 
 def compromise_integral(

@@ -9,6 +9,7 @@ what is left of it in latent space in `minivae.theory.drift`, whose functions ar
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -108,7 +109,7 @@ class MaskedDistance:
         """Probability that a common item is kept for one user only."""
         return torch.zeros_like(keep) if self.shared else 2 * keep * (1 - keep)
 
-    def _probability(self, event: Callable[[np.ndarray, float, float], np.ndarray]) -> Same:
+    def _probability(self, event: Callable[[np.ndarray, float, float], Any]) -> Same:
         (s, d, keep), back = as_tensors(self.n_common, self.n_different, self.keep)
         shape = torch.broadcast_shapes(s.shape, d.shape, keep.shape)
         pairs = torch.stack([t.expand(shape).reshape(-1) for t in (s, d, keep)], 1).cpu().numpy()  # (pairs, 3)
@@ -117,7 +118,7 @@ class MaskedDistance:
         for j, (s_j, d_j, keep_j) in enumerate(distinct):
             law = _pmf(s_j, d_j, keep_j, self.shared)
             k = np.arange(len(law))
-            p[j] = min(1.0, law[event(k, d_j, k @ law)].sum())
+            p[j] = min(1.0, law[event(k, d_j, float(k @ law))].sum())
         return back(torch.from_numpy(p[where.reshape(-1)]).to(s).reshape(shape))
 
 

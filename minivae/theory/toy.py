@@ -22,6 +22,9 @@ from minivae.theory.transfer import Sharing, sharing, step_effect
 class BoundedFeatures(nn.Module):
     """``h(z) = tanh(A z + c)``, fixed: (..., d) -> (..., H), every coordinate in (−1, 1)."""
 
+    a: Tensor
+    c: Tensor
+
     def __init__(self, a: Tensor, c: Tensor) -> None:
         super().__init__()
         self.register_buffer("a", a)
@@ -41,7 +44,7 @@ class ToyVAE(VAE):
     features : int, default 16
         H, number of fixed features.
     latent : int, default 2
-        D; 2 can be drawn.
+        d, the latent dimension; 2 can be drawn.
     hidden : int, default 32
         Width of the encoder.
     bias : bool, default True
@@ -73,10 +76,10 @@ class ToyVAE(VAE):
         """Encoder Xavier normal, output layer near zero (so that its proved constants are small), biases zero."""
         for p in self.parameters():
             nn.init.xavier_normal_(p, generator=generator) if p.ndim == 2 else nn.init.zeros_(p)
-        nn.init.normal_(self.decoder[1].weight, std=0.05, generator=generator)
+        nn.init.normal_(_parts(self.decoder)[1].weight, std=0.05, generator=generator)
 
-    def posterior(self, batch: UserBatch) -> tuple[Tensor, Tensor]:
-        mu, logvar = self.encoder_output(torch.tanh(self.encoder_input(batch))).chunk(2, dim=-1)
+    def posterior(self, x: UserBatch | Tensor) -> tuple[Tensor, Tensor]:
+        mu, logvar = self.encoder_output(torch.tanh(self.encoder_input(x))).chunk(2, dim=-1)
         return mu, logvar
 
 
@@ -139,14 +142,10 @@ def _probability_range(output: nn.Linear) -> tuple[Tensor, Tensor]:
 
 
 def _parts(decoder: nn.Module) -> tuple[BoundedFeatures, nn.Linear]:
-    if (
-        not isinstance(decoder, nn.Sequential)
-        or len(decoder) != 2
-        or not isinstance(decoder[0], BoundedFeatures)
-        or not isinstance(decoder[1], nn.Linear)
-    ):
+    features, output = decoder if isinstance(decoder, nn.Sequential) and len(decoder) == 2 else (None, None)
+    if not isinstance(features, BoundedFeatures) or not isinstance(output, nn.Linear):
         raise InputError("constants are proved for Sequential(BoundedFeatures, Linear) only; measure them for others")
-    return decoder[0], decoder[1]
+    return features, output
 
 
 def toy_users(

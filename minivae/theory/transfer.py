@@ -13,6 +13,7 @@ from minivae.batches import Mask, mask_input
 from minivae.data.users import Users
 from minivae.errors import InputError
 from minivae.models.vae import VAE
+from minivae.theory.adapter import Wrapped
 from minivae.theory.numerics.coupling import coupled
 from minivae.theory.numerics.layers import (
     TILE_BYTES,
@@ -130,7 +131,7 @@ class Sharing:
 
 
 def sharing(
-    model: VAE,
+    model: VAE | Wrapped,
     x: Users,
     n_samples: int = 8,
     generator: torch.Generator | None = None,
@@ -197,7 +198,7 @@ def sharing(
 
 
 def view_sharing(
-    model: VAE,
+    model: VAE | Wrapped,
     x: Users,
     keep: float,
     mask: Mask = "normalize-then-mask",

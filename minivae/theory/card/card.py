@@ -14,7 +14,7 @@ from torch import Tensor
 
 from minivae.batches import Mask
 from minivae.data.splits import StrongSplit
-from minivae.data.users import Users, as_csr
+from minivae.data.users import Users, as_csr, shape_of
 from minivae.errors import InputError
 from minivae.models.vae import VAE
 from minivae.runtime.text import markdown
@@ -154,9 +154,9 @@ def report_card(
     []
     """
     x = _sample(split.train if isinstance(split, StrongSplit) else split, n_users, seed)
-    if x.shape[1] != model.n_items:
+    if shape_of(x)[1] != model.n_items:
         raise InputError(
-            f"the users have {x.shape[1]} items but the model {model.n_items}; they do not belong together"
+            f"the users have {shape_of(x)[1]} items but the model {model.n_items}; they do not belong together"
         )
     model = evidence.in_float64(model)
     with torch.no_grad():
@@ -171,7 +171,7 @@ def report_card(
     name = split.name if isinstance(split, StrongSplit) else ""
     return Card(
         model=label or type(model).__name__,
-        data=f"{name or 'users'}: {x.shape[0]} users × {x.shape[1]} items",
+        data=f"{name or 'users'}: {shape_of(x)[0]} users × {shape_of(x)[1]} items",
         seed=seed,
         checks=tuple(c for checks, _ in found.values() for c in checks),
         figures={statement: figure for statement, (_, figure) in found.items()},

@@ -5,9 +5,11 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from minivae.theory.numerics.arrays import Array
 
+Numbers = ArrayLike | Array
 Verdict = Literal["exact", "bound holds", "measured", "FAILED"]
 ROUNDING = 1e-9
 """A bound that is attained may be missed by this much, relatively: float64 rounds."""
@@ -46,12 +48,12 @@ class Check:
     value: str = ""
 
 
-def identity(statement: str, claim: str, on: str, error: Array, allowed: Array, value: str = "") -> Check:
+def identity(statement: str, claim: str, on: str, error: Numbers, allowed: Numbers, value: str = "") -> Check:
     """Two computations of one number agree: every ``|error|`` within what is `allowed`."""
     return _settle("exact", statement, claim, on, np.abs(_numbers(error)), allowed, value)
 
 
-def bound(statement: str, claim: str, on: str, smaller: Array, larger: Array, value: str = "") -> Check:
+def bound(statement: str, claim: str, on: str, smaller: Numbers, larger: Numbers, value: str = "") -> Check:
     """Every entry of `smaller` is at most that of `larger`, where the larger is not negative."""
     return _settle("bound holds", statement, claim, on, _numbers(smaller), larger, value)
 
@@ -61,7 +63,9 @@ def measured(statement: str, claim: str, on: str, value: str) -> Check:
     return Check(statement, claim, on, "measured", None, value)
 
 
-def _settle(good: Verdict, statement: str, claim: str, on: str, found: np.ndarray, allowed: Array, value: str) -> Check:
+def _settle(
+    good: Verdict, statement: str, claim: str, on: str, found: np.ndarray, allowed: Numbers, value: str
+) -> Check:
     found, allowed = np.broadcast_arrays(found, _numbers(allowed))
     if found.size == 0:
         return Check(statement, claim, on, "measured", None, "no case to check")
@@ -72,7 +76,7 @@ def _settle(good: Verdict, statement: str, claim: str, on: str, found: np.ndarra
     return Check(statement, claim, on, good if slack >= -ROUNDING else "FAILED", slack, value)
 
 
-def _numbers(value: Array) -> np.ndarray:
+def _numbers(value: Numbers) -> np.ndarray:
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu().numpy()
     return np.asarray(value, dtype=np.float64)

@@ -70,17 +70,18 @@ def _pairs(s: Setting) -> Rows:
     """Random pairs of users, and users beside themselves without one item: for those the common items decide."""
     u, v = s.pairs(10)
     x, y = locality.without_one(s.x, s.generator)
-    return sp.vstack([s.x[u], x[:10]], format="csr"), sp.vstack([s.x[v], y[:10]], format="csr")
+    return sp.csr_matrix(sp.vstack([s.x[u], x[:10]])), sp.csr_matrix(sp.vstack([s.x[v], y[:10]]))
 
 
 def _counts(a: sp.csr_matrix, b: sp.csr_matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """``N_u``, ``N_v`` and ``|S_u ∩ S_v|``."""
-    return tuple(np.asarray(m.sum(1)).ravel() for m in (a, b, a.multiply(b)))
+    n_a, n_b, common = (np.asarray(m.sum(1)).ravel() for m in (a, b, a.multiply(b)))
+    return n_a, n_b, common
 
 
 def _simulate(pairs: Rows, keep: float, mask: Mask, generator: torch.Generator) -> np.ndarray:
     """``‖x̃_u − x̃_v‖₁`` of pairs under fresh masks, (pairs, DRAWS)."""
-    a, b = (mask_input(sp.vstack([rows] * DRAWS, format="csr"), keep, mask, generator) for rows in pairs)
+    a, b = (mask_input(sp.csr_matrix(sp.vstack([rows] * DRAWS)), keep, mask, generator) for rows in pairs)
     return np.asarray(abs(a - b).sum(1)).reshape(DRAWS, -1).T
 
 
@@ -139,14 +140,13 @@ def _in_latent_space(name: str, s: Setting) -> list[Check]:
 def anchor_alignment(all_users: Setting) -> Evidence:
     """Proposition 3.1."""
     name, s = "Proposition 3.1", all_users.users(30)
-    trained = s.model.anchors is not None
-    generator, d = s.generator, s.mu.shape[1]
-    if trained:
-        anchors = s.model.anchors.detach().double()
+    trained, generator, d = s.model.anchors, s.generator, s.mu.shape[1]
+    if trained is not None:
+        anchors, origin = trained.detach().double(), "trained anchors"
     else:
-        anchors = torch.randn(s.x.shape[1], d, generator=generator, dtype=torch.float64) / d**0.5
-    origin = "trained anchors" if trained else "anchors drawn N(0, I/d), the model has none"
-    x_h = mask_input(s.x.astype(np.float64), s.keep, s.mask, generator)
+        anchors = torch.randn(s.model.n_items, d, generator=generator, dtype=torch.float64) / d**0.5
+        origin = "anchors drawn N(0, I/d), the model has none"
+    x_h = mask_input(sp.csr_matrix(s.x, dtype=np.float64), s.keep, s.mask, generator)
     with torch.no_grad():
         mu, sd = (t.double() for t in s.model.encode(x_h, normalize=False))
     closed = anchoring.alignment(mu, sd, anchors, s.x)
@@ -154,7 +154,7 @@ def anchor_alignment(all_users: Setting) -> Evidence:
     noise = noise - noise.mean(0)
     noise = noise / noise.square().mean(0).sqrt()  # first two moments exact: so is the mean of a square
     z = mu[:, None] + sd[:, None] * noise  # (U, S, d)
-    items = [torch.from_numpy(row.indices.astype(np.int64)) for row in s.x]
+    items = torch.from_numpy(s.x.indices.astype(np.int64)).split(np.diff(s.x.indptr).tolist())
     brute = torch.stack([torch.cdist(at, anchors[i]).square().mean() for at, i in zip(z, items, strict=True)])
     on = f"{len(mu)} users masked with keep {s.keep:g}, {origin}"
     claim = "L_A = mean + variance + scatter term = mean ‖z − e_i‖² item by item"
@@ -207,7 +207,7 @@ def mask_shrinkage(s: Setting) -> Evidence:
 
 def _views(s: Setting, n: int) -> Tensor:
     """μ(x_h) of every user under `n` masks, (U, n, d)."""
-    generator, x = s.generator, s.x.astype(np.float64)
+    generator, x = s.generator, sp.csr_matrix(s.x, dtype=np.float64)
     with torch.no_grad():
         drawn = [s.model.encode(mask_input(x, s.keep, s.mask, generator), normalize=False)[0] for _ in range(n)]
     return torch.stack(drawn, 1).double()

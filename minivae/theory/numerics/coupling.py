@@ -98,8 +98,8 @@ def _layered(stack: Stack, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
                 there = there * slopes[layer][..., None, v, :]
                 own = own * slopes[layer]
                 turn = own[..., :, None, :] - there
-                sizes = (t.sum(-1) for t in (turn.square(), there.square(), turn * there))
-                apart[..., v] += _outer_change(*sizes, inputs[layer], biases[layer], v)
+                turned, size_there, both = (t.sum(-1) for t in (turn.square(), there.square(), turn * there))
+                apart[..., v] += _outer_change(turned, size_there, both, inputs[layer], biases[layer], v)
                 size = inputs[layer].square().sum(-1)[..., None, v] + biases[layer]
                 content[..., v] += (there - own[..., None, v, :]).square().sum(-1) * size
                 if layer:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,9 +21,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from minivae.data.users import Users
+from minivae.data.users import Users, shape_of
 from minivae.errors import InputError
 from minivae.models.vae import VAE
+from minivae.theory.adapter import Wrapped
 
 TILE_BYTES = 1 << 26
 """Memory of one tile of errors; a few tiles live at a time."""
@@ -62,7 +64,8 @@ class Stack:
 def stack_of(decoder: nn.Module) -> Stack | None:
     """Read `decoder` as a `Stack`; None for anything else: gates, norms, learnable activations, tied weights."""
     modules = _unfold(decoder)
-    at = [i for i, m in enumerate(modules) if type(m) is nn.Linear]
+    linears = {i: m for i, m in enumerate(modules) if isinstance(m, nn.Linear) and type(m) is nn.Linear}
+    at = list(linears)
     if not at or at[-1] != len(modules) - 1:
         return None
     others = [m for m in modules if type(m) is not nn.Linear]
@@ -72,9 +75,9 @@ def stack_of(decoder: nn.Module) -> Stack | None:
     if len(set(theta)) < len(theta):  # a shared weight collects gradients of two layers
         return None
     between = [tuple(modules[i + 1 : j]) for i, j in pairwise(at)]
-    if not all(_is_pointwise(m, modules[at[0]].weight) for group in between for m in group):
+    if not all(_is_pointwise(m, linears[at[0]].weight) for group in between for m in group):
         return None
-    return Stack(tuple(modules[: at[0]]), tuple(modules[i] for i in at), tuple(between))
+    return Stack(tuple(modules[: at[0]]), tuple(linears.values()), tuple(between))
 
 
 def _unfold(module: nn.Module) -> list[nn.Module]:
@@ -101,19 +104,21 @@ class Gradient:
 
     def inner(self, other: "Gradient") -> Tensor:
         """Inner products of all rows of the two, (..., R, R')."""
-        total = None
+        total: Tensor | None = None
         for d, h, d2, h2, bias in zip(self.errors, self.inputs, other.errors, other.inputs, self.bias, strict=True):
             part = h @ h2.mT  # (..., R, R')
             if bias:
                 part += 1
             part *= d @ d2.mT
             total = part if total is None else total.add_(part)
+        assert total is not None  # a stack has at least one layer
         return total
 
     def squared_norms(self) -> Tensor:
         """Squared norm of every row, (..., R)."""
         parts = zip(self.errors, self.inputs, self.bias, strict=True)
-        return sum(d.square().sum(-1) * (h.square().sum(-1) + bias) for d, h, bias in parts)
+        squares = [d.square().sum(-1) * (h.square().sum(-1) + bias) for d, h, bias in parts]
+        return torch.stack(squares).sum(0)
 
 
 def gradients(decoder: nn.Module, z: Tensor, x: Tensor) -> Gradient:
@@ -163,7 +168,7 @@ def width(decoder: nn.Module) -> int:
 
 
 def gram(
-    model: VAE,
+    model: VAE | Wrapped,
     x: Users,
     n_samples: int = 8,
     generator: torch.Generator | None = None,
@@ -260,7 +265,7 @@ def tiled_gram(decoder: nn.Module, z: Tensor, rows: Callable[[slice], Tensor]) -
     return result, each
 
 
-def draw(model: VAE, x: Users, n_samples: int, generator: torch.Generator | None) -> Tensor:
+def draw(model: VAE | Wrapped, x: Users, n_samples: int, generator: torch.Generator | None) -> Tensor:
     """Samples of the posteriors, (U, S, d): ``z = μ + sd ⊙ ε``, ``ε = randn(U, S, d)``; z = μ for S = 0."""
     if n_samples < 0:
         raise InputError(f"n_samples={n_samples} is negative; 0 means the posterior means")
@@ -271,21 +276,19 @@ def draw(model: VAE, x: Users, n_samples: int, generator: torch.Generator | None
     return mu[:, None] + sd[:, None] * noise.to(mu.device)
 
 
-def check_rows(model: VAE, x: Users, z: Tensor) -> None:
+def check_rows(model: VAE | Wrapped, x: Users, z: Tensor) -> None:
     """Refuse users and samples that do not belong together."""
-    if len(getattr(x, "shape", ())) != 2 or x.shape[1] != model.n_items:
+    if len(getattr(x, "shape", ())) != 2 or shape_of(x)[1] != model.n_items:
         raise InputError(f"x must be users × {model.n_items} items, got shape {tuple(getattr(x, 'shape', ()))}")
-    if z.ndim != 3 or z.shape[0] != x.shape[0] or z.shape[1] == 0:
-        raise InputError(f"z must be (U, S, d) with U = {x.shape[0]} users as in x and S ≥ 1, got {tuple(z.shape)}")
+    if z.ndim != 3 or z.shape[0] != shape_of(x)[0] or z.shape[1] == 0:
+        raise InputError(f"z must be (U, S, d) with U = {shape_of(x)[0]} users as in x and S ≥ 1, got {tuple(z.shape)}")
     if z.shape[2] != model.latent:
         raise InputError(f"z has {z.shape[2]} latent dimensions, but the model {model.latent}")
 
 
 def dense(x: Users, part: slice, like: Tensor) -> Tensor:
     """Rows `part` of the users as a dense tensor, in the dtype and on the device of `like`."""
-    rows = x[part]
-    if sp.issparse(rows):
-        rows = rows.toarray()
+    rows = sp.csr_matrix(x)[part].toarray() if sp.issparse(x) else cast("np.ndarray | Tensor", x)[part]
     return torch.as_tensor(rows).to(like)
 
 
@@ -302,6 +305,6 @@ def still(model: nn.Module) -> Iterator[None]:
             m.training = mode
 
 
-def float64_decoder(model: VAE) -> nn.Module:
+def float64_decoder(model: VAE | Wrapped) -> nn.Module:
     """A copy of the decoder in float64 and evaluation mode, for differences that float32 would lose."""
     return copy.deepcopy(model.decoder).double().eval()

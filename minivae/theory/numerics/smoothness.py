@@ -7,10 +7,11 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from minivae.data.users import Users, as_csr
+from minivae.data.users import Users, as_csr, shape_of
 from minivae.errors import InputError
 from minivae.models.multvae import MultVAE
 from minivae.models.vae import VAE
+from minivae.theory.adapter import Wrapped
 from minivae.theory.distances import w2_gaussian, w2_matrix
 
 
@@ -191,7 +192,7 @@ class ObservedSmoothness:
 
 
 @torch.no_grad()
-def observed_smoothness(model: VAE, x: Users, y: Users | None = None) -> ObservedSmoothness:
+def observed_smoothness(model: VAE | Wrapped, x: Users, y: Users | None = None) -> ObservedSmoothness:
     """Measure Lemma 2.4 on all pairs of rows of `x` (U, I), or on row b of `x` against row b of `y` (B, I).
 
     The largest ratios sit at near-duplicates; `without_one` makes such pairs from any users.
@@ -225,12 +226,12 @@ def observed_smoothness(model: VAE, x: Users, y: Users | None = None) -> Observe
 
 def without_one(x: Users, generator: torch.Generator | None = None) -> tuple[sp.csr_matrix, sp.csr_matrix]:
     """Users with at least two interactions, and the same users each without one drawn interaction."""
-    x = as_csr(x)
-    x = x[np.diff(x.indptr) >= 2]
-    drop = x.indptr[:-1] + (torch.rand(x.shape[0], generator=generator).numpy() * np.diff(x.indptr)).astype(int)
+    csr = as_csr(x)
+    x = sp.csr_matrix(csr[np.diff(csr.indptr) >= 2])
+    drop = x.indptr[:-1] + (torch.rand(shape_of(x)[0], generator=generator).numpy() * np.diff(x.indptr)).astype(int)
     kept = np.ones(x.nnz, dtype=bool)
     kept[drop] = False
-    indptr = x.indptr - np.arange(x.shape[0] + 1)
+    indptr = x.indptr - np.arange(shape_of(x)[0] + 1)
     return x, sp.csr_matrix((x.data[kept], x.indices[kept], indptr.astype(x.indptr.dtype)), shape=x.shape)
 
 

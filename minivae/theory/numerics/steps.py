@@ -10,11 +10,12 @@ from torch.func import functional_call, jvp
 
 from minivae.data.users import Users
 from minivae.models.vae import VAE
+from minivae.theory.adapter import Wrapped
 from minivae.theory.numerics.layers import TILE_BYTES, check_rows, dense, float64_decoder, nll, width
 
 
 def step_effect(
-    model: VAE, x: Users, step_on: int | Sequence[int], eta: float | Tensor | np.ndarray, z: Tensor
+    model: VAE | Wrapped, x: Users, step_on: int | Sequence[int], eta: float | Tensor | np.ndarray, z: Tensor
 ) -> Tensor:
     """Change of the loss of every user after one real SGD step of the decoder on one user.
 
@@ -39,7 +40,7 @@ def step_effect(
         (U,) for one v, (U, len(step_on)) for several; float64, in nats.
     """
     check_rows(model, x, z)
-    users = [step_on] if np.ndim(step_on) == 0 else list(step_on)
+    users = list(step_on) if isinstance(step_on, Sequence) else [int(step_on)]
     rates = torch.as_tensor(eta, dtype=torch.float64).expand(len(users)).tolist()
     start = float64_decoder(model)
     z = z.double()
@@ -55,7 +56,7 @@ def step_effect(
     return changes[0] if np.ndim(step_on) == 0 else torch.stack(changes, 1)
 
 
-def curvature(model: VAE, x: Users, step_on: int, z: Tensor) -> Tensor:
+def curvature(model: VAE | Wrapped, x: Users, step_on: int, z: Tensor) -> Tensor:
     """Curvature of every user's loss along the step on v, (U,): ``g_vᵀ ∇²L_u g_v / ‖g_v‖²``.
 
     A measured stand-in for the M of the descent lemma, at θ and in the direction of this step only; negative where
