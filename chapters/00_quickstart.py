@@ -1,10 +1,10 @@
 # %% [markdown]
 # # 0. Does my machine work, and what does the whole thing look like?
-# **Study** 15 min · **runs** 8 s (7 CPU seconds), 0.5 GB on 1 core · **needs** Python and basic PyTorch; nothing about recommenders
+# **Study** 30 min · **runs** 6 CPU seconds (35 s when it was built), 0.5 GB on 1 core · **needs** Python and basic PyTorch; nothing about recommenders
 #
-# **You will be able to** (1) say what a recommender gets and what it must predict, (2) split data so that the exam is
-# fair, (3) train a variational autoencoder and compare it with two simple rivals, (4) compute nDCG by hand, (5) say
-# which part of a comparison is chance.
+# **You will be able to** (1) say what a recommender gets and what it must predict, (2) split data so that the evaluation
+# is fair, (3) train a variational autoencoder and compare it with two simple baselines, (4) compute nDCG by hand, (5) say
+# which part of a comparison is chance. New words are in the [glossary](GLOSSARY.md).
 
 # %% [markdown]
 # Run the cells from top to bottom (Shift-Enter). Nothing is downloaded, no GPU is needed. The course works with numbers
@@ -50,8 +50,7 @@ data
 # %% [markdown]
 # Write the interactions as a matrix $x \in \{0,1\}^{U \times I}$: row $u$ is a user, column $i$ an item, and
 # $x_{ui} = 1$ if $u$ took $i$. A zero means *not taken*. It does not mean *not liked*: perhaps $u$ never heard of $i$.
-# That is the whole difficulty of the field.
-
+#
 # %%
 x = data.matrix
 print("matrix (users, items):", x.shape)
@@ -62,9 +61,9 @@ print("the first items of user 0:", *data.item_titles[x[0].indices][:6], sep="\n
 # Items belong to hidden communities; the titles show them to you, but no model sees the titles. Users have a favourite
 # community, take items of others too, and all of them like what is popular.
 #
-# ## 0.3 A fair exam
+# ## 0.3 A fair evaluation
 #
-# We want to know how a model serves people it has **never met**. So whole users are set aside for the exam. Of each
+# We want to know how a model serves **new** people. So whole users are set aside for evaluation. Of each
 # such user the model sees four fifths of the items, the **history**, and must find the last fifth, the **held-out**
 # items. This is *strong generalization* (Liang et al., 2018). A second group of the same kind, the validation users,
 # serves for choices such as when to stop; the test users are looked at once, at the end. Below, `n_heldout` is the
@@ -83,7 +82,7 @@ history, heldout = split.test.history[someone], split.test.heldout[someone]
 print("seen by the model:", history.nnz, "items;  to be found:", heldout.nnz)
 
 # %% [markdown]
-# **Predict.** A shop window shows everybody the same list, the most popular items. A personal list comes from your
+# **Predict.** One list shows everybody the most popular items. A personal list is computed from your
 # history. Write down your guess: will the personal list find a tenth more of the hidden items, half as many more, or
 # twice as many?
 #
@@ -94,7 +93,7 @@ print("seen by the model:", history.nnz, "items;  to be found:", heldout.nnz)
 #
 # **Popularity** scores an item by its number of training users. **EASE** (Steck, 2019) is linear: the score of an item
 # is a weighted sum over the items of the history, and the weights come from one matrix inverse; `l2` keeps them small.
-# It is strong and takes a second, so every honest comparison contains it.
+# It takes a second and is often hard to beat, so it belongs in every comparison.
 
 # %%
 popularity = mv.Popularity().fit(split.train)
@@ -103,8 +102,8 @@ ease = mv.EASE(l2=200.0).fit(split.train)
 # %% [markdown]
 # **Mult-VAE** (Liang et al., 2018) is a variational autoencoder, the subject of this course:
 #
-# $$x \;\xrightarrow{\text{mask}}\; x_h \;\xrightarrow{\text{encoder}}\; \mathcal N(\mu, \operatorname{diag}\sigma^2)
-# \;\xrightarrow{\text{draw}}\; z \;\xrightarrow{\text{decoder}}\; \pi = \operatorname{softmax} f_\theta(z).$$
+# $$x \;\xrightarrow{\text{mask}}\; x_h \;\xrightarrow{\text{encoder}}\; \mathcal N(\mu, \mathrm{diag}\,\sigma^2)
+# \;\xrightarrow{\text{draw}}\; z \;\xrightarrow{\text{decoder}}\; \pi = \mathrm{softmax}\, f_\theta(z).$$
 #
 # The encoder turns a user into a cloud of points, the **posterior**, in a space of $d$ dimensions. The decoder turns a
 # point into a probability for each item. Training wants the user's items to be probable under $\pi$, and the clouds to
@@ -122,10 +121,10 @@ run = mv.fit(model, split, config)
 print(f"epochs: {len(run.log)}, kept: {run.best_epoch} (best on the validation users)")
 
 # %% [markdown]
-# ## 0.5 The marks
+# ## 0.5 The metrics
 #
-# A good list has the hidden items early. **nDCG@k** says how early: a hit at rank $r$ is worth $1/\log_2(r+1)$, the
-# worths of the first $k$ ranks are added, and the sum is divided by the best sum possible for this user. So 1 is
+# A good list has the hidden items early. **nDCG@k** says how early: a hit at rank $r$ has the gain $1/\log_2(r+1)$, the
+# gains of the first $k$ ranks are added, and the sum is divided by the best sum possible for this user. So 1 is
 # perfect and 0 means no hit. It is six lines:
 
 
@@ -133,9 +132,9 @@ print(f"epochs: {len(run.log)}, kept: {run.best_epoch} (best on the validation u
 def ndcg(scores, history, heldout, k):
     scores = scores.masked_fill(history > 0, float("-inf"))  # (I,) what is known is not recommended
     ranked = scores.argsort(descending=True)[:k]
-    worth = 1 / torch.log2(torch.arange(k) + 2.0)  # (k,) ranks 1, 2, ..., k
-    best = worth[: int(heldout.sum())].sum()
-    return float((worth * heldout[ranked]).sum() / best)
+    gain = 1 / torch.log2(torch.arange(k) + 2.0)  # (k,) ranks 1, 2, ..., k
+    best = gain[: int(heldout.sum())].sum()
+    return float((gain * heldout[ranked]).sum() / best)
 
 
 # %% [markdown]
@@ -157,7 +156,7 @@ for name, r in results.items():
     print(f"{name:20}  {ndcg_mean:.3f} ± {ndcg_se:.3f}   {recall:.3f} ± {recall_se:.3f}")
 
 # %% [markdown]
-# **Recall@20** is simpler: the share of the hidden items among the first 20; if a user has more than 20 hidden items, 20
+# **Recall@20** is simpler: the fraction of the hidden items among the first 20; if a user has more than 20 hidden items, 20
 # hits count as all. After ± stands the standard error over users: with other users from the same population, the mean
 # would move by about so much.
 
@@ -175,7 +174,7 @@ ax = mv.plots.intervals(
 
 # %% [markdown]
 # Your prediction? Personal lists find about a third more of the hidden items among the first 20. The two personal
-# models leave popularity far behind, and their bars overlap. May we say which of the two is better?
+# models are far above popularity, and their bars overlap. May we say which of the two is better?
 # The bars are wide because users differ: some are easy for every model. So subtract **user by user** first. The easy
 # users cancel, and the interval of the mean difference is what counts:
 
@@ -246,11 +245,11 @@ print("popularity < Mult-VAE < the best possible list:", ordered)
 #
 # The paper *On the Mechanisms of Collaborative Learning in VAE Recommenders* answers with a few theorems. This course
 # derives each of them, codes it, measures it, and shows where it stops being true. The [syllabus](README.md) lists the
-# chapters; [chapter 01](01_protocol.ipynb) is next. If you want the heart of the matter now, go to
+# chapters; [chapter 01](01_protocol.ipynb) is next. If you want the central theorem now, go to
 # [chapter 04, the sharing radius](04_sharing_radius.ipynb).
 #
 # ## 0.8 Recap
 #
 # * A recommender sees zeros and ones. A zero may be something that the user would love.
-# * A fair exam uses users that the model never met, ranks all items, and compares user by user, with intervals.
-# * Popularity and EASE belong in every comparison. A VAE that was compared with neither has shown nothing.
+# * A fair evaluation uses users that the model was not trained on, ranks all items, and compares user by user, with intervals.
+# * Popularity and EASE belong in every comparison. A VAE should be compared with both.

@@ -1,11 +1,11 @@
 # %% [markdown]
 # # 1. What is a fair benchmark?
-# **Study** 75 min · **runs** 23 s (15 CPU seconds), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), linear algebra, standard errors
+# **Study** 100 min · **runs** 15 CPU seconds (90 s when it was built), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), linear algebra, standard errors
 #
-# **You will be able to** (1) say which question an exam answers, and split data for the one you mean, (2) compute
-# Recall@k and nDCG@k by hand and name four versions that share these names, (3) derive EASE, the rival that belongs in
-# every comparison, (4) tell a difference between models from one between users, (5) list what a paper must say before
-# its numbers may stand beside yours.
+# **You will be able to** (1) say which question an evaluation answers, and split data for the one you mean, (2) compute
+# Recall@k and nDCG@k by hand and name four versions that share these names, (3) derive EASE, a strong linear
+# baseline, (4) tell a difference between models from one between users, (5) list what a paper must say before
+# its numbers may stand beside yours. [Glossary](GLOSSARY.md).
 
 # %% [markdown]
 # ## 1.1 Question
@@ -40,7 +40,8 @@ fig.tight_layout()
 
 # %% [markdown]
 # A is Liang et al. (2018), with the notebook of their code; B is Ferrari Dacrema et al. (2019), who repeated the
-# experiment. SLIM is a linear model, an ancestor of EASE (1.5). Each found Mult-VAE ahead of SLIM. But put A's SLIM
+# experiment. A's Mult-VAE on MovieLens-20M and all of B were read in primary files [V], the rest of A in a secondary text
+# [S]; these **evidence tags** stand beside every published figure of this course. SLIM is a linear model, an ancestor of EASE (1.5). Each found Mult-VAE ahead of SLIM. But put A's SLIM
 # beside B's Mult-VAE, as a table
 # collected from papers does, and SLIM wins on both data sets.
 #
@@ -49,8 +50,8 @@ fig.tight_layout()
 # ## 1.2 The data
 #
 # A user takes items: watches films, buys books. $x_{ui}=1$ if user $u$ took item $i$, else 0. A zero may mean dislike,
-# or that $u$ never met $i$. So an exam must hide some ones and ask a model to find them. Most users took few items and
-# some took very many; keep that in mind.
+# or that $u$ never met $i$. So an evaluation hides some ones and asks a model to find them. Most users took few items and
+# some took very many; this matters below.
 
 # %%
 data = mv.planted(n_users=3_000, n_items=600, n_events=240_000, seed=0)
@@ -59,12 +60,12 @@ print(data)
 print("items of a user: least, median, most:", activity.min(), int(np.median(activity)), activity.max())
 
 # %% [markdown]
-# ## 1.3 Two exams, two questions
+# ## 1.3 Two ways to split, two questions
 #
 # * **Weak generalization**: hide some items of every user, train on the rest. *How well do we serve customers we know?*
-# * **Strong generalization**: train on some users, and take the exam with others. A new user shows a **history**, from
+# * **Strong generalization**: train on some users, evaluate with others. A new user shows a **history**, from
 #   which the model computes scores at once, without training (**fold-in**); it must find the **held-out** rest.
-#   *How well do we serve people we have never met?*
+#   *How well do we serve new people?*
 
 # %%
 draw = np.random.default_rng(1)
@@ -88,9 +89,9 @@ fig.tight_layout()
 
 # %% [markdown]
 # Do they give different answers? Take the simplest collaborative model. The truncated SVD $X \approx U_r S_r V_r^\top$
-# keeps $r$ directions $V_r$ of the item space; a user with history $h$ gets the scores $h V_r V_r^\top$. We mark it on
+# keeps $r$ directions $V_r$ of the item space; a user with history $h$ gets the scores $h V_r V_r^\top$. We evaluate it on
 # 500 users twice: once their histories were among the training rows (weak), once as many histories of *other* users
-# were (strong). Same exam users, same amount of data, five draws of the users.
+# were (strong). Same test users, same amount of data, five draws of the users.
 
 
 # %%
@@ -108,15 +109,15 @@ def directions(x):
 
 ranks = [2, 4, 8, 16, 32, 64, 128]
 splits = [mv.strong_split(data, n_heldout=500, seed=seed) for seed in range(5)]
-marks = {"weak": [], "strong": []}
+scores = {"weak": [], "strong": []}
 for split in splits:
-    for exam, others in {"weak": split.test, "strong": split.validation}.items():
+    for kind, others in {"weak": split.test, "strong": split.validation}.items():
         v = directions(sp.vstack([split.train, others.history]).astype(np.float64))
-        marks[exam].append([mv.evaluate(SVD(v[:, :r]), split.test, ["ndcg@100"])["ndcg@100"][0] for r in ranks])
+        scores[kind].append([mv.evaluate(SVD(v[:, :r]), split.test, ["ndcg@100"])["ndcg@100"][0] for r in ranks])
 
 fig, ax = plt.subplots(figsize=(6.5, 3))
-for (exam, values), colour, style in zip(marks.items(), mv.plots.COLOURS, ("o--", "s-"), strict=False):
-    ax.plot(ranks, np.mean(values, 0), style, color=colour, label=f"{exam} generalization")
+for (kind, values), colour, style in zip(scores.items(), mv.plots.COLOURS, ("o--", "s-"), strict=False):
+    ax.plot(ranks, np.mean(values, 0), style, color=colour, label=f"{kind} generalization")
     ax.fill_between(ranks, np.min(values, 0), np.max(values, 0), color=colour, alpha=0.15)
 ax.set_xscale("log", base=2)
 ax.set(xlabel="rank r of the SVD", xticks=ranks, xticklabels=ranks, ylabel="nDCG@100")
@@ -125,26 +126,26 @@ ax.spines[["top", "right"]].set_visible(False)
 fig.tight_layout()
 
 # %% tags=["nbval-check-output"]
-gap = np.array(marks["strong"]) - np.array(marks["weak"])  # (5, ranks)
+gap = np.array(scores["strong"]) - np.array(scores["weak"])  # (5, ranks)
 assert (gap[:, ranks.index(64) :] > 0).all()
 assert np.abs(gap[:, : ranks.index(16) + 1]).max() < gap[:, ranks.index(64)].min()
-print("from rank 64 on, weak marks are below strong ones, in all 5 draws:", True)
+print("from rank 64 on, weak scores are below strong ones, in all 5 draws:", True)
 
 # %% [markdown]
-# **Reading.** Up to rank 16 the two exams agree: the model cannot remember single users. From rank 64 on it does, and
-# in the weak exam this *hurts*. The hidden items stood in the training rows as **zeros**, and the model has learnt that
-# these users did not take them. So choose the exam for the question. A model with a vector per user cannot even sit
-# the strong exam. This course, like the paper, asks about strangers: strong generalization.
+# **Reading.** Up to rank 16 the two agree. From rank 64 on the weak score is *lower*. A likely reason, not tested: a model of
+# high rank remembers single rows, and there the hidden items stood as **zeros**. So choose the split for the question. A
+# model with a vector per user cannot be evaluated on new users at all. This course, like the paper, uses strong
+# generalization.
 #
 # ## 1.4 The protocol of Liang et al.
 #
 # 1. Drop items with fewer than `min_item` users, *then* users with fewer than `min_user` items. Each filter once.
 # 2. Shuffle the sorted users. The last $H$ are for the **test**, the $H$ before them for **validation** (choices such
 #    as when to stop); the others are for training, with all their items.
-# 3. The vocabulary is what the *training* users took. Other items of the exam users are dropped.
-# 4. An exam user with $n\ge5$ items left: $\lfloor n/5\rfloor$ of them, drawn at random, are held out; with $n<5$: none.
+# 3. The vocabulary is what the *training* users took. Other items of the held-out users are dropped.
+# 4. A held-out user with $n\ge5$ items left: $\lfloor n/5\rfloor$ of them, drawn at random, are held out; with $n<5$: none.
 #
-# Small print decides whether two people hold the same split: *once*, *then*, *sorted*, $\lfloor\cdot\rfloor$, and a
+# Two people have the same split only if they agree on every detail: *once*, *then*, *sorted*, $\lfloor\cdot\rfloor$, and a
 # generator that gets the same seed again before each group is folded in.
 
 
@@ -154,9 +155,9 @@ def groups_of(user, item, n_heldout, seed, min_user, min_item):
     user, item = user[keep], item[keep]
     users = np.flatnonzero(np.bincount(user) >= min_user)  # sorted
     users = users[np.random.RandomState(seed).permutation(len(users))]
-    train, *exams = np.split(users, [-2 * n_heldout, -n_heldout])
+    train, *groups = np.split(users, [-2 * n_heldout, -n_heldout])
     known, first = np.unique(item[np.isin(user, train)], return_index=True)
-    return train, exams, known[first.argsort()]  # the vocabulary in order of first appearance
+    return train, groups, known[first.argsort()]  # the vocabulary in order of first appearance
 
 
 # %% tags=["from-scratch"]
@@ -176,10 +177,10 @@ def fold_in(user, item, group, vocabulary, seed):
 # %% tags=["nbval-check-output"]
 for seed, min_user, min_item in [(98765, 5, 0), (1, 20, 60)]:
     split = mv.strong_split(data, n_heldout=200, seed=seed, min_user=min_user, min_item=min_item)
-    train, exams, vocabulary = groups_of(data.user, data.item, 200, seed, min_user, min_item)
+    train, groups, vocabulary = groups_of(data.user, data.item, 200, seed, min_user, min_item)
     np.testing.assert_array_equal(split.item_labels, vocabulary)
     np.testing.assert_array_equal(split.train_labels, train)
-    for part, group in zip((split.validation, split.test), exams, strict=True):
+    for part, group in zip((split.validation, split.test), groups, strict=True):
         history, heldout = fold_in(data.user, data.item, group, vocabulary, seed)
         for row, u in enumerate(part.user_labels):
             assert set(vocabulary[part.history[row].indices]) == history[u]
@@ -190,7 +191,7 @@ print("from scratch = mv.strong_split, user by user, for both settings:", True)
 # ## 1.5 Rivals
 #
 # **Popularity** gives every item its number of training users, for everybody the same list. **EASE** (Steck, 2019)
-# scores linearly, $\hat x = xB$, with the smallest squared error on the training matrix $X$, and no item may vote for
+# scores linearly, $\hat x = xB$, with the smallest squared error on the training matrix $X$, and no item may predict
 # itself:
 #
 # $$\min_B \|X-XB\|^2 + \lambda\|B\|^2 \quad\text{such that } B_{jj}=0 \text{ for all } j.$$
@@ -198,8 +199,8 @@ print("from scratch = mv.strong_split, user by user, for both settings:", True)
 # Without the constraint $B=I$ would be perfect and useless. *Derivation.* Give each constraint a multiplier $\gamma_j$
 # and set the derivative to zero, with $G=X^\top X$ and $P=(G+\lambda I)^{-1}$:
 #
-# $$(G+\lambda I)B - G + \operatorname{diag}\gamma = 0 \;\Rightarrow\;
-# B = P\,(P^{-1}-\lambda I-\operatorname{diag}\gamma) = I - P\operatorname{diag}(\lambda+\gamma).$$
+# $$(G+\lambda I)B - G + \mathrm{diag}\,\gamma = 0 \;\Rightarrow\;
+# B = P\,(P^{-1}-\lambda I-\mathrm{diag}\,\gamma) = I - P\mathrm{diag}\,(\lambda+\gamma).$$
 #
 # The diagonal must vanish: $1 = P_{jj}(\lambda+\gamma_j)$. So $B_{ij} = -P_{ij}/P_{jj}$ for $i\ne j$. One matrix
 # inverse, no training. $\blacksquare$
@@ -226,14 +227,14 @@ torch.testing.assert_close(mv.Popularity().fit(splits[0].train).counts, counts)
 print("EASE: formula = package, and no entry off the diagonal can be improved:", True)
 
 # %% [markdown]
-# ## 1.6 Two rulers, by hand
+# ## 1.6 Two metrics, by hand
 #
 # Rank all items that are not in the history. A *hit* is a held-out item; $n$ are held out.
 #
 # $$\text{Recall@}k = \frac{\text{hits in the first } k}{\min(k,n)}, \qquad
 # \text{nDCG@}k = \frac{\sum_{r\le k} \text{hit}_r/\log_2(r+1)}{\sum_{r\le\min(k,n)} 1/\log_2(r+1)} .$$
 #
-# Take $n=3$ and hits at ranks 1, 3 and 7. Recall@5 is $\frac23$. The worths of the ranks are
+# Take $n=3$ and hits at ranks 1, 3 and 7. Recall@5 is $\frac23$. The gains of the ranks are
 # $1,\ .63,\ \frac12,\ .43,\ .39,\ .36,\ \frac13$. So nDCG@5 $=(1+\frac12)/(1+.63+\frac12) = .70$, and nDCG@7
 # $= (1+\frac12+\frac13)/2.13 = .86$. The best sum stops at $\min(k,n)$, so that 1 can be reached.
 
@@ -249,9 +250,9 @@ def recall(hits, n, k):
 
 
 def ndcg(hits, n, k):
-    worth = 1 / torch.log2(torch.arange(hits.shape[1], dtype=torch.float64) + 2)  # ranks 1, 2, ...
-    best = worth.cumsum(0)[n.clamp(max=k) - 1]
-    return hits[:, :k] @ worth[:k] / best
+    gain = 1 / torch.log2(torch.arange(hits.shape[1], dtype=torch.float64) + 2)  # ranks 1, 2, ...
+    best = gain.cumsum(0)[n.clamp(max=k) - 1]
+    return hits[:, :k] @ gain[:k] / best
 
 
 # %% tags=["nbval-check-output"]
@@ -267,16 +268,16 @@ np.testing.assert_allclose(result.per_user["ndcg@100"], ndcg(hits, n, 100))
 print("from scratch = mv.evaluate, for all 500 users:", True)
 
 # %% [markdown]
-# ## 1.7 Many rulers with one name
+# ## 1.7 Many metrics with one name
 #
-# **Predict.** On this data, 27 % of the exam users have more than 20 held-out items. How far does Recall@20 fall if we
+# **Predict.** On this data, 27 % of the test users have more than 20 held-out items. How far does Recall@20 fall if we
 # divide by $n$ instead of $\min(20, n)$? And will another model win?
 #
 # Some code in use calls each of these Recall or nDCG:
 
 
 # %%
-def rulers(model, part, seed=0):
+def variants(model, part, seed=0):
     history, heldout = (torch.tensor(m.toarray(), dtype=torch.float64) for m in (part.history, part.heldout))
     n, scores = heldout.sum(1).long(), model.score(part.history).double()
     hits = hits_by_rank(scores, history, heldout)
@@ -300,16 +301,16 @@ models = {
     "SVD, rank 8": SVD(directions(splits[0].train)[:, :8]),
     "EASE": model,
 }
-measured = {name: rulers(m, test) for name, m in models.items()}
+measured = {name: variants(m, test) for name, m in models.items()}
 print(f"{'measured (1 draw of users)':26}", *(f"{name:>12}" for name in models))
-for ruler in measured["EASE"]:
-    print(f"{ruler:26}", *(f"{float(values[ruler].mean()):12.3f}" for values in measured.values()))
+for metric in measured["EASE"]:
+    print(f"{metric:26}", *(f"{float(values[metric].mean()):12.3f}" for values in measured.values()))
 
 # %% [markdown]
-# **Reading.** The denominator alone takes .06 to .09 off, more than five standard errors: here is the riddle of
-# 1.1. A's Recall divides by $\min(k,n)$, B's by $n$ (and B also trained anew, which moved nDCG@100 on MovieLens-20M
-# from .426 to .415). On that data 1,967 of 10,000 test users have more than 20 held-out items. *Sampled* ranking, where an item competes with 100 others instead of all, makes every model look
-# splendid. *Without a cut* late hits count: scikit-learn's `ndcg_score` gave .55 where the paper has .426
+# **Reading.** On this planted data the denominator alone takes .06 to .09 off, more than five standard errors. In 1.1 A's
+# Recall divides by $\min(k,n)$, B's by $n$, and their figures differ by .04 to .09. How much of *that* is the denominator
+# we cannot say: we do not have the data, and B also trained anew (nDCG@100 on MovieLens-20M .426 → .415). *Sampled* ranking,
+# where an item competes with 100 others instead of all, raises every score. *Without a cut* late hits count: scikit-learn's `ndcg_score` gave .55 where the paper has .426
 # ([reported by a user](https://github.com/recombee/ELSA/issues/1)).
 #
 # Does the denominator change **who wins**? By hand, it can. Let $k=4$. Ann has 2 items held out, Bob has 8.
@@ -319,7 +320,7 @@ for ruler in measured["EASE"]:
 # | model P: 2 and 1 hits | $2/2$ | $1/4$ or $1/8$ | $\frac58$ | $\mathbf{\frac9{16}}$ |
 # | model Q: 1 and 4 hits | $1/2$ | $4/4$ or $4/8$ | $\mathbf{\frac34}$ | $\frac12$ |
 #
-# Dividing by $n$ makes a hit of a busy user worth less. On data we try 9 models and 5 draws of users, 180 pairs:
+# Dividing by $n$ lowers the gain of a hit of a busy user. On data we try 9 models and 5 draws of users, 180 pairs:
 
 
 # %%
@@ -332,15 +333,15 @@ for split in splits:
     v = directions(split.train)
     crowd = [mv.Popularity().fit(split.train), *(SVD(v[:, :r]) for r in (4, 8, 16, 32))]
     crowd += [mv.EASE(l2).fit(split.train) for l2 in (30.0, 100.0, 300.0, 1000.0)]
-    for a, b in combinations([rulers(m, split.test) for m in crowd], 2):
+    for a, b in combinations([variants(m, split.test) for m in crowd], 2):
         reference = t_value(a["Recall@20, min(k, n)"] - b["Recall@20, min(k, n)"])
-        for ruler, found in flips.items():
-            other = t_value(a[ruler] - b[ruler])
+        for metric, found in flips.items():
+            other = t_value(a[metric] - b[metric])
             if reference * other < 0:
                 found.append(min(abs(reference), abs(other)))
 print("pairs that change order against Recall@20, min(k, n)      measured (5 draws of users)")
-for ruler, found in flips.items():
-    print(f"  {ruler:24} {len(found):3} of 180, of them {sum(t > 2 for t in found)} with both differences above 2 SE")
+for metric, found in flips.items():
+    print(f"  {metric:24} {len(found):3} of 180, of them {sum(t > 2 for t in found)} with both differences above 2 SE")
 
 # %% tags=["nbval-check-output"]
 falls = {name: v["Recall@20, min(k, n)"] - v["Recall@20, n"] for name, v in measured.items()}
@@ -350,15 +351,15 @@ errors = {name: float(v["Recall@20, min(k, n)"].std()) / 500**0.5 for name, v in
 assert all(5 < float(d.mean()) / errors[name] < 9 for name, d in falls.items())
 assert abs(float((n > 20).double().mean()) - 0.27) < 0.005
 assert max(flips["Recall@20, n"], default=0) < 2
-print("dividing by n never raises a mark, and leaves those with n <= 20 alone:", True)
+print("dividing by n never raises a score, and leaves those with n <= 20 alone:", True)
 print("a pair that n puts in another order was never told apart by both:", True)
 
 # %% [markdown]
-# **Reading.** With *one* ruler for all, the denominator changed the winner only where nobody could name one. With *two*
-# rulers in one table, EASE by $n$ (.502) falls below the SVD (.559). So the rule is: **one code ranks all models**,
+# **Reading.** With *one* metric for all models, the denominator changed the order only of pairs that were not told apart. With
+# *two* metrics in one table, EASE by $n$ (.502) falls below the SVD (.559). So the rule is: **one code ranks all models**,
 # here `mv.evaluate`.
 #
-# ## 1.8 The mark of a model that knows nothing
+# ## 1.8 The score of a model that knows nothing
 #
 # A model gives score 0 to every item. All are tied, and the code must rank them somehow:
 
@@ -368,25 +369,25 @@ arrange = {
     "by column": -torch.arange(600.0),
     "by column, backwards": torch.arange(600.0),
 }
-silent = {
+constant = {
     name: float(ndcg(hits_by_rank(order.expand(500, -1).clone(), history, heldout), n, 100).mean())
     for name, order in arrange.items()
 }
-for name, value in silent.items():
+for name, value in constant.items():
     print(f"ties broken {name:22} nDCG@100 {value:.2f}   measured (1 draw of users)")
 
 # %% tags=["nbval-check-output"]
-assert silent["by column"] > 2 * silent["random"] > 2 * silent["by column, backwards"]
+assert constant["by column"] > 2 * constant["random"] > 2 * constant["by column, backwards"]
 print("the order of the columns is worth more than twice a random list:", True)
 
 # %% [markdown]
 # Columns stand in the order of first appearance, and popular items appear early: a tie gives this knowledge away.
-# Collapsed models, or scores rounded to 16 bits, can tie. Exercise 1.2 computes the mark that no order can cheat.
+# Collapsed models, or scores rounded to 16 bits, can tie. Exercise 1.2 computes a score that does not depend on the order.
 #
 # ## 1.9 Users, draws, and the difference that counts
 #
-# A mean over $U$ users has a **standard error** $s/\sqrt U$, where $s$ is the spread over users. Subtract *user by
-# user*, and what is easy or hard about a user cancels: `mv.compare` gives the mean difference with a 95 % interval.
+# A mean over $U$ users has a **standard error** $s/\sqrt U$, where $s$ is the spread over users. (A user with nothing held
+# out has $0/0$, NaN: leave it out of the mean *and* of $U$.) Subtract *user by user*: `mv.compare` gives the mean difference with a 95 % interval.
 #
 # **Predict.** Here are EASE and the SVD on five draws of 500 test users. What will differ more: the two models, or two
 # draws?
@@ -431,17 +432,16 @@ print("draws differ more than the models do:", True)
 print("the separate bars overlap in every draw, and the paired interval never contains 0:", True)
 
 # %% [markdown]
-# **Reading.** Draw 3 is a hard one, for both. EASE on draw 3 is marked below the SVD on any other draw: compared across
-# draws, the worse model wins. Inside a draw the separate bars overlap, but the paired difference is clear each
-# time. (At its best rank, 16, the SVD comes nearer: try it.)
-# For models trained with random numbers, the seed is a third source of chance, covered neither by users nor by draws.
+# **Reading.** Draw 3 is a hard one, for both. EASE on draw 3 scores below the SVD on any other draw: compared across
+# draws, the order is reversed. Inside a draw the separate bars overlap, but the paired difference is clear each
+# time. # For models trained with random numbers, the seed is a third source of chance, covered neither by users nor by draws.
 #
 # ## 1.10 Choose on one group, report on another
 #
-# Why two groups of exam users? Here are 20 models, *equally good by construction*: EASE, each on a random 80 % of the
-# training users. We choose the best on $m$ users, and look at how far its mark there lies above the mean of all 20.
-# For 20 independent normal numbers the largest is expected 1.87 standard deviations up. So the winner should be
-# flattered by about $1.87\,s_d/\sqrt m$, where $s_d$ is the spread over users of a model's difference from the others.
+# Why two groups of held-out users? Here are 20 models, *equally good by construction*: EASE, each on a random 80 % of the
+# training users. We choose the best on $m$ users, and look at how far its score there lies above the mean of all 20.
+# For 20 independent normal numbers the largest is expected 1.87 standard deviations up. So the winner's score should be
+# too high by about $1.87\,s_d/\sqrt m$, where $s_d$ is the spread over users of a model's difference from the others.
 
 # %%
 draw = np.random.default_rng(0)
@@ -486,9 +486,8 @@ print("on fresh users the winner keeps less than a tenth of its lead:", True)
 print("its lead follows the formula within a fifth:", True)
 
 # %% [markdown]
-# **Reading.** The lead is luck: on fresh users nothing is left of it. (The squares lie just below 0 because the fresh
-# users are the rest of the same 1,000.) A model chosen on the test users, by its best epoch for instance, gets this
-# present. And never set a validation mark beside somebody's test mark: on the canonical split of MovieLens-20M,
+# **Reading.** The lead is chance: on fresh users nothing is left of it. A model chosen on the test users, by its best epoch for instance, gets this
+# advantage. And never set a validation score beside somebody's test score: on the canonical split of MovieLens-20M,
 # Mult-VAE has .433 on the one group (RaCT's curves, [V]) and .426 on the other (Liang's notebook, [V]).
 #
 # ## 1.11 A checklist
@@ -504,7 +503,7 @@ print("its lead follows the formula within a fifth:", True)
 # | denominator of Recall? | $n$, not $\min(k,n)$ | RecBole [V]; B in 1.1 [V] |
 # | nDCG: best sum over $\min(k,n)$? | over the hits found | NGCF, issue 34 |
 # | all items ranked, history removed? | 100 sampled items | 1.7 |
-# | users with nothing held out left out? | $0/0$ is NaN; out of the mean, not of the error | RecVAE [V] |
+# | users with nothing held out left out? | $0/0$ is NaN; out of the mean, left in the standard error | RecVAE [V] |
 # | ties? | broken by column | 1.8 |
 # | standard errors, paired? several draws? | a third decimal in bold | 1.9 |
 # | chosen on whom? | best epoch on test; validation beside test | 1.10 |
@@ -512,18 +511,17 @@ print("its lead follows the formula within a fifth:", True)
 #
 # ## 1.12 Recap
 #
-# * An exam answers one question. Strong generalization asks about strangers.
+# * A split answers one question. Strong generalization asks about new users.
 # * Recall@20 is a family of metrics. One code must rank all models; numbers of two codes do not belong in one table.
 # * Users differ more than models do. Pair, choose on one group and report on another, and repeat the draw.
 
 # %% [markdown]
 # ## 1.13 Exercises
 #
-# To write your own answers, make a copy with empty cells: `python chapters/build.py --student my_work --no-run`. Here
-# the solutions are shown, or folded away if you read this in JupyterLab. The checks draw new numbers each time.
+# `minivae course --out my_work` makes copies with empty cells. The checks draw new numbers each time.
 #
 # **★ (10 min) Task 1.1.** `hits` (U, K) says for each user and rank whether the item is held out, `n_heldout` (U,) how
-# many are. Return the mean Recall@k over users, a scalar, denominator $\min(k,n)$. Users with $n=0$ sit no exam.
+# many are. Return the mean Recall@k over users, a scalar, denominator $\min(k,n)$. Users with $n=0$ do not count.
 
 
 # %% tags=["solution"] jupyter={"source_hidden": true} nbgrader={"grade": false, "grade_id": "mean-recall", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -540,15 +538,15 @@ mv.checks.check_mean_recall(mean_recall)
 # %% [markdown]
 # **★★ (30 min) Task 1.2.** One user, `scores` (I,) with many ties, `heldout` (I,) zeros and ones. Return the **mean of
 # nDCG@k over all orders of the ties**, a scalar, without trying them: which ranks may an item get, and with what
-# probability? Then mark the silent model of 1.8.
+# probability? Then score the constant model of 1.8.
 
 
 # %% tags=["solution"] jupyter={"source_hidden": true} nbgrader={"grade": false, "grade_id": "fair-ndcg", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def fair_ndcg(scores, heldout, k):
     ### BEGIN SOLUTION
-    worth = 1 / torch.log2(torch.arange(len(scores), dtype=torch.float64) + 2)
-    worth[k:] = 0
-    total = torch.cat([worth.new_zeros(1), worth.cumsum(0)])  # (I + 1,) worth of the first 0, 1, ... ranks
+    gain = 1 / torch.log2(torch.arange(len(scores), dtype=torch.float64) + 2)
+    gain[k:] = 0
+    total = torch.cat([gain.new_zeros(1), gain.cumsum(0)])  # (I + 1,) gain of the first 0, 1, ... ranks
     ahead = (scores > scores[:, None]).sum(1)  # (I,) items that surely come before
     tied = (scores == scores[:, None]).sum(1)  # (I,) items that share the ranks ahead + 1, ..., ahead + tied
     expected = (total[ahead + tied] - total[ahead]) / tied  # (I,) each of these ranks is equally likely

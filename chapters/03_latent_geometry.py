@@ -1,17 +1,18 @@
 # %% [markdown]
 # # 3. How far apart are two posteriors?
-# **Study** 75 min · **runs** 20 s (17 CPU seconds), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb); expectation, covariance, Gaussians
+# **Study** 105 min · **runs** 18 CPU seconds (98 s when it was built), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb); expectation, covariance, Gaussians
 #
 # **You will be able to** (1) define $W_1$ and $W_2$ by couplings, (2) derive $W_2$ of diagonal Gaussians, (3) bracket
-# $W_1$ and prove both sides, (4) say why $W_1$ from samples is too large, and in which dimension that is hopeless,
-# (5) prove what $W_1$ is good for, (6) tell when the KL divergence explodes and $W$ does not.
+# $W_1$ and prove both sides, (4) say why $W_1$ from samples is too large, and how the excess depends on the dimension,
+# (5) prove what $W_1$ bounds, (6) tell when the KL divergence grows without limit and $W$ does not. Words:
+# [glossary](GLOSSARY.md).
 
 # %% [markdown]
 # ## 3.1 Question
 #
 # The encoder of a VAE turns a user into a cloud: the posterior
-# $q_u = \mathcal N(\mu_u, \operatorname{diag}\sigma_u^2)$. The mean $\mu_u$ says where the user is, the spreads
-# $\sigma_u$ say how sure the model is. The theorems of this course are about users who are **close**. But what is the
+# $q_u = \mathcal N(\mu_u, \mathrm{diag}\,\sigma_u^2)$. The mean $\mu_u$ says where the user is, the spreads
+# $\sigma_u$ say how sure the model is. The theorems of this course are about users who are **close**. What is the
 # distance of two clouds? Here are three pairs.
 
 # %% tags=["setup"]
@@ -62,7 +63,7 @@ fig.tight_layout()
 #
 # $$W_p(q_u,q_v) = \Big(\inf_{\text{couplings}} \mathbb E\,\|a-b\|^p\Big)^{1/p}, \qquad p = 1, 2.$$
 #
-# $W_1$ is the mean way of a grain; $W_2$ punishes long ways. For two heaps of $n$ grains each some plan that keeps
+# $W_1$ is the mean distance that a grain moves; $W_2$ gives long distances more weight. For two heaps of $n$ grains each some plan that keeps
 # grains whole is best (a theorem of Birkhoff), so we can try all $n!$ of them.
 
 
@@ -93,12 +94,14 @@ for ax, (name, to) in zip(axes, plans.items(), strict=True):
     ax.plot(*torch.stack([a, b[to]], 1).permute(2, 1, 0), color="0.6", linewidth=0.8, zorder=0)
     ax.scatter(*a.T, s=22, color=BLUE, marker="o")
     ax.scatter(*b.T, s=22, color=ORANGE, marker="^")
-    ax.set(title=f"{name}: mean way {cost[range(25), to].mean():.2f}", xlabel="$z_1$", aspect="equal")
+    ax.set(title=f"{name}: mean distance {cost[range(25), to].mean():.2f}", xlabel="$z_1$", aspect="equal")
 axes[0].set_ylabel("$z_2$")
 fig.tight_layout()
 
 # %% [markdown]
-# **Reading.** In the best plan no two ways cross: where two cross, exchanging their ends is shorter.
+# **Reading.** In the best plan for $p=1$ no two straight ways cross in the plane: where two cross, exchanging their ends is
+# shorter (triangle inequality). The best plan of these 25 grains costs more than 2, the $W_1$ of the two Gaussians that they
+# were drawn from: samples overestimate, see 3.5.
 #
 # ## 3.3 $W_2$ of two Gaussians
 #
@@ -107,15 +110,15 @@ fig.tight_layout()
 #
 # **Derivation.** Split off the means, then look at one coordinate $j$ after the other:
 #
-# $$\mathbb E\|a-b\|^2 = \|\mu_u-\mu_v\|^2 + \sum_j \big(\sigma_{uj}^2 + \sigma_{vj}^2 - 2\operatorname{Cov}(a_j,b_j)\big).$$
+# $$\mathbb E\|a-b\|^2 = \|\mu_u-\mu_v\|^2 + \sum_j \big(\sigma_{uj}^2 + \sigma_{vj}^2 - 2\mathrm{Cov}(a_j,b_j)\big).$$
 #
-# By Cauchy and Schwarz $\operatorname{Cov}(a_j,b_j)\le\sigma_{uj}\sigma_{vj}$, so no plan costs less than the claim. And
+# By Cauchy and Schwarz $\mathrm{Cov}(a_j,b_j)\le\sigma_{uj}\sigma_{vj}$, so no plan costs less than the claim. And
 # one plan attains it: **common noise**, $a=\mu_u+\sigma_u\odot\varepsilon$ and $b=\mu_v+\sigma_v\odot\varepsilon$ with
 # the same $\varepsilon\sim\mathcal N(0,I)$. $\blacksquare$
 #
 # So a posterior is a point $(\mu_u,\sigma_u)\in\mathbb R^{2d}$, and $W_2$ is the ordinary distance of these points.
 # Spreads enter, not variances. For full covariances $\Sigma$ the same idea ends in the **Bures formula**,
-# $\|\mu_u-\mu_v\|^2 + \operatorname{tr}\big(\Sigma_u+\Sigma_v-2(\Sigma_u^{1/2}\Sigma_v\Sigma_u^{1/2})^{1/2}\big)$.
+# $\|\mu_u-\mu_v\|^2 + \mathrm{tr}\big(\Sigma_u+\Sigma_v-2(\Sigma_u^{1/2}\Sigma_v\Sigma_u^{1/2})^{1/2}\big)$.
 
 
 # %% tags=["from-scratch"]
@@ -140,7 +143,7 @@ print("from scratch = package = Bures formula, turned = POT; common noise attain
 # %% [markdown]
 # ## 3.4 $W_1$: a bracket
 #
-# The theorems need $W_1$, and $W_1$ of Gaussians has no closed form in $d>1$. But it cannot hide (*bound*):
+# The theorems need $W_1$, and $W_1$ of Gaussians has no closed form in $d>1$. It has bounds:
 #
 # $$\|\mu_u-\mu_v\| \;\le\; W_1(q_u,q_v) \;\le\; \mathbb E\,\|\mu_u-\mu_v+(\sigma_u-\sigma_v)\odot\varepsilon\| \;\le\; W_2(q_u,q_v).$$
 #
@@ -148,9 +151,9 @@ print("from scratch = package = Bures formula, turned = POT; common noise attain
 # plan, so the best costs no more. *Right:* Jensen again, $\mathbb E\,r\le\sqrt{\mathbb E\,r^2}$. For equal spreads both
 # ends meet.
 #
-# In $d=1$ the middle is $W_1$, *exactly*. The sand lies on a line; stand at $x$ and watch it pass. To the left of
-# you lie $F_u(x)$ of it now and $F_v(x)$ must lie there in the end ($F$: distribution function). So at least
-# $|F_u(x)-F_v(x)|$ must pass you, whatever the plan, and $W_1\ge\int|F_u-F_v|\,dx$. The plan that keeps the order of
+# In $d=1$ the middle is $W_1$, *exactly*. The sand lies on a line. To the left of a point $x$
+# lies the fraction $F_u(x)$ of it now, and $F_v(x)$ must lie there in the end ($F$: distribution function). So at least
+# $|F_u(x)-F_v(x)|$ must pass $x$, whatever the plan, and $W_1\ge\int|F_u-F_v|\,dx$. The plan that keeps the order of
 # the grains, quantile to quantile, sends nothing in both directions and attains it. For Gaussians this plan is common
 # noise.
 
@@ -189,9 +192,9 @@ print("d = 1: sand passing = package, inside the bracket:", True)
 # **Reading.** Small differences of spreads hardly count; large ones do, and then the bracket is wide: $W_1$ is at most
 # $W_2$, and *how much* less the bracket does not say.
 #
-# ## 3.5 $W_1$ from samples, and how it deceives
+# ## 3.5 $W_1$ from samples is too large
 #
-# Can we not simply draw $n$ points of each cloud and let the solver work? Try it where the truth is known: equal spreads
+# Draw $n$ points of each cloud and use the solver? Try it where the truth is known: equal spreads
 # 1, means at distance 2, so $W_1=2$ in every dimension.
 #
 # **Predict.** With 100 points from each cloud in 16 dimensions: is the estimate above or below 2, and by how much?
@@ -236,9 +239,9 @@ print(
 # and one has, on average, a lower bound. For $d\ge3$ the excess may fall as slowly as $n^{-1/d}$: on the line and in
 # the plane the estimate soon
 # returns; in 16 dimensions ten times the samples leave three quarters of the excess. In a real latent space ($d=200$)
-# never measure $W_1$ by samples: use the bracket.
+# use the bracket, not samples.
 #
-# A popular way out is **sliced** $W_1$: project on random directions, take the exact $W_1$ there, average. It is cheap
+# A popular alternative is **sliced** $W_1$: project on random directions, take the exact $W_1$ there, average. It is cheap
 # and converges fast. But it is *another quantity*:
 
 # %%
@@ -254,21 +257,21 @@ for d in dims:
 # %% [markdown]
 # ("Exact" here: for the 500 directions drawn.) A shift of length 2 is seen as $2\,|\cos|$ of an angle, and in high $d$
 # almost all angles are right angles. Sliced $W_1$
-# falls below $\|\mu_u-\mu_v\|$, the lower end of the bracket. Never put it into a theorem that says $W_1$.
+# falls below $\|\mu_u-\mu_v\|$, the lower end of the bracket. It does not replace $W_1$ in a theorem.
 #
-# ## 3.6 What $W_1$ is good for
+# ## 3.6 What $W_1$ bounds
 #
-# **Theorem (Kantorovich and Rubinstein; the half we need).** If $\|h(z)-h(z')\|\le L\|z-z'\|$ for all $z, z'$, where
+# **Theorem (Kantorovich and Rubinstein; the half we need).** If $\|h(z)-h(z')\|\le K\|z-z'\|$ for all $z, z'$, where
 # $h$ may be a vector, then
 #
-# $$\|\mathbb E_{q_u}h-\mathbb E_{q_v}h\| \le L\,W_1(q_u,q_v).$$
+# $$\|\mathbb E_{q_u}h-\mathbb E_{q_v}h\| \le K\,W_1(q_u,q_v).$$
 #
-# *Proof.* Take the best plan $(a,b)$: $\|\mathbb E[h(a)-h(b)]\|\le\mathbb E\|h(a)-h(b)\|\le L\,\mathbb E\|a-b\|$. $\blacksquare$
+# *Proof.* Take the best plan $(a,b)$: $\|\mathbb E[h(a)-h(b)]\|\le\mathbb E\|h(a)-h(b)\|\le K\,\mathbb E\|a-b\|$. $\blacksquare$
 #
 # In [chapter 04](04_sharing_radius.ipynb), $h$ is the gradient of the decoder's loss: close users have close
 # gradients. The theorem holds for any
-# two measures, also for two clouds of samples, where both sides are known *exactly*. So it can be attacked with random
-# networks $h(z)=B\tanh(Az+c)$, for which $L=\|A\|\,\|B\|$ will do (largest singular values; $|\tanh'|\le1$).
+# two measures, also for two clouds of samples, where both sides are known *exactly*. So it can be tested with random
+# networks $h(z)=B\tanh(Az+c)$, for which $K=\|A\|\,\|B\|$ is a constant (largest singular values; $|\tanh'|\le1$).
 
 # %% tags=["nbval-check-output"]
 a, b = noise(200, 8), noise(8) + (0.5 + noise(8).abs()) * noise(200, 8)
@@ -276,9 +279,9 @@ distance = distances.w1_empirical(a, b)
 used = []
 for _ in range(1000):
     A, c, B = noise(10, 8) / 10 ** (2 * torch.rand((), generator=rng)), noise(10), noise(7, 10)
-    L = torch.linalg.matrix_norm(A, 2) * torch.linalg.matrix_norm(B, 2)
+    K = torch.linalg.matrix_norm(A, 2) * torch.linalg.matrix_norm(B, 2)
     moved = torch.tanh(a @ A.T + c).mean(0) - torch.tanh(b @ A.T + c).mean(0)
-    used.append((B @ moved).norm() / (L * distance))
+    used.append((B @ moved).norm() / (K * distance))
 assert max(used) < 1
 step = 5 * torch.eye(8, dtype=torch.float64)[0]
 way = distances.w1_empirical(a, a + step)
@@ -290,10 +293,10 @@ assert moved > way
 print("the largest constant of the entries is not enough, one needs that of the vector:", bool(moved > way))
 
 # %% [markdown]
-# ## 3.7 KL explodes where $W$ does not
+# ## 3.7 Where KL is large and $W$ small
 #
-# The other measure of difference, $\mathrm{KL}(q_u\|q_v)=\mathbb E_{q_u}\log(q_u/q_v)$, asks how surprised one is to
-# see samples of $q_u$ while expecting $q_v$. It does not ask *how far* anything is. Back to 3.1:
+# The other measure of difference, $\mathrm{KL}(q_u\|q_v)=\mathbb E_{q_u}\log(q_u/q_v)$, compares densities
+# point by point. It does not ask *how far* anything is. Back to 3.1:
 
 
 # %%
@@ -333,7 +336,7 @@ print(f"wider: W1 = {1.5 * (np.pi / 2) ** 0.5:.2f}, exact")
 # because $\log\sigma\le\sigma-1$. Equality holds if all $\sigma_j=1$: then $W_1=W_2=\|\mu\|=\sqrt{2\mathrm{KL}}$, so no
 # constant smaller than 2 would do, not even in T1. And $W$ is a metric, so a walk from $u$ to $v$ over the prior gives
 # $W_1(q_u,q_v)\le\sqrt{2\mathrm{KL}_u}+\sqrt{2\mathrm{KL}_v}$, where $\mathrm{KL}_u=\mathrm{KL}(q_u\|p)$: **a small KL
-# term draws all pairs together.** [Chapter 06](06_beta_kl.ipynb) lives on this line.
+# term bounds the distance of every pair.** [Chapter 06](06_beta_kl.ipynb) uses this line.
 
 # %% tags=["nbval-check-output"]
 mu, sd = 2 * noise(500, 16), noise(500, 16).exp()
@@ -356,7 +359,7 @@ print("gap of T2 exact; T1 attained by shifts; walk over the prior bounds all pa
 # to 1.
 #
 # **Predict.** Which part of $W_2^2$ comes from the spreads? Do two users with more items in common lie closer? Or does the
-# *share* count, the **Jaccard** overlap: common items, divided by the items that at least one of them has?
+# **Jaccard index** count: common items, divided by the items that at least one of them has?
 
 # %%
 data = mv.planted(n_users=2_000, n_items=300, n_events=60_000, seed=0)
@@ -408,7 +411,8 @@ for model in models:
         }
     )
 print("measured (5 seeds)                     mean  [lowest, highest]")
-for name in rows[0]:
+read = ("spreads' part of W2 squared", "rank correlation W2, common items", "rank correlation W2, Jaccard")
+for name in (*read, "taste of 10 nearest by W2", "taste of 10 nearest by Jaccard"):
     values = [row[name] for row in rows]
     print(f"  {name:34} {np.mean(values):6.3f}  [{min(values):.3f}, {max(values):.3f}]")
 
@@ -449,29 +453,32 @@ surer = all(row["rank correlation spread, N"] < -0.8 for row in rows)
 surer &= all(row["rank correlation length of mean, N"] > 0.3 for row in rows)
 learnt = all(row["taste of 10 nearest by W2"] > row["taste of 10 nearest by Jaccard"] for row in rows)
 assert means_rule
+assert all(row["width of the bracket / W2, median"] < 0.01 for row in rows)
+assert 0.75 < np.mean([row["W2 / root of 2 KL, to the prior"] for row in rows]) < 0.85
+assert 0.75 < np.mean([row["mean W2, same community / others"] for row in rows]) < 0.85
 assert communities
 assert ratio_counts
 assert surer
 assert learnt
-print("in all 5 seeds: means decide; own community nearer; Jaccard counts, common items do not;")
+print("in all 5 seeds: means make up W2; own community nearer; Jaccard counts, common items do not;")
 print("more items, smaller spreads, farther out; nearest by W2 have more alike tastes than nearest by Jaccard:", learnt)
 
 # %% [markdown]
-# **Reading.** *Means decide.* About a hundredth of $W_2^2$ comes from the spreads, so the bracket is narrow: half of the
+# **Reading.** *Means make up nearly all of it.* About a hundredth of $W_2^2$ comes from the spreads, so the bracket is narrow: half of the
 # pairs know their $W_1$ to within half a percent. Here $W_2$ is as good as $W_1$, and
 # [chapter 04](04_sharing_radius.ipynb) uses it. *T2* holds for every user; on average $W_2$ is a fifth below the bound.
-# *Communities are nearer*, by about a fifth, but the two histograms (first figure) overlap widely. *Common items do not bring nearer.* Busy
-# users have much in common with everybody, and they lie far out, where the model is sure of them: spreads shrink as
-# $N_u$ grows. What goes with nearness is the common *share*, Jaccard (second figure). *The model knows more than that share:* the
+# *Communities are nearer*, by about a fifth, but the two histograms (first figure) overlap widely. *The number of common items does not go with
+# nearness.* Busy users have many items in common with everybody, and they lie far out, with small spreads. What goes with
+# nearness is the Jaccard index (second figure). *The model knows more than that:* the
 # neighbours by
 # $W_2$ are more alike in true taste than the neighbours by Jaccard. The gain is small, .04 of a cosine, but it is there
-# in all five seeds. A likely reason: two users without a common item may be related through the items of others.
+# in all five seeds. A guess, not tested: two users without a common item may be related through the items of others.
 #
-# ## 3.9 Where it fails
+# ## 3.9 What a distance does not say
 #
 # $W$ has a unit. Let the encoder multiply all $z$ by ten and the decoder divide: the same model, ten times the distances.
-# KL between users does not notice. So "$W_1=4$" says nothing alone. It needs a yardstick, and chapter 04 brings
-# one: a Lipschitz constant of the decoder, which changes with the unit in the opposite way.
+# KL between users does not change. So "$W_1=4$" says nothing alone. It needs a unit, and chapter 04 has
+# one: a Lipschitz constant of the decoder, which changes in the opposite way.
 
 # %% tags=["nbval-check-output"]
 with torch.no_grad():
@@ -484,22 +491,21 @@ torch.testing.assert_close(kl(10 * mu[0], 10 * sd[0], 10 * mu[1], 10 * sd[1]), k
 print("same recommendations, same KL between users, distances times ten:", True)
 
 # %% [markdown]
-# And nearness is not likeness: two clouds may coincide while their users want different things ([chapter
+# Near is not alike: two posteriors may coincide while their users want different items ([chapter
 # 05](05_local_collaboration.ipynb)).
 #
 # ## 3.10 Recap
 #
 # * A coupling is a plan to move sand; $W_p$ is the cost of the best one. For diagonal Gaussians $W_2$ is the distance of
 #   the points $(\mu,\sigma)$, and $\|\mu_u-\mu_v\|\le W_1\le W_2$.
-# * $W_1$ bounds how far *any* Lipschitz quantity differs between two users. Samples overestimate it, hopelessly in high
-#   dimension; sliced $W_1$ is something else.
+# * $W_1$ bounds how far *any* Lipschitz quantity differs between two users. Samples overestimate it, very much in high
+#   dimension; sliced $W_1$ is another quantity.
 # * $W\le\sqrt{2\,\mathrm{KL}}$ to the prior, never the other way round.
 
 # %% [markdown]
 # ## 3.11 Exercises
 #
-# To write your own answers, make a copy with empty cells: `python chapters/build.py --student my_work --no-run`. The
-# checks draw new numbers each time.
+# `minivae course --out my_work` makes copies with empty cells. The checks draw new numbers each time.
 #
 # **★ (10 min) Task 3.1.** From `mu` (U, d) and `sd` (U, d) compute $W_2$ of all pairs, shape (U, U), without a loop.
 
@@ -535,7 +541,7 @@ mv.checks.check_middle(middle)
 
 # %% [markdown]
 # **★★★ (open) Task 3.3.** Same means, different spreads: the lower end of the bracket is 0, a poor bound. A better one:
-# projecting on a unit vector $t$ never lengthens a way, so $W_1(q_u,q_v)$ is at least the exact $W_1$ of the two
+# projecting on a unit vector $t$ never lengthens a distance, so $W_1(q_u,q_v)$ is at least the exact $W_1$ of the two
 # projections, which are Gaussians on a line. Write `lower_bound(mu_u, sd_u, mu_v, sd_v, along)`: means and spreads of P
 # pairs, (P, d) each, unit vectors as columns of `along` (d, T); return the best bound for each pair, (P,). You may use
 # `distances.w1_gaussian_1d` as `mv.theory.distances.w1_gaussian_1d`. Then investigate: with which directions is it never below

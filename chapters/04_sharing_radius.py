@@ -1,10 +1,11 @@
 # %% [markdown]
 # # 4. When does a step on one user help another?
-# **Study** 75 min · **runs** 26 s (25 CPU seconds), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), gradients, norms; [chapter 03](03_latent_geometry.ipynb) helps
+# **Study** 95 min · **runs** 35 CPU seconds (204 s when it was built), 0.7 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), gradients, norms; [chapter 03](03_latent_geometry.ipynb) helps
 #
 # **You will be able to** (1) state Theorem 2.3 and derive it in three steps, (2) compute the sharing radius in a few
-# lines and check it against the package, (3) find the link of the proof that loses most, (4) explain why the radius
-# closes during training, (5) name the one place in a trained model where the theorem still speaks.
+# lines and check it against the package, (3) find the link of the proof that loses most, (4) measure which of
+# $\|g_u\|$, $\Delta_x$ and $K$ closes the radius during training, (5) name the pairs that a trained model still
+# certifies. [Glossary](GLOSSARY.md).
 
 # %% [markdown]
 # ## 4.1 Question
@@ -12,9 +13,9 @@
 # A recommender learns from user $v$: one step of gradient descent on $v$'s loss. The decoder has changed, and the
 # decoder is shared. Did user $u$ gain or lose?
 #
-# To see something, we take a toy: 60 users, 60 items, three communities. A user is a row of zeros and ones; the ones
+# We take a toy that can be drawn: 60 users, 60 items, three communities. A user is a row of zeros and ones; the ones
 # are the items taken, mostly those of the own community. The encoder turns the row into a Gaussian cloud, the
-# posterior $q_u = \mathcal N(\mu_u, \operatorname{diag}\sigma_u^2)$, in the **plane**, so that we can look at it. The
+# posterior $q_u = \mathcal N(\mu_u, \mathrm{diag}\,\sigma_u^2)$, in the **plane**. The
 # decoder turns a point $z$ of the plane into a probability for each item. The model has been trained for 100 steps.
 
 # %% tags=["setup"]
@@ -23,6 +24,7 @@ from itertools import pairwise
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.patches import Ellipse
 
 import minivae as mv
 from minivae.theory import toy, transfer
@@ -37,56 +39,56 @@ for _ in toy.train_toy(model, x, stops=[100], generator=rng):  # it pauses at ev
 star = 0
 mu, sd = (t.detach() for t in model.encode(x))  # (60, 2) each
 
-fig, ax = plt.subplots(figsize=(5, 4))
-for group, marker in enumerate("osD"):
-    ax.scatter(*mu[community == group].T, marker=marker, color="0.6", label=f"community {group}")
-ax.scatter(*mu[star], marker="*", s=260, color="black", label="user u")
-ax.set(xlabel="$\\mu_1$", ylabel="$\\mu_2$")
+fig, ax = plt.subplots(figsize=(7, 4.5))
+for group, (marker, colour) in enumerate(zip("osD", mv.plots.COLOURS, strict=False)):
+    for k in np.flatnonzero(community == group):
+        ax.add_patch(Ellipse(mu[k], *(2 * sd[k]), fill=False, edgecolor=colour, alpha=0.3))
+    ax.scatter(*mu[community == group].T, marker=marker, color=colour, label=f"means of community {group}")
+ax.scatter(*mu[star], marker="*", s=260, color="black", label="user u", zorder=3)
+ax.set(xlabel="$\\mu_1$", ylabel="$\\mu_2$", title="posteriors: ellipses of one standard deviation")
 ax.set_aspect("equal", adjustable="datalim")
-ax.legend(frameon=False)
+ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 fig.tight_layout()
 
 # %% [markdown]
 # **Predict.** The star is $u$. Take each other user in turn as $v$, make one small step on $v$, and undo it. How many
-# of the 59 steps lower the loss of $u$? Does it depend on the distance only? Write it down.
+# of the 59 steps lower the loss of $u$? Does it depend on the distance only?
 #
 # ## 4.2 Claim
 #
-# Notation. $x_u$ is the row of $u$, $N_u$ its number of ones, $f_\theta(z)$ the decoder's outputs (logits), $\theta$
-# its parameters. The loss of a point is the negative log-likelihood of the user's items,
+# $x_u$ is the row of $u$, $N_u$ its number of ones, $f_\theta(z)$ are the decoder's logits, $\theta$ its parameters. The
+# loss of a point is the negative log-likelihood of the user's items,
 #
 # $$\ell(\theta; z, x) = N_x \log\sum_i e^{f_i(z)} - \langle x, f(z) \rangle, \qquad
 # L_u(\theta) = \mathbb E_{z\sim q_u} \ell(\theta; z, x_u), \qquad g_u = \nabla_\theta L_u .$$
 #
-# Three numbers decide:
+# The theorem uses three numbers:
 #
 # * $W_1(q_u, q_v)$, the **latent distance**: how far, on average, one must carry the cloud of $u$ to make it the cloud of $v$.
 # * $\Delta_x(u,v) = \mathbb E_{z\sim q_v} \|\nabla_\theta\ell(\theta;z,x_u) - \nabla_\theta\ell(\theta;z,x_v)\|$, the
 #   **content mismatch**: put both users at the same place; how much do their gradients still differ?
-# * $L$, a **Lipschitz constant**: $\|\nabla_\theta\ell(\theta;z,x_u)-\nabla_\theta\ell(\theta;z',x_u)\|\le L\|z-z'\|$.
+# * $K$, a **Lipschitz constant** in $z$: $\|\nabla_\theta\ell(\theta;z,x_u)-\nabla_\theta\ell(\theta;z',x_u)\|\le K\|z-z'\|$.
 #
-# **Theorem 2.3.** Let $L$ be such a constant and let $\nabla L_u$ be Lipschitz along the step. If
+# **Theorem 2.3.** Let $K$ be such a constant and let $\nabla L_u$ be Lipschitz along the step. If
 #
-# $$W_1(q_u, q_v) \;<\; r_{\text{share}}(u,v) = \frac{[\,\|g_u\| - \Delta_x(u,v)\,]_+}{L},$$
+# $$W_1(q_u, q_v) \;<\; r_{\text{share}}(u,v) = \frac{[\,\|g_u\| - \Delta_x(u,v)\,]_+}{K},$$
 #
 # then every small enough step of gradient descent on $v$ strictly lowers the loss of $u$. ($[a]_+$ is $a$, or 0 if
 # $a<0$.)
 #
-# We then call the pair $(u,v)$ **certified**. Mind the order: $(u,v)$ may be certified and $(v,u)$ not. Mind also what
-# is stepped: the *decoder*, by plain gradient descent, on *one* user. Real training uses Adam on batches and moves the
-# encoder too.
+# With a *proved* $K$ we then call the pair $(u,v)$ **certified**. Mind the order: $(u,v)$ may be certified and $(v,u)$ not. The step is one of
+# the *decoder*, by plain gradient descent, on *one* user. Real training uses Adam on batches and moves the encoder too.
 #
 # ## 4.3 Derivation
 #
 # **The gradients are close.** Add and subtract the gradient of $x_u$ at the place of $v$:
 #
 # $$\|g_u - g_v\| \;\le\;
-# \underbrace{\|\mathbb E_{q_u}\nabla\ell(z,x_u) - \mathbb E_{q_v}\nabla\ell(z,x_u)\|}_{\le\; L\, W_1(q_u,q_v)}
+# \underbrace{\|\mathbb E_{q_u}\nabla\ell(z,x_u) - \mathbb E_{q_v}\nabla\ell(z,x_u)\|}_{\le\; K\, W_1(q_u,q_v)}
 # \;+\; \underbrace{\|\mathbb E_{q_v}[\nabla\ell(z,x_u) - \nabla\ell(z,x_v)]\|}_{\le\; \Delta_x(u,v)} .$$
 #
-# The first bound is the theorem of Kantorovich and Rubinstein: pair the points of the two clouds as cheaply as
-# possible; a pair at distance $r$ changes the gradient by at most $Lr$. The second is Jensen's inequality. Write
-# $D_{uv} = L\,W_1(q_u,q_v) + \Delta_x(u,v)$; then $\|g_u-g_v\|\le D_{uv}$.
+# The first bound is Kantorovich and Rubinstein's: pair the points of the two clouds as cheaply as possible; a pair at distance $r$ changes the gradient by at most $Kr$. The second is Jensen's inequality. Write
+# $D_{uv} = K\,W_1(q_u,q_v) + \Delta_x(u,v)$; then $\|g_u-g_v\|\le D_{uv}$.
 #
 # **Close gradients point the same way.** By Cauchy and Schwarz,
 # $\langle g_u, g_v\rangle = \|g_u\|^2 - \langle g_u, g_u-g_v\rangle \ge \|g_u\|(\|g_u\| - D_{uv})$.
@@ -96,23 +98,21 @@ fig.tight_layout()
 #
 # $$0 < \eta < \frac{2\|g_u\|(\|g_u\|-D_{uv})}{M\|g_v\|^2}. \qquad\blacksquare$$
 #
-# The condition $D_{uv}<\|g_u\|$ is $W_1 < r_{\text{share}}$, solved for $W_1$. This last line, *how* small is small
-# enough, is not in the paper.
+# The condition $D_{uv}<\|g_u\|$ is $W_1 < r_{\text{share}}$, solved for $W_1$. This bound on $\eta$ is not in the paper.
 
 # %% [markdown]
 # ## 4.4 From scratch
 #
 # An expectation over $q_u$ becomes a mean over $S$ samples $z_{us} = \mu_u + \sigma_u \varepsilon_s$. All users share
 # the same $\varepsilon_s$, of mean 0 and mean square 1. Then the root mean square of $\|z_{us} - z_{vs}\|$ is exactly
-# $W_2(q_u, q_v)$, which has a closed form and is at least $W_1$: an upper bound is safe in a certificate.
+# $W_2(q_u, q_v)$, which has a closed form and is at least $W_1$: safe in a certificate.
 #
-# We divide each row by $N_u$: the loss is then per interaction, and busy users do not drown the others. The theorem
-# holds for any target.
+# We divide each row by $N_u$: the loss is then per interaction. The theorem holds for any target.
 
 # %%
 goal = x / x.sum(1, keepdim=True)  # (60, 60) rows sum to 1
-L = toy.proved_lipschitz(model.decoder, goal)  # (60,) one proved constant per user, see 4.6
-s = transfer.sharing(model, x, n_samples=8, generator=rng, lipschitz=L, target=goal)
+K = toy.proved_lipschitz(model.decoder, goal)  # (60,) one proved constant per user, see 4.6
+s = transfer.sharing(model, x, n_samples=8, generator=rng, lipschitz=K, target=goal)
 z = s.z  # (60, 8, 2) the samples that it used
 
 
@@ -130,12 +130,12 @@ def sharing_radius(u, v):
     other = torch.stack([gradient(at, goal[v]) for at in z[v]])  # (S, P)
     mismatch = (there - other).norm(dim=1).mean()
     distance = (z[u] - z[v]).square().sum(1).mean().sqrt()
-    radius = (own.mean(0).norm() - mismatch).clamp_min(0) / L[u]
+    radius = (own.mean(0).norm() - mismatch).clamp_min(0) / K[u]
     return radius, distance, own.mean(0) @ other.mean(0)
 
 
 # %% [markdown]
-# The package gets all $60 \times 60$ pairs without a gradient per pair. Do the two agree?
+# The package gets all pairs without a gradient per pair. Do the two agree?
 
 # %% tags=["nbval-check-output"]
 for u, v in [(0, 3), (3, 0), (0, 1), (7, 10), (20, 59)]:
@@ -145,73 +145,111 @@ for u, v in [(0, 3), (3, 0), (0, 1), (7, 10), (20, 59)]:
     torch.testing.assert_close(inner, s.exact[u, v])
 w2 = mv.theory.distances.w2_gaussian(mu[:, None], sd[:, None], mu, sd)
 torch.testing.assert_close(w2, s.distance)
-print("from scratch = package; sample distance = closed form of W2:", True)
+print("largest difference of distance and closed form of W2:", f"{float((w2 - s.distance).abs().max()):.0e}")
 
 # %% [markdown]
-# What is what? The package says it for every field:
+# `s.status` says of every field what kind of number it is. `exact`, the inner product $\langle g_u, g_v\rangle$, is
+# *exact for the sampled posteriors*: no error for these 8 points per user, but 8 points are not a Gaussian.
+#
+# **The picture of the theorem.** The plane is the one of $g_u$ and $g_v$, with real numbers of the star and two users.
+# The theorem knows that $g_v$ ends in the disc of radius $D_{uv}$ around the tip of $g_u$. If the
+# origin is outside (left), all inner products are positive; if inside (right), both signs are possible.
 
 # %%
-for name in ("exact", "distance", "mismatch", "lipschitz", "radius", "certified"):
-    print(f"{name:10} {s.status[name]}")
+mates = (community == community[star]) & (np.arange(60) != star)
+others = community != community[star]
+sure = np.flatnonzero(mates & s.certified[star].numpy())[0]
+far = np.flatnonzero(others)[s.penalty[star, others].argmin()]
+fig, axes = plt.subplots(1, 2, figsize=(10, 3.8))
+for ax, v, name in zip(
+    axes, (sure, far), ("one of its community: certified", "another community: no certificate"), strict=True
+):
+    along = float(s.exact[star, v] / s.norm[star])
+    across = float((s.norm[v].square() - along**2).clamp_min(0).sqrt())
+    mv.plots.gradient_disc(float(s.norm[star]), (along, across), float(s.penalty[star, v]), ax=ax)
+    ax.set_title(name)
+fig.tight_layout()
 
 # %% [markdown]
-# `exact` is the inner product $\langle g_u, g_v\rangle$. *Exact for the sampled posteriors* means: no error for these 8
-# points per user, but 8 points are not a Gaussian.
-#
 # ## 4.5 The radius drawn
 #
-# Now the answer to 4.1. Colour: what the step on each user really did to the loss of the star. Dashed circle: the
-# radius for a user with *equal* content, $\|g_u\|/L$; nobody outside can be certified, whoever it is. Solid circle: the
-# radius for a typical member of the star's community, with its content mismatch subtracted. For both, $L$ is the largest
-# ratio seen on the samples; 4.6 proves one.
+# Now the answer to 4.1. Colour: what the step on each user really did to the loss of the star. Circles around the star:
+# the radius for *equal* content, $\|g_u\|/K$, outside of which nobody can be certified, and the median radius of its
+# community, with the content mismatch subtracted. On the left $K$ is the largest ratio *seen* on the samples; a ring
+# there says "would be certified if $K$ were that". On the right $K$ is *proved* (4.6); a ring is a certificate.
 
 # %%
-seen = toy.sharing_map(model, x, community, star, generator=rng)
-mates = (community == community[star]) & (np.arange(60) != star)
-fig, ax = plt.subplots(figsize=(7, 5))
-typical = float(np.median(seen.radius[mates]))
-ax = mv.plots.sharing_plane(seen.mu, community, seen.change, seen.certified, star, seen.reach, typical, ax=ax)
+near = transfer.sharing(model, x, lipschitz="user", target=goal, z=z)  # the same samples, K as seen on them
+eta = 0.1 / float(toy.proved_smoothness(model.decoder, goal).max())
+change = transfer.step_effect(model, goal, range(60), eta, z)[star].numpy()  # (60,) real steps
+fig, axes = plt.subplots(1, 2, figsize=(11, 5), layout="constrained")
+for ax, one, name in zip(axes, (near, s), ("seen", "proved"), strict=True):
+    radii = {
+        "radius, equal content": float(one.norm[star] / one.lipschitz[star, star]),
+        "median radius, own community": float(one.radius[star, mates].median()),
+    }
+    rings = {"within its radius": one.certified[star].numpy()}
+    mv.plots.clouds(mu, sd, community, change, star, radii, rings, ax=ax)
+    typical, within = radii["median radius, own community"], int(one.certified[star, mates].sum())
+    ax.set_title(f"$K$ {name}: median radius {typical:.2f}, {within} of 19 within", fontsize=11)
+axes[0].legend(frameon=False, fontsize=9, loc="lower right")
+axes[1].set_aspect("equal", adjustable="box")
+axes[1].set(xlim=mu[star, 0].item() + np.array([-1.3, 1.3]), ylim=mu[star, 1].item() + np.array([-1.1, 1.1]))
+colours = plt.cm.ScalarMappable(plt.Normalize(-np.abs(change).max(), np.abs(change).max()), "PuOr_r")
+fig.colorbar(colours, ax=axes, label="change of the star's loss (nats); below 0 helps")
 
-others = community != community[star]
 for label, group in {"same community": mates, "other communities": others}.items():
-    helping, sure = (seen.change[group] < 0).sum(), seen.certified[group].sum()
-    print(f"{label:18} {helping} of {group.sum()} steps help (exact), {sure} certified (measured)")
+    helping, if_seen, proved = (
+        (change[group] < 0).sum(),
+        near.certified[star, group].sum(),
+        s.certified[star, group].sum(),
+    )
+    print(
+        f"{label:18} {helping} of {group.sum()} steps help (exact); {if_seen} within the radius seen, {proved} certified"
+    )
 
 # %% [markdown]
-# **Reading.** All of the star's community help, all others harm, and nobody who harms is certified. Now look at the
-# community just beside the star. It lies well inside the dashed circle, and yet its steps do the most harm. Distance
-# alone does not decide: those users are *close in place and different in content*. Each pair has a radius of its own;
-# theirs is:
+# **Reading.** All of the star's community help, all others harm. With the largest ratio seen most of its community
+# is within the radius; with the proved constant few are, and only these are certified. The clouds are much wider than
+# the communities: the radius is compared with the distance of *clouds*. The community beside the
+# star lies well inside the circle for equal content, and yet its steps do the most harm: those users are *close in
+# place and different in content*. Each pair has a radius of its own; theirs is 0:
 
 # %% tags=["nbval-check-output"]
-closed = bool((s.mismatch[star, others] > s.norm[star]).all())
-assert closed
+assert (change[mates] < 0).all()
+assert (change[others] > 0).all()
+assert near.certified[star, mates].sum() > 10 > s.certified[star, mates].sum() > 0
+assert float(sd.mean()) > 2 * float(mu[mates].std(0).max())  # clouds wider than the community
 assert (s.radius[star, others] == 0).all()
-print("content mismatch above the star's gradient, so radius 0, for all 40 others:", closed)
+print(
+    "smallest content mismatch of the 40 others above the star's gradient:",
+    bool(s.mismatch[star, others].min() > s.norm[star]),
+)
 
 # %% [markdown]
 # ## 4.6 Is it true? Every certified pair, stepped
 #
-# A certificate is only worth something if its constants are *proved*. A largest ratio seen on samples is not enough.
-# Here they are proved: the toy's decoder is $f_\theta(z) = W h(z) + b$ with fixed features $h = \tanh(Az + c)$, so the
-# gradient is an outer product of two bounded things,
+# A certificate needs *proved* constants. The toy's decoder is $f_\theta(z) = W h(z) + b$ with fixed features
+# $h = \tanh(Az + c)$, so the gradient is an outer product of two bounded vectors,
 #
-# $$\nabla_\theta\ell = (N\pi - x)\,(h(z), 1)^\top, \qquad \pi = \operatorname{softmax} f_\theta(z),$$
+# $$\nabla_\theta\ell = (N\pi - x)\,(h(z), 1)^\top, \qquad \pi = \mathrm{softmax}\, f_\theta(z).$$
 #
-# and moves with $z$ no faster than $\|A\|\,(N\kappa\|W\|\sqrt{H+1} + R)$, where $H$ is the number of features,
-# $\kappa\le\frac12$ bounds the softmax's slope and $R$ bounds $\|N\pi - x\|$. The proof stands in the docstring of
-# `toy.proved_lipschitz`. For $M$ one has $N(H+1)/2$.
+# Move $z$ along a unit direction. By the product rule the gradient changes at the rate
+# $N\,d\pi\,(h, 1)^\top + (N\pi - x)\,(dh, 0)^\top$. Here $\|dh\|\le\|A\|$, since $\tanh'\le 1$;
+# $\|(h,1)\|\le\sqrt{H+1}$ with $H$ features; $\|d\pi\|\le\kappa\|W\|\|dh\|$, where $\kappa\le\frac12$ bounds the
+# slope of the softmax; and $\|N\pi-x\|\le R$. Together $K = \|A\|\,(N\kappa\|W\|\sqrt{H+1} + R)$ is proved. In the same
+# way $M = N(H+1)/2$.
 #
-# So the theorem makes a promise that can be broken: **with the learning rate of 4.3, no certified step may fail.**
+# So the theorem can be refuted: **with the learning rate of 4.3, no certified step may fail.**
 
 # %% tags=["nbval-check-output"]
 M = toy.proved_smoothness(model.decoder, goal)  # (60,)
-eta = s.max_step(M[:, None])  # (60, 60) largest rate allowed for each pair
+allowed = s.max_step(M[:, None])  # (60, 60) largest learning rate for each pair
 pairs = s.certified & ~torch.eye(60, dtype=torch.bool)  # a step on u helps u: no news
 fell = []
 for v in pairs.any(0).nonzero()[:, 0].tolist():
     us = pairs[:, v].nonzero()[:, 0]
-    change = transfer.step_effect(model, goal, v, 0.999 * float(eta[us, v].min()), z)  # (60,) a real step
+    change = transfer.step_effect(model, goal, v, 0.999 * float(allowed[us, v].min()), z)  # (60,) a real step
     fell.append((change[us] < 0).all())
 assert pairs.any()
 assert all(fell)
@@ -226,16 +264,9 @@ print(f"certified although they harm (the theorem says 0): {int((pairs & ~helps)
 # %% [markdown]
 # ## 4.7 How tight?
 #
-# No pair is certified wrongly, but most of those that help are not certified at all. The proof is a chain, and each
-# link gives something away. Cut it open, from what is true to what is easiest to know:
-#
-# | link | what it uses | kind |
-# |---|---|---|
-# | inner product | $\langle g_u, g_v\rangle > 0$ | exact |
-# | gradient distance | $\lVert g_u-g_v\rVert < \lVert g_u\rVert$ | exact |
-# | coupling | latent part along pairs of samples, plus $\Delta_x$ | bound |
-# | Lipschitz per pair, per user, global | $L$ as the largest ratio seen | measured |
-# | Lipschitz proved | $L$ from the formula | bound |
+# No pair is certified wrongly, but most of those that help are not certified at all. The proof is a chain of bounds.
+# Look at it link by link, from what is true to what is easiest to know:
+# first $\langle g_u, g_v\rangle$ itself, then exact and bounded forms of $\|g_u-g_v\|$, last a proved $K$.
 #
 # Five runs, with users, weights and noise drawn anew each time; pairs of the same community:
 
@@ -257,14 +288,14 @@ mean = {label: {k: over_seeds(step, k).mean() for k in links} for label, step in
 se = {label: {k: over_seeds(step, k).std(ddof=1) / 5**0.5 for k in links} for label, step in shown.items()}
 fig, ax = plt.subplots(figsize=(8, 4))
 ax = mv.plots.certificate_chain(mean, se, ax=ax)
-ax.set_xlabel("part of the pairs of the same community (mean and standard error of 5 seeds)")
+ax.set_xlabel("fraction of the pairs of one community (mean and standard error of 5 seeds; pale: lost by this link)")
 fig.tight_layout()
 
 # %% [markdown]
 # **Reading.** A measured constant costs little, whether per pair, per user or global; the proved one costs most on average,
-# before training and after. After 100 steps the two links at the top together cost even more. Part of the loss can be had
-# back for nothing. Cauchy and Schwarz throw $\|g_v\|$ away; the identity
-# $\langle g_u,g_v\rangle = \tfrac12(\|g_u\|^2+\|g_v\|^2-\|g_u-g_v\|^2)$ keeps it. So already
+# before training and after. After 100 steps the two links at the top together cost even more. Part of the loss
+# can be won back: the inequality of Cauchy and Schwarz does not use $\|g_v\|$; the identity
+# $\langle g_u,g_v\rangle = \tfrac12(\|g_u\|^2+\|g_v\|^2-\|g_u-g_v\|^2)$ does. So already
 # $D_{uv}^2 < \|g_u\|^2+\|g_v\|^2$ certifies the pair, with the same constants. This is not in the paper.
 
 # %%
@@ -292,48 +323,67 @@ print("pairs of different communities certified at any time:", int(never))
 print("polarisation certifies at least as many, everywhere:", better)
 
 # %% [markdown]
-# ## 4.8 When does the radius close?
+# ## 4.8 What closes the radius?
 #
-# **Predict.** If training pulls a community together, $W_1$ falls. Will more pairs be certified after 300 steps, or fewer?
+# **Predict.** Over 300 steps, do $\|g_u\|$, $\Delta_x$, $K$ and $W_2$ rise or fall, within a community? Will more pairs be
+# certified, or fewer?
+
 
 # %%
-fig, ax = plt.subplots(figsize=(9, 3.6))
-styles = {
-    "inner product": ("helps (exact)", "-"),
-    "gradient distance": ("$\\|g_u-g_v\\| < \\|g_u\\|$ (exact)", "--"),
-    "Lipschitz proved": ("certified, $L$ proved (bound)", ":"),
+def users_mean(name):  # (stops, seeds); the mean over users, or over pairs of one community
+    return np.array([[next(r[name] for r in rows if r["step"] == t) for rows in runs] for t in stops])
+
+
+norm, mismatch, covered, distance, seen, proved = map(
+    users_mean, ("norm", "mismatch", "covered", "distance", "seen", "lipschitz")
+)
+panels = {
+    "fraction of pairs, same community": {
+        "helps (exact)": np.stack([over_seeds(t, "inner product") for t in stops]),
+        "$\\|g_u-g_v\\| < \\|g_u\\|$ (exact)": np.stack([over_seeds(t, "gradient distance") for t in stops]),
+        "certified, $K$ proved (bound)": np.stack([over_seeds(t, "Lipschitz proved") for t in stops]),
+        "$\\Delta_x \\geq \\|g_u\\|$: radius 0 whatever $K$": covered,
+    },
+    "numerator of the radius": {"$\\|g_u\\|$": norm, "$\\Delta_x$, same community": mismatch},
+    "denominator, and distance": {"$K$, largest ratio seen": seen, "$W_2$, same community": distance},
 }
-for (link, (label, style)), colour in zip(styles.items(), mv.plots.COLOURS, strict=False):
-    values = np.stack([over_seeds(step, link) for step in stops])  # (stops, seeds)
-    ax.plot(stops, values.mean(1), style, color=colour, marker="o", label=label)
-    ax.fill_between(stops, values.min(1), values.max(1), color=colour, alpha=0.15)
-ax.set(xlabel="steps of training", ylabel="part of pairs, same community", ylim=(-0.02, 1.05))
-ax.legend(title="mean and range of 5 seeds", frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-ax.spines[["top", "right"]].set_visible(False)
+fig, axes = plt.subplots(1, 3, figsize=(13, 4))
+for ax, (title, lines) in zip(axes, panels.items(), strict=True):
+    for (label, values), colour, style in zip(lines.items(), mv.plots.COLOURS, ("-", "--", ":", "-."), strict=False):
+        ax.plot(stops, values.mean(1), style, color=colour, marker="o", label=label)
+        ax.fill_between(stops, values.min(1), values.max(1), color=colour, alpha=0.15)
+    ax.set(xlabel="steps of training (mean and range of 5 seeds)", title=title)
+    ax.set_ylim(0, 1.45 * max(v.max() for v in lines.values()))
+    ax.legend(frameon=False, loc="upper left", fontsize=9)
+    ax.spines[["top", "right"]].set_visible(False)
 fig.tight_layout()
 
-print("step   ‖g_u‖   proved L   ‖g_u‖/L     mean of users and 5 seeds")
-for step in stops:
-    norm, lipschitz = (
-        np.mean([r[k] for rows in runs for r in rows if r["step"] == step]) for k in ("norm", "lipschitz")
-    )
-    print(f"{step:4}   {norm:.3f}   {lipschitz:8.2f}   {norm / lipschitz:7.3f}")
-ends = [[next(r[k] for r in rows if r["step"] == t) for rows in runs] for k in ("norm", "lipschitz") for t in (0, 300)]
-norm_0, norm_300, lipschitz_0, lipschitz_300 = np.array(ends)  # (5,) each
-assert (norm_300 < norm_0).all()
-assert (lipschitz_300 > lipschitz_0).all()
+print("step   ‖g_u‖    Δ_x   Δ ≥ ‖g_u‖   K seen   K proved    W2     mean of 5 seeds")
+for k in (0, 3, 6):
+    row = (float(t[k].mean()) for t in (norm, mismatch, covered, seen, proved, distance))
+    print(f"{stops[k]:4}   {{:.3f}}   {{:.3f}}   {{:8.0%}}   {{:.3f}}   {{:8.2f}}   {{:.3f}}".format(*row))
+
+# %% tags=["nbval-check-output"]
+rise = {"‖g_u‖": norm, "Δ_x": mismatch, "K seen": seen, "K proved": proved, "W2": distance}
+for name, values in rise.items():
+    signs = set(np.sign(values[-1] - values[0]))
+    assert len(signs) == 1
+    print(f"{name:8} {'rises' if signs == {1.0} else 'falls'} from step 0 to step 300 in all 5 seeds")
+assert covered[-1].min() > 0.9 > 0.3 > covered[0].max()
 assert over_seeds(300, "Lipschitz proved").max() < 0.05 < over_seeds(0, "Lipschitz proved").min()
 
 # %% [markdown]
-# **Reading.** Fewer; in the end less than one in twenty, in all five seeds. The radius is $[\|g_u\|-\Delta_x]_+/L$, and both ends close it: $\|g_u\|$ falls
-# because training is there to make gradients small, and $L$ grows because a decoder that tells users apart must react
-# sharply to $z$. The theorem describes the **beginning** of training.
+# **Reading.** Fewer: in the end less than one in twenty. The numerator closes the radius: $\|g_u\|$
+# falls and $\Delta_x$ rises, also within a community, until $\Delta_x\ge\|g_u\|$ for nearly all of its pairs: radius
+# 0, whatever $K$ is. The decoder does not become sharper: the largest ratio *seen* falls. Only the *proved*
+# constant grows, about tenfold; that is looseness of the bound. Nor does training pull a community together: $W_2$
+# grows. Here the theorem describes the **beginning** of training.
 #
 # ## 4.9 Where it stops being true
 #
 # So what about a real model, trained to the end? We train a Mult-VAE as in chapter 00, only smaller, once on clean input
-# and once with masks (`keep=0.5`), five seeds each. Then we ask the theorem about 100 test users, in the kindest way,
-# with an $L$ of its own for each pair, and even with the exact $\|g_u-g_v\|$.
+# and once with masks (`keep=0.5`), five seeds each. Then we ask the theorem about 100 test users,
+# with a $K$ of its own for each pair, and even with the exact $\|g_u-g_v\|$.
 
 # %%
 data = mv.planted(n_users=2_000, n_items=300, n_events=60_000, seed=0)
@@ -358,27 +408,23 @@ for label, keep in {"clean input": 1.0, "masked input": 0.5}.items():
 # %%
 print("pairs of different users, measured (5 seeds): mean [lowest, highest]")
 for label, chains in different.items():
-    for link in ("inner product", "gradient distance", "Lipschitz per pair"):
+    for link in ("inner product", "gradient distance"):
         values = [c[link] for c in chains]
         print(f"  {label:13} {link:19} {np.mean(values):.2f}  [{min(values):.2f}, {max(values):.2f}]")
 print(f"|cosine| of two users' gradients, median: {min(cosines):.3f} to {max(cosines):.3f} over 10 models")
-
-# %% tags=["nbval-check-output"]
 certified = max(c["gradient distance"] for chains in different.values() for c in chains)
 assert certified < 0.001
-print("pairs certified in the trained models: less than one in a thousand:", certified < 0.001)
 
 # %% [markdown]
-# **Reading.** A trained model certifies *nothing*, not even with the exact gradient distance. Half of the steps still
-# help: the theorem is sufficient, not necessary. And half is no surprise at the end of training. Where it stands
-# still, the gradients of the training users sum to zero, so a user's inner products with all others sum to
-# $-\|g_u\|^2$: help and harm balance, in sum if not in number. (Our 100 are test users, not in that sum: for
-# them it is no proof.) The cosines are near 0, and then
+# **Reading.** The trained model certifies less than one pair in a thousand, even with the exact gradient distance. Half of the steps still
+# help: the theorem is sufficient, not necessary. One half fits a fact about the end of training. Where it
+# stands still, the gradients of the training users, each averaged over its training masks, sum to zero. So the inner
+# products of one with all others sum to $-\|g_u\|^2$: help and harm balance, in sum if not in number. (For
+# our 100 test users it is no proof.) The cosines are near 0, and then
 # $\|g_u-g_v\|\approx\sqrt{\|g_u\|^2+\|g_v\|^2}$, always more than $\|g_u\|$.
 #
-# Is the theorem useless, then? Look for a pair with $\Delta_x = 0$. Two users never have equal content. But two
-# **masked views of one user** do: they enter the encoder as different inputs, land at different places, and the decoder
-# must name the same items for both.
+# Is there a pair with $\Delta_x = 0$? Two **masked views of one user** are one: they enter the encoder as different
+# inputs, get different posteriors, and have the same items as target.
 
 # %%
 links = list(views["clean input"][0])
@@ -391,7 +437,7 @@ se = {
 }
 fig, ax = plt.subplots(figsize=(8, 4))
 ax = mv.plots.certificate_chain(mean, se, ax=ax)
-ax.set_xlabel("part of the pairs of masked views of one user (mean and standard error of 5 seeds)")
+ax.set_xlabel("fraction of the pairs of masked views of one user (mean and standard error of 5 seeds)")
 fig.tight_layout()
 
 # %% tags=["nbval-check-output"]
@@ -407,27 +453,27 @@ for label, values in medians.items():
     print(f"  trained on {label:28} {distance:16.2f} {radius:14.2f}")
 
 # %% [markdown]
-# **Reading.** Here the radius works: most views of one user are certified, and training with masks certifies more. Its
-# radius is a little smaller, but the two views lie much closer together. One global constant for all users spoils it
-# again, the price of the coarsest bound. All this is *measured*: $L$ is the largest ratio seen on the samples.
+# **Reading.** Most views of one user are within the radius, more of them after training with masks: the radius is
+# about the same or smaller, but the two views lie much closer together. One constant for all users loses most of them
+# again. All this is *measured*, with $K$ the largest ratio seen. In the stored study of MovieLens-1M masks raise the
+# fraction in 4 of 5 seeds, not in all.
 #
-# So the theorem's place in a trained model is not between users but **between the views of a user**, and masking is
-# what creates views. Why masks also carry something between users is the question of
-# [chapter 07](07_masking.ipynb).
+# So in trained models the theorem applies not between users but **between the views of a user**, and masking makes
+# views. Whether masks also carry something between users is the question of [chapter 07](07_masking.ipynb).
 #
 # ## 4.10 Recap
 #
-# * A step on $v$ surely helps $u$ if their clouds are closer than $r_{\text{share}} = [\|g_u\|-\Delta_x]_+/L$: near in
+# * A step on $v$ surely helps $u$ if their clouds are closer than $r_{\text{share}} = [\|g_u\|-\Delta_x]_+/K$: near in
 #   place *and* alike in content.
 # * The bound is sufficient, not necessary: with proved constants it is never wrong, and it misses most pairs that help.
 #   Keeping $\|g_v\|$ (polarisation) wins many back.
-# * It closes as training goes on. In a trained model it holds between masked views of one user, not between users.
+# * In the toy it closes because $\Delta_x$ overtakes $\|g_u\|$, not because $K$ grows. In a trained model it holds
+#   between masked views of one user, not between users.
 
 # %% [markdown]
 # ## 4.11 Exercises
 #
-# To write your own answers, make a copy with empty cells: `python chapters/build.py --student my_work --no-run`. Here
-# the solutions are shown, or folded away if you read this in JupyterLab. The checks draw new numbers each time.
+# `minivae course --out my_work` makes copies with empty cells. The checks draw new numbers each time.
 #
 # **★ (10 min) Task 4.1.** From the Gram matrix `gram` (U, U) of inner products $\langle g_u,g_v\rangle$ compute all
 # distances $\|g_u-g_v\|$, shape (U, U). Rounding must not give NaN where two users are almost equal.
@@ -469,8 +515,8 @@ mv.checks.check_content_mismatch(content_mismatch)
 # (U,); `batch` holds
 # indices, (B,). Then investigate: how does the share of users that a random batch helps grow with its size? Compare
 # the toy
-# before training, the toy after 300 steps, and a trained Mult-VAE; use `transfer.gram`, and five seeds. Members of the
-# batch help themselves: count the others separately. Can you state a radius for a batch?
+# before training, the toy after 300 steps, and a trained Mult-VAE; use `transfer.gram`, and five seeds. Count
+# members of the batch and others separately. Can you state a radius for a batch?
 
 
 # %% tags=["solution"] jupyter={"source_hidden": true} nbgrader={"grade": false, "grade_id": "batch-transfer", "locked": false, "schema_version": 3, "solution": true, "task": false}

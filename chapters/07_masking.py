@@ -1,23 +1,22 @@
 # %% [markdown]
 # # 7. What does a mask do to distances?
-# **Study** 75 min · **runs** 32 s (21 CPU seconds), 0.7 GB on 1 core · **needs** [chapter 04](04_sharing_radius.ipynb), the binomial distribution
+# **Study** 75 min · **runs** 20 CPU seconds (127 s when it was built), 0.7 GB on 1 core · **needs** [chapter 04](04_sharing_radius.ipynb), the binomial distribution
 #
 # **You will be able to** (1) derive the exact law of a masked distance and say which pairs come closer, (2) place
-# users on the map of contraction, (3) explain why the *scale* of the input decides the sign, (4) measure how much a
-# mask moves a user's neighbours, (5) say what masks carry from user to user, and how much of it at ρ = ½.
+# users on the map of contraction, (3) say how the *scale* of the input sets the sign, (4) measure how much a
+# mask moves a user's neighbours, (5) say what masks carry from user to user, and how much of it at ρ = ½. Words:
+# [glossary](GLOSSARY.md).
 
 # %% [markdown]
 # ## 7.1 Question
 #
 # In training, Mult-VAE hides a random half of a user's items from the encoder. The probability to keep an item is
 # $\rho$; every user draws a new mask at every step. So the encoder never sees the user, only **views** of the user.
-# [Chapter 04](04_sharing_radius.ipynb) ended there: views of *one* user are where its theorem bites. What happens between
+# [Chapter 04](04_sharing_radius.ipynb) ended there: its theorem applied to views of *one* user. What happens between
 # two users?
 
 # %% tags=["setup"]
-import json
 from itertools import product
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -28,8 +27,6 @@ import minivae as mv
 from minivae.batches import input_weights, mask_input
 from minivae.theory import conventions, masking
 
-RESULTS = Path(mv.__file__).parents[1] / "chapters" / "results"
-plt.rcParams["figure.dpi"] = 90
 rng = torch.Generator().manual_seed(0)
 
 # %%
@@ -53,7 +50,7 @@ fig.tight_layout()
 # A row is a user, a column an item. Grey: both have it. Orange: only one has it; these are the items in which the two
 # rows **differ**, and their number is the distance $\|x_u-x_v\|_1$.
 #
-# **Predict.** Both masks throw things away. Do two users come closer, or move apart? Does it depend on the pair? Write
+# **Predict.** Both masks remove items. Do two users come closer, or move apart? Does it depend on the pair? Write
 # down a rule before you read on.
 #
 # ## 7.2 Claim
@@ -70,7 +67,7 @@ fig.tight_layout()
 #
 # Items are independent, so the masked distance is a sum of two independent binomials:
 #
-# $$D_h = \|x_u\odot b_u - x_v\odot b_v\|_1 \;\sim\; \operatorname{Bin}(d,\,\rho) + \operatorname{Bin}(s,\,2\rho(1-\rho)).$$
+# $$D_h = \|x_u\odot b_u - x_v\odot b_v\|_1 \;\sim\; \mathrm{Bin}(d,\,\rho) + \mathrm{Bin}(s,\,2\rho(1-\rho)).$$
 #
 # Its mean is $\rho d + 2\rho(1-\rho)s$. Subtract $d$:
 #
@@ -85,7 +82,7 @@ fig.tight_layout()
 # ## 7.3 From scratch
 #
 # The law of a sum of independent items: start with "distance 0 for sure", and add one item after the other. Below it,
-# three ways to the same law: ours, the package's, and the honest one, which tries *all* pairs of masks.
+# three ways to the same law: ours, the package's, and enumeration of *all* pairs of masks.
 
 
 # %% tags=["from-scratch"]
@@ -142,10 +139,10 @@ for name, (s, d) in pairs.items():
 
 # %% [markdown]
 # **Reading.** Strangers come closer under practically every mask, near-duplicates move apart under nearly every one: a
-# common item was silent, and a mask that hits one of the two makes it speak. Masks are a great equaliser. The bound of
+# common item adds nothing to the clean distance, and 1 to the masked one if one of the two masks removes it. The bound of
 # Hoeffding, $2\exp(-2t^2/(d+s))$, is true and more than three times too large here; the exact tail costs nothing.
 #
-# What if both users wear the **same** mask? Then a common item stays silent, and $D_h\sim\operatorname{Bin}(d,\rho)$.
+# What if both users have the **same** mask? Then a common item never counts, and $D_h\sim\mathrm{Bin}(d,\rho)$.
 
 # %% tags=["nbval-check-output"]
 shared = [masking.masked_distance(s, d, 0.5, shared=True) for s, d in pairs.values()]
@@ -154,11 +151,11 @@ assert never
 print("one shared mask never drives a pair apart:", never)
 
 # %% [markdown]
-# So expansion is not about losing items. It is about losing *different* items.
+# So expansion needs masks that remove *different* items.
 #
 # ## 7.5 Users on the map
 #
-# Contraction is a question of two numbers, $\rho$ and $J$. Here is the map, and beside it users of the embedded
+# Contraction depends on two numbers, $\rho$ and $J$. Here is the map, and beside it users of the embedded
 # data (2,000 of them): random pairs, and each user with the user most like them.
 
 # %%
@@ -207,29 +204,31 @@ print("most similar users that still come closer at ρ = ½, more than 95 of 100
 # %% [markdown]
 # **Reading.** Below $J=\frac13$ a pair contracts at *every* $\rho<1$. Nearly all random pairs are there, and nearly all
 # the nearest pairs contract at ρ = ½ too. The zone of expansion is almost empty: users are rarely
-# near-duplicates. (This data is planted, not MovieLens.) If this were
-# the end, masking would simply pull everybody together.
+# near-duplicates. (This data is planted, not MovieLens.) By this theorem masking would
+# bring nearly all pairs closer.
 #
 # ## 7.6 Scale matters (not in the paper)
 #
-# It is not the end. The theorem is about $x\odot b$, and Mult-VAE feeds the encoder something else. Write
-# $\hat x = x/\|x\|$, and $K$ for the number of items kept. There are three ways to feed a masked row:
+# The theorem is about $x\odot b$, and Mult-VAE feeds the encoder something else. Write
+# $\hat x = x/\|x\|$, and $k$ for the number of items kept. There are three ways to feed a masked row:
 #
 # | input | what the encoder sees | its mean | $c$ |
 # |---|---|---|---|
 # | normalise, then mask (Mult-VAE) | $\tilde x = \hat x\odot b/\rho$ | $\hat x$ | 1 |
-# | mask, then normalise | $\tilde x = x\odot b/\sqrt K$ | $c\,\hat x$ | $\mathbb E\sqrt{K/N}$, just below $\sqrt\rho$ |
+# | mask, then normalise | $\tilde x = x\odot b/\sqrt k$ | $c\,\hat x$ | $\mathbb E\sqrt{k/N}$, just below $\sqrt\rho$ |
 # | raw | $\tilde x = x\odot b$ | $\rho\,x$ | $\rho$ |
 #
 # Every row of the table says $\mathbb E\tilde x = c\cdot$clean: a masked input is **signal plus noise**, and the signal
-# has been scaled by $c$. In Mult-VAE $c=1$, and then Jensen's inequality forbids contraction, in any norm, for anybody:
+# has been scaled by $c$. In Mult-VAE $c=1$, and then Jensen's inequality excludes contraction on average, in any norm, for every pair:
 # $\mathbb E\|\tilde x_u-\tilde x_v\| \ge \|\mathbb E\tilde x_u-\mathbb E\tilde x_v\| = \|\hat x_u-\hat x_v\|$. How much
 # noise is added? The variance of $\hat x_i b_i/\rho$ is $\hat x_i^2(1-\rho)/\rho$; sum over $i$, and over two users:
 #
 # $$\mathbb E\|\tilde x_u-\tilde x_v\|^2 = \|\hat x_u-\hat x_v\|^2 + 2\,\frac{1-\rho}{\rho} ,$$
 #
-# the *same* shift for every pair. A near pair feels it most. The other two inputs, in the same form (for $x\ne 0$ and,
-# in the last line, forgetting rows of which nothing is kept):
+# the *same* for every pair, so relatively most for a near pair. The other two inputs. *Raw* is $\rho\|x\|$ times Mult-VAE's
+# input: the same sum with $x_i$ in place of $\hat x_i$, times $\rho^2$. *Mask, then normalise* has length 1, so
+# $\|a-b\|^2=2-2\langle a,b\rangle$, and the two masks are independent: $\mathbb E\langle a,b\rangle=\langle\mathbb Ea,\mathbb Eb\rangle$
+# (for $x\ne0$, without rows of which nothing is kept):
 #
 # $$\text{raw: } \rho^2\Big(\|x_u-x_v\|^2 + (N_u+N_v)\tfrac{1-\rho}\rho\Big), \qquad
 # \text{mask, then normalise: } 2 - 2\,c_uc_v\,\langle\hat x_u,\hat x_v\rangle .$$
@@ -273,7 +272,7 @@ print("Mult-VAE's input contracts in none of three norms:", True)
 # %% [markdown]
 # ## 7.7 In latent space
 #
-# The encoder is trained on its input. It can undo a scale, and it can average noise away, because it adds up many
+# The encoder is trained on its input. It can undo a scale, and average noise away over many
 # items. **Predict**: for each of the three inputs, will the latent distance $\|\mu_u-\mu_v\|$ of two masked users be
 # larger or smaller than that of the clean ones? Near pairs, far pairs?
 #
@@ -320,6 +319,21 @@ axes[0].set(xlabel="fifths of pairs, most alike (Jaccard) to least", ylabel="mas
 axes[1].set_xlabel("fifths of pairs, nearest (clean) to farthest")
 axes[1].legend(frameon=False)
 fig.tight_layout()
+stages = []  # farthest fifth, raw input: ratio of distances before the tanh and after it
+for model in models["raw"]:
+    layers = []
+    for keep in (1.0, 0.5, 0.5):
+        rows = torch.tensor(mask_input(users.astype(np.float32), keep, "raw", rng).toarray())
+        with torch.no_grad():
+            layers.append(model.encoder_input(rows))  # (500, 100) before the tanh
+    pair = torch.as_tensor(u), torch.as_tensor(v)
+    for_stage = []
+    for clean, one, other in (layers, [torch.tanh(layer) for layer in layers]):
+        far = torch.cdist(clean, clean)[pair]
+        masked = torch.cdist(one, other)[pair]
+        for_stage.append(float((masked / far)[far.argsort()[-len(far) // 5 :]].mean()))
+    stages.append(for_stage)
+before, after = np.array(stages).T
 print("latent distance, masked / clean, measured (5 seeds): lowest to highest")
 for name, ratio in latent.items():
     near, far = ratio[:, 0], ratio[:, -1]
@@ -335,22 +349,24 @@ assert order_of_inputs
 assert (exact["mask, then normalise"] > 1).all()
 assert apart
 assert together
+assert before.max() < 0.6 < 0.8 < after.min()
+print(f"raw input, farthest pairs: ratio {before.mean():.1f} before the tanh, {after.mean():.1f} after it")
 print("near pairs drift apart relative to far ones, for every input and seed:", order)
 print("normalise, then mask: every fifth moves apart, mean of 5 seeds:", bool(apart))
 print("the other two: every fifth comes closer, in all 5 seeds:", bool(together))
 
 # %% [markdown]
 # **Reading.** The *order* is the theorem's, for all three inputs: near pairs drift apart relative to far ones. The
-# *sign* is not. It is that of the scale. Far pairs are mostly signal, and their ratio goes towards $c$; near pairs are
-# mostly noise, and noise separates. Look at *mask, then normalise*: in the input it drives pairs apart, in latent space
-# it pulls them together. The encoder averages the noise away and keeps the signal, and the signal has shrunk by
-# $c\approx\sqrt{0.5}\approx 0.71$. (Raw inputs stay well above $c=0.5$, probably because their length saturates the tanh.)
+# *sign* is not; in latent space it is that of $c-1$. With *mask, then normalise* pairs move apart in the input and closer
+# in latent space: the farthest ratio is near $c\approx0.71$, as if the encoder averaged the noise away and kept the scaled
+# signal. Raw inputs stay above $c=0.5$, and the tanh does it: before it the ratio of the farthest pairs is about $c$, after
+# it far above.
 #
-# So "masking contracts distances", said of Mult-VAE, is false on average: every fifth moves apart, the near one most. The
+# So in Mult-VAE masks do not contract distances on average: every fifth moves apart, the near one most. The
 # same holds for full-size models, on MovieLens-1M too:
 
 # %% tags=["nbval-check-output"]
-stored = {name: json.loads((RESULTS / f"theory-{name}-observations.json").read_text()) for name in ("planted", "ml-1m")}
+stored = {name: mv.course.stored(f"theory-{name}-observations.json") for name in ("planted", "ml-1m")}
 for name, what in stored.items():
     rows = np.array([[row[f"ratio {k}"] for k in range(1, 6)] for row in what["models"]["masked β=0.2"]])
     assert (np.diff(rows) < 0).all()
@@ -405,25 +421,27 @@ assert steadier["planted"] == [5, 5]
 
 # %% [markdown]
 # **Reading.** At ρ = ½ the overlap is far above chance, and yet only two or so of the ten neighbours stay: an overlap of
-# 0.1 means 2 of 10. Training with masks helps. In nearly all seeds it also makes views of one user easier to certify
-# (Theorem 2.3, chapter 04).
+# 0.1 means 2 of 10. In the stored studies training with masks raises it, and the fraction of views within the radius of
+# chapter 04, in the numbers of seeds printed above.
 #
 # ## 7.9 What do masks carry between users?
 #
-# This is the question that chapter 04 left open. Certificates do not answer it: between users there are hardly any. Ask
-# instead what training *wants*. Let the decoder be free, one answer $\pi$ for each input.
+# This is the question of chapter 04. Certificates do not answer it: between users there are hardly any. Ask
+# instead for the best decoder, the minimiser of the loss. Let it be free, one answer $\pi$ for each input.
 #
-# With clean input each user has an input of their own (nobody else has the same items), so the best answer is a
-# look-up table: to $x_u$ say $x_u/N_u$. Nobody learns from anybody. What is shared comes from the smoothness of the
-# networks and from the noise of $z$, not from the target.
+# With clean input each user has an input of their own (nobody else has the same items), so the best answer to $x_u$ is
+# $x_u/N_u$: no other user is in it. What is shared then can come only from the networks and the noise of $z$, not from the
+# target.
 #
-# With masks the input is a view $K$, and *every* user who has all items of $K$ may have produced it, $u$ with
+# With raw masks the input is a view $K$, a set of items, and *every* user who has all items of $K$ may have produced it, $u$ with
 # probability $P(K\mid u) = \rho^{|K|}(1-\rho)^{N_u-|K|}$. The loss at $K$ is $-\sum_i\big(\sum_u P(K\mid
 # u)\,x_{ui}\big)\log\pi_i$, and its minimiser is
 #
 # $$\pi^*_i \;\propto\; \sum_{u:\,K\subseteq S_u} (1-\rho)^{N_u}\, x_{ui} .$$
 #
-# **The best answer to a view is a mixture of users.** Others are in the target itself. This is not in the paper.
+# **The best answer to a view is a mixture of users.** Others are in the target itself. (Not in the paper. First a limit:
+# Mult-VAE divides by $\sqrt{N_u}$, so its input also tells $N_u$, and then only owners with as many items remain. What
+# follows is for raw masks, and an upper limit for Mult-VAE.)
 
 
 # %% tags=["from-scratch"]
@@ -450,7 +468,7 @@ torch.testing.assert_close(logits.softmax(0).detach(), mixture / mixture.sum(), 
 print("the best answer to a view is the mixture of its possible owners:", True)
 
 # %% [markdown]
-# How much is it? The part of the ideal answer that is *others'*, not the owner's, for the histories of 7.5 and several $\rho$:
+# How much is it? The fraction of the ideal answer that is *others'*, not the owner's, for the histories of 7.5 and several $\rho$:
 
 # %%
 train = mv.strong_split(everybody, n_heldout=200).train
@@ -471,7 +489,7 @@ thirds = np.array_split(np.argsort(history[:600].numpy()), 3)
 for k, (label, third) in enumerate(zip(("short", "middle", "long"), thirds, strict=True)):
     ax.plot(keeps, others[:, third].mean(1), "osD"[k] + "-", color=mv.plots.COLOURS[k], label=f"{label} histories")
 ax.axvline(0.5, color="0.4", linestyle="--", linewidth=1)
-ax.set(xlabel="$\\rho$", ylabel="others' part of the ideal answer", ylim=(-0.02, 1.02))
+ax.set(xlabel="$\\rho$", ylabel="others' fraction of the ideal answer", ylim=(-0.02, 1.02))
 ax.legend(title="thirds of 600 users, mean", frameon=False)
 ax.spines[["top", "right"]].set_visible(False)
 fig.tight_layout()
@@ -486,28 +504,25 @@ print("the fewer items a view keeps, the more of its answer belongs to others:",
 print("at ρ = ½ less than a twentieth, on average:", bool(at_half < 0.05))
 
 # %% [markdown]
-# **Reading.** At ρ = 0.1 a large part of what the decoder should say to a view is other people's taste, most of all for
-# short histories. At ρ = ½, the usual choice, nearly all of it is the owner's: half of a history is still a fingerprint
-# (among 1,600 users; more users, more owners).
+# **Reading.** At ρ = 0.1 a large part of the best answer to a view belongs to other users, most of all for short histories.
+# At ρ = ½, the usual choice, nearly all of it is the owner's: half of a history still identifies its user (among 1,600).
 #
-# (Mult-VAE's own input betrays $N_u$ too, by its scale $1/\sqrt{N_u}$: strictly, only owners with as many items remain.)
-#
-# So, as far as it is true: masks carry something between users because views forget whose they are. At ρ = ½ this direct
-# route is narrow. The rest must be indirect: an encoder that has to treat many views of a user alike also treats alike the
-# users who look like them. For that, 7.8 is circumstantial evidence, not a proof.
+# So masks carry something between users through views that fit several users, and at ρ = ½ this direct effect is small.
+# Whether there is an indirect one, an encoder that treats views of a user alike and with them similar users, was not
+# tested here.
 #
 # ## 7.10 Recap
 #
-# * Raw masks: $D_h\sim\operatorname{Bin}(d,\rho)+\operatorname{Bin}(s,2\rho(1-\rho))$. For $\rho<1$ a pair contracts on
+# * Raw masks: $D_h\sim\mathrm{Bin}(d,\rho)+\mathrm{Bin}(s,2\rho(1-\rho))$. For $\rho<1$ a pair contracts on
 #   average iff $d>2\rho s$, iff $J<1/(1+2\rho)$. Here nearly all pairs of users do.
-# * A mask is a scale $c$ and noise. The noise gives the order (near pairs drift most), the scale gives the sign; in
-#   Mult-VAE $c=1$, and nobody contracts on average.
+# * A masked input is a scale $c$ and noise. In the input of Mult-VAE $c=1$, and no pair contracts on average (exact); in
+#   latent space near pairs drifted most, with the sign of $c-1$ (measured).
 # * The best answer to a view is a mixture of all users who may own it. At ρ = ½ the owner has nearly all of it.
 
 # %% [markdown]
 # ## 7.11 Exercises
 #
-# For a copy with empty cells: `python chapters/build.py --student my_work --no-run`.
+# `minivae course --out my_work` makes copies with empty cells.
 #
 # **★ (10 min) Task 7.1.** Every pair has a break-even: below this $\rho$ it contracts on average, above it does not.
 # Given binary rows `x` (U, I), no row empty, return it for all pairs, (U, U), cut at 1 (also for pairs with nothing in

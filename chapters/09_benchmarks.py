@@ -1,41 +1,41 @@
 # %% [markdown]
-# # 9. Do the paper's tables hold?
-# **Study** 75 min · **runs** 21 s (20 CPU seconds), 0.5 GB on 1 core · **needs** [chapter 01](01_protocol.ipynb), variance of a sum; chapter 08 for what PIA is
+# # 9. What can a table of results tell, and what did we measure?
+# **Study** 75 min · **runs** 21 CPU seconds (107 s when it was built), 0.6 GB on 1 core · **needs** [chapter 01](01_protocol.ipynb), variance of a sum; chapter 08 for what PIA is
 #
 # **You will be able to** (1) say from a published table alone which differences can be told apart, (2) separate the
 # chance of users from the chance of seeds, and give an interval that covers both, (3) find contradictions inside a
 # table, (4) correct a verdict for the number of comparisons, (5) state what this project measured, and what it did not.
+# Words: [glossary](GLOSSARY.md).
 
 # %% [markdown]
 # ## 9.1 Question
 #
 # A table says: on MovieLens-20M, Mult-VAE has nDCG@100 .426, with item anchors (PIA) .437. The paper's authors saw
-# 10,000 test users. You have a table, no models. Is the step real? Would it come again with other users, with another
-# random seed, on your data?
+# 10,000 test users. You have a table, no models. Is the difference more than chance? Would it come again with other users,
+# with another random seed, on your data?
 #
 # **Predict.** Write down: how large must a difference in that table be before you believe it? .001? .003? .01?
 
 # %% tags=["setup"]
 import csv
-import json
 from importlib.resources import files
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from scipy.stats import t as student
 
 import minivae as mv
 
 rng = np.random.default_rng(0)
-RESULTS = next(p for p in (Path("results"), Path("chapters/results")) if p.is_dir())
 
 # %% [markdown]
 # ## 9.2 What was published
 #
 # Every published figure of this project stands in one file, with its source and an **evidence tag**: V, read in a primary
 # artefact; S, read in a secondary text; M, recalled from the named table and not read again. Nothing below was measured
-# here: we do not have these three data sets.
+# here: we do not have these three data sets. Mind the tags: **none** of these values was read in a primary artefact, and
+# some were only recalled. So what follows is an exercise in reading a table, and no verdict on the paper.
 
 # %%
 text = (files("minivae.study") / "published" / "published.csv").read_text(encoding="utf-8")
@@ -52,6 +52,11 @@ print("published, not ours       ML-20M       Netflix      MSD          nDCG@100
 for name, label in SHOWN.items():
     cells = {r["data"]: f"{float(r['value']):.3f} [{r['tag']}]" for r in published if r["model"] == name}
     print(f"{label:25}", *(f"{cells.get(d, '–'):12}" for d in ("ml-20m", "netflix", "msd")))
+seen = [row["tag"] for row in published if row["model"] in SHOWN]
+assert "V" not in seen
+print(
+    f"{len(seen)} values: {seen.count('S')} from a secondary text, {seen.count('M')} recalled, none from a primary artefact"
+)
 
 # %% [markdown]
 # ## 9.3 Claim: what a table can tell
@@ -59,13 +64,13 @@ for name, label in SHOWN.items():
 # A mean over $n$ users has the standard error $\sigma/\sqrt n$. Two models are seen by the *same* users, so for their
 # difference
 #
-# $$\operatorname{se}^2(\bar a-\bar b) = \operatorname{se}_a^2 + \operatorname{se}_b^2 - 2\,r\,\operatorname{se}_a
-# \operatorname{se}_b,$$
+# $$\mathrm{se}^2(\bar a-\bar b) = \mathrm{se}_a^2 + \mathrm{se}_b^2 - 2\,r\,\mathrm{se}_a
+# \mathrm{se}_b,$$
 #
-# where $r$ is the correlation of the two models' values over users. A table gives $\operatorname{se}_a$ and
-# $\operatorname{se}_b$, at best. It never gives $r$. With $r=0$ the error is $\sqrt2$ times that of one model; this is the
-# *unpaired* error, and it is too large, since $r$ is positive: who is hard for one model is hard for the other. How
-# positive? That we can measure on data we have.
+# where $r$ is the correlation of the two models' values over users. A table gives $\mathrm{se}_a$ and
+# $\mathrm{se}_b$, at best. It never gives $r$. With $r=0$ the error is $\sqrt2$ times that of one model; this is the
+# *unpaired* error, and it is too large, since $r$ is positive: a user who is hard for one model is hard for the other. How
+# positive? It depends on the pair of models, and we can measure it on data we have.
 
 # %%
 split = mv.strong_split(mv.planted(n_users=3_000, n_items=400, n_events=80_000, seed=0), n_heldout=500)
@@ -79,23 +84,30 @@ def ndcg_of(anchor, seed):
 
 results = {anchor: [ndcg_of(anchor, seed) for seed in range(5)] for anchor in (0.0, 1.0)}
 masked, anchored = (np.stack([e.per_user["ndcg@100"] for e in results[a]], 1) for a in (0.0, 1.0))  # (500, 5)
+linear = mv.evaluate(mv.EASE().fit(split.train), split.test).per_user["ndcg@100"]  # (500,)
 
 # %%
 r = np.array([np.corrcoef(masked[:, s], anchored[:, s])[0, 1] for s in range(5)])
-fig, ax = plt.subplots(figsize=(4.2, 4))
-ax.scatter(masked[:, 0], anchored[:, 0], s=12, color=mv.plots.COLOURS[0], alpha=0.5)
-ax.plot([0, 1], [0, 1], "--", color="0.4", lw=1)
-ax.set(xlabel="nDCG@100 of a user, Mult-VAE", ylabel="nDCG@100 of the same user, with anchors")
-ax.set_aspect("equal")
-ax.spines[["top", "right"]].set_visible(False)
+r_linear = np.array([np.corrcoef(masked[:, s], linear)[0, 1] for s in range(5)])
+fig, axes = plt.subplots(1, 2, figsize=(9, 4.4), sharey=True)
+for ax, other, name in zip(axes, (anchored[:, 0], linear), ("Mult-VAE with anchors", "EASE"), strict=True):
+    ax.scatter(masked[:, 0], other, s=12, color=mv.plots.COLOURS[0], alpha=0.5)
+    ax.plot([0, 1], [0, 1], "--", color="0.4", lw=1)
+    ax.set(xlabel="nDCG@100 of a user, Mult-VAE", ylabel=f"the same user, {name}")
+    ax.set_aspect("equal")
+    ax.spines[["top", "right"]].set_visible(False)
 fig.tight_layout()
-print(f"correlation over users, measured (5 seeds): {r.min():.2f} to {r.max():.2f}")
+for name, values in {"with anchors": r, "EASE": r_linear}.items():
+    print(
+        f"correlation over users, Mult-VAE and {name:12}, measured (5 seeds): {values.min():.2f} to {values.max():.2f}"
+    )
+assert r_linear.max() < r.min()
 
 # %% [markdown]
-# **Reading.** The cloud is narrow: the users' difficulty is by far the larger part of the spread, and pairing removes it.
-# With $r=.95$ the paired error is a fifth of the unpaired one.
+# **Reading.** The difficulty of the user is by far the larger part of the spread, and pairing removes it. With $r=.95$ the
+# paired error is a fifth of the unpaired one ($\sqrt{1-r}$). Models of different kinds correlate less.
 #
-# So a published step falls into one of three zones: beyond two unpaired errors, it is told apart by the table alone;
+# So a published difference falls into one of three zones: beyond two unpaired errors, it is told apart by the table alone;
 # within two *paired* errors it could be chance even with the models at hand; between the two, **the table cannot say**.
 
 
@@ -117,34 +129,41 @@ value = {(row["data"], row["model"]): float(row["value"]) for row in published}
 steps = {"PIA − Mult-VAE": ("Multi-VAE + PIA in 2511.06781", "Multi-VAE in 2511.06781")}
 steps |= {"RecVAE − (Mult-VAE + PIA)": ("RecVAE", "Multi-VAE + PIA in 2511.06781")}
 steps |= {"EASE − Mult-VAE": ("EASE", "Mult-VAE")}
-rows = [(f"{label}, {d}", value[d, x] - value[d, y], SE[d]) for label, (x, y) in steps.items() for d in SE]
+like = {"EASE − Mult-VAE": r_linear.min()}  # of that kind of pair; anchors or none for the others
+rows = [
+    (f"{label}, {d}", value[d, x] - value[d, y], SE[d], like.get(label, r.min()))
+    for label, (x, y) in steps.items()
+    for d in SE
+]
 fig, ax = plt.subplots(figsize=(8, 4))
-for k, (_, difference, se) in enumerate(rows):
-    for factor, height, shade in ((2 * 2**0.5, 0.62, "0.9"), (2 * (2 * (1 - r.min())) ** 0.5, 0.62, "0.72")):
-        ax.barh(k, 2 * factor * se, left=-factor * se, height=height, color=shade)
-    ax.plot(difference, k, "o", color=mv.plots.COLOURS[3])
+for k, (_, difference, se, own_r) in enumerate(rows):
+    steps_away, edge = difference / (2**0.5 * se), 9
+    for reach, shade in ((2, "0.9"), (2 * (1 - own_r) ** 0.5, "0.72")):
+        ax.barh(k, 2 * reach, left=-reach, height=0.62, color=shade)
+    ax.plot(np.clip(steps_away, -edge, edge), k, "o", color=mv.plots.COLOURS[3])
+    if abs(steps_away) > edge:
+        ax.text(edge - 0.3, k, f"{steps_away:+.0f} →", ha="right", va="center", fontsize=9)
 ax.set_yticks(range(len(rows)), [label for label, *_ in rows])
 ax.axvline(0, color="0.4", lw=1)
 ax.invert_yaxis()
 ax.spines[["top", "right"]].set_visible(False)
 ax.set_xlabel(
-    "published difference of nDCG@100\nlight grey: ± 2 unpaired errors; dark: ± 2 paired errors, with r as measured here"
+    "published difference of nDCG@100, in unpaired standard errors\nlight grey: ± 2 unpaired; dark: ± 2 paired, with r of such a pair as measured here"
 )
 fig.tight_layout()
 
 # %% tags=["nbval-check-output"]
-for label, difference, se in rows:
+for label, difference, se, _ in rows:
     sure = abs(difference) - 0.001 > 2 * 2**0.5 * se  # both figures were rounded to .001
     print(f"{label:36} {difference:+.3f}   {'told apart' if sure else 'the table cannot say'}")
 
 # %% [markdown]
-# **Reading.** The step from Mult-VAE to PIA stands on all three data sets, even unpaired: it is not the luck of the
-# users. Against RecVAE, a stronger model without anchors, PIA is behind on MovieLens-20M by a step about which the table
-# says nothing, and equal on Million Song. EASE, a linear model, is told apart from Mult-VAE only on Netflix and Million
-# Song, where it wins by far.
+# **Reading.** *If the values are as noted*, PIA and Mult-VAE differ by more than two unpaired errors on all three data
+# sets: chance of the users does not explain it. RecVAE and PIA cannot be told apart from the table on MovieLens-20M, and
+# are equal on Million Song. EASE, a linear model, is told apart from Mult-VAE only on Netflix and Million Song.
 #
-# What the table does **not** say: how many seeds, how much search for each row, and by whom. The base rows are those of
-# 2018. A model that was tuned against one that was copied has an advantage no standard error shows.
+# The table does **not** say how many seeds, how much search for each row, and by whom. An advantage from more search is in
+# no standard error.
 #
 # ## 9.4 Contradictions inside a table
 #
@@ -160,26 +179,28 @@ groups = {  # history size: (Mult-VAE, with PIA, stated gain in percent), [S] no
 }
 for name, (before, after, stated) in groups.items():
     low, high = (100 * ((after + s * 0.0005) / (before - s * 0.0005) - 1) for s in (-1, 1))
-    verdict = "possible" if low <= stated <= high else "impossible"
+    verdict = "fits" if low <= stated <= high else "does not fit"
     print(f"{name:7} {100 * (after / before - 1):5.2f} % by the digits, rounding allows {low:.2f} to {high:.2f}; "
           f"stated {stated:.2f}: {verdict}")  # fmt: skip
 
 # %% [markdown]
-# **Reading.** One of the four percentages cannot come from its digits: .429 to .434 is a gain of about 1.2 %, not .13 %.
-# A typo, in the notes or in the paper. It matters, since .13 % reads as "PIA does nothing for ordinary users". We cite
-# digits, not percentages.
+# **Reading.** One of the four percentages, as noted, does not come from its digits: .429 to .434 is a gain of about 1.2 %,
+# not .13 %. The error may be in the notes or in the paper; we read only the notes. It matters, since .13 % reads as "PIA
+# does nothing for users of medium activity". We cite digits, not percentages.
 #
 # ## 9.5 Users and seeds
 #
 # Train again with another seed: another model, other values. Let $D_{us}$ be the difference of two models for user $u$
-# with seed $s$. Split it,
+# with seed $s$. Split it into independent parts,
 #
 # $$D_{us} = \delta + a_u + b_s + e_{us}, \qquad
-# \operatorname{Var}(\bar D) = \frac{\sigma_a^2}{n} + \frac{\sigma_b^2}{m} + \frac{\sigma_e^2}{nm},$$
+# \mathrm{Var}(\bar D) = \frac{\sigma_a^2}{n} + \frac{\sigma_b^2}{m} + \frac{\sigma_e^2}{nm},$$
 #
-# for $n$ users and $m$ seeds. $a_u$: the user likes one model better, always. $b_s$: a lucky seed, for everybody. $e_{us}$:
-# this user happened to suit this run. The mean squares of the table give all three: rows estimate
-# $\sigma_e^2 + m\sigma_a^2$, columns $\sigma_e^2 + n\sigma_b^2$, what is left $\sigma_e^2$.
+# for $n$ users and $m$ seeds. $a_u$: one model is better for this user, with every seed. $b_s$: a seed that is better for
+# all users. $e_{us}$: this user with this run. The mean squares of the table estimate all three. One of them derived: the
+# mean of row $u$ is $\delta+a_u+\bar b+\bar e_u$. Over users $\bar b$ is constant, so the variance of the row means is
+# $\sigma_a^2+\sigma_e^2/m$; times $m$ it is $m\sigma_a^2+\sigma_e^2$. Columns in the same way: $n\sigma_b^2+\sigma_e^2$; what is
+# left: $\sigma_e^2$.
 
 
 # %% tags=["from-scratch"]
@@ -194,8 +215,10 @@ def components(d):  # (n, m)
 
 # %% [markdown]
 # Three intervals are in use. *Naive*: all $nm$ values as if independent. *Users*: average each user over seeds, then the
-# paired interval of `mv.compare`; it speaks about these $m$ trained models and new users. *Both*: the formula above; it
-# speaks about new users **and** new seeds. Which of them covers the truth? We plant $\delta$ and count.
+# paired interval of `mv.compare`, for these $m$ trained models and new users. *Both*: the formula above, for new users
+# **and** new seeds, with the 1.96 of the normal distribution, or with a quantile of Student's t: five seeds are few, and
+# $\hat\sigma_b$ is uncertain (degrees of freedom by Satterthwaite). Which of them covers the truth? We plant $\delta$ and
+# count.
 
 
 # %%
@@ -207,11 +230,15 @@ def intervals(d):
         "users": mv.ranking.paired_difference(d.mean(1)).se,
         "both": (a / n + b / m + e / (n * m)) ** 0.5,
     }
+    parts = {a / n: n - 1, b / m: m - 1, e / (n * m): (n - 1) * (m - 1)}  # variance: degrees of freedom
+    errors["both, t"] = (
+        errors["both"] * student.ppf(0.975, sum(parts) ** 2 / sum(v**2 / k for v, k in parts.items())) / 1.96
+    )
     return d.mean(), errors
 
 
 def coverage(sd_users, sd_seeds, sd_rest, n=200, m=5, rounds=1000):
-    inside = dict.fromkeys(("naive", "users", "both"), 0)
+    inside = dict.fromkeys(("naive", "users", "both", "both, t"), 0)
     for _ in range(rounds):
         d = rng.normal(0, sd_users, (n, 1)) + rng.normal(0, sd_seeds, (1, m)) + rng.normal(0, sd_rest, (n, m))
         mean, errors = intervals(d)
@@ -220,53 +247,57 @@ def coverage(sd_users, sd_seeds, sd_rest, n=200, m=5, rounds=1000):
     return {name: count / rounds for name, count in inside.items()}
 
 
-planted = {"users differ": (0.1, 0.0, 0.02), "luck of user × seed": (0.02, 0.0, 0.1), "lucky seeds": (0.1, 0.01, 0.05)}
+planted = {"users differ": (0.1, 0.0, 0.02), "luck of user × seed": (0.02, 0.0, 0.1), "seeds differ": (0.1, 0.03, 0.05)}
 covered = {name: coverage(*sds) for name, sds in planted.items()}
 fig, ax = plt.subplots(figsize=(7.5, 3))
-for k, (kind, marker) in enumerate(zip(("naive", "users", "both"), "osD", strict=True)):
+for k, (kind, marker) in enumerate(zip(("naive", "users", "both", "both, t"), "osD^", strict=True)):
     xs = [covered[name][kind] for name in planted]
     ax.plot(xs, np.arange(3) + 0.18 * (k - 1), marker, color=mv.plots.COLOURS[k], label=kind)
 ax.axvline(0.95, color="0.4", ls="--", lw=1)
 ax.set_yticks(range(3), planted)
-ax.set(xlabel="share of 95 % intervals that hold the truth (measured, 1,000 simulated studies each)", ylim=(-0.5, 2.5))
+ax.set(xlabel="fraction of 95 % intervals that hold the truth (1,000 simulated studies each)", ylim=(-0.5, 2.5))
 ax.invert_yaxis()
 ax.legend(title="interval", frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 ax.spines[["top", "right"]].set_visible(False)
 fig.tight_layout()
 
 # %% tags=["nbval-check-output"]
-se = (0.95 * 0.05 / 1000) ** 0.5  # of a share of 1,000
+se = (0.95 * 0.05 / 1000) ** 0.5  # of a fraction of 1,000
 assert covered["users differ"]["naive"] < 0.75
 assert all(abs(covered[name]["users"] - 0.95) < 4 * se for name in ("users differ", "luck of user × seed"))
-assert covered["lucky seeds"]["users"] < 0.95 - 4 * se < covered["lucky seeds"]["both"] + 8 * se
-print("naive intervals fail when users differ; intervals over users fail only when whole seeds are lucky:", True)
+by_seeds = covered["seeds differ"]
+assert by_seeds["users"] < 0.75
+assert by_seeds["both"] < 0.95 - 2 * se < 0.95 - se < by_seeds["both, t"] + se
+print(
+    "coverage where seeds differ: users, both, both with t: about",
+    *(f"{by_seeds[k]:.1f}" for k in ("users", "both")),
+    "and .95",
+)
 
 # %% [markdown]
-# **Reading.** More seeds never replace more users: the naive interval is the classic mistake, and it looks best in a
-# table. The interval over users is right unless whole seeds are lucky. Are they, on real models?
+# **Reading.** More seeds do not replace more users: the naive interval is too short where users differ. The interval over
+# users is right unless whole seeds differ; then one needs *both*, and with five seeds the t quantile. Do seeds differ, on
+# real models?
 
 # %%
 difference = anchored - masked  # (500 users, 5 seeds)
 spread = [v**0.5 for v in components(difference)]
 mean, errors = intervals(difference)
 print(f"sd of users {spread[0]:.3f}, of seeds {spread[1]:.4f}, of user × seed {spread[2]:.3f}    (measured here)")
-print(f"anchors − masked: {mean:+.4f}; errors", ", ".join(f"{k} {v:.4f}" for k, v in errors.items()))
+print(f"anchors − masked: {mean:+.4f}; standard errors", ", ".join(f"{k} {v:.4f}" for k, v in errors.items()))
 
 # %% [markdown]
-# **Reading.** Here luck is of the kind *user × seed*: two runs of one model disagree about a user by far more than their
-# means differ. A single seed therefore adds noise to every user, which averaging over seeds removes; the seeds as a whole
-# hardly matter. So the reports of this project average each user over seeds first, give the interval over users, and show
+# **Reading.** Here the largest part is *user × seed*: two runs of one model disagree about a user by far more than their
+# means differ. Averaging over seeds lowers it; the part of whole seeds is small. So the reports of this project average each user over seeds first, give the interval over users, and show
 # the spread over seeds beside it.
 #
 # ## 9.6 What we measured
 #
 # Paired differences over 1,000 test users of MovieLens-1M and 2,000 of the embedded population, five seeds each, written
-# by `minivae study --data ml-1m --seeds 5` and `minivae study --seeds 5`; their `results.json` lie in `chapters/results`.
+# by `minivae study --data ml-1m --seeds 5` and `minivae study --seeds 5`.
 
 # %%
-ours = {
-    name: json.loads((RESULTS / f"benchmark-{name}.json").read_text(encoding="utf-8")) for name in ("ml-1m", "planted")
-}
+ours = {name: mv.course.stored(f"benchmark-{name}.json") for name in ("ml-1m", "planted")}
 print("test nDCG@100, measured (5 seeds): mean ± error over users (error over seeds)")
 for study in ours.values():
     print(f"  {study['preset']['title']}")
@@ -304,25 +335,30 @@ for name in ours:
             "cannot be told apart" if d["low"] <= 0 <= d["high"] else f"{a if d['difference'] > 0 else b} is better"
         )
         print(f"{name:8} {a + ' − ' + b:25} {d['difference']:+.4f} [{d['low']:+.4f}, {d['high']:+.4f}]  {verdict}")
+movies = found["ml-1m"]
+assert movies[pairs[0]]["low"] > 0
+assert movies[pairs[1]]["difference"] > 2 * movies[pairs[0]]["difference"]
+assert movies["multvae+anchor", "ease"]["high"] < 0
 
 # %% [markdown]
-# **Reading.** Masking beats clean input on both data sets: the paper's first step holds. Anchors beat masking on
-# MovieLens-1M, by more than twice that step; on the embedded population they cannot be told apart from masking. And EASE,
-# which has no latent space at all, is still ahead of the anchored VAE on MovieLens-1M. "PIA helps" is thus true, false or
-# undecided, by the data; "the paper's tables hold" can only mean: on the data it used, with the settings it used, which
-# we could not run.
+# **Reading.** On MovieLens-1M masking beats clean input, anchors beat masking by more than twice that step, and EASE, which
+# has no latent space, is ahead of the anchored VAE. On the embedded population read the verdicts above: they are not the
+# same. So whether "PIA helps" depends on the data. The paper's own data sets we could not run.
 #
 # The settings are those of the presets, and λ = 1 was found on validation users: PIA was searched for, its rivals were
-# not. So the same question again, fairly.
+# not. So the same question again, with equal searches.
 #
 # ## 9.7 The same search for every model
 #
 # Every model of MovieLens-1M now gets the same budget: four settings (its preset and three random ones, spread over the
 # same ranges), at most 60 epochs each, judged on validation users. The chosen setting is trained with five seeds, and the
-# test users are looked at once (twice for `multvae-clean`, whose search was repeated): `minivae tune`, then `minivae study --settings best-ml-1m.toml --epochs 60 --seeds 5`.
+# test users are looked at once (twice for `multvae-clean`, whose search was repeated): `minivae tune`, then
+# `minivae study --settings best-ml-1m.toml --epochs 60 --seeds 5`. Three more VAEs take part. *Mult-DAE*: no KL and no noise
+# in the latent space. *RecVAE*: a composite prior and a KL weight per user. *H+Vamp*: two layers of latent variables and a
+# learned mixture as prior.
 
 # %%
-tuned = json.loads((RESULTS / "benchmark-ml-1m-tuned.json").read_text(encoding="utf-8"))
+tuned = mv.course.stored("benchmark-ml-1m-tuned.json")
 print("test nDCG@100, measured (5 seeds): mean ± error over users (error over seeds)")
 for row in sorted(tuned["summary"], key=lambda row: row["metrics"]["ndcg@100"]["mean"]):
     m = row["metrics"]["ndcg@100"]
@@ -348,20 +384,27 @@ for name, c in claims.items():
 fair = {(d["a"], d["b"]): d for d in tuned["differences"] if d["metric"] == "ndcg@100"}
 d = fair["recvae+anchor", "ease"]
 print(f"recvae+anchor − ease {d['difference']:+.4f} [{d['low']:+.4f}, {d['high']:+.4f}]")
-before, after = found["ml-1m"]["multvae+anchor", "multvae"]["difference"], claims["multvae+anchor"]["difference"]
-assert after < before * 2 / 3
-print("more than a third of the step of 9.6 was search:", True)
+level = {row["model"]: row["metrics"]["ndcg@100"]["mean"] for row in tuned["summary"]}
+default = {row["model"]: row["metrics"]["ndcg@100"]["mean"] for row in ours["ml-1m"]["summary"]}
+for name in ("multvae", "multvae+anchor"):
+    print(f"{name:15} preset {default[name]:.4f} → searched {level[name]:.4f}")
+assert level["multvae+anchor"] < default["multvae+anchor"] < level["multvae"] + 0.015
+assert level["hvamp"] < level["multvae-clean"]
+print("PIA's own row fell with the search, and H+Vamp is below clean Mult-VAE:", True)
 
 # %% [markdown]
-# **Reading.** With a search of its own Mult-VAE gains .006, and the step of PIA over it shrinks from .016 to .009: more
-# than a third of the step in 9.6 was search. What is left is PIA's. It helps RecVAE and H+Vamp by nearly as much: all
-# three VAEs. Mult-DAE, which pays for no KL and has no noise in its latent space, it hurts, a little.
+# **Reading.** With a search of its own Mult-VAE gains .006, and the difference to PIA falls from .016 to .009. How much of it
+# was search? These trials cannot say: the search *lowered* PIA's own row by .001, so a choice among four settings on
+# validation users is noisy itself. On these users PIA helps Mult-VAE and RecVAE, and hurts Mult-DAE a little. H+Vamp is no
+# support: ours is below even clean Mult-VAE, which contradicts its paper, so our settings for it are not good.
 #
-# And EASE? RecVAE without anchors is behind it; with anchors it is level on these users. "Level" can be chance of the
-# users, so all but H+Vamp and clean Mult-VAE were trained again (one seed) on four other draws of held-out users:
+# RecVAE without anchors is behind EASE; with anchors it is level on these users. That can be chance of the users, so all
+# but H+Vamp and clean Mult-VAE were trained again on four other draws of held-out users. **Pooled**: the mean of the five
+# differences. Its interval is the wider of two: over users (one who is a test user in several draws counts once), and over
+# draws (from the variance of the five, a t quantile with 4 degrees of freedom, widened because draws share training users):
 
 # %%
-draws = json.loads((RESULTS / "benchmark-ml-1m-draws.json").read_text(encoding="utf-8"))
+draws = mv.course.stored("benchmark-ml-1m-draws.json")
 drawn = {(d["a"], d["b"]): d for d in draws["differences"] if d["metric"] == "ndcg@100"}
 pairs = [(f"{vae}+anchor", vae) for vae in ("multvae", "multdae", "recvae")] + [
     ("recvae", "ease"),
@@ -377,7 +420,7 @@ ax.axvline(0, color="0.4", lw=1)
 ax.set_yticks(range(len(pairs)), [f"{a} − {b}" for a, b in pairs])
 ax.set_ylim(len(pairs) - 0.5, -0.5)
 ax.set_xlabel(
-    "difference of test nDCG@100 (measured)\ngrey: each of five draws; blue: pooled, 95 % over users and draws"
+    "difference of test nDCG@100 (measured)\ngrey: each of five draws; blue: pooled, the wider of the intervals over users and over draws"
 )
 ax.spines[["top", "right"]].set_visible(False)
 fig.tight_layout()
@@ -391,19 +434,18 @@ for a, b in pairs:
         f"{a + ' − ' + b:25} above 0 on {ahead} of {len(draws['draws'])} draws; pooled [{low:+.4f}, {high:+.4f}]: {verdict}"
     )
 for name in ("multdae", "recvae"):
-    (c,) = json.loads((RESULTS / f"benchmark-planted-{name}.json").read_text(encoding="utf-8"))["claims"]
+    (c,) = mv.course.stored(f"benchmark-planted-{name}.json")["claims"]
     print(
         f"embedded data, {c['with']:15} {c['difference']:+.4f} [{c['low']:+.4f}, {c['high']:+.4f}]: PIA {c['verdict']}"
     )
 
 # %% [markdown]
-# **Reading.** What PIA does to Mult-VAE (help) and to Mult-DAE (harm) comes again on every draw. Its step over RecVAE is
-# above zero on all five, and misses a verdict by a hair. RecVAE and EASE cannot be told apart over draws: without anchors
-# RecVAE is ahead on two of five, with them on four, and behind on the last. Had we stopped one draw earlier, this
-# paragraph would sound bolder.
+# **Reading.** What PIA does to Mult-VAE (help) and to Mult-DAE (harm) comes again on every draw. Its difference to RecVAE is
+# above zero on all five draws, with a pooled interval that just includes 0. RecVAE and EASE cannot be told apart over draws:
+# without anchors RecVAE is ahead on two of five, with them on four.
 #
 # On the embedded data, with the default λ (five seeds of Mult-DAE, two of RecVAE), PIA hurts the one and helps the other
-# too; for Mult-VAE its step cannot be told apart from zero there (9.6).
+# too.
 #
 # ## 9.8 How many verdicts?
 #
@@ -430,10 +472,10 @@ for models, share in alarms.items():
 # %% tags=["nbval-check-output"]
 assert alarms[2] < 0.05 + 4 * (0.05 * 0.95 / 300) ** 0.5
 assert alarms[8] > alarms[2] + 0.2
-print("the more models, the surer a false verdict:", True)
+print("8 equal models have a false verdict more often than 2:", True)
 
 # %% [markdown]
-# **Reading.** A table with many rows *will* show a winner. Either name the comparison before you look (here: PIA against
+# **Reading.** A table with many rows often shows a winner among equals. Either name the comparison before you look (here: PIA against
 # masking, one verdict), or correct all of them (task 9.2).
 #
 # ## 9.9 The full runs
@@ -446,22 +488,19 @@ print("the more models, the surer a false verdict:", True)
 # | search with equal budgets | `minivae tune --data ml-1m`, then `minivae study --settings` | 9.7, four trials a model |
 # | five draws of users | `minivae combine STUDY STUDY …` | 9.7, and README |
 #
-# Without the data, the first two say how to get it. They print our figures and the published ones in separate tables.
-#
 # ## 9.10 Recap
 #
-# * A table without pairing decides large steps only: about three errors of one model. PIA's steps over Mult-VAE pass;
-#   PIA against RecVAE does not.
-# * Users and seeds are two chances. The interval over users, each averaged over seeds, is right unless whole seeds are
-#   lucky; pretending that user × seed values are independent is wrong.
+# * A table without pairing tells large differences only: about three errors of one model. We have read the paper's figures
+#   in secondary texts only, and give no verdict on them.
+# * Users and seeds are two sources of chance. The interval over users, each averaged over seeds, is right unless whole seeds
+#   differ; with five seeds use a t quantile. User × seed values are not independent.
 # * "Does PIA help?" has no single answer: it depends on data, model and search. On MovieLens-1M it helps Mult-VAE and hurts
-#   Mult-DAE over five draws of users; RecVAE and H+Vamp it helps on one, and over five RecVAE just misses.
+#   Mult-DAE over five draws of users; for RecVAE it helps on one, and over five the interval just includes 0.
 
 # %% [markdown]
 # ## 9.11 Exercises
 #
-# `python chapters/build.py --student my_work --no-run` makes a copy with empty cells. The checks draw new numbers each
-# time.
+# `minivae course --out my_work` makes copies with empty cells. The checks draw new numbers each time.
 #
 # **★ (10 min) Task 9.1.** Write `needed_correlation(difference, se_a, se_b)`: from a published difference and two
 # standard errors, the smallest correlation $r$ over users for which the difference is at least two paired standard
@@ -501,8 +540,10 @@ mv.checks.check_holm(holm)
 # **★★★ (open) Task 9.3.** How much of a gain is search? You tried T settings; `validation` (T,) and `test` (T,) are their
 # scores. Somebody with a budget of `budget` random trials would have chosen the best of *them* on validation. Return the
 # expected **test** score of that choice, exactly, without simulation. (Sort by validation. With what probability is the
-# setting of rank $k$ the best of a random subset?) Then plot it against the budget for the trials of `minivae tune`, for
-# Mult-VAE with and without anchors: from which budget on is the order of the two fixed?
+# setting of rank $k$ the best of a random subset?) Then plot it against the budget, for Mult-VAE with and without
+# anchors. `minivae tune` keeps test users out, so run the trials yourself: ten settings with `mv.fit` on the embedded data,
+# `run.validation` for the choice and `mv.evaluate(run.model, split.test)` for the curve. From which budget on is the order
+# of the two fixed?
 
 
 # %% tags=["solution"] jupyter={"source_hidden": true} nbgrader={"grade": false, "grade_id": "expected-test", "locked": false, "schema_version": 3, "solution": true, "task": false}

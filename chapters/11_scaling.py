@@ -1,16 +1,17 @@
 # %% [markdown]
 # # 11. What does it cost, and does it apply to my own model?
-# **Study** 60 min · **runs** 45 s (31 CPU seconds), 1.0 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), matrix products; chapters 04 to 08 for the report card
+# **Study** 60 min · **runs** 57 CPU seconds (275 s when it was built), 1.1 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), matrix products; chapters 04 to 08 for the report card
 #
 # **You will be able to** (1) count the operations of one training step and predict what grows with users, items and
 # latent size, (2) say how much memory a training needs before you start it, (3) explain why several processes can give
-# the same run as one, (4) put your own VAE under the report card and read three common illnesses from it.
+# the same run as one, (4) put your own VAE under the report card, compare it with a healthy one, and name the remedy.
+# Words: [glossary](GLOSSARY.md).
 
 # %% [markdown]
 # ## 11.1 Question
 #
 # Your company has ten times more items than MovieLens. Your colleague wants a latent space of 400 dimensions instead of
-# 200. You have two cores, perhaps one GPU, perhaps a cluster. What will the night's training cost?
+# 200. You have two cores, perhaps one GPU, perhaps a cluster. What will the training cost?
 #
 # **Predict.** One update of Mult-VAE with 600 hidden units takes one unit of time. Write down how long it takes (a) with
 # twice the items, (b) with twice the latent dimensions, (c) with twice the users in the data, the batch held.
@@ -30,6 +31,7 @@ import torch
 from torch import nn
 
 import minivae as mv
+from minivae.theory import locality, transfer
 from minivae.training import TrainConfig, loss_terms
 
 rng = torch.Generator().manual_seed(0)
@@ -48,8 +50,8 @@ rng = torch.Generator().manual_seed(0)
 # * **In between.** The layers $H \to 2d$ and $d \to H$: three products each, $6B \cdot 3dH$.
 # * **Adam** touches every parameter about a dozen times, whatever the batch. There are about $2HI$ of them.
 #
-# So for $I \gg d$ an update is linear in the items, hardly feels the latent size, and does not feel the users at all:
-# they only make the epoch longer.
+# So for $I \gg d$ an update is linear in the items, almost independent of the latent size, and independent of the number of
+# users: more users make more updates an epoch.
 
 
 # %% tags=["from-scratch"]
@@ -163,19 +165,21 @@ fig.tight_layout()
 slope = np.polyfit(np.log(items[1:]), np.log(by_items[1:]), 1)[0]
 flat = np.polyfit(np.log(latents), np.log(by_latent), 1)[0]
 print(f"time grows like items^{slope:.2f} and latent^{flat:.2f} (measured here, one run)")
+print(f"so twice the items take {2**slope:.2f} times the time, twice the latent dimensions {2**flat:.2f} times;")
+print("twice the users twice the updates of an epoch (exact), each as long as before")
 
 # %% [markdown]
-# **Reading.** Compare with your predictions. Over items the time grows, at first less than in proportion, because costs per
-# call weigh most in a small model. With more items the update draws nearer to its floor, the three products, which are
-# linear in the items. Sixteen times the latent size costs far less than sixteen times: $d$ stands only in the small
-# layers. And the users do not appear at all: twice the users are twice the updates in an epoch.
+# **Reading.** Compare with your predictions for twice the size. Over items the time grows, at first less than in
+# proportion (probably costs per call; not measured). The dashed floor, the three products, is linear in the items. Sixteen
+# times the latent size costs far less than sixteen times: $d$ stands only in the small layers.
 
 # %% [markdown]
 # ## 11.4 Memory before you start
 #
 # Adam keeps two moments for each parameter, backward a gradient, and `fit` keeps a copy of the best epoch. That is five
 # arrays as large as the model. The logits of a batch are $B \times I$ numbers; they are made in blocks, so that they
-# never need more than a block.
+# never need more than a block. The process itself, its libraries and the data come on top: about what a run of
+# *popularity* takes, which trains nothing. Does the sum come near to what was measured at full size?
 
 
 # %% tags=["from-scratch"]
@@ -186,18 +190,22 @@ def training_gigabytes(items, hidden=600, latent=200, batch=500, block=1 << 25):
 
 
 # %% tags=["nbval-check-output"]
-for name, n in {"MovieLens-20M": 20_108, "Netflix": 17_769, "Million Song": 41_140}.items():
-    model = mv.MultVAE(n, hidden=6, latent=2)
-    assert sum(p.numel() for p in model.parameters()) == 2 * 6 * n + n + 3 * 2 * 6 + 2 * 6 + 2 * 2
-    print(
-        f"{name:14} {n:6,} items: Mult-VAE {training_gigabytes(n):.2f} GB, EASE's I × I matrix {4 * n * n / 1e9:.1f} GB"
-    )
+model = mv.MultVAE(1_000, hidden=6, latent=2)
+assert sum(p.numel() for p in model.parameters()) == 2 * 6 * 1_000 + 1_000 + 3 * 2 * 6 + 2 * 6 + 2 * 2
+print("GB               items   sum for Mult-VAE   + popularity's run   measured peak   EASE's I × I matrix")
+for name, size in mv.course.stored("fullsize.json")["presets"].items():
+    n = size["split"]["items"]
+    process, peak = (size["models"][which]["peak"] / 1e9 for which in ("popularity", "multvae"))
+    known = training_gigabytes(n) + process
+    assert 0.85 * peak < known < peak
+    print(f"{name:14} {n:7,} {training_gigabytes(n):14.2f} {known:19.2f} {peak:16.2f} {4 * n * n / 1e9:17.1f}")
 
 # %% [markdown]
-# **Reading.** The VAE is small: it fits every laptop. EASE needs no training, but its matrix is quadratic in the items
-# and its inverse cubic: with 41,140 items it is the larger model by far.
+# **Reading.** Sum and process together are at least 85 % of the measured peak, and below it: the rest is not in our sum.
+# The VAE fits a laptop. EASE needs no training, but its matrix is quadratic in the items and its inverse cubic: with
+# 41,140 items it is the larger model by far.
 #
-# The command line makes the same sum, with a few updates timed on your machine:
+# The command line forecasts with more detail, and with a few updates timed on your machine:
 #
 # ```sh
 # minivae study --data ml-20m --dry-run
@@ -210,8 +218,8 @@ for name, n in {"MovieLens-20M": 20_108, "Netflix": 17_769, "Million Song": 41_1
 #
 # * **Unequal shares.** 250 users on 4 processes are 63, 63, 62 and 62. A mean of means is not the mean. The loss of
 #   process $r$ must be weighted with $R\,B_r/B$ before the average.
-# * **Other dice.** If each process draws its own masks and noise, four processes are another run than one. Here every
-#   number is *looked up* from (seed, update, position), see `minivae.runtime.streams`. So a process computes the draws of its
+# * **Other random numbers.** If each process draws its own masks and noise, four processes are another run than one. Here every
+#   number is a function of (seed, update, position), see `minivae.runtime.streams`. So a process computes the draws of its
 #   rows, the same as in a single process.
 
 
@@ -263,9 +271,8 @@ assert abs(ndcg_one - ndcg_two) < 1e-3
 print("two processes give the run of one, up to rounding:", True)
 
 # %% [markdown]
-# **Reading.** The gradients are added in another order, so the last bits differ; that is all. Two processes on this
-# machine are not faster than one with two threads: they share the same two cores. They pay where there is more hardware:
-# several GPUs, several machines.
+# **Reading.** The gradients are added in another order, so the last bits differ. Whether two processes are faster than one
+# with two threads was not measured; they share the same cores. They are meant for several GPUs or machines.
 #
 # A GPU needs nothing but to be there: `device="auto"` takes it. How long an epoch then takes is *not run* here, since no
 # GPU was at hand; `python tests/speed/fullsize.py` measures it in one command.
@@ -277,7 +284,7 @@ print("a GPU on this machine:", torch.cuda.get_device_name(0) if torch.cuda.is_a
 # ## 11.6 Your own model under the report card
 #
 # Nothing in the theory asks who wrote the model. `theory.wrap` takes two things: a function from users to $(\mu,
-# \sigma)$, and the decoder. Here is a VAE as one writes it on a Sunday: dense, nothing of `minivae` in it.
+# \sigma)$, and the decoder. Here is a small dense VAE with nothing of `minivae` in it.
 
 
 # %%
@@ -309,11 +316,11 @@ def train_mine(seed, kl_weight=0.2, noise=1.0, keep=0.5, epochs=15):
 
 
 # %% [markdown]
-# Three patients, five seeds each. **Healthy**: the settings of this course. **Heavy KL**: somebody forgot that the loss
-# is a sum over items, and weighted the KL term with 5. **Quiet noise**: $z = \mu + 0.01\,\sigma\varepsilon$. This is no
-# invention: a well-known library samples like that [V: read in its source, `multivae.py` of RecBole 1.2.1].
+# Three models, five seeds each. **Healthy**: the settings of this course. **Heavy KL**: somebody forgot that the loss
+# is a sum over items, and weighted the KL term with 5. **Quiet noise**: $z = \mu + 0.01\,\sigma\varepsilon$. A
+# well-known library samples like that [V: read in its source, `multivae.py` of RecBole 1.2.1].
 #
-# **Predict.** Which of the three ranks worst? Can you see the third illness from nDCG?
+# **Predict.** Which of the three ranks worst? Can you see the third fault from nDCG?
 
 
 # %%
@@ -329,22 +336,47 @@ class Sampled:
         return self.model.decode(mu + sd * torch.randn(mu.shape, generator=rng))
 
 
-patients = {"healthy": {}, "heavy KL": {"kl_weight": 5.0}, "quiet noise": {"noise": 0.01}}
-signs = {name: [] for name in patients}
-for name, settings in patients.items():
+x = torch.from_numpy(small.test.history.toarray()).double()
+n, common = x.sum(1), x @ x.T
+left, right = torch.triu_indices(len(x), len(x), 1)[:, torch.randperm(len(x) * (len(x) - 1) // 2, generator=rng)[:200]]
+kinds = {"healthy": {}, "heavy KL": {"kl_weight": 5.0}, "quiet noise": {"noise": 0.01}}
+signs = {name: [] for name in kinds}
+for name, settings in kinds.items():
     for seed in range(5):
         mine = train_mine(seed, **settings)
         mu, sd = (t.detach() for t in mine.encode(small.test.history))
         kl = 0.5 * (mu**2 + sd**2 - 1 - 2 * sd.log()).sum(-1).mean()
         at_mean, at_sample = (mv.evaluate(m, small.test)["ndcg@100"][0] for m in (mine, Sampled(mine)))
-        signs[name].append([at_mean, at_sample, float(kl), float(sd.mean()), float(mu.std(0).mean())])
-signs = {name: np.array(rows) for name, rows in signs.items()}  # (5 seeds, 5 signs)
+        s = transfer.sharing(mine, small.test.history[:60], generator=rng)
+        profile = locality.shared_profile(common[left, right], n[left], n[right])
+        price = locality.compromise_monte_carlo(
+            mu[left].double(),
+            sd[left].double(),
+            mu[right].double(),
+            sd[right].double(),
+            *profile,
+            n[left],
+            n[right],
+            100,
+            rng,
+        )
+        paid = float((price.value / price.full).median())
+        signs[name].append([at_mean, at_sample, float(kl), float(sd.mean()), paid, s.chain()["gradient distance"]])
+signs = {name: np.array(rows) for name, rows in signs.items()}  # (5 seeds, 6 signs)
 
 # %%
-print("mean of 5 seeds (measured)   nDCG at μ   nDCG at a sample   KL, nats   mean σ   spread of μ over users")
-for name, rows in signs.items():
-    at_mean, at_sample, kl, sd, spread = rows.mean(0)
-    print(f"  {name:20} {at_mean:15.3f} {at_sample:18.3f} {kl:10.1f} {sd:8.2f} {spread:24.2f}")
+titles = (
+    "test nDCG@100 at μ",
+    "the same at a sample",
+    "KL, nats a user",
+    "mean σ",
+    "gap paid / full gap (05)",
+    "pairs certified, exact (04)",
+)
+print(f"{'mean [range] of 5 seeds':28}", *(f"{name:>21}" for name in signs))
+for k, title in enumerate(titles):
+    cells = (f"{rows[:, k].mean():.3g} [{rows[:, k].min():.2g}, {rows[:, k].max():.2g}]" for rows in signs.values())
+    print(f"{title:28}", *(f"{cell:>21}" for cell in cells))
 
 # %%
 fig, ax = plt.subplots(figsize=(6.5, 3.2))
@@ -361,7 +393,7 @@ ax.spines[["top", "right"]].set_visible(False)
 fig.tight_layout()
 
 # %% tags=["nbval-check-output"]
-healthy, heavy, quiet = (signs[name] for name in patients)
+healthy, heavy, quiet = (signs[name] for name in kinds)
 assert heavy[:, 0].max() < healthy[:, 0].min()
 assert heavy[:, 2].max() < healthy[:, 2].min()
 assert (quiet[:, 0] - quiet[:, 1]).min() > 5 * np.abs(healthy[:, 0] - healthy[:, 1]).max()
@@ -370,39 +402,49 @@ assert quiet[:, 0].mean() > healthy[:, 0].mean() - 0.01
 print("heavy KL ranks worst and carries least information, quiet noise breaks at a sample, in all 5 seeds:", True)
 
 # %% [markdown]
-# **Reading.** Heavy KL is easy to see: the ranking suffers and the KL is near zero; the users have been pressed into one
-# another ([chapter 06](06_beta_kl.ipynb)). Quiet noise is invisible in nDCG at $\mu$: there it ranks as well as the healthy model. But its
-# $\sigma$ is 1, the prior's: nothing stopped the KL term from widening the clouds, since the decoder never saw them. Ask
-# the decoder at a *sample* and the ranking collapses. Such a model is an autoencoder with a decoration; its posterior means nothing, and no statement about $W_1$,
-# about masks or anchors that uses $\sigma$ may be read from it.
+# **Reading.** nDCG at $\mu$ shows heavy KL, and not quiet noise, which ranks as well as the healthy model. The price of
+# [chapter 05](05_local_collaboration.ipynb) shows both: the median pair of healthy users pays nothing of the compromise
+# gap, of heavy KL nearly all, of quiet noise a third to a half. Beware of the certificates of
+# [chapter 04](04_sharing_radius.ipynb): by exact gradient distance quiet noise certifies one pair in ten or more, the healthy
+# model hardly any. Many certificates are no sign of health.
 #
-# The report card checks every statement of the paper on the model that it is given. What must hold, holds for all of
-# them, sick or not: theorems do not care. The lines marked *measured* are the ones to read.
+# | kind | what the numbers say | what to do |
+# |---|---|---|
+# | heavy KL | KL near 0, nearly all of the gap paid: posteriors hardly depend on the user | a smaller $\beta$; check that the reconstruction is a *sum* over items |
+# | quiet noise | $\sigma$ near 1 (the KL is least there, and the reconstruction hardly depends on it), and the ranking fails at a sample | sample with the full $\sigma$, or train a Mult-DAE without KL |
+#
+# With quiet noise no statement about $W_1$, masks or anchors that uses $\sigma$ describes what the decoder was trained on.
+#
+# The report card checks every statement of the paper on the model that it is given. What must hold, holds for all three;
+# theorems do not depend on quality. The lines marked *measured* differ; here four of them side by side:
 
 # %%
-card = mv.theory.report_card(train_mine(0, noise=0.01), small)
-for check in card.checks:
-    if check.verdict == "measured":
-        print(f"{check.statement:16} {check.claim}\n{'':16} {check.value}")
+cards = {name: mv.theory.report_card(train_mine(0, **settings), small) for name, settings in kinds.items()}
+measured = {name: {c.claim: c.value for c in card.checks if c.verdict == "measured"} for name, card in cards.items()}
+for words in ("pairs that transfer", "pay for their overlap", "active units", "10 nearest neighbours"):
+    claim = next(c for c in measured["healthy"] if words in c)
+    print(claim, *(f"   {name:12} {values[claim]}" for name, values in measured.items()), sep="\n")
 
 # %% tags=["nbval-check-output"]
-assert not card.failed
-print("statements that failed on the sick model:", len(card.failed))
+print("statements that failed, over three models:", sum(len(card.failed) for card in cards.values()))
+assert not any(card.failed for card in cards.values())
+assert healthy[:, 4].max() < 0.05 < quiet[:, 4].min()
+assert quiet[:, 4].max() < 0.7 < heavy[:, 4].min()
+assert healthy[:, 5].max() < 0.01 < quiet[:, 5].min()
 
 # %% [markdown]
 # ## 11.7 Recap
 #
-# * An update is three item-sized products and one pass of Adam: linear in items, almost flat in the latent size, blind
-#   to the number of users. Count first, then measure, with the floor beside it.
-# * Several processes give the run of one if shares are weighted and random numbers are looked up, not drawn in turn.
-# * Any VAE can be put under the card with `theory.wrap`. Look at KL, at $\sigma$, and at the ranking at a *sample*, not
-#   only at nDCG.
+# * An update is three item-sized products and one pass of Adam: linear in items, almost flat in the latent size,
+#   independent of the number of users. Count first, then measure, with the floor beside it.
+# * Several processes give the run of one if shares are weighted and every random number depends on its position only.
+# * Any VAE can be put under the card with `theory.wrap`. Put a healthy one beside it. Look at KL, $\sigma$, the gap paid and
+#   the ranking at a *sample*, not only at nDCG.
 
 # %% [markdown]
 # ## 11.8 Exercises
 #
-# `python chapters/build.py --student my_work --no-run` makes a copy with empty cells. The checks draw new numbers each
-# time.
+# `minivae course --out my_work` makes copies with empty cells. The checks draw new numbers each time.
 #
 # **★ (10 min) Task 11.1.** Write `epoch_operations(users, interactions, batch, items, hidden)`: the operations of one
 # epoch of Mult-VAE in the output layer ($6BHI$ an update), the input layer ($4nH$, all interactions of the data once) and
@@ -440,10 +482,10 @@ def global_gradient(means, rows):
 mv.checks.check_global_gradient(global_gradient)
 
 # %% [markdown]
-# **★★★ (open) Task 11.3.** Write `heard_noise(decode, mu, sd, eps)`, a thermometer for the third illness: the mean over
+# **★★★ (open) Task 11.3.** Write `heard_noise(decode, mu, sd, eps)`, a measure of the third fault: the mean over
 # users and samples of the Jensen–Shannon divergence (in nats) between the item probabilities at $z=\mu$ and at
 # $z=\mu+\sigma\varepsilon$; `mu`, `sd` (U, d), `eps` (U, S, d), `decode` maps (…, d) to logits (…, I). Then measure the
-# three patients, and your own model. How large is it for a healthy model over a sweep of β? Where would you put the
+# three kinds, and your own model. How large is it for a healthy model over a sweep of β? Where would you put the
 # alarm, and what does it cost in false alarms?
 
 

@@ -14,7 +14,7 @@ from minivae.version import __version__
 _install()
 
 if TYPE_CHECKING:
-    from minivae import checks, explain, explorables, online, plots, theory
+    from minivae import checks, course, explain, explorables, online, plots, theory
     from minivae.anchors import anchor_loss
     from minivae.config import TrainConfig
     from minivae.data.embedded import debian
@@ -49,6 +49,7 @@ __all__ = [
     "anchor_loss",
     "checks",
     "compare",
+    "course",
     "debian",
     "evaluate",
     "explain",
@@ -93,7 +94,7 @@ _HOMES = {
     "config": ("TrainConfig",),
     "training": ("Run", "fit"),
 }
-_ROOMS = ("checks", "explain", "explorables", "online", "plots", "theory")
+_ROOMS = ("checks", "course", "explain", "explorables", "online", "plots", "theory")
 
 
 def __getattr__(name: str) -> Any:

@@ -64,28 +64,28 @@ def check_fair_ndcg(fn: Callable[[Tensor, Tensor, int], Tensor], seed: int | Non
     heldout[torch.randperm(n_items, generator=generator)[:4]] = 1
     heldout[:3] = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)  # the columns are neither lucky nor unlucky
     heldout[(scores < scores.max()).nonzero()[0, 0]] = 1
-    worth = 1 / torch.log2(torch.arange(n_items, dtype=torch.float64) + 2)
-    worth[k:] = 0
-    best = worth[: int(heldout.sum())].sum()
+    gain = 1 / torch.log2(torch.arange(n_items, dtype=torch.float64) + 2)
+    gain[k:] = 0
+    best = gain[: int(heldout.sum())].sum()
     groups = [scores == s for s in scores.unique().flip(0)]
     sizes = torch.tensor([int(g.sum()) for g in groups])
     hidden = torch.stack([heldout[g].sum() for g in groups])
     ends = sizes.cumsum(0)
-    means = torch.stack([worth[e - s : e].mean() for s, e in zip(sizes, ends, strict=True)])
+    means = torch.stack([gain[e - s : e].mean() for s, e in zip(sizes, ends, strict=True)])
     middle = ends - (sizes - 1) / 2  # mean rank of a group, counted from 1
     at_middle = torch.where(middle <= k, 1 / torch.log2(middle.double() + 1), 0)
 
     def broken(preference: Tensor) -> Tensor:
         order = preference.argsort(descending=True, stable=True)
         order = order[scores[order].argsort(descending=True, stable=True)]
-        return (worth * heldout[order]).sum() / best
+        return (gain * heldout[order]).sum() / best
 
     wrong = {
         "the luckiest order of the ties": broken(heldout),
         "the unluckiest order of the ties": broken(-heldout),
         "one order of the ties, that of the columns": broken(-torch.arange(n_items, dtype=torch.float64)),
-        "the worth of the mean rank, not the mean of the worths": (hidden * at_middle).sum() / best,
-        "the sum of the worths: divide by the best sum possible": (hidden * means).sum(),
+        "the gain of the mean rank, not the mean of the gains": (hidden * at_middle).sum() / best,
+        "the sum of the gains: divide by the best sum possible": (hidden * means).sum(),
     }
     compare("fair_ndcg", fn(scores, heldout, k), (hidden * means).sum() / best, wrong, seed)
 

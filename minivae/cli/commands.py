@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import Progress
 
-from minivae import explain, plots
+from minivae import course, explain, plots
 from minivae.cli import flags
 from minivae.data import catalogue, lookup
 from minivae.data.population import planted, unit
@@ -471,6 +471,12 @@ def save_figures(figures: Mapping[str, Figure], out: Path) -> None:
         write_whole(out / f"{name}.png", lambda path, f=figure: f.savefig(path, format="png", dpi=100))
 
 
+def copy_chapters(options: flags.Course) -> None:
+    """Notebooks, glossary and stored results, to a folder of one's own."""
+    notebooks = course.copy_course(options.out, options.solutions)
+    print(f"{len(notebooks)} notebooks in {options.out}; start with: jupyter lab {notebooks[0]}")
+
+
 def list_data(_: flags.List) -> None:
     """Known data sets and where they are prepared."""
     rows = catalogue.listing()
@@ -549,6 +555,7 @@ COMMANDS: dict[type, Callable[[Any], None]] = {
     flags.Recommend: recommend_items,
     flags.Theory: held(theory),
     flags.Explain: held(explain_model),
+    flags.Course: copy_chapters,
     flags.List: list_data,
     flags.Info: data_info,
 }

@@ -321,6 +321,14 @@ class Info:
     """planted, debian, the name of a prepared data set, or a split file."""
 
 
+@dataclass(frozen=True)
+class Course:
+    out: Annotated[Path, option("DIR", "course")] = Path("course")
+    """Where the notebooks go; an existing file is never written over."""
+    solutions: bool = False
+    """With solutions and outputs, in place of empty cells."""
+
+
 DataCommand = Annotated[
     Annotated[
         List, tyro.conf.subcommand("list", description="Known data sets, and which are prepared on this machine.")
@@ -354,6 +362,9 @@ Command = (
     | Annotated[
         Explain,
         tyro.conf.subcommand("explain", description="Who helps whom, and whether retraining agrees."),
+    ]
+    | Annotated[
+        Course, tyro.conf.subcommand("course", description="Copy the course's notebooks, blank or solved, to a folder.")
     ]
     | DataCommand
 )

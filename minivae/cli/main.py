@@ -1,4 +1,5 @@
-"""The command line: `minivae study · combine · tune · train · evaluate · recommend · theory · explain · data`."""
+"""The command line: `minivae study · combine · tune · train · evaluate · recommend · theory · explain · course
+· data`."""
 
 import atexit
 import gc
@@ -58,6 +59,10 @@ EXAMPLES = {
     "explain": """
       minivae explain --model runs/mine --out runs/whom
       minivae explain lds --data ml-1m --subsets 50 --out runs/lds
+    """,
+    "course": """
+      minivae course --out my_work
+      minivae course --out solved --solutions
     """,
     "data": """
       minivae data list

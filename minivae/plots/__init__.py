@@ -1,7 +1,12 @@
 """Figures: functions that draw one message on `Axes` and return it, and the figures of a report card."""
 
+from minivae.plots.amortisation import amortisation_gap, vae_diagram
+from minivae.plots.anchors import broken_direction, predicted_and_seen, pull
+from minivae.plots.bottleneck import rate_distortion, water_filling
 from minivae.plots.card import observation_figures, theory_figures
 from minivae.plots.explain import explain_figures
+from minivae.plots.heat import heat_map
+from minivae.plots.sharing import clouds, gradient_disc
 from minivae.plots.study import budget, intervals, latent_map, learning_curves, sensitivity, tried
 from minivae.plots.style import COLOURS, PALETTE
 from minivae.plots.theory import (
@@ -23,13 +28,18 @@ __all__ = [
     "COLOURS",
     "PALETTE",
     "active_over_beta",
+    "amortisation_gap",
     "anchor_terms",
+    "broken_direction",
     "budget",
     "certificate_chain",
     "closing_radius",
+    "clouds",
     "compromise_curve",
     "contraction_by_distance",
     "explain_figures",
+    "gradient_disc",
+    "heat_map",
     "intervals",
     "kl_by_dimension",
     "kl_sides",
@@ -38,9 +48,14 @@ __all__ = [
     "lipschitz_line",
     "masked_law",
     "observation_figures",
+    "predicted_and_seen",
+    "pull",
+    "rate_distortion",
     "sensitivity",
     "sharing_plane",
     "shrinkage_bound",
     "theory_figures",
     "tried",
+    "vae_diagram",
+    "water_filling",
 ]

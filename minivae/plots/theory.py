@@ -13,6 +13,17 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from minivae.plots.style import COLOURS
 
+LINKS = {
+    "inner product": "helps: $\\langle g_u, g_v\\rangle > 0$",
+    "gradient distance": "$\\Vert g_u - g_v\\Vert$ exact",
+    "coupling": "latent part along samples, $+\\ \\Delta_x$",
+    "Lipschitz per pair": "$K\\,W_2 + \\Delta_x$, $K$ seen on the pair",
+    "Lipschitz per user": "… on the user's pairs",
+    "Lipschitz per global": "… on all pairs",
+    "Lipschitz proved": "… $K$ proved",
+}
+"""What each link of `minivae.theory.transfer.Sharing.chain` bounds, for an axis."""
+
 
 def sharing_plane(
     mu: np.ndarray,
@@ -86,6 +97,8 @@ def certificate_chain(
 ) -> Axes:
     """How many pairs are certified at each link of Theorem 2.3, from what is true to what is bounded most coarsely.
 
+    A waterfall: the pale end of a bar is what this link loses against the one above.
+
     Parameters
     ----------
     chains : Mapping[str, Mapping[str, float]]
@@ -99,14 +112,20 @@ def certificate_chain(
     for k, ((label, chain), colour) in enumerate(zip(chains.items(), cycle(COLOURS), strict=False)):
         y = np.arange(len(links))[::-1] - (k - (len(chains) - 1) / 2) * height
         spread = [errors[label][link] for link in links] if errors else None
-        ax.barh(y, [chain[link] for link in links], height=0.9 * height, color=colour, label=label, xerr=spread)
-    ax.set_yticks(np.arange(len(links))[::-1], [link.replace("per global", "global") for link in links])
+        left = np.array([chain[link] for link in links])
+        ax.barh(y, left, height=0.9 * height, color=colour, label=label, xerr=spread)
+        lost = np.concatenate([[0.0], np.maximum(left[:-1] - left[1:], 0)])
+        ax.barh(y, lost, left=left, height=0.9 * height, color=colour, alpha=0.25)
+        for at, end, gone in zip(y, left + lost, lost, strict=True):
+            if gone > 0.02:
+                ax.text(end, at, f" −{gone:.2f}", va="center", fontsize=8, color="0.25")
+    ax.set_yticks(np.arange(len(links))[::-1], [LINKS.get(link, link) for link in links])
     ax.set_xlim(0, 1)
     ax.set_xlabel("fraction of pairs known to transfer")
     ax.grid(axis="x", color="0.9")
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False)
+    ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     return ax
 
 

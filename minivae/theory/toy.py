@@ -281,8 +281,10 @@ def closing_radius(
     -------
     list[dict[str, float | int | str]]
         One row per stop, link of the chain and test ("theorem" or "polarised"): step, link, test, the fractions of
-        pairs "same" and "other" (community), and the means of ‖g_u‖ ("norm") and of the proved L_θz ("lipschitz"). Loss
-        per interaction.
+        pairs "same" and "other" (community), and the means of ‖g_u‖ ("norm"), of the proved L_θz ("lipschitz") and of
+        the largest ratio seen per user ("seen"); over pairs of one community, the means of Δ_x ("mismatch") and of W2
+        ("distance"), and the fraction with Δ_x ≥ ‖g_u‖, whose radius is 0 whatever L is ("covered"). Loss per
+        interaction.
     """
     generator = torch.Generator().manual_seed(seed)
     x, community = toy_users(seed=seed)
@@ -293,7 +295,12 @@ def closing_radius(
     for step in train_toy(model, x, stops, lr=lr, generator=generator):
         constant = proved_lipschitz(model.decoder, goal)
         s = sharing(model, x, n_samples, generator, constant, target=goal)
+        pairs = torch.as_tensor(same) & ~torch.eye(len(x), dtype=torch.bool)
+        seen = sharing(model, x, lipschitz="user", target=goal, z=s.z).lipschitz[:, 0]
         common = {"step": step, "norm": float(s.norm.mean()), "lipschitz": float(constant.mean())}
+        common |= {"seen": float(seen.mean()), "distance": float(s.distance[pairs].mean())}
+        common |= {"mismatch": float(s.mismatch[pairs].mean())}
+        common |= {"covered": float((s.mismatch >= s.norm[:, None])[pairs].double().mean())}
         for test in ("theorem", "polarised"):
             inside, outside = (s.chain(among, sharp=test == "polarised") for among in (same, ~same))
             rows += [{"link": k, "test": test, "same": inside[k], "other": outside[k]} | common for k in inside]

@@ -21,7 +21,7 @@ def ndcg_of_order(order, heldout, k):
 
 
 def fair_ndcg(scores, heldout, k):
-    """Item by item: the mean worth of the ranks that its tie may take."""
+    """Item by item: the mean gain of the ranks that its tie may take."""
     scores, heldout = scores.tolist(), heldout.tolist()
     gained = 0.0
     for s, h in zip(scores, heldout, strict=True):
@@ -57,7 +57,7 @@ def unlucky(scores, heldout, k):
     return ndcg_of_order(worst, heldout.tolist(), k)
 
 
-def worth_of_mean_rank(scores, heldout, k):
+def gain_of_mean_rank(scores, heldout, k):
     gained = 0.0
     for s, h in zip(scores.tolist(), heldout.tolist(), strict=True):
         rank = 1 + float((scores > s).sum()) + (float((scores == s).sum()) - 1) / 2
@@ -87,7 +87,7 @@ MISTAKES = [
     (checks.check_fair_ndcg, lucky, "luckiest"),
     (checks.check_fair_ndcg, unlucky, "unluckiest"),
     (checks.check_fair_ndcg, first_column_first, "that of the columns"),
-    (checks.check_fair_ndcg, worth_of_mean_rank, "worth of the mean rank"),
+    (checks.check_fair_ndcg, gain_of_mean_rank, "gain of the mean rank"),
     (
         checks.check_fair_ndcg,
         lambda s, h, k: fair_ndcg(s, h, k) * sum(1 / math.log2(r + 2) for r in range(min(k, int(h.sum())))),

@@ -122,6 +122,8 @@ def test_examples_name_flags_that_exist():
                 "evaluate": flags.Evaluate,
                 "recommend": flags.Recommend,
                 "theory": flags.Theory,
+                "explain": flags.Explain,
+                "course": flags.Course,
             }
             known = {f"--{f.name.replace('_', '-')}" for f in fields(command[name])} if name in command else set()
             assert {w for w in words if w.startswith("--")} <= known

@@ -1,0 +1,85 @@
+"""Figures of the course draw what they are given."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.patches import Circle, Ellipse
+
+from minivae import plots
+
+
+@pytest.fixture
+def ax():
+    _, ax = plt.subplots()
+    yield ax
+    plt.close("all")
+
+
+@pytest.mark.parametrize(("bound", "outside"), [(0.5, True), (2.0, False)])
+def test_the_disc_has_the_bound_as_radius_around_the_tip_and_leaves_out_the_origin_or_not(ax, bound, outside):
+    plots.gradient_disc(1.0, (0.8, 0.3), bound, ax=ax)
+    (disc,) = [p for p in ax.patches if isinstance(p, Circle)]
+    assert disc.center == (1.0, 0)
+    assert disc.radius == bound
+    assert (np.hypot(*disc.center) > disc.radius) == outside
+
+
+def test_clouds_are_ellipses_of_one_standard_deviation_and_circles_have_the_radii(ax):
+    mu, sd = np.array([[0.0, 0.0], [1.0, 2.0], [3.0, 1.0]]), np.array([[1.0, 2.0], [0.5, 0.5], [0.1, 0.2]])
+    change, group = np.array([-1.0, -0.5, 0.7]), np.array([0, 0, 1])
+    plots.clouds(mu, sd, group, change, 0, {"a": 0.7, "b": 0.2}, {"ring": np.array([True, True, False])}, ax=ax)
+    rings = [p.radius for p in ax.patches if isinstance(p, Circle)]
+    assert rings == [0.7, 0.2]
+    ellipses = [p for p in ax.patches if isinstance(p, Ellipse) and not isinstance(p, Circle)]
+    assert [(e.width, e.height) for e in ellipses] == [(1.0, 1.0), (0.2, 0.4), (2.0, 4.0)]
+
+
+def test_tangents_of_the_rate_distortion_plane_have_the_slope_minus_beta(ax):
+    rate, distortion = np.array([[4.0, 5.0], [1.0, 1.2]]), np.array([[10.0, 10.2], [12.0, 12.4]])
+    plots.rate_distortion(rate, distortion, (0.3, 2.0), ax=ax)
+    lines = [line for line in ax.lines if len(line.get_xdata()) == 2 and line.get_marker() == "None"]
+    slopes = [np.diff(line.get_ydata())[0] / np.diff(line.get_xdata())[0] for line in lines]
+    assert slopes == pytest.approx([-0.3, -2.0])
+    for line, r, d in zip(lines, rate.mean(1), distortion.mean(1), strict=True):
+        assert np.interp(r, line.get_xdata(), line.get_ydata()) == pytest.approx(d)
+
+
+def test_water_filling_draws_the_prediction_as_a_line_over_what_was_seen(ax):
+    before, predicted, after = (np.full((2, 3), v) for v in (3.0, 1.0, 2.0))
+    plots.water_filling(before, predicted, after, (0.2, 1.0), ax=ax)
+    drawn = {line.get_label(): line.get_ydata()[0] for line in ax.lines}
+    assert drawn == {"seen at β = 0.2": 3.0, "predicted for β = 1": 1.0, "seen at β = 1": 2.0}
+
+
+def test_users_above_the_bound_are_hollow_and_rescaling_is_the_level_line(ax):
+    seen = np.array([0.1, 0.3, 0.5])
+    plots.predicted_and_seen(np.array([0.2, 0.2, 0.3]), seen, 0.12, bound=np.array([0.2, 0.2, 0.9]), ax=ax)
+    counts = {c.get_label(): len(c.get_offsets()) for c in ax.collections}
+    assert counts == {"users": 2, "users above $\\tau^2$": 1}
+    assert next(line for line in ax.lines if line.get_label() == "plain rescaling").get_ydata()[0] == 0.12
+
+
+def test_no_pull_without_weight_and_arrows_towards_the_centroid_with_it(ax):
+    views, centre = np.array([[[1.0, 0.0], [0.0, 1.0]]]), np.array([[0.0, 0.0]])
+    plots.pull(views, centre, 0.0, ax=ax)
+    assert not ax.collections
+    plots.pull(views, centre, 0.5, ax=ax)
+    (arrows,) = ax.collections
+    np.testing.assert_allclose(np.stack([arrows.U, arrows.V], 1), -0.5 * views[0])
+
+
+def test_the_direction_that_shrinks_too_little_names_its_variance(ax):
+    free = np.array([[1.0, 1.0], [-1.0, -1.0]])
+    plots.broken_direction(free, np.array([[0.5, 0.0], [-0.5, 0.0]]), 0.5, ax=ax)
+    assert "its part along it: variance 0.25" in ax.get_legend_handles_labels()[1]
+
+
+def test_a_heat_map_says_every_number(ax):
+    plots.heat_map(np.array([[0.1, np.nan], [0.5, 0.9]]), ["a", "b"], ["c", "d"], ax=ax)
+    assert [t.get_text() for t in ax.texts] == ["0.10", "0.50", "0.90"]
+
+
+def test_the_diagram_and_the_gaps_of_amortisation(ax):
+    plots.amortisation_gap({"own": np.array([0.3, 0.1]), "shared": np.array([0.5, 0.4])}, ax=ax)
+    assert [list(line.get_ydata()) for line in ax.lines] == [[0.1, 0.3], [0.4, 0.5]]
+    plots.vae_diagram(plt.subplots()[1])
