@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from minivae.anchors import anchor_loss
     from minivae.config import TrainConfig
     from minivae.data.embedded import debian
+    from minivae.data.given import given_split
     from minivae.data.interactions import Interactions, read_interactions
     from minivae.data.population import Planted, planted
     from minivae.data.splits import FoldIn, StrongSplit, strong_split
+    from minivae.data.temporal import leave_last_out, time_split
     from minivae.errors import InputError
     from minivae.explorables import show as explorable
     from minivae.models import EASE, IALS, VAE, HVamp, MultDAE, MultVAE, Popularity, RecVAE, load_model, save_model
@@ -57,6 +59,8 @@ __all__ = [
     "explorables",
     "fit",
     "gaussian_kl",
+    "given_split",
+    "leave_last_out",
     "load_model",
     "multinomial_nll",
     "online",
@@ -67,6 +71,7 @@ __all__ = [
     "save_model",
     "strong_split",
     "theory",
+    "time_split",
 ]
 
 # Names are imported at their first use: torch takes seconds, for which --help or preparing data need not wait.
@@ -88,7 +93,9 @@ _HOMES = {
         "save_model",
     ),
     "objective": ("gaussian_kl", "multinomial_nll"),
+    "data.given": ("given_split",),
     "data.population": ("Planted", "planted"),
+    "data.temporal": ("leave_last_out", "time_split"),
     "ranking": ("Evaluation", "compare", "evaluate", "recommend"),
     "data.splits": ("FoldIn", "StrongSplit", "strong_split"),
     "config": ("TrainConfig",),

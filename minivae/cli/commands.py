@@ -37,7 +37,7 @@ from minivae.study.output import tables
 from minivae.study.output.display import fact, print_metrics, print_table
 from minivae.study.run import folders, presets
 from minivae.study.run.runs import Job, by_activity, check_evaluable, execute, means, read_note, trained_with
-from minivae.study.run.sources import Source, fingerprint
+from minivae.study.run.sources import TABLE_OPTIONS, Source, fingerprint
 from minivae.study.search import report as search_report
 from minivae.study.search import search
 from minivae.theory import report_card
@@ -486,8 +486,13 @@ def list_data(_: flags.List) -> None:
 
 def data_info(options: flags.Info) -> None:
     """Facts about one data set."""
-    facts = folders.flat(catalogue.describe(Source(options.data).load(tables=False)))
+    told = catalogue.describe(Source(options.data).load(tables=False))
+    doubts, audit = told.pop("warnings"), told.pop("leakage")
+    facts = folders.flat(told)
     print_table([["fact", "value"], *([k.replace(".", ", "), fact(v)] for k, v in facts.items())])
+    print_table(tables.leakage(audit), "leakage audit")
+    for sentence in doubts:
+        print(f"warning: {sentence}")
 
 
 def chosen_data(options: flags.Study | flags.Tune) -> tuple[presets.Preset, Source, StrongSplit]:
@@ -507,8 +512,18 @@ def source_of(options: flags.SplitFlags, default: str = "planted") -> Source:
         default if options.data is None else options.data, heldout=options.heldout, split_seed=options.split_seed
     )
     if isinstance(options, flags.TableFlags):
-        source = replace(source, **{k: getattr(options, k) for k in ("user", "item", "rating", "min_rating", "title")})
+        source = replace(source, **{k: chosen(options, k) for k in TABLE_OPTIONS})
     return source
+
+
+def chosen(options: flags.TableFlags, name: str) -> Any:
+    """What was said about an option, None if nothing; yes and no are two flags."""
+    if name not in ("header", "adjacency"):
+        return getattr(options, name)
+    yes, no = getattr(options, name), getattr(options, f"no_{name}")
+    if yes and no:
+        raise InputError(f"--{name} and --no-{name} exclude each other; give one of them")
+    return True if yes else False if no else None
 
 
 def load_both(path: Path, options: flags.SplitFlags) -> tuple[VAE, StrongSplit]:

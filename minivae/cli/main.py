@@ -13,7 +13,7 @@ import tyro
 
 from minivae.cli import flags
 from minivae.cli.output import patient_streams
-from minivae.errors import InputError, UserError
+from minivae.errors import InputError, UserError, at_shell
 from minivae.runtime.allocation import lack_of_memory
 from minivae.runtime.text import visible
 from minivae.version import __version__
@@ -111,7 +111,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(__version__)
         return 0
     try:
-        run(parse(argv))
+        with at_shell():
+            run(parse(argv))
     except UserError as e:
         report(f"error: {e}{how_to_resume(argv, e)}")
         return 2

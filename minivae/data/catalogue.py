@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from minivae.data.audit import leakage, protocol_in_words, warnings
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 
@@ -315,6 +316,10 @@ def describe(split: StrongSplit) -> dict[str, Any]:
     return {
         "name": split.name,
         "protocol": dict(split.protocol),
+        "protocol in words": protocol_in_words(split),
+        "filters": {k: dict(zip(("users", "items", "events"), n, strict=True)) for k, n in split.filters.items()},
+        "warnings": warnings(split),
+        "leakage": leakage(split),
         "items": split.n_items,
         "titles": split.item_titles is not None,
         "users": {"training": split.train.shape[0]} | {k: p.n_users for k, p in held.items()},

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import numpy as np
@@ -15,7 +15,7 @@ import scipy
 from minivae.data.codes import binary_csr, lookup, occurrences, order_of_appearance, refuse_false_pointers
 from minivae.data.labels import integers, pack_labels, unpack_labels
 from minivae.data.users import binary
-from minivae.errors import InputError
+from minivae.errors import InputError, option
 from minivae.runtime.storage import load_arrays, save_arrays
 
 if TYPE_CHECKING:  # tables are read with polars, which a split on disk does without
@@ -46,6 +46,10 @@ class FoldIn:
     history: scipy.sparse.csr_matrix
     heldout: scipy.sparse.csr_matrix
     user_labels: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        n = f"{self.history.nnz:,} + {self.heldout.nnz:,} events"
+        return f"FoldIn({self.n_users:,} users, {self.history.shape[1]:,} items, history and held out {n})"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "history", binary(self.history, "history"))
@@ -79,7 +83,10 @@ class StrongSplit:
     name : str
         What the data is called in reports.
     protocol : mapping
-        How the split was made: n_heldout, seed, min_user, min_item.
+        How the split was made: n_heldout, seed, min_user, min_item after Liang et al.; ``rule`` for another one; empty
+        if that is not known.
+    filters : mapping
+        Step -> users, items and events left after it, from the data to what stands in the matrices.
 
     Raises
     ------
@@ -94,7 +101,15 @@ class StrongSplit:
     item_titles: np.ndarray | None = None
     train_labels: np.ndarray | None = None
     name: str = ""
-    protocol: Mapping[str, int] = field(default_factory=dict)
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+    filters: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        users = f"{self.train.shape[0]:,} + {self.validation.n_users:,} + {self.test.n_users:,}"
+        return (
+            f"StrongSplit({self.name!r}, {users} training, validation and test users, {self.n_items:,} items, "
+            f"{self.train.nnz:,} training events)"
+        )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "train", binary(self.train, "train"))
@@ -123,7 +138,9 @@ class StrongSplit:
         for key, labels in self._labels().items():
             if labels is not None:
                 arrays |= pack_labels(key, labels)
-        counts = {"n_items": self.n_items, "protocol": dict(self.protocol)}
+        counts: dict[str, Any] = {"n_items": self.n_items, "protocol": dict(self.protocol)}
+        if self.filters:
+            counts["filters"] = dict(self.filters)
         save_arrays(Path(path), "split", arrays, {"name": self.name, "format": "1", "counts": json.dumps(counts)})
 
     @classmethod
@@ -151,6 +168,7 @@ class StrongSplit:
                 labels["train_labels"],
                 meta["name"],
                 counts.protocol,
+                counts.filters,
             )
         except (KeyError, ValueError, TypeError, IndexError, OverflowError, RecursionError) as e:
             raise InputError(f"{path} is a split whose parts do not fit each other ({e}); make it again") from e
@@ -168,7 +186,8 @@ class Counts(msgspec.Struct, forbid_unknown_fields=True):
     """What a split file says beside its arrays."""
 
     n_items: Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
-    protocol: dict[str, int]
+    protocol: dict[str, int | float | str]
+    filters: dict[str, tuple[int, int, int]] = {}
 
 
 MATRICES = ("train", "validation.history", "validation.heldout", "test.history", "test.heldout")
@@ -193,6 +212,8 @@ class Assignment:
         Position of each event's item in `vocabulary`, -1 if dropped.
     n_events, n_items : int
         What the two filters leave, before the vocabulary.
+    filters : mapping
+        As in `StrongSplit`.
     """
 
     part: np.ndarray
@@ -202,10 +223,11 @@ class Assignment:
     sid: np.ndarray
     n_events: int
     n_items: int
+    filters: Mapping[str, tuple[int, int, int]]
 
 
 def strong_split(
-    data: Interactions, n_heldout: int = 1000, seed: int = 98765, min_user: int = 5, min_item: int = 0
+    data: Interactions, n_heldout: int | None = 1000, seed: int = 98765, min_user: int = 5, min_item: int = 0
 ) -> StrongSplit:
     """Split by users after Liang et al., "Variational Autoencoders for Collaborative Filtering" (WWW 2018).
 
@@ -217,9 +239,9 @@ def strong_split(
     Parameters
     ----------
     data : Interactions
-        Interactions
+        Whose users are to be split.
     n_heldout : int, default 1000
-        Users for validation, and as many for test
+        Users for validation, and as many for test; None: a tenth of those that the filters leave, at most 1,000
     seed : int, default 98765
         Of NumPy's legacy generator, for the permutation and anew for the fold-in of each of the two parts
     min_user : int, default 5
@@ -232,8 +254,19 @@ def strong_split(
     InputError
         If fewer users than 2 n_heldout + 1 are left, or an argument is out of range.
     """
+    if n_heldout is None:
+        n_heldout = min(1000, max(1, active(data, min_user, min_item)[0].size // 10))
     protocol = {"n_heldout": n_heldout, "seed": seed, "min_user": min_user, "min_item": min_item}
     return build_split(data, assign_events(data, **protocol), protocol)
+
+
+def active(data: Interactions, min_user: int, min_item: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Users with enough items that enough users have, the events of other items, and every user's number of items."""
+    dropped = np.empty(0, np.int64)
+    if min_item > 1:
+        dropped = np.flatnonzero(lookup(occurrences(data.item, data.n_items), data.item) < min_item)
+    activity = occurrences(data.user, data.n_users) - occurrences(data.user[dropped], data.n_users)
+    return np.flatnonzero(activity >= max(min_user, 1)), dropped, activity
 
 
 def build_split(data: Interactions, a: Assignment, protocol: Mapping[str, int]) -> StrongSplit:
@@ -260,6 +293,7 @@ def build_split(data: Interactions, a: Assignment, protocol: Mapping[str, int]) 
         data.user_labels[a.users[:n_train]],
         data.name,
         protocol,
+        a.filters,
     )
 
 
@@ -272,14 +306,11 @@ def assign_events(data: Interactions, n_heldout: int, seed: int, min_user: int, 
         raise InputError(f"n_heldout must be at least 1, not {n_heldout}")
     if not 0 <= seed < 2**32:
         raise InputError(f"seed must lie in 0..2**32 - 1, not {seed}")
-    dropped = np.empty(0, np.int64)
-    if min_item > 1:
-        dropped = np.flatnonzero(lookup(occurrences(data.item, data.n_items), data.item) < min_item)
-    activity = occurrences(data.user, data.n_users) - occurrences(data.user[dropped], data.n_users)
-    kept = np.flatnonzero(activity >= max(min_user, 1))
+    kept, dropped, activity = active(data, min_user, min_item)
     if kept.size <= 2 * n_heldout:
         most = (kept.size - 1) // 2
-        advice = f"hold out at most {most:,} or lower the filters" if most > 0 else "lower the filters"
+        lower = f"lower {option('min_user')}" + (f" or {option('min_item')}" if min_item > 1 else "")
+        advice = f"hold out at most {most:,} or {lower}" if most > 0 else lower
         raise InputError(
             f"{kept.size:,} of {data.n_users:,} users have at least {min_user} items, too few to hold out "
             f"2 x {n_heldout:,} and train on the rest; {advice}"
@@ -298,11 +329,21 @@ def assign_events(data: Interactions, n_heldout: int, seed: int, min_user: int, 
     outside = np.flatnonzero(sid < 0)
     of_heldout = data.item[outside[part[outside] != DROPPED]]
     n_events, n_items = int(activity[kept].sum()), vocabulary.size + np.unique(of_heldout).size
+    filters = {"data": (data.n_users, data.n_items, data.n_events)}
+    if min_item > 1:
+        items = int((occurrences(data.item, data.n_items) >= min_item).sum())
+        filters[f"without items of fewer than {min_item} users"] = (
+            int((activity > 0).sum()),
+            items,
+            data.n_events - dropped.size,
+        )
+    filters[f"without users of fewer than {min_user} items"] = (kept.size, n_items, n_events)
+    filters["without items that no training user has"] = (kept.size, vocabulary.size, n_events - of_heldout.size)
     part[outside] = DROPPED
     for history, heldout in ((VALIDATION_HISTORY, VALIDATION_HELDOUT), (TEST_HISTORY, TEST_HELDOUT)):
         events = np.flatnonzero(part == history)
         part[events[draw_heldout(data.user[events], seed)]] = heldout
-    return Assignment(part, users, vocabulary, uid, sid, n_events, n_items)
+    return Assignment(part, users, vocabulary, uid, sid, n_events, n_items, filters)
 
 
 def positions(of: np.ndarray, n: int) -> np.ndarray:

@@ -75,6 +75,7 @@ def compose(results: Mapping[str, Any], models: Sequence[ModelResult], captions:
         parts += ["## Learning curves", *_figures(captions, "curves.png")]
     if "latent.png" in captions:
         parts += ["## Latent space", *_figures(captions, "latent.png")]
+    parts += ["## Leakage audit", tables.markdown(tables.leakage(results["data"]["leakage"]))]
     parts += ["## Cost", COST]
     parts += [tables.markdown(tables.cost(models))]
     parts += ["## Settings", *_settings(results)]
@@ -91,10 +92,17 @@ def _data(data: Mapping[str, Any]) -> str:
     return (
         f"Data {code(data['name'])}: {data['items']:,} items, {users['training']:,} training users with "
         f"{data['events']['training']:,} interactions (density {data['density']:.2%}), {users['validation']:,} "
-        f"validation and {users['test']:,} test users. Strong generalization after Liang et al. (2018): test users are "
-        f"new; a fifth of their items is held out.{draw}{left_out}{made} Epochs are chosen on "
-        "validation users; test users are looked at once."
+        f"validation and {users['test']:,} test users. {data['protocol in words']}{draw}{left_out}{made} Epochs are "
+        f"chosen on validation users; test users are looked at once.{_filters(data)}"
     )
+
+
+def _filters(data: Mapping[str, Any]) -> str:
+    """What each filter left, what was read, and what makes the numbers doubtful."""
+    steps = [f"{k}: {', '.join(f'{v:,} {what}' for what, v in n.items())}" for k, n in data["filters"].items()]
+    parts = [f"Left after each step: {'; '.join(steps)}."] if steps else []
+    parts += [f"**Warning:** {markdown(w)}." for w in data["warnings"]]
+    return "".join(f"\n\n{part}" for part in parts)
 
 
 def _reading(summary: Sequence[Mapping[str, Any]]) -> str:

@@ -197,3 +197,12 @@ def markdown(table: Table) -> str:
     escaped = [[text.markdown(cell) for cell in row] for row in table]
     rule = ["---", *["---:"] * (len(table[0]) - 1)]
     return "\n".join(f"| {' | '.join(row)} |" for row in [escaped[0], rule, *escaped[1:]])
+
+
+def leakage(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """The audit of a split, one row per question and part."""
+    shown = []
+    for r in rows:
+        number = "not known" if r["number"] is None else f"{r['number']:,} of {r['of']:,}"
+        shown.append([r["part"], r["question"], number, "leak" if r["leak"] else ""])
+    return [["part", "question", "number", ""], *shown]

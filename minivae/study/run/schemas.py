@@ -96,7 +96,7 @@ class StudyData(msgspec.Struct):
 
     name: str
     searchable: str
-    protocol: dict[str, int]
+    protocol: dict[str, int | float | str]
     users: StudyUsers
 
 

@@ -1,5 +1,6 @@
 """From what the command line says about data to a split."""
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -7,14 +8,19 @@ from pathlib import Path
 import numpy as np
 
 from minivae.data import catalogue
+from minivae.data.audit import warnings
 from minivae.data.embedded import debian
+from minivae.data.given import given_split
 from minivae.data.interactions import KIND, Interactions, read_interactions
 from minivae.data.population import planted
 from minivae.data.splits import StrongSplit, strong_split
+from minivae.data.temporal import leave_last_out, time_split
 from minivae.errors import InputError
 from minivae.runtime.storage import digest, kind
 
-DEFAULT_HELDOUT = 1000
+COLUMNS = ("user", "item", "rating", "title", "time")
+FORM = ("separator", "header", "encoding", "adjacency", "title_file")
+TABLE_OPTIONS = (*COLUMNS, "min_rating", *FORM, "min_user", "min_item", "split", "test", "validation")
 EMBEDDED: dict[str, tuple[Callable[[], Interactions], int]] = {  # name -> data, users held out for each of two parts
     "planted": (planted, 2000),  # so many test users tell a paired difference of .005 in nDCG@100 from nothing
     "debian": (debian, 1500),
@@ -29,15 +35,23 @@ class Source:
     ----------
     data : str
         The name or path.
-    user, item, rating, title : str, optional
+    user, item, rating, title, time : str, optional
         Columns of a table, by name or by position (digits).
     min_rating : float, optional
         Keep rating >= min_rating.
     heldout : int, optional
-        Validation users, and as many test users; by default 1,000; 2,000 of planted, 1,500 of debian; of a table at
-        most a tenth of the users.
+        Validation users, and as many test users; by default 2,000 of planted, 1,500 of debian; of a table a tenth of
+        the users that the filters leave, at most 1,000.
     split_seed : int, optional
         Of the draw of held-out users.
+    separator, header, encoding, adjacency, title_file : optional
+        As of `minivae.read_interactions`.
+    min_user, min_item : int, optional
+        Filters of the split.
+    split : str, optional
+        "users" after Liang et al., "time" for a global cut, "last" to leave each user's last item out.
+    test, validation : Path, optional
+        Other parts of a split of one's own, of which `data` is the training part.
     """
 
     data: str = "planted"
@@ -48,6 +62,17 @@ class Source:
     title: str | None = None
     heldout: int | None = None
     split_seed: int | None = None
+    time: str | None = None
+    separator: str | None = None
+    header: bool | None = None
+    encoding: str | None = None
+    adjacency: bool | None = None
+    title_file: Path | None = None
+    min_user: int | None = None
+    min_item: int | None = None
+    split: str | None = None
+    test: Path | None = None
+    validation: Path | None = None
 
     @property
     def file(self) -> Path | None:
@@ -68,7 +93,7 @@ class Source:
     @property
     def given(self) -> dict[str, object]:
         """What was said, without what was left open."""
-        return {k: v for k, v in asdict(self).items() if v is not None}
+        return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items() if v is not None}
 
     @property
     def table(self) -> bool:
@@ -94,13 +119,13 @@ class Source:
                 raise InputError(
                     f"{self.data} is no split; give a split.safetensors, as train and study leave beside a run"
                 )
-            data = self._read_table()
-            return self._split(data, min(DEFAULT_HELDOUT, max(1, data.n_users // 10)))
-        self._refuse(("user", "item", "rating", "min_rating", "title"), "it has no columns to choose from")
+            return self._split(self._read_table(self.data), None)
+        self._refuse((*COLUMNS, "min_rating", *FORM), "it has no columns to choose from")
         if path is None:
             make, heldout = EMBEDDED[self.data]
             return self._split(make(), heldout)
-        self._refuse(("heldout", "split_seed"), "it is split already")
+        others = ("heldout", "split_seed", "min_user", "min_item", "split", "test", "validation")
+        self._refuse(others, "it is split already")
         return StrongSplit.load(path)
 
     def _refuse(self, options: tuple[str, ...], why: str) -> None:
@@ -108,19 +133,46 @@ class Source:
         if given:
             raise InputError(f"{' and '.join(given)} cannot go with --data {self.data}: {why}; leave it out")
 
-    def _read_table(self) -> Interactions:
-        columns = ("user", "item", "rating", "title")
-        if self.data.lower().endswith(".safetensors"):
-            self._refuse((*columns, "min_rating"), "it has no columns to choose from")
-            return Interactions.load(self.data)
-        if self.data.lower().endswith(".npz"):
-            self._refuse(columns, "a matrix has no columns to choose from")
-        chosen = {k: int(v) if v.isdecimal() else v for k in columns if (v := getattr(self, k)) is not None}
-        return read_interactions(self.data, **chosen, min_rating=self.min_rating)
+    def _read_table(self, path: str | Path) -> Interactions:
+        name = str(path).lower()
+        if name.endswith(".safetensors"):
+            self._refuse((*COLUMNS, "min_rating", *FORM), "it has no columns to choose from")
+            return Interactions.load(path)
+        if name.endswith(".npz"):
+            self._refuse((*COLUMNS, *FORM), "a matrix has no columns to choose from")
+        if self.rating is not None and self.min_rating is None:
+            raise InputError(
+                "--rating does nothing without --min-rating: say from which rating on a row counts, for instance "
+                "--min-rating 4 (or 1 for a column of 0 and 1), or leave --rating out to count every row"
+            )
+        chosen = {k: int(v) if v.isdecimal() else v for k in COLUMNS if (v := getattr(self, k)) is not None}
+        form = {k: getattr(self, k) for k in FORM}
+        return read_interactions(path, **chosen, min_rating=self.min_rating, **form)
 
-    def _split(self, data: Interactions, n_heldout: int) -> StrongSplit:
+    def _split(self, data: Interactions, n_heldout: int | None) -> StrongSplit:
+        split = self._made(data, n_heldout)
+        if data.reading is not None:
+            print(f"{self.data}: {data.reading}", file=sys.stderr)
+        steps = [f"{step}: {u:,} users, {i:,} items, {e:,} events" for step, (u, i, e) in split.filters.items()]
+        if self.table:
+            print(f"left after each step: {'; '.join(steps)}", file=sys.stderr)
+        for sentence in warnings(split):
+            print(f"warning: {sentence}", file=sys.stderr)
+        return split
+
+    def _made(self, data: Interactions, n_heldout: int | None) -> StrongSplit:
+        filters = {k: v for k in ("min_user", "min_item") if (v := getattr(self, k)) is not None}
         seed = {} if self.split_seed is None else {"seed": self.split_seed}
-        return strong_split(data, n_heldout=n_heldout if self.heldout is None else self.heldout, **seed)
+        if self.test is not None or self.validation is not None:
+            self._refuse(("heldout", "split", "min_user", "min_item"), "the parts are given")
+            if self.test is None:
+                raise InputError("--validation needs --test, the events of the test part")
+            validation = None if self.validation is None else self._read_table(self.validation)
+            return given_split(data, self._read_table(self.test), validation, **seed)
+        if self.split in ("time", "last"):
+            self._refuse(("heldout", "split_seed"), f"--split {self.split} draws no users")
+            return (time_split if self.split == "time" else leave_last_out)(data, **filters)
+        return strong_split(data, n_heldout=n_heldout if self.heldout is None else self.heldout, **seed, **filters)
 
 
 def fingerprint(split: StrongSplit, parts: Sequence[str] = ("validation", "test")) -> str:

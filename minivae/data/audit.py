@@ -1,0 +1,114 @@
+"""What to know of a split before its numbers are believed: protocol, leakage, signs of a degenerate study."""
+
+from typing import Any
+
+import numpy as np
+
+from minivae.data.splits import FoldIn, StrongSplit
+from minivae.errors import option
+
+FEW_TRAINING_USERS = 50
+PROBED = 200  # test users for whom the ranking by popularity is compared in full
+LIANG = {"n_heldout", "seed", "min_user", "min_item"}
+
+
+def protocol_in_words(split: StrongSplit) -> str:
+    """How the split was made, as far as that is known."""
+    p, known = split.protocol, shared_users(split, split.test)
+    if set(p) == LIANG and not known:
+        return (
+            "Strong generalization after Liang et al. (2018): test users are new; a fifth of their items is held out."
+        )
+    if p.get("rule") == "time":
+        return (
+            f"Global cut in time: trained on what came before {p['train_until']:g}, validated on what came before "
+            f"{p['validation_until']:g}, tested on the rest; the users are the training users, their items before the "
+            "cut are the input."
+        )
+    if p.get("rule") == "last":
+        return (
+            "Leave the last out: each user's last item is for test, the one before for validation; the users are the "
+            "training users."
+        )
+    text = "The split was given by the user; how it was made is not known."
+    if known:
+        text += f" {known:,} of {split.test.n_users:,} test users are training users (weak generalization)."
+    return text
+
+
+def shared_users(split: StrongSplit, part: FoldIn) -> int | None:
+    """How many users of a part were trained on too, by their labels; None where there are no labels."""
+    if split.train_labels is None or part.user_labels is None:
+        return None
+    return int(np.isin(part.user_labels.astype(str), split.train_labels.astype(str)).sum())
+
+
+def leakage(split: StrongSplit) -> list[dict[str, Any]]:
+    """One row per question and part: what is asked, how many of how many, whether it is a leak.
+
+    A shared user is a leak only where the protocol says that test users are new.
+    """
+    popular = np.bincount(split.train.indices, minlength=split.n_items)
+    strong = set(split.protocol) == LIANG
+    rows = []
+    for name in ("validation", "test"):
+        part: FoldIn = getattr(split, name)
+        both = part.history.multiply(part.heldout).nnz
+        shared = shared_users(split, part)
+        unseen = int((popular[part.heldout.indices] == 0).sum())
+        empty = int(((np.diff(part.history.indptr) == 0) & (np.diff(part.heldout.indptr) > 0)).sum())
+        rows += [
+            entry(name, "users who are training users", shared, part.n_users, strong and bool(shared)),
+            entry(name, "held-out events that are in the history too", both, part.heldout.nnz, both > 0),
+            entry(name, "held-out events of items that no training user has", unseen, part.heldout.nnz, False),
+            entry(name, "users with held-out items and no history", empty, part.n_users, False),
+        ]
+        if (early := split.protocol.get(f"{name}_before_train")) is not None:
+            rows.append(
+                entry(name, "held-out events before the user's last training event", early, part.heldout.nnz, early > 0)
+            )
+    return rows
+
+
+def entry(part: str, question: str, n: int | None, of: int, leak: bool) -> dict[str, Any]:
+    """One row of the audit; n is None where it cannot be known."""
+    return {"part": part, "question": question, "number": n, "of": of, "leak": leak}
+
+
+def warnings(split: StrongSplit) -> list[str]:
+    """Signs that the numbers of a study of this split mean little, one sentence each."""
+    found = []
+    n_train, n_test = split.train.shape[0], split.test.n_users
+    if n_train < FEW_TRAINING_USERS or (n_train < n_test and set(split.protocol) == LIANG):
+        found.append(
+            f"only {n_train:,} training users for {n_test:,} test users: hold out fewer ({option('heldout')}) or lower "
+            f"{option('min_user')}"
+        )
+    judged = int((np.diff(split.test.heldout.indptr) > 0).sum())
+    if judged < 2:
+        found.append(f"{judged} test user has held-out items: no mean over users, no error of it")
+    left = split.n_items - np.diff(split.test.history.indptr) - np.diff(split.test.heldout.indptr)
+    if judged and not left.any():
+        found.append("every test user has every item: any order of the items is perfect; keep only the likes")
+    elif judged and popularity_is_perfect(split):
+        found.append("ranking by popularity alone is perfect: the data cannot tell models apart")
+    counts = np.bincount(split.train.indices, minlength=split.n_items)
+    if split.n_items > 1 and counts.min() == counts.max():
+        found.append("all items have equally many training users: popularity ties everywhere")
+    leaks = [r for r in leakage(split) if r["leak"]]
+    found += [f"leak in the {r['part']} part: {r['number']:,} of {r['of']:,} {r['question']}" for r in leaks]
+    return found
+
+
+def popularity_is_perfect(split: StrongSplit) -> bool:
+    """Whether each of the first test users has the most popular of the items left, and nothing else."""
+    counts = np.bincount(split.train.indices, minlength=split.n_items).astype(np.float64)
+    users = np.flatnonzero(np.diff(split.test.heldout.indptr) > 0)[:PROBED]
+    for user in users.tolist():
+        heldout = split.test.heldout[user].indices
+        others = counts.copy()
+        others[split.test.history[user].indices] = -1
+        others[heldout] = -1
+        if not counts[heldout].min() > others.max():
+            return False
+    return users.size > 0
