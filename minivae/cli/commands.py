@@ -291,8 +291,13 @@ def observe(options: flags.Theory, split: StrongSplit) -> None:
 
 def explain_model(options: flags.Explain) -> None:
     """Who helps whom in a model, or whether such scores agree with retraining."""
-    identity = {k: str(v) for k, v in asdict(options).items() if k not in ("out", "resume")}
-    folders.claim(options.out, "explain.json", identity, options.resume)
+    own = {
+        "transfer": ("model", "users", "groups", "epochs"),
+        "lds": ("subsets", "receivers", "epochs", "hidden", "latent", "again"),
+        "far": ("users", "seeds", "features", "epochs", "hidden", "latent"),
+    }[options.what]
+    identity = {k: str(getattr(options, k)) for k in ("what", "data", "heldout", "split_seed", *own)}
+    folders.claim(options.out, "explain.json", identity, options.resume, frozenset({"again"}))
     with resumable("what is finished is", options.out):
         {"transfer": explain_transfer, "lds": explain_lds, "far": explain_far}[options.what](options)
     print(visible(f"results: {options.out}"))
