@@ -28,7 +28,7 @@ from minivae.options import SELECTION, Precision
 from minivae.ranking import Scorer, evaluate
 from minivae.runtime import distributed, streams
 from minivae.runtime.allocation import keep_freed_memory, lack_of_memory
-from minivae.runtime.checkpoint import Checkpoint, Saving
+from minivae.runtime.checkpoint import NAME, Checkpoint, Saving, saved_state
 from minivae.runtime.distributed import Team
 from minivae.runtime.interruption import interruptible
 from minivae.runtime.storage import digest
@@ -336,17 +336,18 @@ def fit(
     _reset(model, config, device)
     trainer = Trainer.make(model, split.train, config, team)
     state = Checkpoint(model, trainer.optimizer, _identity(model, split, config))
-    path = Path(folder) / "checkpoint.safetensors" if folder is not None else None
-    if path is not None and path.is_file():
+    path = Path(folder) / NAME if folder is not None else None
+    if path is not None and saved_state(path):
         if not resume:
             raise InputError(
                 f"{path.parent} already holds a run; continue it with resume=True or choose another folder"
             )
         state.load(path, trainer.updates_per_epoch)
+    team.wait_for_all()
     team.require_same(
         state.position, f"the processes do not see the same run in {folder}; it must be one folder, shared by all"
     )
-    saving = Saving(state, path if team.first else None)
+    saving = Saving(state, path, team)
     with _progress(label, config.epochs, team) as show, interruptible(team) as stop:
         try:
             while state.epoch < config.epochs and state.epoch - state.best_epoch < config.patience:
@@ -455,7 +456,7 @@ def _less_memory(config: TrainConfig, model: VAE) -> str:
 
 
 def _diverged(config: TrainConfig, state: Checkpoint, path: Path | None) -> str:
-    kept = f"; the checkpoint of an earlier epoch is in {path}" if path is not None and path.is_file() else ""
+    kept = f"; the checkpoint of an earlier epoch is in {path}" if path is not None and saved_state(path) else ""
     return (
         f"the loss became NaN or infinite in epoch {state.epoch + 1}: "
         f"lower lr (now {config.lr:g}) or anchor (now {config.anchor:g}), or use precision fp32{kept}"

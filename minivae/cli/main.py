@@ -15,6 +15,7 @@ from minivae.cli import flags
 from minivae.cli.output import patient_streams
 from minivae.errors import InputError, UserError, at_shell
 from minivae.runtime.allocation import lack_of_memory
+from minivae.runtime.signals import endings_interrupt
 from minivae.runtime.text import visible
 from minivae.version import __version__
 
@@ -89,7 +90,7 @@ def program() -> int:
     """
     atexit.register(gc.freeze)
     os.environ["MPLBACKEND"] = "agg"  # no command opens a window
-    with patient_streams() as output:
+    with endings_interrupt(), patient_streams() as output:
         try:
             status = main()
         except SystemExit as e:  # after --help, or at flags that do not exist

@@ -2,18 +2,21 @@
 
 import json
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from minivae.errors import InputError
+from minivae.errors import InputError, WriteError
 from minivae.runtime.checkpoint_schema import MOMENTS, check_arrays, read_progress
-from minivae.runtime.storage import load_arrays, save_arrays, write_text
+from minivae.runtime.distributed import Team
+from minivae.runtime.storage import append_text, load_arrays, save_arrays, write_text
 
-KIND = "checkpoint"
+KIND, NAME = "checkpoint", "checkpoint.safetensors"
 INTERVAL = 30.0
 LARGEST_SHARE = 0.05
 
@@ -38,6 +41,7 @@ class Checkpoint:
         self.epoch = 0  # epochs done
         self.batches = 0  # updates done in the current epoch
         self.seconds = 0.0  # spent on the current epoch
+        self.source: Path | None = None  # the file that was loaded
         self._clock = time.perf_counter()
         self.best_epoch, self.best_score = 0, float("-inf")
         self.best: dict[str, Tensor] = {}
@@ -118,7 +122,7 @@ class Checkpoint:
             If the file is damaged, has parts that do not fit the model, or belongs to a run with another configuration
             or other data.
         """
-        arrays, meta = load_arrays(path, KIND)
+        source, arrays, meta = _load(path)
         if meta.get("identity") != self.identity:
             raise InputError(
                 f"{path} belongs to {_difference(meta.get('identity', '{}'), self.identity)}; "
@@ -141,7 +145,7 @@ class Checkpoint:
                 self.optimizer.state[p] = {key: tensors["adam"][f"{key}/{name}"] for key in ("step", *MOMENTS)}
         self.epoch, self.batches, self.seconds = position.epoch, position.batches, position.seconds
         self.best_epoch, self.best_score, self._users = position.best_epoch, position.best_score, position.users
-        self.log = log
+        self.log, self.source = log, source
         self._clock = time.perf_counter()
 
 
@@ -149,36 +153,99 @@ class Saving:
     """When a run leaves a checkpoint: after its first epoch, then every 30 seconds, inside an epoch too.
 
     Less often where writing takes so long that it would cost more than a twentieth of the time. A state with NaN in it
-    is never written: the one before is worth more.
+    is never written: the one before is worth more. The checkpoint before the last one is kept beside it. The log gets
+    a line an epoch, and is written as a whole whenever the run starts or ends.
 
     Parameters
     ----------
+    state : Checkpoint
+        What is saved.
     path : Path, optional
         Of the checkpoint; None to write nothing.
+    team : Team
+        The processes of the run: the first writes, and the others wait for it, however long that takes.
     """
 
-    def __init__(self, state: Checkpoint, path: Path | None) -> None:
-        self.state, self.path = state, path
+    def __init__(self, state: Checkpoint, path: Path | None, team: Team | None = None) -> None:
+        self.state, self.path, self.team = state, path, team or Team()
         self.due = time.monotonic() + INTERVAL
+        self.saved = state.position if state.source is not None and state.source == path else None
+        self.log_is_whole = False
 
     def if_due(self) -> None:
         """Between two updates."""
-        if self.path is not None and time.monotonic() >= self.due:
-            self.now()
+        if self.path is not None and self.team.any(self.team.first and time.monotonic() >= self.due):
+            self.team.after_first(self.now)
 
     def epoch_closed(self) -> None:
         """After an epoch: the log, and the checkpoint if it is due."""
-        if self.path is not None:
-            self.state.write_log(self.path.with_name("log.jsonl"))
-            self.now() if self.state.epoch == 1 else self.if_due()
+        if self.path is None:
+            return
+        if self.team.first:
+            self._log(whole=not self.log_is_whole)
+        if self.state.epoch == 1:
+            self.team.after_first(self.now)
+        else:
+            self.if_due()
 
     def now(self) -> None:
         """At an end, of whatever kind."""
-        if self.path is not None and self.state.sound():
-            started = time.monotonic()
-            self.state.save(self.path)
-            ended = time.monotonic()
-            self.due = ended + max(INTERVAL, (ended - started) / LARGEST_SHARE)
+        if self.path is None or not self.team.first or self.saved == self.state.position or not self.state.sound():
+            return
+        started = time.monotonic()
+        if self.saved is not None:  # what lies there is sound
+            keep_previous(self.path)
+        self.state.save(self.path)
+        self._log(whole=True)
+        ended = time.monotonic()
+        self.saved, self.due = self.state.position, ended + max(INTERVAL, (ended - started) / LARGEST_SHARE)
+
+    def _log(self, whole: bool) -> None:
+        assert self.path is not None
+        path = self.path.with_name("log.jsonl")
+        if whole:
+            self.state.write_log(path)
+        else:
+            append_text(path, json.dumps(self.state.log[-1]) + "\n")
+        self.log_is_whole = True
+
+
+def previous(path: Path) -> Path:
+    """Where the checkpoint before that at `path` is kept."""
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
+def keep_previous(path: Path) -> None:
+    """Make room for the next checkpoint; a kill right after this leaves the previous one."""
+    try:
+        path.replace(previous(path))
+    except OSError as e:
+        raise WriteError(
+            f"cannot write {previous(path)}: {e.strerror}; choose another folder or free some space"
+        ) from e
+
+
+def saved_state(path: Path) -> bool:
+    """Whether a run has left a checkpoint, the last one or the one before."""
+    return path.is_file() or previous(path).is_file()
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove what a finished run no longer needs: each is as large as four models."""
+    for path in (folder / NAME, previous(folder / NAME)):
+        path.unlink(missing_ok=True)
+
+
+def _load(path: Path) -> tuple[Path, dict[str, np.ndarray], dict[str, str]]:
+    """The newest checkpoint that can be read, and where it is."""
+    if path.is_file():
+        try:
+            return path, *load_arrays(path, KIND)
+        except InputError as e:
+            if not previous(path).is_file():
+                raise
+            warnings.warn(f"{e}; the run goes on from the checkpoint before it", stacklevel=4)
+    return previous(path), *load_arrays(previous(path), KIND)
 
 
 def _difference(theirs: str, ours: str) -> str:

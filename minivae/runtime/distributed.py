@@ -20,9 +20,10 @@ process its cores: OMP_NUM_THREADS = cores / processes.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -30,6 +31,11 @@ from torch import Tensor, nn
 
 from minivae.errors import InputError, ProcessLost
 
+STALLED = 20
+"""Seconds without an answer in the middle of training after which a process counts as lost: less than the 30 that
+torchrun leaves the others before it kills them, so that the first can still save."""
+_prompt: dist.ProcessGroup | None = None
+"""The same processes as by default, but impatient; None before they have met."""
 LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -69,10 +75,22 @@ class Team:
             packed = torch.stack(list(total.values()))
             with _together():
                 tensors = (packed, *(p.grad for p in parameters if p.grad is not None))
-                for work in [dist.all_reduce(t, async_op=True) for t in tensors]:
+                for work in [dist.all_reduce(t, group=_prompt, async_op=True) for t in tensors]:
                     work.wait()
             total = dict(zip(total, packed, strict=True))
         return total
+
+    def wait_for_all(self) -> None:
+        """Meet, however long the others need, as for reading the data."""
+        if self.size > 1:
+            with _together():
+                dist.barrier()
+
+    def after_first(self, work: Callable[[], None]) -> None:
+        """Let the first process do some work, however long it takes; the others wait."""
+        if self.first:
+            work()
+        self.wait_for_all()
 
     def any(self, flag: bool) -> bool:
         """Whether `flag` is set in some process."""
@@ -80,7 +98,7 @@ class Team:
             return flag
         answer = torch.tensor(int(flag))
         with _together():
-            dist.all_reduce(answer, dist.ReduceOp.MAX)
+            dist.all_reduce(answer, dist.ReduceOp.MAX, group=_prompt)
         return bool(answer)
 
     def require_same(self, values: Sequence[int], message: str) -> None:
@@ -89,8 +107,8 @@ class Team:
             mine = torch.tensor(list(values), dtype=torch.int64)
             low, high = mine.clone(), mine.clone()
             with _together():
-                dist.all_reduce(low, dist.ReduceOp.MIN)
-                dist.all_reduce(high, dist.ReduceOp.MAX)
+                dist.all_reduce(low, dist.ReduceOp.MIN, group=_prompt)
+                dist.all_reduce(high, dist.ReduceOp.MAX, group=_prompt)
             if not torch.equal(low, high):
                 raise InputError(message)
 
@@ -119,7 +137,7 @@ class Team:
         """Add up a tensor over all processes, in place; without others it is left as it is."""
         if self.size > 1:
             with _together():
-                dist.all_reduce(values)
+                dist.all_reduce(values, group=_prompt)
         return values
 
 
@@ -131,7 +149,9 @@ def _together() -> Iterator[None]:
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as e:
-        raise ProcessLost("another process of this run has ended, so it cannot go on") from e
+        raise ProcessLost(
+            f"another process of this run has ended, or has not answered for {STALLED} seconds, so it cannot go on"
+        ) from e
 
 
 def team() -> Team:
@@ -163,12 +183,15 @@ def joined() -> Iterator[Team]:
     cuda = torch.cuda.is_available() and dist.is_nccl_available()
     if cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+    global _prompt
     try:
         dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
+        _prompt = dist.new_group(timeout=timedelta(seconds=STALLED))
     except (RuntimeError, ValueError) as e:
         raise InputError(f"the processes did not meet ({e}); start all of them with torchrun") from e
     yield team()
     dist.destroy_process_group()  # only after success: with a process gone it might wait for it
+    _prompt = None
 
 
 def first_to_report() -> bool:

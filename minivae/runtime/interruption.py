@@ -1,4 +1,4 @@
-"""Ctrl-C, and the SIGTERM of a cluster that wants its machine back, without cutting an update in two."""
+"""Ctrl-C, and the signals of a cluster that wants its machine back, without cutting an update in two."""
 
 import signal
 import threading
@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from minivae.runtime.distributed import Team
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from minivae.runtime.signals import endings
 
 
 class Stop:
@@ -54,7 +53,7 @@ def interruptible(team: Team) -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {number: signal.signal(number, stop.handle) for number in SIGNALS}
+    before = {number: signal.signal(number, stop.handle) for number in endings()}
     try:
         yield stop
     finally:

@@ -129,6 +129,21 @@ def write_text(path: Path, text: str) -> None:
     write_whole(path, lambda p: p.write_bytes(text.encode("utf-8", "backslashreplace")))
 
 
+def append_text(path: Path, text: str) -> None:
+    """Add `text` to the end of a file, for what is written again as a whole later; a kill may cut it.
+
+    Raises
+    ------
+    WriteError
+        If it cannot be written.
+    """
+    try:
+        with path.open("ab") as f:
+            f.write(text.encode())
+    except OSError as e:
+        raise WriteError(f"cannot write {path}: {e.strerror}; choose another folder or free some space") from e
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, whole or not at all. NaN is refused: JSON has none."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

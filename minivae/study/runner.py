@@ -11,6 +11,7 @@ from typing import Any
 from minivae.data.catalogue import describe
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
+from minivae.runtime.checkpoint import remove_checkpoints
 from minivae.runtime.records import write_record
 from minivae.runtime.storage import write_text
 from minivae.runtime.text import PlainConsole
@@ -112,7 +113,7 @@ def run(plan: Plan, split: StrongSplit, source: Source, out: Path, resume: bool)
         write_record(folder / "config.json", what)
         if not finished(folder):
             execute(job, split, folder, f"{job.name} ({k} of {len(plan.jobs)})")
-        (folder / "checkpoint.safetensors").unlink(missing_ok=True)  # as large as four models
+        remove_checkpoints(folder)
         done.append(Result.load(folder))
         refuse_other_users(done[-1], split)
         metrics = done[-1].metrics

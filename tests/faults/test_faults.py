@@ -24,6 +24,8 @@ import minivae as mv
 from minivae import FoldIn, InputError, MultVAE, StrongSplit, TrainConfig, fit
 from minivae.cli.main import main
 from minivae.errors import Diverged
+from minivae.runtime.checkpoint import Checkpoint, previous
+from minivae.runtime.signals import endings
 from minivae.runtime.storage import load_arrays, save_arrays, write_text
 from minivae.study.run import folders
 
@@ -80,7 +82,7 @@ def assert_resumed(data, out, undisturbed):
 # no space, no permission
 
 
-@pytest.mark.parametrize("largest", [10, 1_000_000, 5_000_000])
+@pytest.mark.parametrize("largest", [10, 400_000, 2_000_000])
 def test_a_full_disk_ends_a_run_that_can_be_resumed(data, undisturbed, tmp_path, largest):
     """The limit on the size of a file meets the first note, the first checkpoint, the checkpoint with moments."""
     limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({largest}, {largest}))"
@@ -368,6 +370,43 @@ def test_a_checkpoint_whose_parts_do_not_fit_is_refused(data, undisturbed, tmp_p
     assert "start again" in said or "belongs to another run" in said or "run on other data" in said
 
 
+def test_the_checkpoint_before_a_damaged_one_is_used(data, undisturbed, tmp_path):
+    """To the same bytes; of two damaged ones the newest says what is wrong, and none of them is overwritten."""
+    out = tmp_path / "run"
+    shutil.copytree(undisturbed, out)
+    for name in ("model.safetensors", "users.safetensors", "metrics.json"):
+        (out / name).unlink()
+    newest = out / "checkpoint.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-1])
+    with pytest.warns(UserWarning, match="goes on from the checkpoint before it"):
+        assert_resumed(data, out, undisturbed)
+    for path in (newest, previous(newest)):
+        path.write_bytes(b"x")
+    assert main(["train", "--data", str(data), *FLAGS, "--out", str(out), "--resume"]) == 2
+    assert newest.read_bytes() == previous(newest).read_bytes() == b"x"
+
+
+def test_a_kill_between_two_checkpoints_leaves_the_first(data, undisturbed, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(undisturbed, out)
+    (out / "checkpoint.safetensors").unlink()
+    assert_resumed(data, out, undisturbed)
+
+
+def test_the_log_is_appended_and_a_cut_line_is_mended(toy_split, tmp_path, monkeypatch):
+    whole, write_log = [], Checkpoint.write_log
+    monkeypatch.setattr(Checkpoint, "write_log", lambda self, path: whole.append(self.epoch) or write_log(self, path))
+    fit(MultVAE(120, 16, 6), toy_split, CONFIG, folder=tmp_path)
+    assert whole[0] == 1
+    assert set(whole) == {1, 4}  # at the start and at the end, not at every epoch
+    log = tmp_path / "log.jsonl"
+    lines = log.read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4]
+    log.write_text("\n".join(lines[:2]) + '\n{"epo')
+    fit(MultVAE(120, 16, 6), toy_split, replace(CONFIG, epochs=6), folder=tmp_path, resume=True)
+    assert [json.loads(line)["epoch"] for line in log.read_text().splitlines()] == [1, 2, 3, 4, 5, 6]
+
+
 # two at once
 
 
@@ -531,7 +570,7 @@ class Pressed(MultVAE):
         return super().posterior(batch)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", endings())
 def test_a_run_ends_after_the_update_in_which_it_is_asked_to(toy_split, tmp_path, number):
     model = Pressed(120, 16, 6)
     model.signal = number

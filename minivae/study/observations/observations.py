@@ -19,6 +19,7 @@ from minivae.config import TrainConfig
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.models import VAE, load_model
+from minivae.runtime.checkpoint import remove_checkpoints
 from minivae.runtime.records import read_record, write_record
 from minivae.study.run.folders import refuse_other
 from minivae.study.run.presets import ModelSpec
@@ -94,7 +95,7 @@ def train(todo: list[Job], split: StrongSplit, digest: str, out: Path) -> None:
         write_record(folder / "config.json", what)
         if not finished(folder):
             execute(job, split, folder, f"{job.name} ({k} of {len(todo)})")
-            (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+            remove_checkpoints(folder)
 
 
 def load(folder: Path, split: StrongSplit, digest: str) -> Iterator[Trained]:

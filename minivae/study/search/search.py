@@ -14,6 +14,7 @@ import scipy.sparse as sp
 
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.errors import Diverged, InputError
+from minivae.runtime.checkpoint import remove_checkpoints
 from minivae.runtime.records import conform, read_record, write_record
 from minivae.runtime.text import PlainConsole
 from minivae.study.run import folders, space
@@ -234,7 +235,7 @@ def _run(
             execute(job, split, folder, label, (PART,))
         except Diverged as e:
             write_record(folder / "metrics.json", {"diverged": str(e)})
-        (folder / "checkpoint.safetensors").unlink(missing_ok=True)  # as large as four models
+        remove_checkpoints(folder)
     metrics = read_record(folder / "metrics.json")
     return conform(metrics, DivergedTrial if "diverged" in metrics else Metrics, folder / "metrics.json")
 

@@ -1,0 +1,34 @@
+"""Signals that ask a program to end: Ctrl-C, a closed terminal, a cluster that wants its machine back."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGBREAK")
+"""SIGUSR1 is the warning that Slurm and others can be asked for; SIGBREAK is Windows'."""
+
+
+def endings() -> list[signal.Signals]:
+    """Those of this system; SIGHUP only where it is not ignored, as under `nohup`."""
+    known = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
+    return [s for s in known if s.name != "SIGHUP" or signal.getsignal(s) is not signal.SIG_IGN]
+
+
+@contextmanager
+def endings_interrupt() -> Iterator[None]:
+    """Let all of them do what Ctrl-C does, so that the program says how it ended; in the main thread alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, _interrupt) for number in endings()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
