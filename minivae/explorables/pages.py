@@ -53,7 +53,7 @@ def names() -> tuple[str, ...]:
     >>> "masked-distance" in names()
     True
     """
-    return tuple(name for name in _ORDER if files(__package__).joinpath(name).is_dir())
+    return tuple(name for name in _ORDER if files("minivae.explorables").joinpath(name).is_dir())
 
 
 def title(name: str) -> str:
@@ -122,7 +122,7 @@ def _text(name: str, file: str) -> str:
 
 
 def _read(path: str) -> str:
-    return files(__package__).joinpath(path).read_text(encoding="utf-8")
+    return files("minivae.explorables").joinpath(path).read_text(encoding="utf-8")
 
 
 def _squeeze(text: str) -> str:
