@@ -1,6 +1,18 @@
 """The statements of the paper as functions: one module for each mechanism."""
 
-from minivae.theory import anchoring, bottleneck, conventions, distances, locality, masking, toy, transfer
+from minivae.theory import (
+    anchoring,
+    bottleneck,
+    conventions,
+    distances,
+    locality,
+    masking,
+    mean_square,
+    merging,
+    smoothing,
+    toy,
+    transfer,
+)
 from minivae.theory.adapter import wrap
 from minivae.theory.card.card import report_card
 
@@ -11,7 +23,10 @@ __all__ = [
     "distances",
     "locality",
     "masking",
+    "mean_square",
+    "merging",
     "report_card",
+    "smoothing",
     "toy",
     "transfer",
     "wrap",
