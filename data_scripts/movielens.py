@@ -7,105 +7,21 @@ Downloads the archive from GroupLens, or takes what is there; keeps ratings of 4
 OUT/NAME.safetensors. MovieLens is for research; its licence forbids to redistribute it.
 """
 
-import csv
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Annotated, Literal
+from typing import Annotated, Literal
 
-import polars as pl
 import tyro
 
-from minivae.data.catalogue import DATASETS, Dataset
-from minivae.data.interactions import Interactions
-from minivae.errors import InputError
-from minivae.preparation.archives import blocks, streams, whole
-from minivae.preparation.command import Options, Watch, guarded, run
-from minivae.preparation.rows import BadLine, Raw, check_range, parse, without_header
-
-COLUMNS = {"userId": pl.Int32, "movieId": pl.Int32, "rating": pl.Float32, "timestamp": pl.Int64}
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Names and separators of the two members that are read."""
-
-    ratings: str
-    movies: str
-    separator: str
-    header: bool
-
-
-LAYOUTS = {
-    "ml-100k": Layout("u.data", "u.item", "\t", header=False),
-    "ml-1m": Layout("ratings.dat", "movies.dat", "::", header=False),
-    "ml-20m": Layout("ratings.csv", "movies.csv", ",", header=True),
-    "ml-latest-small": Layout("ratings.csv", "movies.csv", ",", header=True),
-}
-
-
-def read(dataset: Dataset, path: Path, watch: Watch) -> Raw:
-    """The events with rating >= 4 of an archive, a folder, or a single file of ratings; titles where it has them.
-
-    Raises
-    ------
-    InputError
-        If the ratings are not there, or a line of them is not user, movie, rating, timestamp.
-    """
-    layout = LAYOUTS[dataset.name]
-    titles: dict[str, str] = {}
-    md5: dict[str, str] = {}
-
-    def members() -> Iterator[tuple[str, IO[bytes]]]:
-        for name, stream in streams(path, {layout.ratings, layout.movies}.__contains__, 3 * dataset.raw_bytes):
-            if name == layout.movies:
-                titles.update(read_titles(whole(stream), layout.separator, layout.header))
-            else:
-                yield layout.ratings, stream
-
-    text = blocks(members(), md5 if dataset.members else None)
-    if layout.header:
-        text = without_header(text, ",".join(COLUMNS).encode(), f"{path}: {layout.ratings}")
-    separator = "\t" if layout.separator == "::" else layout.separator
-
-    def events(block: bytes) -> tuple[pl.DataFrame, int]:
-        table = parse(block.replace(b"::", b"\t") if layout.separator == "::" else block, COLUMNS, separator)
-        check_range(table["rating"], 0.5, 5)
-        kept = table.lazy().filter(pl.col("rating") >= dataset.protocol.min_rating).select("userId", "movieId")
-        return kept.collect(), table.height
-
-    kept, ratings = [], 0
-    try:
-        for table, n in watch(events, text):
-            kept.append(table)
-            ratings += n
-    except BadLine as e:
-        raise e.at(f"{path}: {layout.ratings}", ratings + layout.header) from e
-    if not ratings:
-        raise InputError(f"{path} has no ratings in a {layout.ratings}; is it the archive {dataset.name}.zip?")
-    events_read = pl.concat(kept)
-    data = Interactions.from_labels(events_read["userId"], events_read["movieId"], titles or None, dataset.name)
-    return Raw(data, ratings, md5)
-
-
-def read_titles(text: bytes, separator: str, header: bool) -> dict[str, str]:
-    """Movie id → title. The old archives are Latin-1, the new ones UTF-8."""
-    try:
-        lines = text.decode().splitlines()
-    except UnicodeDecodeError:
-        lines = text.decode("latin-1").splitlines()
-    if separator == ",":
-        rows = csv.reader(lines[int(header) :])
-    else:
-        rows = (line.split("|" if separator == "\t" else separator) for line in lines)
-    return {row[0]: row[1].strip() for row in rows if len(row) > 1}
+from minivae.data.catalogue import DATASETS
+from minivae.preparation import movielens
+from minivae.preparation.command import Options, guarded, run
 
 
 def main(
     name: Annotated[Literal["ml-100k", "ml-1m", "ml-20m", "ml-latest-small"], tyro.conf.Positional],
     options: Annotated[Options, tyro.conf.arg(name="")],
 ) -> Path:
-    return run(DATASETS[name], read, options)
+    return run(DATASETS[name], movielens.read, options)
 
 
 if __name__ == "__main__":

@@ -489,6 +489,14 @@ def list_data(_: flags.List) -> None:
     print_table([list(keys), *([row[k] for k in keys] for row in rows)])
 
 
+def prepare_data(options: flags.Prepare) -> None:
+    """The split of a known data set from its raw archive."""
+    from minivae.preparation.known import prepare
+
+    fields = {k: v for k, v in vars(options).items() if k not in ("name", "no_verify")}
+    print(prepare(options.name, verify=not options.no_verify, **fields))
+
+
 def data_info(options: flags.Info) -> None:
     """Facts about one data set."""
     told = catalogue.describe(Source(options.data).load(tables=False))
@@ -578,4 +586,5 @@ COMMANDS: dict[type, Callable[[Any], None]] = {
     flags.Course: copy_chapters,
     flags.List: list_data,
     flags.Info: data_info,
+    flags.Prepare: prepare_data,
 }

@@ -22,7 +22,7 @@ from minivae.version import __version__
 EXAMPLES = {
     "study": """
       minivae study                                         the embedded data, two minutes
-      minivae study --data ml-1m --seeds 5 --out runs/ml-1m  MovieLens-1M, after data_scripts/movielens.py ml-1m
+      minivae study --data ml-1m --seeds 5 --out runs/ml-1m  MovieLens-1M, after minivae data prepare ml-1m
       minivae study --data ratings.csv --user userId --item movieId --rating rating --min-rating 4
       minivae study --models ease,multvae --dry-run
       minivae study --preset ablation --seeds 5 --out runs/ablation
@@ -67,6 +67,7 @@ EXAMPLES = {
     """,
     "data": """
       minivae data list
+      minivae data prepare ml-1m
       minivae data info ml-1m
       minivae data info runs/mine/split.safetensors
     """,

@@ -1,8 +1,10 @@
 """The data sets that minivae knows: what they are, where they come from, and what is prepared on this machine."""
 
 import os
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,9 +16,6 @@ from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 
 VARIABLE = "MINIVAE_DATA"
-
-MOVIELENS_LICENCE = "research, no redistribution"
-GROUPLENS = "https://files.grouplens.org/datasets/movielens/"
 
 
 @dataclass(frozen=True)
@@ -66,167 +65,19 @@ class Dataset:
     files: Mapping[str, str] = field(default_factory=dict)
 
 
-DATASETS = {
-    d.name: d
-    for d in (
-        Dataset(
-            "ml-100k",
-            "MovieLens 100K",
-            MOVIELENS_LICENCE,
-            download="5 MB",
-            needs="a second",
-            obtain="downloaded by the script",
-            script="data_scripts/movielens.py ml-100k",
-            protocol=Protocol(n_heldout=100),
-            raw_bytes=1_979_173,
-            sources=(GROUPLENS + "ml-100k.zip",),
-            archive={"md5": "0e33842e24a9c977be4e0107933c0723"},
-            counts={
-                "ratings": 100_000,
-                "events": 55_361,
-                "users": 938,
-                "items": 1_447,
-                "vocabulary": 1_415,
-                "training users": 738,
-                "held-out events, validation": 1_161,
-                "held-out events, test": 1_105,
-            },
-            files={
-                "unique_sid.txt": "sha256:68dedf17647849ff78eb0134c8db3e84fd4f9c44730219d0a370778550879d7b",
-                "train.csv": "sha256:697ffdb997b1a2630c2055b7a314c1beea0205ad7d47ae2d037a23a1567bbfcf",
-                "validation_tr.csv": "sha256:4317c4dfd49ff77c8dc78a2494f0cb00e33179822c1f6cdac7ecdd623121a1f4",
-                "validation_te.csv": "sha256:82827be21bf08f0fe77cfa4c9c2b982c0ce6a5bb3e53678e0be2c3f99cddfe9f",
-                "test_tr.csv": "sha256:b0874e11ca12878bbe6d53eae2941e4ee372c569d32709c29c2277d30fc0c70a",
-                "test_te.csv": "sha256:6b803463e19ac7097a41f5b8e58a33e4eff25b09414beb4bb9e2bd29e72ce707",
-            },
-        ),
-        Dataset(
-            "ml-latest-small",
-            "MovieLens latest small, which changes over time",
-            MOVIELENS_LICENCE,
-            download="1 MB",
-            needs="a second",
-            obtain="downloaded by the script",
-            script="data_scripts/movielens.py ml-latest-small",
-            protocol=Protocol(n_heldout=60),
-            raw_bytes=20_000_000,
-            sources=(GROUPLENS + "ml-latest-small.zip",),
-        ),
-        Dataset(
-            "ml-1m",
-            "MovieLens 1M",
-            MOVIELENS_LICENCE,
-            download="6 MB",
-            needs="2 seconds",
-            obtain="downloaded by the script",
-            script="data_scripts/movielens.py ml-1m",
-            protocol=Protocol(n_heldout=1000),
-            raw_bytes=24_594_131,
-            sources=(GROUPLENS + "ml-1m.zip",),
-            archive={"md5": "c4d9eecfca2ab87c1945afe126590906"},
-            members={"ratings.dat": "a89aa3591bc97d6d4e0c89459ff39362"},
-            counts={
-                "ratings": 1_000_209,
-                "events": 575_272,
-                "users": 6_034,
-                "items": 3_533,
-                "vocabulary": 3_468,
-                "training users": 4_034,
-                "held-out events, validation": 18_026,
-                "held-out events, test": 18_555,
-            },
-            files={
-                "unique_sid.txt": "sha256:b6b0f586dbe7c38b1344aebfd3e8c3a8c69b0044441d8812a7c521da0b418d12",
-                "train.csv": "sha256:5e9f12657a6492112511603426d999f64905e940e5b2be5b4af978bc46a443ec",
-                "validation_tr.csv": "sha256:f701265f3f0ba6245c187e3ef23c36d7e9ba2e8c85e9a405b8533285c90c8c24",
-                "validation_te.csv": "sha256:8e2d06d4359fbd47ea23124b9845fa29d8d739b6a56c01f9c5fa8a0b146879f4",
-                "test_tr.csv": "sha256:9bbc3f35a1fbe0cf63e3751c0b9b941bd6c79bf54192eaed35d4df4a8095a6c4",
-                "test_te.csv": "sha256:4ccd72972227549c0e4cf334b04b52db115ef84432aa88ba9a3fa09bf08f9577",
-            },
-        ),
-        Dataset(
-            "ml-20m",
-            "MovieLens 20M",
-            MOVIELENS_LICENCE,
-            download="190 MB",
-            needs="5 seconds, 1 GB of memory",
-            obtain="downloaded by the script",
-            script="data_scripts/movielens.py ml-20m",
-            protocol=Protocol(n_heldout=10_000),
-            raw_bytes=533_444_411,
-            sources=(GROUPLENS + "ml-20m.zip",),
-            archive={
-                "md5": "cd245b17a1ae2cc31bb14903e1204af3",
-                "sha256": "96f243c338a8665f6bcc89c53edf6ee39162a846940de6b7c8c48aeada765ff3",
-            },
-            counts={
-                "ratings": 20_000_263,
-                "events": 9_990_682,
-                "users": 136_677,
-                "items": 20_720,
-                "vocabulary": 20_108,
-                "training users": 116_677,
-                "held-out events, validation": 142_514,
-                "held-out events, test": 139_775,
-            },
-            files={
-                "unique_sid.txt": "sha256:b9f95107e156c2feaf78439ae302001abf13bdb480aeedcb0e4d8382f2f8b76f",
-                "train.csv": "git:f34423346c487fc7ec0e1d5612ef3042e26b0262",
-                "validation_tr.csv": "git:c7a10bf71010b5b2691b2ff91e9b01ecc880f5eb",
-                "validation_te.csv": "sha256:bec3f6dfbe876ec2224e98458ffe2ff74c453ef1894644757c1e3ca747a26adf",
-                "test_tr.csv": "git:aaa793b3e90aa41adb65de181d069b0ec9a7f76a",
-                "test_te.csv": "sha256:df4a9ddc77c79bab4a581adec7ff1487de146d47b42c35c393696842252435c2",
-            },
-        ),
-        Dataset(
-            "netflix",
-            "Netflix Prize",
-            "research, no redistribution",
-            download="700 MB",
-            needs="35 seconds, 3 GB of memory",
-            obtain="downloaded from the Internet Archive, or the combined_data_*.txt from Kaggle (login)",
-            script="data_scripts/netflix.py",
-            protocol=Protocol(n_heldout=40_000),
-            raw_bytes=2_700_000_000,
-            sources=("https://archive.org/download/nf_prize_dataset.tar/nf_prize_dataset.tar.gz",),
-            counts={
-                "ratings": 100_480_507,
-                "events": 56_880_037,
-                "users": 463_435,
-                "items": 17_769,
-                "vocabulary": 17_769,
-                "training users": 383_435,
-            },
-        ),
-        Dataset(
-            "msd",
-            "Million Song Dataset, Echo Nest Taste Profile",
-            "research, not commercial",
-            download="500 MB",
-            needs="a minute, 3 GB of memory",
-            obtain="downloaded by the script",
-            script="data_scripts/msd.py",
-            protocol=Protocol(n_heldout=50_000, min_rating=None, min_user=20, min_item=200),
-            raw_bytes=3_100_000_000,
-            sources=tuple(
-                f"http://{host}/train_triplets.txt.zip"
-                for host in (
-                    "millionsongdataset.com/sites/default/files/challenge",
-                    "labrosa.ee.columbia.edu/millionsong/sites/default/files/challenge",
-                    "labrosa.ee.columbia.edu/~dpwe/tmp",
-                )
-            ),
-            counts={
-                "ratings": 48_373_586,
-                "events": 33_633_450,
-                "users": 571_355,
-                "items": 41_140,
-                "vocabulary": 41_140,
-                "training users": 471_355,
-            },
-        ),
-    )
-}
+def read_datasets() -> dict[str, Dataset]:
+    """The data sets of datasets.toml, by name."""
+    tables = tomllib.loads((files("minivae.data") / "datasets.toml").read_text(encoding="utf-8"))
+    found = {}
+    for name, table in tables.items():
+        protocol = table.pop("protocol")
+        protocol["min_rating"] = None if protocol["min_rating"] == "none" else protocol["min_rating"]
+        sources = tuple(table.pop("sources", ()))
+        found[name] = Dataset(name=name, protocol=Protocol(**protocol), sources=sources, **table)
+    return found
+
+
+DATASETS = read_datasets()
 
 
 def folders(data: str | Path | None = None) -> list[Path]:
@@ -276,7 +127,7 @@ def listing(data: str | Path | None = None) -> list[dict[str, str]]:
                 "download": d.download,
                 "needs": d.needs,
                 "source": urlsplit(d.sources[0]).hostname or "",
-                "obtain": f"python {d.script} --out data",
+                "obtain": f"minivae data prepare {d.name} --out data",
                 "prepared": str(found) if found else "no",
             }
         )
@@ -299,7 +150,8 @@ def resolve(data: str | Path) -> Path:
             return found
         places = " nor in ".join(map(str, folders()))
         raise InputError(
-            f"{data} is not prepared in {places}; make it with python {DATASETS[str(data)].script} --out {folders()[0]}"
+            f"{data} is not prepared in {places}; make it with minivae data prepare {data} --out {folders()[0]} "
+            f"(in a checkout: python {DATASETS[str(data)].script} --out {folders()[0]})"
         )
     raise InputError(f"{data} is neither a file nor one of the data sets planted, debian, {', '.join(DATASETS)}")
 

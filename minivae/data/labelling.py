@@ -225,8 +225,3 @@ def check(text: pl.Series, role: str, where: Where) -> None:
         if found.any():
             k = int(found.arg_true()[0])
             raise InputError(f"the {role} label {text[k][:40]!r} ({where(k)}) {fault}")
-
-
-def canonical(text: str) -> str:
-    """What a person types, in the form of the labels: composed Unicode, no spaces around."""
-    return pl.Series([text]).str.strip_chars().str.normalize("NFC")[0]

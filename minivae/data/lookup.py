@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 from minivae.data.codes import binary_csr
 from minivae.data.splits import StrongSplit
+from minivae.data.text_form import canonical
 from minivae.errors import InputError
 
 SHOWN = 5
@@ -37,7 +38,7 @@ def history_of(split: StrongSplit, label: str) -> sp.csr_matrix:
     for labels, matrix in parts:
         if labels is None:
             continue
-        found = np.flatnonzero(labels.astype(str) == label.strip())
+        found = np.flatnonzero(labels.astype(str) == canonical(label))
         if found.size:
             return matrix[found[0]]
         everybody += labels.astype(str).tolist()
@@ -62,11 +63,11 @@ def find_item(split: StrongSplit, text: str) -> int:
         If no item or several match; suggests titles.
     """
     titles = names(split).tolist()
-    folded = [t.casefold() for t in titles]
-    wanted = text.strip().casefold()
+    folded = [canonical(t).casefold() for t in titles]
+    wanted = canonical(text).casefold()
     if not wanted:
         raise InputError("an empty title matches nothing; give (part of) the title of an item")
-    labels = [str(label).casefold() for label in split.item_labels.tolist()]
+    labels = [canonical(str(label)).casefold() for label in split.item_labels.tolist()]
     for found in (
         [i for i, t in enumerate(folded) if t == wanted],
         [i for i, t in enumerate(labels) if t == wanted],

@@ -214,7 +214,7 @@ def refuse_web_page(path: Path) -> None:
         raise InputError(f"{path} is empty; fetch it again")
     if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         raise InputError(
-            f"{path} is a web page, not data: the link is dead or asks for a login; see data_scripts/README.md"
+            f"{path} is a web page, not data: the link is dead or asks for a login; fetch the archive by hand"
         )
     if start.startswith(b"pk\x03\x04"):
         raise InputError(f"{path} is a truncated zip archive; fetch it again")

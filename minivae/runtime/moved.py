@@ -18,6 +18,7 @@ NEW_ROOMS = {
     "cli": ("flags", "commands"),
 }
 MOVED = {f"minivae.{name}": f"minivae.{room}.{name}" for room, names in NEW_ROOMS.items() for name in names}
+MOVED["minivae.study.lookup"] = "minivae.data.lookup"
 
 
 class Moved(MetaPathFinder, Loader):

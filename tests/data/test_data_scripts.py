@@ -24,6 +24,8 @@ from minivae.data.catalogue import DATASETS, Protocol
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.preparation import archives, export
+from minivae.preparation import movielens as movielens_reader
+from minivae.preparation import netflix as netflix_reader
 from minivae.preparation.command import guarded, watched
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -223,7 +225,7 @@ def test_blocks_cut_anywhere_give_the_same_events(rows, size):
     current, got, total, lines = None, [], 0, 0
     streams = [(name, io.BytesIO(content)) for name, content in files.items()]
     for block in archives.blocks(iter(streams), size=size):
-        part = netflix.parse_movies(block, 4)
+        part = netflix_reader.parse_movies(block, 4)
         movie = [current] * part.n_headless + part.movie[part.n_headless :].tolist()
         got += zip(part.user.tolist(), movie, strict=True)
         total += part.ratings
@@ -251,7 +253,7 @@ def test_movielens_blocks_cut_anywhere_give_the_same_events(tmp_path_factory, ro
     path = tmp_path_factory.mktemp("cut") / "ratings"
     path.write_bytes(text if last else text.removesuffix(ends))
     with patch.object(archives, "BLOCK", size):
-        raw = movielens.read(DATASETS[name], path, watched(DATASETS[name]))
+        raw = movielens_reader.read(DATASETS[name], path, watched(DATASETS[name]))
     data = raw.data
     got = zip(data.user_labels[data.user].tolist(), data.item_labels[data.item].tolist(), strict=True)
     assert list(got) == [(u, i) for u, i, r in rows if r >= 4]

@@ -29,9 +29,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "data_scripts")]
+sys.path.insert(0, str(ROOT))
 
-import movielens  # noqa: E402
 import numpy as np  # noqa: E402
 import polars as pl  # noqa: E402
 import scipy.sparse  # noqa: E402
@@ -41,6 +40,7 @@ import minivae as mv  # noqa: E402
 from minivae.cli.main import main as command_line  # noqa: E402
 from minivae.data.catalogue import DATASETS  # noqa: E402
 from minivae.errors import InputError  # noqa: E402
+from minivae.preparation import movielens  # noqa: E402
 from minivae.preparation.command import watched  # noqa: E402
 from minivae.runtime.storage import load_arrays, save_arrays  # noqa: E402
 from minivae.study.run import folders, presets  # noqa: E402
