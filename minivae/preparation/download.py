@@ -1,8 +1,11 @@
 """Downloads that continue where they stopped, checked against the publisher's checksum."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from secrets import token_hex
 
+import msgspec
 import pooch
 import requests
 
@@ -45,9 +48,15 @@ def retrieve(what: str, urls: Sequence[str], checksum: str | None, folder: Path,
     answers = []
     for url in urls:
         own = name or url.rsplit("/", 1)[1]
-        part = folder / f"{own}.part"
+        target = folder / own
         try:
-            return Path(pooch.retrieve(url, checksum, own, folder, downloader=Resuming(part)))
+            if checksum is None:
+                set_changed_aside(target)
+            downloader = Resuming(own_part(target), checksum is not None)
+            path = Path(pooch.retrieve(url, checksum, own, folder, downloader=downloader))
+            if checksum is None and downloader.used:
+                Note(url, sha256=sha256_of(path)).write(noted(path))
+            return path
         except requests.RequestException as e:
             answers.append(f"{url}: {type(e).__name__}")
         except InputError as e:
@@ -74,11 +83,79 @@ def text_at(url: str) -> str:
     return answer.text
 
 
-class Resuming:
-    """A downloader for pooch that keeps what it has in a .part file and asks the server for the rest."""
+class Note(msgspec.Struct):
+    """What is known of a file that was fetched in part, or in whole from where no checksum is published.
 
-    def __init__(self, part: Path) -> None:
-        self.part = part
+    Attributes
+    ----------
+    url : str
+        Where it comes from.
+    version : str
+        Which version of it the server gave: its ETag, or when it was changed; "" if it does not say.
+    sha256 : str
+        Of the whole file, once it is here.
+    """
+
+    url: str
+    version: str = ""
+    sha256: str = ""
+
+    @classmethod
+    def read(cls, path: Path) -> "Note | None":
+        """The note at `path`; None if there is none that can be read."""
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=cls)
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+            return None
+
+    def write(self, path: Path) -> None:
+        """Keep it at `path`."""
+        path.write_bytes(msgspec.json.encode(self))
+
+
+def noted(path: Path) -> Path:
+    """Where the note about a file lies."""
+    return path.with_name(f"{path.name}.json")
+
+
+def sha256_of(path: Path) -> str:
+    """The checksum of a file."""
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def set_changed_aside(target: Path) -> None:
+    """Give a file another name if it is no longer what was fetched, so that it is fetched again."""
+    note = Note.read(noted(target))
+    if note is not None and target.is_file() and sha256_of(target) != note.sha256:
+        target.rename(target.with_name(f"{target.name}.{token_hex(4)}.changed"))
+
+
+def own_part(target: Path) -> Path:
+    """Where the part of a download goes: a .part file that has no note of ours belongs to somebody else."""
+    part = target.with_name(f"{target.name}.part")
+    foreign = part.exists() and Note.read(noted(part)) is None
+    return target.with_name(f"{target.name}.{token_hex(4)}.part") if foreign else part
+
+
+class Resuming:
+    """A downloader for pooch that keeps what it has in a .part file and asks the server for the rest of that version.
+
+    Parameters
+    ----------
+    part : Path
+        The file.
+    checked : bool
+        Whether a checksum will tell if it was put together from two versions.
+
+    Attributes
+    ----------
+    used : bool
+        Whether something was fetched.
+    """
+
+    def __init__(self, part: Path, checked: bool) -> None:
+        self.part, self.checked, self.used = part, checked, False
 
     def __call__(self, url: str, output_file: str, _: pooch.Pooch) -> None:
         for attempt in range(1, ATTEMPTS + 1):
@@ -89,15 +166,25 @@ class Resuming:
                 if attempt == ATTEMPTS:
                     raise
         self.part.replace(output_file)
+        noted(self.part).unlink()
+        self.used = True
 
     def receive(self, url: str) -> None:
         """Append to the .part file until it is complete."""
-        have = self.part.stat().st_size if self.part.exists() else 0
-        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+        note = Note.read(noted(self.part))
+        known = note is not None and note.url == url and bool(note.version or self.checked)
+        have = self.part.stat().st_size if known and self.part.exists() else 0
+        headers = {"Accept-Encoding": "identity"}
+        if note is not None and have:
+            headers |= {"Range": f"bytes={have}-"}
+            headers |= {"If-Range": note.version} if note.version and not note.version.startswith("W/") else {}
         with requests.get(url, headers=headers, stream=True, timeout=30) as answer:
-            if answer.status_code == 416 and answer.headers.get("Content-Range", "").endswith(f"/{have}"):
+            version = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
+            changed = note is not None and have > 0 and note.version != version
+            complete = answer.headers.get("Content-Range", "").endswith(f"/{have}")
+            if answer.status_code == 416 and complete and not changed:
                 return
-            if answer.status_code == 416:
+            if answer.status_code == 416 or (changed and answer.status_code == 206):
                 self.part.unlink()
                 raise requests.ConnectionError("the file on the server has changed")
             answer.raise_for_status()
@@ -106,6 +193,7 @@ class Resuming:
             if answer.status_code != 206:
                 have = 0
             total = have + int(answer.headers["Content-Length"]) if "Content-Length" in answer.headers else None
+            Note(url, version).write(noted(self.part))
             with self.part.open("ab" if have else "wb") as file, progress() as bar:
                 task = bar.add_task(self.part.name.removesuffix(".part"), total=total, completed=have)
                 for chunk in answer.iter_content(CHUNK):

@@ -319,9 +319,9 @@ MD5 = hashlib.md5(CONTENT).hexdigest()
 
 
 class Server(BaseHTTPRequestHandler):
-    """/f.zip is CONTENT, with ranges; breaks off after `cut` bytes while `breaks` lasts; the rest are web pages."""
+    """/f.zip is `content`, with ranges; breaks off after `cut` bytes while `breaks` lasts; the rest are web pages."""
 
-    breaks, cut, ranges, asked = 0, 500_000, True, []
+    breaks, cut, ranges, asked, content, versions = 0, 500_000, True, [], CONTENT, {}
 
     def do_GET(self):
         cls = type(self)
@@ -333,14 +333,16 @@ class Server(BaseHTTPRequestHandler):
             self.wfile.write(b"<html>sorry</html>")
             return
         start = int(re.search(r"\d+", self.headers["Range"])[0]) if self.headers.get("Range") and cls.ranges else 0
-        if start >= len(CONTENT):
+        if start >= len(cls.content):
             self.send_response(416)
-            self.send_header("Content-Range", f"bytes */{len(CONTENT)}")
+            self.send_header("Content-Range", f"bytes */{len(cls.content)}")
             self.end_headers()
             return
-        body = CONTENT[start:]
+        body = cls.content[start:]
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(body)))
+        for name, value in cls.versions.items():
+            self.send_header(name, value)
         self.end_headers()
         if cls.breaks:
             cls.breaks -= 1
@@ -389,8 +391,8 @@ def test_a_second_run_continues(tmp_path):
     with served(breaks=3) as (url, handler):
         with pytest.raises(InputError, match="run the same command again to continue"):
             download.fetch(known(f"{url}/f.zip"), tmp_path)
-        (part,) = tmp_path.iterdir()
-        assert part.suffix == ".part"
+        part, note = sorted(tmp_path.iterdir())
+        assert (part.suffix, note.name) == (".part", f"{part.name}.json")
         have = part.read_bytes()
         assert have == CONTENT[: len(have)]
         assert len(have) > 1_000_000
@@ -404,9 +406,47 @@ def test_a_server_without_ranges_starts_again(tmp_path):
 
 
 def test_a_complete_part_needs_nothing_more(tmp_path):
-    with served() as (url, _):
+    with served() as (url, handler):
         (tmp_path / "f.zip.part").write_bytes(CONTENT)
+        download.Note(f"{url}/f.zip").write(tmp_path / "f.zip.part.json")
         assert download.fetch(known(f"{url}/f.zip"), tmp_path).read_bytes() == CONTENT
+        assert handler.asked == [f"bytes={len(CONTENT)}-"]
+    assert [p.name for p in tmp_path.iterdir()] == ["f.zip"]
+
+
+def test_a_part_of_somebody_else_is_left_alone(tmp_path):
+    """A browser may keep its own download under the same name."""
+    with served(breaks=1) as (url, _):
+        (tmp_path / "f.zip.part").write_bytes(b"of a browser")
+        assert download.fetch(known(f"{url}/f.zip"), tmp_path).read_bytes() == CONTENT
+    assert (tmp_path / "f.zip.part").read_bytes() == b"of a browser"
+    assert {p.name for p in tmp_path.iterdir()} == {"f.zip", "f.zip.part"}
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.parametrize("version", ["ETag", "Last-Modified", None])
+def test_two_versions_are_never_mixed(tmp_path, monkeypatch, version, ranges):
+    """Without a checksum too: the rest is asked for of the version that is there, and of no other."""
+    new = bytes(reversed(CONTENT))
+    with served(breaks=3, ranges=ranges) as (url, handler):
+        handler.versions = {version: "one"} if version else {}
+        with pytest.raises(InputError):
+            download.fetch(known(f"{url}/f.zip", checksum=None), tmp_path)
+        handler.versions = {version: "two"} if version else {}
+        monkeypatch.setattr(handler, "content", new)
+        assert download.fetch(known(f"{url}/f.zip", checksum=None), tmp_path).read_bytes() == new
+
+
+def test_what_has_changed_since_it_was_fetched_is_fetched_again(tmp_path):
+    """Where no checksum is published; what lies there is kept under another name."""
+    with served() as (url, handler):
+        path = download.fetch(known(f"{url}/f.zip", checksum=None), tmp_path)
+        assert download.fetch(known(f"{url}/f.zip", checksum=None), tmp_path) == path
+        assert len(handler.asked) == 1
+        path.write_bytes(b"garbage")
+        assert download.fetch(known(f"{url}/f.zip", checksum=None), tmp_path).read_bytes() == CONTENT
+        assert len(handler.asked) == 2
+    assert [p.read_bytes() for p in tmp_path.glob("*.changed")] == [b"garbage"]
 
 
 def test_wrong_checksum_leaves_nothing(tmp_path):
