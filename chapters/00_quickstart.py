@@ -38,9 +38,9 @@ print("environment: ready")
 # ## 0.2 Who took what
 #
 # A recommender knows who took which item: watched, bought, read. There are no stars and no words, and nobody says what
-# they dislike. This is called **implicit feedback**. One event, a pair (user, item), is an **interaction**.
+# they dislike. This is called [**implicit feedback**](GLOSSARY.md#implicit-feedback). One event, a pair (user, item), is an [**interaction**](GLOSSARY.md#interaction).
 #
-# Our data is **planted**: a program draws it from a preference model that we know. So we can later ask what no real
+# Our data is [**planted**](GLOSSARY.md#planted): a program draws it from a preference model that we know. So we can later ask what no real
 # data set can answer: was the recommendation right?
 
 # %%
@@ -64,8 +64,8 @@ print("the first items of user 0:", *data.item_titles[x[0].indices][:6], sep="\n
 # ## 0.3 A fair evaluation
 #
 # We want to know how a model serves **new** people. So whole users are set aside for evaluation. Of each
-# such user the model sees four fifths of the items, the **history**, and must find the last fifth, the **held-out**
-# items. This is *strong generalization* (Liang et al., 2018). A second group of the same kind, the validation users,
+# such user the model sees four fifths of the items, the [**history**](GLOSSARY.md#history), and must find the last fifth, the **held-out**
+# items. This is [*strong generalization*](GLOSSARY.md#strong-generalization) (Liang et al., 2018). A second group of the same kind, the validation users,
 # serves for choices such as when to stop; the test users are looked at once, at the end. Below, `n_heldout` is the
 # number
 # of *users* in each of the two groups.
@@ -88,10 +88,10 @@ print("seen by the model:", history.nnz, "items;  to be found:", heldout.nnz)
 #
 # ## 0.4 Three models
 #
-# All three do the same job: from a history, give a **score** to every item. Items of the history are left out, the
+# All three do the same job: from a history, give a [**score**](GLOSSARY.md#score) to every item. Items of the history are left out, the
 # others are ranked by score.
 #
-# **Popularity** scores an item by its number of training users. **EASE** (Steck, 2019) is linear: the score of an item
+# [**Popularity**](GLOSSARY.md#popularity) scores an item by its number of training users. [**EASE**](GLOSSARY.md#ease) (Steck, 2019) is linear: the score of an item
 # is a weighted sum over the items of the history, and the weights come from one matrix inverse; `l2` keeps them small.
 # It takes a second and is often hard to beat, so it belongs in every comparison.
 
@@ -100,19 +100,19 @@ popularity = mv.Popularity().fit(split.train)
 ease = mv.EASE(l2=200.0).fit(split.train)
 
 # %% [markdown]
-# **Mult-VAE** (Liang et al., 2018) is a variational autoencoder, the subject of this course:
+# [**Mult-VAE**](GLOSSARY.md#mult-vae) (Liang et al., 2018) is a variational autoencoder, the subject of this course:
 #
 # $$x \;\xrightarrow{\text{mask}}\; x_h \;\xrightarrow{\text{encoder}}\; \mathcal N(\mu, \mathrm{diag}\,\sigma^2)
 # \;\xrightarrow{\text{draw}}\; z \;\xrightarrow{\text{decoder}}\; \pi = \mathrm{softmax}\, f_\theta(z).$$
 #
-# The encoder turns a user into a cloud of points, the **posterior**, in a space of $d$ dimensions. The decoder turns a
+# The encoder turns a user into a cloud of points, the [**posterior**](GLOSSARY.md#posterior), in a space of $d$ dimensions. The decoder turns a
 # point into a probability for each item. Training wants the user's items to be probable under $\pi$, and the clouds to
-# stay near $\mathcal N(0, I)$. The **mask** throws away a random half of the items before the encoder sees them
+# stay near $\mathcal N(0, I)$. The [**mask**](GLOSSARY.md#mask) throws away a random half of the items before the encoder sees them
 # (`keep=0.5`); the decoder must still name them all. For a new user there is no mask and no draw: $z = \mu$.
 #
 # In the settings below, `hidden` is the width of the inner layer of both networks, `latent` is $d$, `beta` weighs the
 # pull towards $\mathcal N(0, I)$ and rises over the first `anneal_steps`
-# updates. An *epoch* is one pass over the training users; we keep the model of the best one.
+# updates. An [*epoch*](GLOSSARY.md#epoch) is one pass over the training users; we keep the model of the best one.
 
 # %%
 model = mv.MultVAE(split.n_items, hidden=200, latent=50)
@@ -123,7 +123,7 @@ print(f"epochs: {len(run.log)}, kept: {run.best_epoch} (best on the validation u
 # %% [markdown]
 # ## 0.5 The metrics
 #
-# A good list has the hidden items early. **nDCG@k** says how early: a hit at rank $r$ has the gain $1/\log_2(r+1)$, the
+# A good list has the hidden items early. [**nDCG@k**](GLOSSARY.md#ndcg-k) says how early: a hit at rank $r$ has the [gain](GLOSSARY.md#gain) $1/\log_2(r+1)$, the
 # gains of the first $k$ ranks are added, and the sum is divided by the best sum possible for this user. So 1 is
 # perfect and 0 means no hit. It is six lines:
 
@@ -157,7 +157,7 @@ for name, r in results.items():
 
 # %% [markdown]
 # **Recall@20** is simpler: the fraction of the hidden items among the first 20; if a user has more than 20 hidden items, 20
-# hits count as all. After ± stands the standard error over users: with other users from the same population, the mean
+# hits count as all. After ± stands the [standard error](GLOSSARY.md#standard-error) over users: with other users from the same population, the mean
 # would move by about so much.
 
 # %%

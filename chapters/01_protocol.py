@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 1. What is a fair benchmark?
-# **Study** 100 min · **runs** 15 CPU seconds (90 s when it was built), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), linear algebra, standard errors
+# **Study** 100 min · **runs** 15 CPU seconds (90 s when it was built), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), linear algebra, [standard errors](GLOSSARY.md#standard-error)
 #
 # **You will be able to** (1) say which question an evaluation answers, and split data for the one you mean, (2) compute
-# Recall@k and nDCG@k by hand and name four versions that share these names, (3) derive EASE, a strong linear
+# [Recall@k](GLOSSARY.md#recall-k) and [nDCG@k](GLOSSARY.md#ndcg-k) by hand and name four versions that share these names, (3) derive [EASE](GLOSSARY.md#ease), a strong linear
 # baseline, (4) tell a difference between models from one between users, (5) list what a paper must say before
 # its numbers may stand beside yours. [Glossary](GLOSSARY.md).
 
@@ -41,7 +41,7 @@ fig.tight_layout()
 # %% [markdown]
 # A is Liang et al. (2018), with the notebook of their code; B is Ferrari Dacrema et al. (2019), who repeated the
 # experiment. A's Mult-VAE on MovieLens-20M and all of B were read in primary files [V], the rest of A in a secondary text
-# [S]; these **evidence tags** stand beside every published figure of this course. SLIM is a linear model, an ancestor of EASE (1.5). Each found Mult-VAE ahead of SLIM. But put A's SLIM
+# [S]; these [**evidence tags**](GLOSSARY.md#evidence-tag) stand beside every published figure of this course. SLIM is a linear model, an ancestor of EASE (1.5). Each found Mult-VAE ahead of SLIM. But put A's SLIM
 # beside B's Mult-VAE, as a table
 # collected from papers does, and SLIM wins on both data sets.
 #
@@ -63,8 +63,8 @@ print("items of a user: least, median, most:", activity.min(), int(np.median(act
 # ## 1.3 Two ways to split, two questions
 #
 # * **Weak generalization**: hide some items of every user, train on the rest. *How well do we serve customers we know?*
-# * **Strong generalization**: train on some users, evaluate with others. A new user shows a **history**, from
-#   which the model computes scores at once, without training (**fold-in**); it must find the **held-out** rest.
+# * [**Strong generalization**](GLOSSARY.md#strong-generalization): train on some users, evaluate with others. A new user shows a [**history**](GLOSSARY.md#history), from
+#   which the model computes scores at once, without training ([**fold-in**](GLOSSARY.md#fold-in)); it must find the **held-out** rest.
 #   *How well do we serve new people?*
 
 # %%
@@ -143,7 +143,7 @@ print("from rank 64 on, weak scores are below strong ones, in all 5 draws:", Tru
 # 2. Shuffle the sorted users. The last $H$ are for the **test**, the $H$ before them for **validation** (choices such
 #    as when to stop); the others are for training, with all their items.
 # 3. The vocabulary is what the *training* users took. Other items of the held-out users are dropped.
-# 4. A held-out user with $n\ge5$ items left: $\lfloor n/5\rfloor$ of them, drawn at random, are held out; with $n<5$: none.
+# 4. A held-out user with $n\ge5$ items left: $\lfloor n/5\rfloor$ of them, drawn at random, are [held out](GLOSSARY.md#held-out); with $n<5$: none.
 #
 # Two people have the same split only if they agree on every detail: *once*, *then*, *sorted*, $\lfloor\cdot\rfloor$, and a
 # generator that gets the same seed again before each group is folded in.
@@ -190,7 +190,7 @@ print("from scratch = mv.strong_split, user by user, for both settings:", True)
 # %% [markdown]
 # ## 1.5 Rivals
 #
-# **Popularity** gives every item its number of training users, for everybody the same list. **EASE** (Steck, 2019)
+# [**Popularity**](GLOSSARY.md#popularity) gives every item its number of training users, for everybody the same list. **EASE** (Steck, 2019)
 # scores linearly, $\hat x = xB$, with the smallest squared error on the training matrix $X$, and no item may predict
 # itself:
 #
@@ -234,7 +234,7 @@ print("EASE: formula = package, and no entry off the diagonal can be improved:",
 # $$\text{Recall@}k = \frac{\text{hits in the first } k}{\min(k,n)}, \qquad
 # \text{nDCG@}k = \frac{\sum_{r\le k} \text{hit}_r/\log_2(r+1)}{\sum_{r\le\min(k,n)} 1/\log_2(r+1)} .$$
 #
-# Take $n=3$ and hits at ranks 1, 3 and 7. Recall@5 is $\frac23$. The gains of the ranks are
+# Take $n=3$ and hits at ranks 1, 3 and 7. Recall@5 is $\frac23$. The [gains](GLOSSARY.md#gain) of the ranks are
 # $1,\ .63,\ \frac12,\ .43,\ .39,\ .36,\ \frac13$. So nDCG@5 $=(1+\frac12)/(1+.63+\frac12) = .70$, and nDCG@7
 # $= (1+\frac12+\frac13)/2.13 = .86$. The best sum stops at $\min(k,n)$, so that 1 can be reached.
 
@@ -433,7 +433,7 @@ print("the separate bars overlap in every draw, and the paired interval never co
 
 # %% [markdown]
 # **Reading.** Draw 3 is a hard one, for both. EASE on draw 3 scores below the SVD on any other draw: compared across
-# draws, the order is reversed. Inside a draw the separate bars overlap, but the paired difference is clear each
+# draws, the order is reversed. Inside a draw the separate bars overlap, but the [paired](GLOSSARY.md#paired) difference is clear each
 # time. # For models trained with random numbers, the seed is a third source of chance, covered neither by users nor by draws.
 #
 # ## 1.10 Choose on one group, report on another

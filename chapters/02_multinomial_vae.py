@@ -2,8 +2,8 @@
 # # 2. Where does the objective come from, and how little code is it?
 # **Study** 130 min · **runs** 18 CPU seconds (112 s when it was built), 0.5 GB on 1 core · **needs** [chapter 01](01_protocol.ipynb), Gaussians, Bayes' rule, PyTorch
 #
-# **You will be able to** (1) derive the ELBO and say exactly how much it gives away, (2) derive the KL term and the
-# gradient of the logits, (3) write Mult-VAE in forty lines that give the loss of the package, (4) say where its noise
+# **You will be able to** (1) derive the [ELBO](GLOSSARY.md#elbo) and say exactly how much it gives away, (2) derive the KL term and the
+# gradient of the [logits](GLOSSARY.md#logit), (3) write [Mult-VAE](GLOSSARY.md#mult-vae) in forty lines that give the loss of the package, (4) say where its noise
 # enters and what its β schedule is, (5) say what one encoder for all users costs, (6) recognise mistakes that well-known
 # libraries made. Words: [glossary](GLOSSARY.md).
 
@@ -59,7 +59,7 @@ fig.tight_layout()
 #
 # ## 2.2 The likelihood
 #
-# The probability of the items given the taste is **multinomial**:
+# The probability of the items given the taste is [**multinomial**](GLOSSARY.md#multinomial):
 #
 # $$\log p(x\mid z) = \log N! + \sum_i x_i\log\pi_i = \log N! - \ell(\theta;z,x), \qquad
 # \ell = N\log\sum_i e^{f_i} - \langle x,f\rangle .$$
@@ -83,7 +83,7 @@ print("the loss is the multinomial likelihood up to log N!, its gradient is N π
 # ## 2.3 The bound
 #
 # Training should make $p(x)=\int p(x\mid z)\,p(z)\,dz$ large, summed in logarithms over the users. In 200 dimensions
-# there is no grid. Take *any* density $q$ over tastes, and write $p(z\mid x)=p(x,z)/p(x)$ for the true posterior:
+# there is no grid. Take *any* density $q$ over tastes, and write $p(z\mid x)=p(x,z)/p(x)$ for the true [posterior](GLOSSARY.md#posterior):
 #
 # $$\log p(x) = \mathbb E_q\log\frac{p(x,z)}{p(z\mid x)}
 # = \mathbb E_q\log\frac{p(x,z)}{q(z)} + \mathbb E_q\log\frac{q(z)}{p(z\mid x)}
@@ -158,7 +158,7 @@ print("with β = 0.2 the objective exceeds log p(x): no bound any more:", True)
 #
 # **The encoder.** Each user could have a $q$ of its own, found by maximising its ELBO. Mult-VAE has instead *one* network,
 # the **encoder**, that reads $x$ and returns $\mu$ and $\sigma$ of $q=\mathcal N(\mu,\mathrm{diag}\,\sigma^2)$: this is
-# **amortised** inference, and a new user needs one pass and no training, which is called **fold-in**. What does sharing
+# [**amortised**](GLOSSARY.md#amortised) inference, and a new user needs one pass and no training, which is called **fold-in**. What does sharing
 # cost? All 63 users of the six items, the decoder fixed:
 
 # %%
@@ -244,7 +244,7 @@ print("the score-function gradient is at least five times as noisy:", True)
 #
 # $$x_h = \frac{x}{\|x\|}\odot\frac b\rho,\qquad b_i\sim\text{Bernoulli}(\rho).$$
 #
-# That is the **mask** of the paper. The target stays the *whole* $x$: the model must name items that it was not shown.
+# That is the [**mask**](GLOSSARY.md#mask) of the paper. The target stays the *whole* $x$: the model must name items that it was not shown.
 # The order matters. To mask first and scale then gives kept entries $1/\sqrt{\rho N}$ instead of $1/(\rho\sqrt N)$.
 
 # %% tags=["nbval-check-output"]
@@ -263,8 +263,8 @@ print(
 # ## 2.6 The schedule of β
 #
 # The usual reason for a rising β: at the start $z$ is of no use to the decoder, and a strong KL could move every $q$ to the
-# prior and keep it there. The schedule is $\beta_t=\min(0.2,\ t/200{,}000)$, $t$ counting *updates*. **Predict:** when is the cap
-# reached? MovieLens-20M has 234 updates an epoch and 200 epochs were run.
+# [prior](GLOSSARY.md#prior) and keep it there. The schedule is $\beta_t=\min(0.2,\ t/200{,}000)$, $t$ counting *updates*. **Predict:** when is the cap
+# reached? MovieLens-20M has 234 updates an [epoch](GLOSSARY.md#epoch) and 200 epochs were run.
 
 # %% tags=["nbval-check-output"]
 t = np.arange(0, 230_000, 1000)
@@ -444,7 +444,7 @@ print("mean over seeds: multinomial above Gaussian up to epoch 18, level at 20:"
 # competition gives a better
 # ranking in the end, as Liang et al. argue, these runs do not show. Try `train(seed, gaussian, 0.0, lr=3e-3, epochs=28)`.
 #
-# Now β. Five stored seeds on the full embedded data (`minivae theory --seeds 5`):
+# Now β. Five stored seeds on the full [embedded data](GLOSSARY.md#embedded-data) (`minivae theory --seeds 5`):
 
 # %%
 stored = mv.course.stored("theory-planted-small-observations.json")
@@ -543,7 +543,7 @@ print("the KL grows more slowly than N, and weighs more for light users, in all 
 # %% [markdown]
 # **Reading.** Between: about like $\sqrt N$, while $\ell$ grows about like $N$, even a little faster. So one β for all weighs most on
 # light users: about 3 % of the loss of the lightest fifth, less than 1 % of that of the busiest.
-# RecVAE gives each user a weight $\gamma N$ instead of one β for all.
+# [RecVAE](GLOSSARY.md#recvae) gives each user a weight $\gamma N$ instead of one β for all.
 #
 # ## 2.10 Mistakes that were made
 #

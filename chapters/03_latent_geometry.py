@@ -2,9 +2,9 @@
 # # 3. How far apart are two posteriors?
 # **Study** 105 min · **runs** 18 CPU seconds (98 s when it was built), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb); expectation, covariance, Gaussians
 #
-# **You will be able to** (1) define $W_1$ and $W_2$ by couplings, (2) derive $W_2$ of diagonal Gaussians, (3) bracket
+# **You will be able to** (1) define $W_1$ and $W_2$ by [couplings](GLOSSARY.md#coupling), (2) derive $W_2$ of diagonal Gaussians, (3) bracket
 # $W_1$ and prove both sides, (4) say why $W_1$ from samples is too large, and how the excess depends on the dimension,
-# (5) prove what $W_1$ bounds, (6) tell when the KL divergence grows without limit and $W$ does not. Words:
+# (5) prove what $W_1$ bounds, (6) tell when the [KL divergence](GLOSSARY.md#kl-divergence) grows without limit and $W$ does not. Words:
 # [glossary](GLOSSARY.md).
 
 # %% [markdown]
@@ -238,7 +238,7 @@ print(
 # average: the true Gaussians. Two samples of the *same* cloud have a positive distance, too; subtract it for both clouds,
 # and one has, on average, a lower bound. For $d\ge3$ the excess may fall as slowly as $n^{-1/d}$: on the line and in
 # the plane the estimate soon
-# returns; in 16 dimensions ten times the samples leave three quarters of the excess. In a real latent space ($d=200$)
+# returns; in 16 dimensions ten times the samples leave three quarters of the excess. In a real [latent space](GLOSSARY.md#latent-space) ($d=200$)
 # use the bracket, not samples.
 #
 # A popular alternative is **sliced** $W_1$: project on random directions, take the exact $W_1$ there, average. It is cheap
@@ -355,11 +355,11 @@ print("gap of T2 exact; T1 attained by shifts; walk over the prior bounds all pa
 #
 # We train a Mult-VAE as in chapter 00, only smaller ($d=16$), five seeds, and look at 600 of its users. Our data is
 # planted, so the truth is known: each user has a hidden community and a hidden taste, a
-# vector; how alike two tastes are, their cosine says. Orders are compared by Spearman's *rank correlation*, from −1
+# vector; how alike two tastes are, their cosine says. Orders are compared by Spearman's [*rank correlation*](GLOSSARY.md#rank-correlation), from −1
 # to 1.
 #
 # **Predict.** Which part of $W_2^2$ comes from the spreads? Do two users with more items in common lie closer? Or does the
-# **Jaccard index** count: common items, divided by the items that at least one of them has?
+# [**Jaccard index**](GLOSSARY.md#jaccard-index) count: common items, divided by the items that at least one of them has?
 
 # %%
 data = mv.planted(n_users=2_000, n_items=300, n_events=60_000, seed=0)
@@ -478,7 +478,7 @@ print("more items, smaller spreads, farther out; nearest by W2 have more alike t
 #
 # $W$ has a unit. Let the encoder multiply all $z$ by ten and the decoder divide: the same model, ten times the distances.
 # KL between users does not change. So "$W_1=4$" says nothing alone. It needs a unit, and chapter 04 has
-# one: a Lipschitz constant of the decoder, which changes in the opposite way.
+# one: a [Lipschitz](GLOSSARY.md#lipschitz) constant of the decoder, which changes in the opposite way.
 
 # %% tags=["nbval-check-output"]
 with torch.no_grad():

@@ -2,7 +2,7 @@
 # # 4. When does a step on one user help another?
 # **Study** 95 min · **runs** 35 CPU seconds (204 s when it was built), 0.7 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), gradients, norms; [chapter 03](03_latent_geometry.ipynb) helps
 #
-# **You will be able to** (1) state Theorem 2.3 and derive it in three steps, (2) compute the sharing radius in a few
+# **You will be able to** (1) state Theorem 2.3 and derive it in three steps, (2) compute the [sharing radius](GLOSSARY.md#sharing-radius) in a few
 # lines and check it against the package, (3) find the link of the proof that loses most, (4) measure which of
 # $\|g_u\|$, $\Delta_x$ and $K$ closes the radius during training, (5) name the pairs that a trained model still
 # certifies. [Glossary](GLOSSARY.md).
@@ -69,14 +69,14 @@ fig.tight_layout()
 #   **content mismatch**: put both users at the same place; how much do their gradients still differ?
 # * $K$, a **Lipschitz constant** in $z$: $\|\nabla_\theta\ell(\theta;z,x_u)-\nabla_\theta\ell(\theta;z',x_u)\|\le K\|z-z'\|$.
 #
-# **Theorem 2.3.** Let $K$ be such a constant and let $\nabla L_u$ be Lipschitz along the step. If
+# **Theorem 2.3.** Let $K$ be such a constant and let $\nabla L_u$ be [Lipschitz](GLOSSARY.md#lipschitz) along the step. If
 #
 # $$W_1(q_u, q_v) \;<\; r_{\text{share}}(u,v) = \frac{[\,\|g_u\| - \Delta_x(u,v)\,]_+}{K},$$
 #
 # then every small enough step of gradient descent on $v$ strictly lowers the loss of $u$. ($[a]_+$ is $a$, or 0 if
 # $a<0$.)
 #
-# With a *proved* $K$ we then call the pair $(u,v)$ **certified**. Mind the order: $(u,v)$ may be certified and $(v,u)$ not. The step is one of
+# With a *proved* $K$ we then call the pair $(u,v)$ [**certified**](GLOSSARY.md#certified). Mind the order: $(u,v)$ may be certified and $(v,u)$ not. The step is one of
 # the *decoder*, by plain gradient descent, on *one* user. Real training uses Adam on batches and moves the encoder too.
 #
 # ## 4.3 Derivation
@@ -381,7 +381,7 @@ assert over_seeds(300, "Lipschitz proved").max() < 0.05 < over_seeds(0, "Lipschi
 #
 # ## 4.9 Where it stops being true
 #
-# So what about a real model, trained to the end? We train a Mult-VAE as in chapter 00, only smaller, once on clean input
+# So what about a real model, trained to the end? We train a Mult-VAE as in chapter 00, only smaller, once on [clean input](GLOSSARY.md#clean-input)
 # and once with masks (`keep=0.5`), five seeds each. Then we ask the theorem about 100 test users,
 # with a $K$ of its own for each pair, and even with the exact $\|g_u-g_v\|$.
 
@@ -423,7 +423,7 @@ assert certified < 0.001
 # our 100 test users it is no proof.) The cosines are near 0, and then
 # $\|g_u-g_v\|\approx\sqrt{\|g_u\|^2+\|g_v\|^2}$, always more than $\|g_u\|$.
 #
-# Is there a pair with $\Delta_x = 0$? Two **masked views of one user** are one: they enter the encoder as different
+# Is there a pair with $\Delta_x = 0$? Two **masked [views](GLOSSARY.md#view) of one user** are one: they enter the encoder as different
 # inputs, get different posteriors, and have the same items as target.
 
 # %%
@@ -475,7 +475,7 @@ for label, values in medians.items():
 #
 # `minivae course --out my_work` makes copies with empty cells. The checks draw new numbers each time.
 #
-# **★ (10 min) Task 4.1.** From the Gram matrix `gram` (U, U) of inner products $\langle g_u,g_v\rangle$ compute all
+# **★ (10 min) Task 4.1.** From the [Gram matrix](GLOSSARY.md#gram-matrix) `gram` (U, U) of inner products $\langle g_u,g_v\rangle$ compute all
 # distances $\|g_u-g_v\|$, shape (U, U). Rounding must not give NaN where two users are almost equal.
 
 

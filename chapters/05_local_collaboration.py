@@ -3,8 +3,8 @@
 # **Study** 150 min · **runs** 26 CPU seconds (161 s when it was built), 0.9 GB on 1 core · **needs** [chapter 03](03_latent_geometry.ipynb), [chapter 04](04_sharing_radius.ipynb); convex functions, entropy
 #
 # **You will be able to** (1) prove a Lipschitz constant of an encoder and say which part of it is weak, (2) derive the
-# compromise gap of Theorem 2.5, (3) compute it as a Jensen-Shannon divergence and integrate it over the latent space,
-# (4) predict when two users are driven apart and when they merge, (5) say which pairs of users clean input leaves alone.
+# [compromise gap](GLOSSARY.md#compromise-gap) of Theorem 2.5, (3) compute it as a Jensen-Shannon divergence and integrate it over the latent space,
+# (4) predict when two users are driven apart and when they merge, (5) say which pairs of users [clean input](GLOSSARY.md#clean-input) leaves alone.
 
 # %% [markdown]
 # ## 5.1 Question
@@ -524,8 +524,8 @@ print("far but related lie between; they harm each other, near but unrelated hel
 # **Reading.** *The push is real.* After one epoch the clouds overlap and pay most of the full gap, whatever they have in
 # common. After 25 epochs they pay next to nothing: their clouds hardly overlap.
 #
-# *Helping goes with common items, not with nearness and not with taste.* Over all pairs of 500 users the rank correlation
-# of helping with $W_2$ is near 0; with the Jaccard index it is about a quarter. At equal activity (right) more common
+# *Helping goes with common items, not with nearness and not with taste.* Over all pairs of 500 users the [rank correlation](GLOSSARY.md#rank-correlation)
+# of helping with $W_2$ is near 0; with the Jaccard index it is about a quarter. At equal [activity](GLOSSARY.md#activity) (right) more common
 # items help more, whatever the tastes; at an equal Jaccard index below .2 users of *alike* taste help each other less.
 # Far but related pairs, who should learn from each other, harm each other in about nine of ten cases. In gradients clean
 # input is local, as the paper says.

@@ -12,7 +12,7 @@
 # ## 6.1 Question
 #
 # The loss of a variational autoencoder has two parts: name the user's items (the reconstruction), and stay near a common
-# place, $\beta\,\mathrm{KL}(q_u\|p)$ with the **prior** $p = \mathcal N(0, I)$. Here $q_u=\mathcal N(\mu_u,
+# place, $\beta\,\mathrm{KL}(q_u\|p)$ with the [**prior**](GLOSSARY.md#prior) $p = \mathcal N(0, I)$. Here $q_u=\mathcal N(\mu_u,
 # \mathrm{diag}\,\sigma_u^2)$ is the posterior of user $u$. What does turning up $\beta$ do to a population?
 #
 # We train three small Mult-VAEs ([chapter 02](02_multinomial_vae.ipynb)) whose latent space is a **line**, so that
@@ -65,7 +65,7 @@ fig.tight_layout()
 
 # %% [markdown]
 # Thin: the posteriors of 15 users (drawn at a sixth of their height; the tallest are cut off). Thick: the mean of all
-# 60, $\bar q=\frac1U\sum_u q_u$, the **aggregated posterior**.
+# 60, $\bar q=\frac1U\sum_u q_u$, the [**aggregated posterior**](GLOSSARY.md#aggregated-posterior).
 #
 # **Predict.** The penalty is a sum over users. Which of the following does it change: the width of each cloud, the
 # distance between two clouds, the shape of the whole crowd?
@@ -77,7 +77,7 @@ fig.tight_layout()
 # $$\mathbb E_u\,\mathrm{KL}(q_u\|p) = \mathbb E_u\mathbb E_{q_u}\Big[\log\frac{q_u(z)}{\bar q(z)}\Big] +
 # \mathbb E_u\mathbb E_{q_u}\Big[\log\frac{\bar q(z)}{p(z)}\Big] .$$
 #
-# The first term is the mutual information of user and latent point. In the second, only $z$ is left, and $z\sim\bar q$:
+# The first term is the [mutual information](GLOSSARY.md#mutual-information) of user and latent point. In the second, only $z$ is left, and $z\sim\bar q$:
 #
 # $$\mathbb E_u\,\mathrm{KL}(q_u\|p) = I(U;Z) + \mathrm{KL}(\bar q\|p). \qquad\blacksquare$$
 #
@@ -203,7 +203,7 @@ assert saturated[1.0] < 0.6
 # $$W_1(q_u,q_v)\;\le\;W_2(q_u,q_v)\;\le\;\sqrt{2\,\mathrm{KL}_u}+\sqrt{2\,\mathrm{KL}_v},
 # \qquad \mathrm{KL}_u=\mathrm{KL}(q_u\|\mathcal N(0,I)).$$
 #
-# $W_1$ and $W_2$ are Wasserstein distances ([chapter 03](03_latent_geometry.ipynb)): what it costs to carry one cloud to the
+# $W_1$ and $W_2$ are [Wasserstein distances](GLOSSARY.md#wasserstein-distance) ([chapter 03](03_latent_geometry.ipynb)): what it costs to carry one cloud to the
 # other. For diagonal Gaussians,
 # $W_2^2=\|\mu_u-\mu_v\|^2+\|\sigma_u-\sigma_v\|^2$.
 #
@@ -264,7 +264,7 @@ for beta in BETAS:
 #
 # **Predict.** The *bound* treats all pairs alike. Do the *distances*? Take the model at β = 0.02, sort the pairs into
 # fifths by their distance, and see what is left of it at a larger β. ([Chapter 07](07_masking.ipynb) asks the same of
-# masks, and there near pairs drift apart.)
+# masks, and there near pairs [drift](GLOSSARY.md#drift) apart.)
 
 # %%
 u, v = torch.triu_indices(500, 500, 1)
@@ -301,7 +301,7 @@ print("at β = 1 near pairs shrink more than far ones, in all 5 seeds:", near_fi
 
 # %% [markdown]
 # **Reading.** From β = 0.02 to 0.2 all distances shrink by one factor, a change of scale. At β = 1 the *near* pairs shrink
-# most. (A guess: what tells similar users apart is worth fewest nats.) At β = 4 the seeds disagree. The control, another
+# most. (A guess: what tells similar users apart is worth fewest [nats](GLOSSARY.md#nats).) At β = 4 the seeds disagree. The control, another
 # seed at the same β, shows what sorting by a noisy distance does alone: a small tilt in the opposite direction.
 #
 # ## 6.7 Which dimensions die?
@@ -525,7 +525,7 @@ mv.checks.check_batch_bracket(batch_bracket)
 # **★★★ (open) Task 6.3.** Write `water_filling(variances, beta, noise)` for a linear VAE whose data has the variances
 # $\lambda_j$, (d,), and noise $s^2$: a tensor (2, d) with the KL of each direction and its mean squared error
 # $(1-wa)^2\lambda+w^2\tau^2$ at the optimum. Then investigate: take the singular values of the clean inputs of the
-# embedded data, and predict the number of active units at each β. Which noise fits the table of 6.7 best? Where does the
+# embedded data, and predict the number of [active units](GLOSSARY.md#active-unit) at each β. Which noise fits the table of 6.7 best? Where does the
 # picture break, and why (softmax, masks, tanh, a training that stops early)?
 
 

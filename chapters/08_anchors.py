@@ -2,7 +2,7 @@
 # # 8. What do item anchors repair, and what not?
 # **Study** 75 min · **runs** 23 CPU seconds (121 s when it was built), 0.7 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), eigenvalues of symmetric matrices
 #
-# **You will be able to** (1) derive the three terms of the anchor loss and compute them with one sparse product,
+# **You will be able to** (1) derive the three terms of the [anchor](GLOSSARY.md#anchor) loss and compute them with one sparse product,
 # (2) name the term that no encoder can change, and what it does, (3) derive how far an anchor shrinks the variance over
 # masks in a quadratic, and test that against plain rescaling on trained models, (4) tell a claim in absolute units from one that is free of scale, (5) say what
 # anchors do for accounts with two tastes.
@@ -11,7 +11,7 @@
 # ## 8.1 Question
 #
 # Mult-VAE hides half of a user's items before the encoder looks (`keep=0.5`). Two masks, two inputs, two posteriors:
-# the same user lands in two places. The paper's remedy is **anchors** (PIA, *personalized item alignment*): every
+# the same user lands in two places. The paper's remedy is **anchors** ([PIA](GLOSSARY.md#pia), *personalized item alignment*): every
 # item $i$ gets a learnable point $e_i$ of the latent space, and each view of a user is pulled towards the anchors of
 # **all** the user's items, the masked ones too.
 #
@@ -189,7 +189,7 @@ assert curves["all three terms"][-1]["anchor_norm"] < 0.8 < 1.1 < curves["withou
 
 # %% [markdown]
 # **Reading.** With all three terms the anchors shrink; without the scatter they grow (measured, 1 seed). They do not
-# collapse to a point here.
+# [collapse](GLOSSARY.md#collapse) to a point here.
 #
 # ## 8.5 How far do views come together?
 #
@@ -348,7 +348,7 @@ for lam, rows in outcomes.items():
 # **Reading.** For $\lambda=1$ the *median* user shrinks about as predicted, and that would look like success. User by
 # user the prediction fails: the rank correlation is negative in all five seeds, and at $\lambda=5$ about a quarter to a
 # half of the users exceed the bound of their local model. The variance *between* users falls by nearly the same factor
-# (orange line). So plain rescaling is enough to explain what is seen; the proposition, exact for its quadratic, does not
+# (orange line). So plain rescaling alone gives the size of what is seen; the proposition, exact for its quadratic, does not
 # describe these networks. The answer to (a) is yes, but (b)? The paper argues: views come together, *therefore*
 # neighbourhoods are stable. Five seeds each:
 

@@ -32,7 +32,7 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## 9.2 What was published
 #
-# Every published figure of this project stands in one file, with its source and an **evidence tag**: V, read in a primary
+# Every published figure of this project stands in one file, with its source and an [**evidence tag**](GLOSSARY.md#evidence-tag): V, read in a primary
 # artefact; S, read in a secondary text; M, recalled from the named table and not read again. Nothing below was measured
 # here: we do not have these three data sets. Mind the tags: **none** of these values was read in a primary artefact, and
 # some were only recalled. So what follows is an exercise in reading a table, and no verdict on the paper.
@@ -108,7 +108,7 @@ assert r_linear.max() < r.min()
 # paired error is a fifth of the unpaired one ($\sqrt{1-r}$). Models of different kinds correlate less.
 #
 # So a published difference falls into one of three zones: beyond two unpaired errors, it is told apart by the table alone;
-# within two *paired* errors it could be chance even with the models at hand; between the two, **the table cannot say**.
+# within two [*paired*](GLOSSARY.md#paired) errors it could be chance even with the models at hand; between the two, **the table cannot say**.
 
 
 # %% tags=["from-scratch"]
@@ -159,7 +159,7 @@ for label, difference, se, _ in rows:
 
 # %% [markdown]
 # **Reading.** *If the values are as noted*, PIA and Mult-VAE differ by more than two unpaired errors on all three data
-# sets: chance of the users does not explain it. RecVAE and PIA cannot be told apart from the table on MovieLens-20M, and
+# sets: chance of the users does not explain it. [RecVAE](GLOSSARY.md#recvae) and PIA cannot be told apart from the table on MovieLens-20M, and
 # are equal on Million Song. EASE, a linear model, is told apart from Mult-VAE only on Netflix and Million Song.
 #
 # The table does **not** say how many seeds, how much search for each row, and by whom. An advantage from more search is in
@@ -518,7 +518,7 @@ def needed_correlation(difference, se_a, se_b):
 mv.checks.check_needed_correlation(needed_correlation)
 
 # %% [markdown]
-# **★★ (25 min) Task 9.2.** Holm's correction. From the p-values `p` (K,) of K comparisons return the corrected ones,
+# **★★ (25 min) Task 9.2.** Holm's correction. From the [p-values](GLOSSARY.md#p-value) `p` (K,) of K comparisons return the corrected ones,
 # (K,), in the order given: sort them, multiply the smallest by K, the next by K − 1, and so on; a corrected value is never
 # below that of a smaller p, and never above 1.
 

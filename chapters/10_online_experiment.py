@@ -4,14 +4,14 @@
 #
 # **You will be able to** (1) write a model of how people look at a list and click, (2) say how far an offline metric
 # predicts clicks, (3) plan the size of an experiment, (4) find the unit of randomisation and its standard error,
-# (5) show what peeking does and repair it, (6) read a published lift by asking for its control. Words:
+# (5) show what peeking does and repair it, (6) read a published [lift](GLOSSARY.md#lift) by asking for its control. Words:
 # [glossary](GLOSSARY.md).
 
 # %% [markdown]
 # ## 10.1 Question
 #
 # Offline we hide items and look whether a model finds them. Does a better nDCG make anybody click more? Only an
-# **online experiment** (A/B test) can tell: each person is put by chance into one of two *arms*; one arm gets the lists
+# **online experiment** (A/B test) can tell: each person is put by chance into one of two [*arms*](GLOSSARY.md#arm); one arm gets the lists
 # of the old recommender (control), the other those of the new one (treatment); one counts clicks.
 #
 # The paper did this on a streaming service. Nobody outside can repeat it. So **everything in this chapter is a
@@ -74,7 +74,7 @@ simple = {
 # | Home Card | +117 % / +123 % | [S] notes on the paper |
 # | the control | "a weak statistical baseline" | [S] reviewer 1 |
 #
-# The statistics we need are four claims, each checked below: a list has a **position bias**; the **size** needed grows
+# The statistics we need are four claims, each checked below: a list has a [**position bias**](GLOSSARY.md#position-bias); the **size** needed grows
 # with the inverse square of the effect; the **unit** of the error is the person, not the impression; and whoever
 # **looks every evening** and stops at the first success is wrong much more often than in 5 % of the experiments.
 #
@@ -227,7 +227,7 @@ assert sum(d.low < 0 < d.high for d in behind) >= 4
 #
 # **Derivation.** Let $s$ be the standard deviation of a metric over persons, $\delta$ the true difference, $U$ persons
 # in each arm. The estimate has the standard error $\mathrm{se} = s\sqrt{2/U}$, and a two-sided test at level $\alpha$
-# wants $|\hat\delta| > z_{1-\alpha/2}\,\mathrm{se}$. With probability $p$ (the *power*) it succeeds if
+# wants $|\hat\delta| > z_{1-\alpha/2}\,\mathrm{se}$. With probability $p$ (the [*power*](GLOSSARY.md#power)) it succeeds if
 # $\delta = (z_{1-\alpha/2} + z_p)\,\mathrm{se}$. Solve for $U$:
 #
 # $$U = 2\,(z_{1-\alpha/2}+z_p)^2\,\frac{s^2}{\delta^2} \approx 16\,\frac{s^2}{\delta^2}
@@ -293,7 +293,7 @@ assert abs((again[1] - again[0]).std() / effect.se - 1) < 0.08  # five standard 
 print("from scratch = package = bootstrap over persons:", True)
 
 # %% [markdown]
-# Which error is right? Ask the truth. In an **A/A test** both arms get the same lists, so every "significant" result is
+# Which error is right? Ask the truth. In an [**A/A test**](GLOSSARY.md#a-a-test) both arms get the same lists, so every "significant" result is
 # false, and a 95 % interval may be wrong in 5 % of the cases. We repeat one 250 times:
 
 # %%
@@ -497,7 +497,7 @@ def click_probability(a, go_on, after_click):
 mv.checks.check_click_probability(click_probability)
 
 # %% [markdown]
-# **★★ (25 min) Task 10.2.** People differ, and part of it was known before the experiment. **CUPED** takes it away:
+# **★★ (25 min) Task 10.2.** People differ, and part of it was known before the experiment. [**CUPED**](GLOSSARY.md#cuped) takes it away:
 # replace $c_u$ by $c_u - \theta\,(b_u - \bar b)$, $b_u$ the clicks *before*, $\bar b$ their mean over all. Given
 # `clicks`, `before` (U,) and `treated` (U,) bool, return a tensor (2,): the difference of the two means and its standard
 # error (variances with $n-1$). Use $\theta = \sum (b-\bar b_{arm})(c-\bar c_{arm}) / \sum (b-\bar b_{arm})^2$ over all

@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 11. What does it cost, and does it apply to my own model?
-# **Study** 60 min · **runs** 57 CPU seconds (275 s when it was built), 1.1 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), matrix products; chapters 04 to 08 for the report card
+# **Study** 60 min · **runs** 57 CPU seconds (275 s when it was built), 1.1 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), matrix products; chapters 04 to 08 for the [report card](GLOSSARY.md#report-card)
 #
 # **You will be able to** (1) count the operations of one training step and predict what grows with users, items and
 # latent size, (2) say how much memory a training needs before you start it, (3) explain why several processes can give
@@ -483,7 +483,7 @@ mv.checks.check_global_gradient(global_gradient)
 
 # %% [markdown]
 # **★★★ (open) Task 11.3.** Write `heard_noise(decode, mu, sd, eps)`, a measure of the third fault: the mean over
-# users and samples of the Jensen–Shannon divergence (in nats) between the item probabilities at $z=\mu$ and at
+# users and samples of the [Jensen–Shannon divergence](GLOSSARY.md#jensen-shannon-divergence) (in nats) between the item probabilities at $z=\mu$ and at
 # $z=\mu+\sigma\varepsilon$; `mu`, `sd` (U, d), `eps` (U, S, d), `decode` maps (…, d) to logits (…, I). Then measure the
 # three kinds, and your own model. How large is it for a healthy model over a sweep of β? Where would you put the
 # alarm, and what does it cost in false alarms?

@@ -20,7 +20,8 @@ CHAPTERS = Path(__file__).resolve().parent.parent / "chapters"
 def prose(number):
     (path,) = CHAPTERS.glob(f"{number}_*.py")
     lines = path.read_text(encoding="utf-8").splitlines()
-    return re.sub(r"[*_]", "", " ".join(line.removeprefix("# ") for line in lines if line.startswith("# ")))
+    text = " ".join(line.removeprefix("# ") for line in lines if line.startswith("# "))
+    return re.sub(r"[*_]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text))
 
 
 SAID = {
@@ -53,7 +54,7 @@ SAID = {
     ),
     "08": (
         "the rank correlation is negative in all five seeds",
-        "So plain rescaling is enough to explain what is seen",
+        "So plain rescaling alone gives the size of what is seen",
         "Along $(1,-1)$ the free minimisers do not vary at all, and the anchored ones do",
         "So one user's $LA$ does not hold the anchors apart. Several users with fixed $\\mu$ do",
         "even an unrestricted encoder answers with a compromise",

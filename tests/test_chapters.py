@@ -277,7 +277,12 @@ def test_the_six_weeks_add_up():
 
 def test_the_glossary_is_sorted_and_points_to_chapters():
     text = (FOLDER / "GLOSSARY.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| ([^|]+) \| [^|]*\.((?: \d\d,?)+) \|$", text, re.MULTILINE)
+    anchors = re.findall(r'^\| <a id="([\w-]+)"></a>', text, re.MULTILINE)
+    rows = re.findall(r"^\| <a id=[^>]*></a>([^|]+) \| [^|]*\.((?: \d\d,?)+) \|$", text, re.MULTILINE)
+    linked = [link for s in SOURCES for link in re.findall(r"GLOSSARY\.md#([\w-]+)", s.read_text(encoding="utf-8"))]
+    assert len(set(anchors)) == len(anchors) == len(rows)
+    assert set(linked) <= set(anchors)
+    assert len(set(linked)) >= len(anchors) * 2 / 3  # most words are linked where they first occur
     words = [word.replace("β", "beta").lower() for word, _ in rows]
     assert len(rows) == text.count("\n| ") - 1  # all but the head
     assert words == sorted(words)
