@@ -163,6 +163,33 @@ def test_buttons_and_choices(tab, name):
     assert complaints == []
 
 
+@pytest.fixture(scope="module")
+def faults_of():
+    """What axe finds wrong with a page for readers with a screen reader, a keyboard or weak eyes."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    return lambda page: [(f["id"], f["nodes"][0]["html"]) for f in axe.Axe().run(page).response["violations"]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_axe_finds_nothing(chromium, faults_of, name):
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    page.set_content(explorables.page(name))
+    page.wait_for_function("globalThis.explorable")
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert faults_of(page) == []
+    page.close()
+
+
+def test_axe_would_find_pale_words(chromium, faults_of):
+    """Broken twin: the words of the page in a grey that cannot be read."""
+    page = chromium.new_page()
+    page.set_content(explorables.page(NAMES[0]).replace("--ink: #1b1f24", "--ink: #bbbbbb"))
+    page.wait_for_function("globalThis.explorable")
+    assert "color-contrast" in [fault for fault, _ in faults_of(page)]
+    page.close()
+
+
 def test_a_finger_drags_a_handle(chromium):
     tab = a_tab(chromium, "narrow", "light")
     opened(tab, "masked-distance")
