@@ -170,7 +170,7 @@ def keep_by_popularity(counts: np.ndarray, keep: float, exponent: float) -> np.n
     Examples
     --------
     >>> keep_by_popularity(np.array([1, 4]), 0.5, 1.0).round(3)
-    array([0.754, 0.437])
+    array([0.756, 0.436])
     """
     if keep == 1:
         return np.ones(len(counts))

@@ -29,7 +29,7 @@ from minivae.runtime import distributed
 from minivae.runtime.storage import write_json, write_text, write_whole
 from minivae.runtime.text import PlainConsole, code, visible
 from minivae.study import forecast, runner
-from minivae.study.draws import draws
+from minivae.study.draws import anchor_law, draws
 from minivae.study.draws import report as draws_report
 from minivae.study.observations import observations, prototype
 from minivae.study.output import report as study_report
@@ -294,12 +294,15 @@ def explain_model(options: flags.Explain) -> None:
     own = {
         "transfer": ("model", "users", "groups", "epochs"),
         "lds": ("subsets", "receivers", "epochs", "hidden", "latent", "again"),
+        "anchors": ("study",),
         "far": ("users", "seeds", "features", "epochs", "hidden", "latent"),
     }[options.what]
     identity = {k: str(getattr(options, k)) for k in ("what", "data", "heldout", "split_seed", *own)}
     folders.claim(options.out, "explain.json", identity, options.resume, frozenset({"again"}))
     with resumable("what is finished is", options.out):
-        {"transfer": explain_transfer, "lds": explain_lds, "far": explain_far}[options.what](options)
+        {"transfer": explain_transfer, "lds": explain_lds, "far": explain_far, "anchors": explain_anchors}[
+            options.what
+        ](options)
     print(visible(f"results: {options.out}"))
 
 
@@ -450,6 +453,15 @@ def explain_far(options: flags.Explain) -> None:
         print_table(
             [header, *table], f"{split.name}: mean cosine of gradients of {len(pairs.related):,} pairs, {moment}"
         )
+
+
+def explain_anchors(options: flags.Explain) -> None:
+    """Each form of the anchor loss, its weight chosen on validation users, against none on test users."""
+    if not options.study:
+        raise InputError("minivae explain anchors needs --study, the folders of finished studies of preset anchor-law")
+    rows = anchor_law.collect(options.study)
+    write_json(options.out / "anchors.json", {"command": command_line(), "rows": rows})
+    print_table(anchor_law.table(rows), "nDCG@100 of test users, with anchors minus without")
 
 
 def shown_interval(line: Mapping[str, float | None]) -> str:

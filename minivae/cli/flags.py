@@ -301,11 +301,12 @@ class Theory(SplitFlags):
 @dataclass(frozen=True)
 class Explain(SplitFlags):
     what: Annotated[
-        tyro.conf.Positional[Literal["transfer", "lds", "far"]],
-        option("{transfer,lds,far}", "transfer"),
+        tyro.conf.Positional[Literal["transfer", "lds", "far", "anchors"]],
+        option("{transfer,lds,far,anchors}", "transfer"),
     ] = "transfer"
     """transfer: who helps whom in a model. lds: do such scores predict what retraining on half of the users does? far:
-    do masks and anchors reach users who are related but have hardly a common item?"""
+    do masks and anchors reach users who are related but have hardly a common item? anchors: which form of the anchor
+    loss helps which model, from finished studies of the preset anchor-law?"""
     data: Annotated[str | None, option("DATA", "what the model was trained on, else planted")] = None
     """A split file (.safetensors), the name of a prepared data set ($MINIVAE_DATA, then data/), or planted."""
     model: Annotated[Path | None, option("DIR", "one is trained")] = None
@@ -321,6 +322,8 @@ class Explain(SplitFlags):
     """lds: halves to train on a second time with another seed, for a ceiling; 0 is none."""
     receivers: Annotated[int, option("N", "300")] = 300
     """lds: test users whose losses are to be predicted."""
+    study: Annotated[tuple[Path, ...], option("DIR …", "none")] = ()
+    """anchors: finished studies of the preset anchor-law, one for each draw of held-out users."""
     seeds: Annotated[int, option("N", "5")] = 5
     """far: trainings of each variant."""
     features: Annotated[Path | None, option("FILE", "the planted truth")] = None

@@ -11,7 +11,7 @@ from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.models import load_model
 from minivae.ranking import Difference, activity_groups, compare, paired_difference
-from minivae.study.run.runs import Result
+from minivae.study.run.runs import Result, read_note
 
 SELECTION = "ndcg@100"
 NAME = re.compile(r"(?P<model>[a-z]+)-(?P<form>full|centroid\+variance|direction)-(?P<weight>[\d.]+)")
@@ -36,7 +36,7 @@ def _of_study(folder: Path) -> list[dict[str, Any]]:
     found = {name: m.groupdict() for name in runs if (m := NAME.fullmatch(name))}
     if not found:
         raise InputError(f"{folder} holds no finished run of the preset anchor-law; run minivae study with it first")
-    split = StrongSplit.load(folder / "split.safetensors")
+    split = StrongSplit.load(read_note(next(iter(runs.values())).folder)["data"]["split"])
     groups = activity_groups(split.test)
     rows = []
     for model, form in dict.fromkeys((f["model"], f["form"]) for f in found.values()):

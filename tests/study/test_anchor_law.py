@@ -1,0 +1,43 @@
+"""When do anchors help: the weight is chosen on validation users, the difference is that of the test users."""
+
+import json
+
+import numpy as np
+import pytest
+
+import minivae as mv
+from minivae.cli.main import main
+from minivae.study.draws import anchor_law
+from minivae.study.run.runs import Result
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("law")
+    mv.strong_split(mv.planted(n_users=300, n_items=120, n_events=6000), n_heldout=50).save(folder / "data.safetensors")
+    models = "multdae,multdae-full-1,multdae-full-10,multdae-direction-1"
+    command = ["study", "--preset", "anchor-law", "--data", str(folder / "data.safetensors"), "--models", models]
+    assert main([*command, "--epochs", "3", "--device", "cpu", "--out", str(folder / "study")]) == 0
+    return folder / "study"
+
+
+def test_the_choice_and_the_difference(study, tmp_path):
+    assert main(["explain", "anchors", "--study", str(study), "--out", str(tmp_path / "o")]) == 0
+    rows = json.loads((tmp_path / "o" / "anchors.json").read_text("utf-8"))["rows"]
+    runs = {p.name.removesuffix("-seed0"): Result.load(p) for p in (study / "runs").iterdir()}
+    assert {(r["model"], r["form"]) for r in rows} == {("multdae", "full"), ("multdae", "direction")}
+    full = next(r for r in rows if r["form"] == "full")
+    validation = {w: runs[f"multdae-full-{w}"].metrics["validation"]["ndcg@100"]["mean"] for w in ("1", "10")}
+    assert full["chosen weight"] == float(max(validation, key=validation.get))
+    a, b = (runs[n].scored["test"].per_user["ndcg@100"] for n in (f"multdae-full-{full['chosen weight']:g}", "multdae"))
+    assert full["difference"]["mean"] == pytest.approx(np.nanmean(a - b))
+    assert full["difference"]["low"] < full["difference"]["mean"] < full["difference"]["high"]
+    assert set(full["norm of codes"]) == {"0", "1", "10"}
+    assert len(anchor_law.table(rows)) == 3
+
+
+def test_a_folder_that_is_no_such_study(tmp_path, capsys):
+    assert main(["explain", "anchors", "--out", str(tmp_path / "a")]) == 2
+    assert "needs --study" in capsys.readouterr().err
+    with pytest.raises(mv.InputError, match="no finished run"):
+        anchor_law.collect([tmp_path])
