@@ -15,7 +15,8 @@ _install()
 
 if TYPE_CHECKING:
     from minivae import checks, course, explain, explorables, online, plots, theory
-    from minivae.anchors import anchor_loss
+    from minivae.anchors import anchor_loss, register_anchor_loss
+    from minivae.batches import register_mask
     from minivae.config import TrainConfig
     from minivae.data.embedded import debian
     from minivae.data.given import given_split
@@ -25,15 +26,32 @@ if TYPE_CHECKING:
     from minivae.data.temporal import leave_last_out, time_split
     from minivae.errors import InputError
     from minivae.explorables import show as explorable
-    from minivae.models import EASE, IALS, VAE, HVamp, MultDAE, MultVAE, Popularity, RecVAE, load_model, save_model
+    from minivae.metrics import register_metric
+    from minivae.models import (
+        EASE,
+        IALS,
+        VAE,
+        Baseline,
+        HVamp,
+        MultDAE,
+        MultVAE,
+        Popularity,
+        Recommender,
+        RecVAE,
+        load_model,
+        register_model,
+        register_prior,
+        save_model,
+    )
     from minivae.objective import gaussian_kl, multinomial_nll
-    from minivae.ranking import Evaluation, compare, evaluate, recommend
+    from minivae.ranking import Evaluation, Recommendations, compare, evaluate, recommend
     from minivae.training import Run, fit
 
 __all__ = [
     "EASE",
     "IALS",
     "VAE",
+    "Baseline",
     "Evaluation",
     "FoldIn",
     "HVamp",
@@ -44,6 +62,8 @@ __all__ = [
     "Planted",
     "Popularity",
     "RecVAE",
+    "Recommendations",
+    "Recommender",
     "Run",
     "StrongSplit",
     "TrainConfig",
@@ -68,6 +88,11 @@ __all__ = [
     "plots",
     "read_interactions",
     "recommend",
+    "register_anchor_loss",
+    "register_mask",
+    "register_metric",
+    "register_model",
+    "register_prior",
     "save_model",
     "strong_split",
     "theory",
@@ -76,7 +101,8 @@ __all__ = [
 
 # Names are imported at their first use: torch takes seconds, for which --help or preparing data need not wait.
 _HOMES = {
-    "anchors": ("anchor_loss",),
+    "anchors": ("anchor_loss", "register_anchor_loss"),
+    "batches": ("register_mask",),
     "data.embedded": ("debian",),
     "errors": ("InputError",),
     "data.interactions": ("Interactions", "read_interactions"),
@@ -84,19 +110,24 @@ _HOMES = {
         "EASE",
         "IALS",
         "VAE",
+        "Baseline",
         "HVamp",
         "MultDAE",
         "MultVAE",
         "Popularity",
         "RecVAE",
+        "Recommender",
         "load_model",
+        "register_model",
+        "register_prior",
         "save_model",
     ),
+    "metrics": ("register_metric",),
     "objective": ("gaussian_kl", "multinomial_nll"),
     "data.given": ("given_split",),
     "data.population": ("Planted", "planted"),
     "data.temporal": ("leave_last_out", "time_split"),
-    "ranking": ("Evaluation", "compare", "evaluate", "recommend"),
+    "ranking": ("Evaluation", "Recommendations", "compare", "evaluate", "recommend"),
     "data.splits": ("FoldIn", "StrongSplit", "strong_split"),
     "config": ("TrainConfig",),
     "training": ("Run", "fit"),

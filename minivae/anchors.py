@@ -4,14 +4,14 @@
 and weights w_i that sum to 1 over it: 1/N_x in the paper.
 """
 
-from typing import get_args
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from minivae.batches import UserBatch
-from minivae.errors import InputError
 from minivae.options import AnchorSchedule, AnchorVariant
+from minivae.runtime.registry import Registry
 
 
 def anchor_at(step: int, anchor: float, start: float, steps: int, schedule: AnchorSchedule) -> float:
@@ -125,19 +125,59 @@ def unit(v: Tensor) -> Tensor:
     return v / torch.where(norm > 0, norm, torch.inf)
 
 
-def anchor_loss(
-    mu: Tensor, variance: Tensor, anchors: Tensor, batch: UserBatch, variant: AnchorVariant, temperature: float = 1.0
-) -> Tensor:
-    """L_A per user, (B,): `full`, without the scatter of the anchors, the centroid's term, `softmin`, `direction`."""
-    if variant == "softmin":
-        return softmin_loss(mu, variance, anchors, batch, temperature)
-    if variant == "direction":
-        return direction_loss(mu, anchors, batch)
+def full_loss(mu: Tensor, variance: Tensor, anchors: Tensor, batch: UserBatch, temperature: float) -> Tensor:
+    """All three terms, (B,): what the paper trains with."""
     mean_term, variance_term, scatter_term = anchor_terms(mu, variance, anchors, batch)
-    if variant == "full":
-        return mean_term + variance_term + scatter_term
-    if variant == "centroid+variance":
-        return mean_term + variance_term
-    if variant == "centroid":
-        return mean_term
-    raise InputError(f"anchor_variant={variant!r} is unknown; choose one of {', '.join(get_args(AnchorVariant))}")
+    return mean_term + variance_term + scatter_term
+
+
+def centroid_variance_loss(
+    mu: Tensor, variance: Tensor, anchors: Tensor, batch: UserBatch, temperature: float
+) -> Tensor:
+    """Without the scatter of the anchors, (B,)."""
+    mean_term, variance_term, _ = anchor_terms(mu, variance, anchors, batch)
+    return mean_term + variance_term
+
+
+def centroid_loss(mu: Tensor, variance: Tensor, anchors: Tensor, batch: UserBatch, temperature: float) -> Tensor:
+    """The distance to the centroid alone, (B,)."""
+    return anchor_terms(mu, variance, anchors, batch)[0]
+
+
+AnchorLoss = Callable[[Tensor, Tensor, Tensor, UserBatch, float], Tensor]
+ANCHOR_LOSSES: Registry[AnchorLoss] = Registry(
+    "anchor_variant",
+    {
+        "full": full_loss,
+        "centroid+variance": centroid_variance_loss,
+        "centroid": centroid_loss,
+        "softmin": softmin_loss,
+        "direction": lambda mu, variance, anchors, batch, temperature: direction_loss(mu, anchors, batch),
+    },
+)
+
+
+def register_anchor_loss(name: str) -> Callable[[AnchorLoss], AnchorLoss]:
+    """Decorator: make ``fn(mu, variance, anchors, batch, temperature)``, (B,), the `anchor_variant` of that name.
+
+    μ and σ² are (B, d), the anchors (I, d), and the batch holds the full item sets of the B users.
+    """
+    return ANCHOR_LOSSES.register(name)
+
+
+def anchor_loss(
+    mu: Tensor,
+    variance: Tensor,
+    anchors: Tensor,
+    batch: UserBatch,
+    variant: AnchorVariant | str,
+    temperature: float = 1.0,
+) -> Tensor:
+    """L_A per user, (B,), of the variant of that name; `temperature` is τ of softmin.
+
+    Raises
+    ------
+    InputError
+        If the variant is unknown.
+    """
+    return ANCHOR_LOSSES.find(variant)(mu, variance, anchors, batch, temperature)

@@ -3,7 +3,9 @@
 The training matrix lives on the device as CSR. A batch is the list of its interactions; nothing of size B×I is made.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import get_args
 
 import numpy as np
@@ -17,6 +19,7 @@ from minivae.data.users import Users, as_csr
 from minivae.errors import InputError
 from minivae.options import AnchorWeights, Mask
 from minivae.runtime import streams
+from minivae.runtime.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -181,7 +184,7 @@ def keep_by_popularity(counts: np.ndarray, keep: float, exponent: float) -> np.n
     return expit(c - slope)
 
 
-def input_weights(rows: Tensor, counts: Tensor, kept: Tensor, keep: float | Tensor, mask: Mask) -> Tensor:
+def input_weights(rows: Tensor, counts: Tensor, kept: Tensor, keep: float | Tensor, mask: Mask | str) -> Tensor:
     """Encoder input of each interaction under a mask.
 
     * normalize-then-mask: ``x/‖x‖ ⊙ b / ρ`` (Mult-VAE as published: inverted dropout, unbiased);
@@ -204,20 +207,66 @@ def input_weights(rows: Tensor, counts: Tensor, kept: Tensor, keep: float | Tens
     Tensor
         (n,) of the dtype of `counts`.
     """
+    return MASKS.find(mask)(rows, counts, kept, keep)
+
+
+def normalize_then_mask(rows: Tensor, counts: Tensor, kept: Tensor, keep: float | Tensor) -> Tensor:
+    """``x/‖x‖ ⊙ b / ρ``."""
     b = kept.to(counts.dtype)
-    if mask == "normalize-then-mask":
-        if isinstance(keep, Tensor):
-            return b * counts.clamp_min(1).rsqrt()[rows] / keep
-        return b * (counts.clamp_min(1).rsqrt() / keep)[rows]
-    if mask == "mask-then-normalize":
-        n_kept = torch.zeros_like(counts).index_add_(0, rows, b)
-        return b * n_kept.clamp_min(1).rsqrt()[rows]
-    if mask == "raw":
-        return b
-    raise InputError(f"mask={mask!r} is unknown; choose one of {', '.join(get_args(Mask))}")
+    if isinstance(keep, Tensor):
+        return b * counts.clamp_min(1).rsqrt()[rows] / keep
+    return b * (counts.clamp_min(1).rsqrt() / keep)[rows]
 
 
-def masked(batch: UserBatch, keep: float, mask: Mask, seed: int, step: int) -> UserBatch:
+def mask_then_normalize(rows: Tensor, counts: Tensor, kept: Tensor, keep: float | Tensor) -> Tensor:
+    """``x⊙b / ‖x⊙b‖``."""
+    b = kept.to(counts.dtype)
+    n_kept = torch.zeros_like(counts).index_add_(0, rows, b)
+    return b * n_kept.clamp_min(1).rsqrt()[rows]
+
+
+def raw_mask(rows: Tensor, counts: Tensor, kept: Tensor, keep: float | Tensor) -> Tensor:
+    """``x ⊙ b``."""
+    return kept.to(counts.dtype)
+
+
+MaskFunction = Callable[[Tensor, Tensor, Tensor, float | Tensor], Tensor]
+MASKS: Registry[MaskFunction] = Registry(
+    "mask", {"normalize-then-mask": normalize_then_mask, "mask-then-normalize": mask_then_normalize, "raw": raw_mask}
+)
+
+
+def register_mask(name: str) -> Callable[[MaskFunction], MaskFunction]:
+    """Decorator: make ``fn(rows, counts, kept, keep)`` the input convention `name`, as `input_weights` describes it.
+
+    Where everything is kept with ``keep = 1`` it must give ``x/‖x‖`` or ``x``: that is how a trained model is fed.
+    """
+    return MASKS.register(name)
+
+
+def normalizes(mask: str) -> bool:
+    """Whether the whole input is ``x/‖x‖`` under this convention; False: it is ``x``.
+
+    Raises
+    ------
+    InputError
+        If the mask is unknown, or the whole input is something else.
+    """
+    answer = _unit_input(MASKS.find(mask))
+    if answer is not None:
+        return answer
+    raise InputError(f"mask={mask!r} makes something else than x/‖x‖ or x of whole input; see minivae.register_mask")
+
+
+@cache
+def _unit_input(mask: MaskFunction) -> bool | None:
+    """Whether a user with four items and one with one item have whole input of length 1; None: of another length."""
+    counts, rows = torch.tensor([4.0, 1.0]), torch.tensor([0, 0, 0, 0, 1])
+    whole = mask(rows, counts, torch.ones(5, dtype=torch.bool), 1.0).tolist()
+    return {(0.5, 0.5, 0.5, 0.5, 1.0): True, (1.0,) * 5: False}.get(tuple(whole))
+
+
+def masked(batch: UserBatch, keep: float, mask: Mask | str, seed: int, step: int) -> UserBatch:
     """The batch with the input mask of update `step`: interaction `j` is kept with probability ρ = keep.
 
     Where the batch has keep probabilities of its own, they count instead. The draw depends on (seed, step, position of
@@ -228,15 +277,15 @@ def masked(batch: UserBatch, keep: float, mask: Mask, seed: int, step: int) -> U
     return replace(batch, weights=input_weights(batch.rows, batch.counts, kept, rho, mask))
 
 
-def clean(batch: UserBatch, mask: Mask) -> UserBatch:
+def clean(batch: UserBatch, mask: Mask | str) -> UserBatch:
     """The batch with its whole input, in the scale of the convention: ``x/‖x‖``, or ``x`` for raw."""
-    return replace(batch, weights=torch.ones_like(batch.weights)) if mask == "raw" else batch
+    return batch if normalizes(mask) else replace(batch, weights=torch.ones_like(batch.weights))
 
 
 def mask_input(
     x: Users,
     keep: float,
-    mask: Mask = "normalize-then-mask",
+    mask: Mask | str = "normalize-then-mask",
     generator: torch.Generator | None = None,
 ) -> sp.csr_matrix:
     """One random mask per row, in the form that ``model.encode(..., normalize=False)`` takes.

@@ -7,7 +7,8 @@ from typing import Any, get_args
 
 import numpy as np
 
-from minivae.anchors import anchor_at
+from minivae.anchors import ANCHOR_LOSSES, anchor_at
+from minivae.batches import normalizes
 from minivae.errors import InputError
 from minivae.options import AnchorSchedule, AnchorVariant, AnchorWeights, Mask, Precision
 
@@ -25,7 +26,7 @@ class TrainConfig:
     keep_exponent : float
         Lets ρ differ by item: the odds of keeping an item fall with this power of its popularity (rise, if negative),
         with `keep` as the mean over interactions; 0: one ρ for all.
-    mask : Mask
+    mask : Mask | str
         Input convention: normalize-then-mask (Mult-VAE), mask-then-normalize, or raw.
     beta : float
         Weight of the KL term at the end of its schedule.
@@ -40,7 +41,7 @@ class TrainConfig:
     anchor_schedule : AnchorSchedule
         λ_A goes from `anchor_start` to `anchor` over the first `anchor_steps` updates, linear or geometric; constant
         with 0 steps.
-    anchor_variant : AnchorVariant
+    anchor_variant : AnchorVariant | str
         Full, centroid+variance (no pull between anchors), centroid, softmin (for several tastes), or direction (the
         angle alone, whatever the scale of the latent space).
     anchor_weights : AnchorWeights
@@ -67,7 +68,7 @@ class TrainConfig:
     """
 
     keep: float = 0.5
-    mask: Mask = "normalize-then-mask"
+    mask: Mask | str = "normalize-then-mask"
     beta: float = 0.2
     anneal_steps: int = 1500
     gamma: float = 0.0
@@ -75,7 +76,7 @@ class TrainConfig:
     anchor_start: float = 0.0
     anchor_steps: int = 0
     anchor_schedule: AnchorSchedule = "linear"
-    anchor_variant: AnchorVariant = "full"
+    anchor_variant: AnchorVariant | str = "full"
     anchor_weights: AnchorWeights = "uniform"
     anchor_temperature: float = 1.0
     keep_exponent: float = 0.0
@@ -95,6 +96,8 @@ class TrainConfig:
         for name, (good, rule) in self._rules().items():
             if not good:
                 raise InputError(f"{name}={getattr(self, name)!r} is not possible; it must be {rule}")
+        normalizes(self.mask)
+        ANCHOR_LOSSES.find(self.anchor_variant)
 
     def _rules(self) -> dict[str, tuple[bool, str]]:
         """Field -> whether its value is possible, and which values are."""
@@ -115,8 +118,7 @@ class TrainConfig:
             rules[name] = (0 <= getattr(self, name) < math.inf, "finite and at least 0")
         for name, least in {"anneal_steps": 0, "anchor_steps": 0, "batch_size": 1, "epochs": 1, "patience": 1}.items():
             rules[name] = (least <= getattr(self, name) <= LARGEST, f"at least {least} and at most 2**53")
-        choices = {"mask": Mask, "anchor_variant": AnchorVariant, "anchor_weights": AnchorWeights}
-        choices |= {"anchor_schedule": AnchorSchedule, "precision": Precision}
+        choices = {"anchor_weights": AnchorWeights, "anchor_schedule": AnchorSchedule, "precision": Precision}
         for name, kind in choices.items():
             rules[name] = (getattr(self, name) in get_args(kind), f"one of {', '.join(get_args(kind))}")
         return rules

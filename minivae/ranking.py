@@ -1,13 +1,12 @@
-"""Exact ranking of all items: Recall@k and nDCG@k as Liang et al. (2018) define them, per user.
+"""Exact ranking of all items, and what it is worth to each user; recommendations.
 
 Scores come in blocks of users, the history is masked in place, one `topk` serves every metric, and hits are looked up
 in the sorted list of held-out interactions. Nothing is sampled and no user is looped over in Python.
 """
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,8 +15,9 @@ from scipy.special import stdtrit
 from torch import Tensor
 
 from minivae.data.splits import FoldIn
-from minivae.data.users import as_csr
+from minivae.data.users import Users, as_csr, binary
 from minivae.errors import InputError
+from minivae.metrics import Metric, Ranking, canonical, cutoff, metric_values
 from minivae.options import METRICS
 
 BLOCK_CELLS = 1 << 23
@@ -63,13 +63,17 @@ class Evaluation:
         """Users left out because nothing of theirs is held out."""
         return int((self.n_heldout == 0).sum())
 
+    def __repr__(self) -> str:
+        parts = [f"{name} {mean:.4f} ± {se:.4f}" for name, (mean, se) in ((m, self[m]) for m in self.per_user)]
+        return f"Evaluation({self.n_users:,} users: {', '.join(parts)})"
+
     def __getitem__(self, metric: str) -> tuple[float, float]:
         """(mean, standard error): population sd over users / sqrt(number of users)."""
         return self.mean(metric, slice(None))
 
     def mean(self, metric: str, users: slice | np.ndarray) -> tuple[float, float]:
         """(mean, standard error) over some of the users, those without held-out items left out."""
-        values = self.per_user[metric][users]
+        values = self.per_user[metric if metric in self.per_user else canonical(metric)][users]
         values = values[~np.isnan(values)]
         if len(values) == 0:
             return float("nan"), float("nan")
@@ -85,51 +89,13 @@ class Difference(NamedTuple):
     high: float
 
 
-def parse_metric(name: str) -> tuple[str, int]:
-    """("ndcg", 100) from "ndcg@100"."""
-    match = re.fullmatch(r"(recall|ndcg)@([1-9]\d*)", name)
-    if not match:
-        raise InputError(f"metric {name!r} is unknown; write recall@K or ndcg@K, for instance ndcg@100")
-    return match[1], int(match[2])
-
-
-def metric_values(hits: np.ndarray, n_heldout: np.ndarray, name: str) -> np.ndarray:
-    """One metric for each user from the hits of a ranking.
-
-    Recall@k = hits among the first k / min(k, n). nDCG@k = Σ hit_r / log2(r + 1) over ranks r = 1..k, divided by the
-    same sum for min(k, n) hits in front. n is the number of held-out items; n = 0 gives NaN.
-
-    Parameters
-    ----------
-    hits : ndarray
-        (U, K) bool, whether the item at each rank is held out. If K < k, only K items could be ranked.
-    n_heldout : ndarray
-        (U,) n.
-    name : str
-        "recall@k" or "ndcg@k".
-
-    Returns
-    -------
-    ndarray
-        (U,) float64
-    """
-    kind, k = parse_metric(name)
-    k = min(k, hits.shape[1])
-    best = np.minimum(k, n_heldout)
-    if kind == "recall":
-        gained, ideal = hits[:, :k].sum(1).astype(np.float64), best.astype(np.float64)
-    else:
-        discount = 1 / np.log2(np.arange(2, k + 2))
-        gained = hits[:, :k] @ discount
-        ideal = np.concatenate([[0.0], np.cumsum(discount)])[best]
-    return np.divide(gained, ideal, out=np.full(len(hits), np.nan), where=ideal > 0)
-
-
-def top_items(scores: Tensor, history: sp.csr_matrix, k: int) -> tuple[Tensor, Tensor]:
+def top_items(
+    scores: Tensor, history: sp.csr_matrix, k: int, hidden: np.ndarray | None = None
+) -> tuple[Tensor, Tensor]:
     """The k best items per row that are not in the history: scores and items, each (B, k).
 
     Where fewer than k items are left, the rest has score −inf. `scores` is masked in place, not copied, and given back
-    as it was: a model may return a tensor that it keeps.
+    as it was: a model may return a tensor that it keeps. `hidden` are indices of items that nobody is shown.
 
     Raises
     ------
@@ -146,6 +112,8 @@ def top_items(scores: Tensor, history: sp.csr_matrix, k: int) -> tuple[Tensor, T
     if not scores.is_floating_point():
         scores = scores.to(torch.float64)
     scores = scores.clone() if scores.is_inference() else scores.detach().contiguous()
+    if hidden is not None and len(hidden):
+        scores = scores.index_fill(1, torch.from_numpy(hidden).to(scores.device), float("-inf"))
     flat = scores.view(-1)
     before = flat[seen]
     flat.index_fill_(0, seen, float("-inf"))
@@ -171,7 +139,7 @@ def _hits(values: Tensor, items: Tensor, heldout: sp.csr_matrix) -> np.ndarray:
 def evaluate(
     model: Scorer,
     fold_in: FoldIn,
-    metrics: Sequence[str] = METRICS,
+    metrics: Sequence[str | Metric] = METRICS,
     item_counts: np.ndarray | None = None,
 ) -> Evaluation:
     """Rank all items for held-out users from their history and compare with what was held out.
@@ -183,10 +151,11 @@ def evaluate(
     fold_in : FoldIn
         `history` and `heldout`, CSR of equal shape.
     metrics : Sequence[str], default METRICS
-        Names such as "recall@20" or "ndcg@100"; k is cut to the number of items. Recall@k is hits / min(k, n) with n
-        items held out; the formulas are those of `metric_values`.
+        Names such as "recall@20", "ndcg@100", "precision@5", "map@10", "mrr@10", "hit@10" or "novelty@20", in capitals
+        or not, at any cutoff k, which is cut to the number of items; or functions ``fn(ranking, k)``. The formulas
+        are those of `minivae.metrics`: recall@k is hits / min(k, n) with n items held out.
     item_counts : ndarray, optional
-        (I,) interactions of each item in training, for the popularity of what is recommended.
+        (I,) interactions of each item in training, for novelty and the popularity of what is recommended.
 
     Returns
     -------
@@ -203,10 +172,11 @@ def evaluate(
         raise InputError(f"history has shape {history.shape} but heldout has shape {heldout.shape}; they must be equal")
     if not metrics:
         raise InputError("no metric was asked for; name at least one, for instance ndcg@100")
-    k = max(parse_metric(m)[1] for m in metrics)
+    by_name = {canonical(m): m for m in metrics}
+    k = max(cutoff(m) for m in metrics)
     n_users, n_items = history.shape
     n_heldout = np.diff(heldout.indptr)
-    per_user = {m: np.full(n_users, np.nan) for m in metrics}
+    per_user = {name: np.full(n_users, np.nan) for name in by_name}
     shown = np.zeros(n_items, dtype=bool)
     popularity_sum, n_shown = 0.0, 0
     block = max(1, BLOCK_CELLS // max(n_items, 1))
@@ -215,12 +185,13 @@ def evaluate(
         with torch.no_grad():
             values, items = top_items(model.score(history[a:b]), history[a:b], k)
             hits = _hits(values, items, heldout[a:b])
-        for m in metrics:
-            per_user[m][a:b] = metric_values(hits, n_heldout[a:b], m)
-        ranked, real = items.cpu().numpy(), (values > float("-inf")).cpu().numpy()
-        shown[ranked[real]] = True
+        ranked = torch.where(values > float("-inf"), items, -1).cpu().numpy()
+        ranking = Ranking(hits, n_heldout[a:b], ranked, item_counts)
+        for name, metric in by_name.items():
+            per_user[name][a:b] = metric_values(ranking, metric)
+        shown[ranked[ranked >= 0]] = True
         if item_counts is not None:
-            first = ranked[:, :20][real[:, :20]]
+            first = ranked[:, :20][ranked[:, :20] >= 0]
             popularity_sum, n_shown = popularity_sum + float(item_counts[first].sum()), n_shown + len(first)
     return Evaluation(
         per_user=per_user,
@@ -273,24 +244,150 @@ def activity_groups(fold_in: FoldIn) -> dict[str, np.ndarray]:
     return groups
 
 
-def recommend(model: Scorer, history: sp.csr_matrix, k: int = 10) -> tuple[Tensor, Tensor]:
-    """The k best new items for each user.
+@dataclass(frozen=True)
+class Recommendations:
+    """The best new items for B users; unpacks as ``items, scores``.
+
+    Attributes
+    ----------
+    items : Tensor
+        (B, k) int64, best first; −1 where a user has fewer than k new items. An index of −1 is the last item for numpy
+        and torch: use `labels`, or drop them first.
+    scores : Tensor
+        (B, k), −inf there.
+    item_labels : ndarray, optional
+        (I,) what the items are called.
+    """
+
+    items: Tensor
+    scores: Tensor
+    item_labels: np.ndarray | None = None
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter((self.items, self.scores))
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, at: int) -> Tensor:
+        return (self.items, self.scores)[at]
+
+    @property
+    def labels(self) -> list[list[Any]]:
+        """For each user the labels of its items, best first and without padding; positions where there are none."""
+        names = self.item_labels
+        rows = self.items.tolist()
+        if names is None:
+            return [[i for i in row if i >= 0] for row in rows]
+        known = np.asarray(names).tolist()
+        return [[known[i] for i in row if i >= 0] for row in rows]
+
+
+def recommend(
+    model: Scorer,
+    history: Users,
+    k: int = 10,
+    *,
+    labels: np.ndarray | None = None,
+    among: np.ndarray | None = None,
+    exclude: np.ndarray | None = None,
+) -> Recommendations:
+    """The k best new items for each user, in blocks of bounded memory.
+
+    Parameters
+    ----------
+    model : Scorer
+        Any object with ``score(history)``; called block after block in row order.
+    history : Users
+        (B, I) what the users have; counts are taken as "has it", as in training.
+    k : int, default 10
+        How many.
+    labels : ndarray, optional
+        (I,) what the items are called, for instance ``split.item_labels``; for ``.labels`` of the result.
+    among : ndarray, optional
+        Indices of the only items that may be shown.
+    exclude : ndarray, optional
+        Indices of items that must not be shown.
 
     Returns
     -------
-    items : Tensor
-        (B, k) int64, padded with −1 where fewer than k items are new.
-    scores : Tensor
-        (B, k), padded with −inf.
+    Recommendations
+        Unpacks as (items, scores): (B, k) int64, padded with −1 where fewer than k items are left, and (B, k), padded
+        with −inf.
+
+    Raises
+    ------
+    InputError
+        If k is no positive whole number, an index or the number of labels does not fit, `history` holds negative
+        entries, or a score is NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minivae.models import Popularity
+    >>> x = np.array([[1, 1, 0], [0, 1, 1], [0, 1, 0]])
+    >>> recommend(Popularity().fit(x), x[2:], k=3, labels=np.array(["tea", "milk", "rye"])).labels
+    [['tea', 'rye']]
     """
-    if k < 1:
-        raise InputError(f"k={k} is no number of recommendations; ask for at least 1")
-    history = as_csr(history)
-    with torch.no_grad():
-        values, items = top_items(model.score(history), history, k)
+    whole = isinstance(k, int | np.integer) and not isinstance(k, bool)
+    if not whole or k < 1:
+        raise InputError(f"k={k!r} is no number of recommendations; ask for a whole number, at least 1")
+    history = binary(history, "history")
+    n_users, n_items = history.shape
+    if labels is not None and len(labels) != n_items:
+        raise InputError(f"{len(labels)} labels do not fit {n_items} items; give split.item_labels")
+    hidden = _hidden(n_items, among, exclude)
+    width = min(int(k), n_items)
+    parts = []
+    for a in range(0, max(n_users, 1), max(1, BLOCK_CELLS // max(n_items, 1))):
+        rows = history[a : a + max(1, BLOCK_CELLS // max(n_items, 1))]
+        with torch.no_grad():
+            parts.append(tuple(t.cpu() for t in top_items(model.score(rows), rows, width, hidden)))
+    values, items = (torch.cat(of) for of in zip(*parts, strict=True))
     items = torch.where(values > float("-inf"), items, -1)
-    missing = k - items.shape[1]
+    missing = int(k) - width
     if missing > 0:
         items = torch.nn.functional.pad(items, (0, missing), value=-1)
         values = torch.nn.functional.pad(values, (0, missing), value=float("-inf"))
-    return items, values
+    return Recommendations(items, values, labels)
+
+
+def ranks_of(model: Scorer, history: Users, item: int) -> np.ndarray:
+    """Rank of one item among the new items of each user, (B,) int64 from 1; 0 for users who have it.
+
+    Of items with the same score those with a smaller index come first.
+    """
+    history = binary(history, "history")
+    n_users, n_items = history.shape
+    _positions(n_items, [item], "item")
+    ranks = np.zeros(n_users, np.int64)
+    block = max(1, BLOCK_CELLS // max(n_items, 1))
+    for a in range(0, n_users, block):
+        rows = history[a : a + block]
+        with torch.no_grad():
+            scores = torch.as_tensor(model.score(rows)).double().cpu().numpy().copy()
+        scores[np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr)), rows.indices] = -np.inf
+        own = scores[:, item]
+        before = (scores > own[:, None]).sum(1) + (scores[:, :item] == own[:, None]).sum(1)
+        ranks[a : a + block] = np.where(own > -np.inf, before + 1, 0)
+    return ranks
+
+
+def _hidden(n_items: int, among: np.ndarray | None, exclude: np.ndarray | None) -> np.ndarray:
+    """Indices of the items that nobody may be shown."""
+    shown = np.ones(n_items, bool)
+    if among is not None:
+        shown[:] = False
+        shown[_positions(n_items, among, "among")] = True
+    if exclude is not None:
+        shown[_positions(n_items, exclude, "exclude")] = False
+    return np.flatnonzero(~shown)
+
+
+def _positions(n_items: int, of: Any, name: str) -> np.ndarray:
+    """Indices of items; `InputError` for what is none."""
+    found = np.asarray(of)
+    good = found.ndim == 1 and (found.size == 0 or found.dtype.kind in "iu")
+    if not good or (found.size and not 0 <= found.min() <= found.max() < n_items):
+        raise InputError(f"{name} must hold indices of items, whole numbers from 0 to {n_items - 1}")
+    return found.astype(np.int64)

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from torch import Tensor
 
 from minivae.anchors import anchor_loss
-from minivae.batches import DeviceCSR, UserBatch, clean, masked
+from minivae.batches import DeviceCSR, UserBatch, clean, masked, normalizes
 from minivae.config import TrainConfig
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.errors import Diverged, InputError, ProcessLost
@@ -428,7 +428,7 @@ def _reset(model: VAE, config: TrainConfig, device: torch.device) -> None:
     model.anchors = None
     if config.anchor > 0:
         model.add_anchors(generator)
-    model.normalize = config.mask != "raw"
+    model.normalize = normalizes(config.mask)
     model.to(device)
 
 

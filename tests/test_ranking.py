@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from minivae import FoldIn, InputError, compare, evaluate, ranking, recommend
-from minivae.ranking import activity_groups, metric_values, paired_difference, parse_metric, top_items
+from minivae import EASE, FoldIn, InputError, compare, evaluate, ranking, recommend, register_metric
+from minivae.metrics import metric_values, parse_metric
+from minivae.ranking import activity_groups, paired_difference, ranks_of, top_items
 
 
 class Fixed:
@@ -88,15 +89,16 @@ def test_metric_twins_are_rejected(monkeypatch):
     with pytest.raises(AssertionError):
         check_metrics(from_the_bottom, 0)
 
-    def recall_over_n(hits, n_heldout, name):
+    def recall_over_n(of, name):
         """Broken twin: divides recall by n, not min(k, n)."""
-        values, k = metric_values(hits, n_heldout, name), parse_metric(name)[1]
-        return values * np.minimum(k, n_heldout) / np.maximum(n_heldout, 1) if name.startswith("recall") else values
+        values, k = metric_values(of, name), parse_metric(name)[1]
+        return values * of.best(k) / np.maximum(of.n_heldout, 1) if name.startswith("recall") else values
 
-    def untruncated_ideal(hits, n_heldout, name):
+    def untruncated_ideal(of, name):
         """Broken twin: the ideal ranking of nDCG is not cut at k."""
+        hits, n_heldout = of.hits, of.n_heldout
         if name.startswith("recall"):
-            return metric_values(hits, n_heldout, name)
+            return metric_values(of, name)
         ideal = np.concatenate([[np.nan], np.cumsum(1 / np.log2(np.arange(2, 200)))])
         k = min(parse_metric(name)[1], hits.shape[1])
         return (hits[:, :k] @ (1 / np.log2(np.arange(2, k + 2)))) / ideal[n_heldout]
@@ -148,6 +150,100 @@ def test_metrics_are_those_of_ir_measures():
         assert math.isclose(res.per_user[name][u], expected, rel_tol=1e-9, abs_tol=1e-12)
         counted += 1
     assert counted == 4 * res.n_users
+
+
+def test_other_metrics_by_hand():
+    """Ranks 1 to 5 are items 0, 2, 3, 4, 5. Held out: ranks 2 and 5; 1, 2, 3, 4; 5; nothing."""
+    scores = np.arange(6, 0, -1, dtype=np.float32)[None].repeat(4, 0)
+    heldout = np.zeros((4, 6), dtype=bool)
+    heldout[0, [2, 5]] = heldout[1, [0, 2, 3, 4]] = heldout[2, [5]] = True
+    fold_in = FoldIn(csr(np.eye(6, dtype=bool)[[1, 1, 1, 1]]), csr(heldout))
+    counts = np.array([8, 100, 4, 2, 0, 50])
+    by_hand = {
+        "precision@2": (Fraction(1, 2), 1, 0),
+        "precision@4": (Fraction(1, 4), 1, 0),
+        "map@2": (Fraction(1, 2) / 2, 1, 0),  # one hit at rank 2 with precision 1/2, of two possible
+        "map@4": (Fraction(1, 2) / 2, 1, 0),
+        "map@5": ((Fraction(1, 2) + Fraction(2, 5)) / 2, 1, Fraction(1, 5)),
+        "mrr@1": (0, 1, 0),
+        "mrr@4": (Fraction(1, 2), 1, 0),
+        "mrr@5": (Fraction(1, 2), 1, Fraction(1, 5)),
+        "hit@1": (0, 1, 0),
+        "hit@2": (1, 1, 0),
+    }
+
+    def check(rank):
+        res = rank(Fixed(scores), fold_in, [*by_hand, "novelty@2"], counts)
+        for name, values in by_hand.items():
+            assert res.per_user[name][:3].tolist() == [float(v) for v in values], name
+            assert math.isnan(res.per_user[name][3])
+        bits = -(math.log2(8 / 164) + math.log2(4 / 164)) / 2
+        np.testing.assert_allclose(res.per_user["novelty@2"], [bits, bits, bits, math.nan], rtol=1e-14)
+
+    check(evaluate)
+    for kind in ("precision", "map", "mrr", "hit", "novelty"):  # broken twins: of one rank more
+
+        def one_more(of, name, kind=kind):
+            k = parse_metric(name)[1]
+            return metric_values(of, f"{kind}@{k + 1}" if name.startswith(kind) else name)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ranking, "metric_values", one_more)
+            with pytest.raises(AssertionError):
+                check(evaluate)
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=10)
+def test_other_metrics_are_those_of_ir_measures(seed):
+    """Theirs divide average precision by n, ours by min(k, n): as with recall, 1 can be reached."""
+    scores, history, heldout = problem(seed, n_users=20, n_items=40)
+    names = {"P@3": "precision@3", "AP@5": "map@5", "RR@5": "mrr@5", "Success@2": "hit@2"}
+    res = evaluate(Fixed(scores), FoldIn(csr(history), csr(heldout)), list(names.values()))
+    qrels, run = defaultdict(dict), defaultdict(dict)
+    for u in np.flatnonzero(heldout.any(1)):
+        qrels[str(u)] = {str(i): 1 for i in np.flatnonzero(heldout[u])}
+        run[str(u)] = {str(i): float(scores[u, i]) for i in np.flatnonzero(~history[u])}
+    counted = 0
+    for value in ir_measures.iter_calc([ir_measures.parse_measure(m) for m in names], dict(qrels), dict(run)):
+        u, measure = int(value.query_id), str(value.measure)
+        n = int(heldout[u].sum())
+        expected = value.value * (n / min(5, n) if measure == "AP@5" else 1)
+        assert math.isclose(res.per_user[names[measure]][u], expected, rel_tol=1e-9, abs_tol=1e-12)
+        counted += 1
+    assert counted == 4 * res.n_users
+
+
+def test_names_of_metrics_in_any_capitals():
+    scores, history, heldout = problem(4)
+    fold_in = FoldIn(csr(history), csr(heldout))
+    res = evaluate(Fixed(scores), fold_in, ["NDCG@10", "HR@3", "Precision@7"])
+    assert list(res.per_user) == ["ndcg@10", "hit@3", "precision@7"]
+    assert res["NDCG@10"] == res["ndcg@10"] == evaluate(Fixed(scores), fold_in, ["ndcg@10"])["nDCG@10"]
+    assert "ndcg@10 0." in repr(res)
+    with pytest.raises(InputError, match="novelty needs the training counts"):
+        evaluate(Fixed(scores), fold_in, ["novelty@3"])
+
+
+def test_functions_are_metrics_and_can_be_registered():
+    scores, history, heldout = problem(4)
+    fold_in = FoldIn(csr(history), csr(heldout))
+
+    def last_hit(of, k):
+        return np.where(of.n_heldout > 0, of.hits[:, k - 1], np.nan)
+
+    def wrong(of, k):
+        return np.zeros(3)
+
+    register_metric("hit_at_last")(last_hit)
+    whole = evaluate(Fixed(scores), fold_in, [last_hit, "hit_at_last@5", "hit@5", "hit@4"])
+    assert list(whole.per_user) == ["last_hit", "hit_at_last@5", "hit@5", "hit@4"]
+    fifth, upto5, upto4 = (whole.per_user[m] for m in ("hit_at_last@5", "hit@5", "hit@4"))
+    np.testing.assert_array_equal(upto5, np.where(np.isnan(fifth), np.nan, np.maximum(fifth, upto4)))
+    with pytest.raises(InputError, match=r"metric wrong gave values of shape \(3,\) for 40 users"):
+        evaluate(Fixed(scores), fold_in, [wrong])
+    with pytest.raises(InputError, match="there is a metric 'ndcg' already"):
+        register_metric("ndcg")(last_hit)
 
 
 def test_users_without_heldout_items_are_left_out_and_counted():
@@ -230,6 +326,81 @@ def test_recommend_takes_dense_history_and_the_model_sees_csr():
         recommend(Model(), np.eye(3), 0)
 
 
+def check_binary_input(recommend):
+    """Counts, booleans and explicit zeros give the list of the binary row; a negative entry is refused."""
+    _, history, _ = problem(8)
+    model = EASE(5.0).fit(csr(history))
+    want = recommend(model, csr(history), 5).items
+    counts = csr(history)
+    counts.data = np.random.default_rng(0).integers(1, 30, counts.nnz).astype(np.float32)
+    for same in (counts, history, torch.from_numpy(history)):
+        assert torch.equal(recommend(model, same, 5).items, want)
+    counts.data[3] = -1
+    with pytest.raises(InputError, match="negative entries"):
+        recommend(model, counts, 5)
+
+
+def test_recommend_takes_counts_as_fit_does():
+    check_binary_input(recommend)
+
+    class Weighted:
+        """Broken twin: what is recommended depends on the counts."""
+
+        def __init__(self, model, rows):
+            self.scores = torch.from_numpy(rows @ model.weights.numpy())
+
+        def score(self, history):
+            return self.scores.clone()
+
+    def without_binary(model, history, k):
+        dense = np.asarray(history.todense() if sp.issparse(history) else history, np.float32)
+        return recommend(Weighted(model, dense), sp.csr_matrix(dense != 0), k)
+
+    with pytest.raises(AssertionError):
+        check_binary_input(without_binary)
+
+
+def test_labels_of_recommendations_have_no_padding():
+    names = np.array(["a", "b", "c", "d"])
+    model, history = Fixed(np.tile([1.0, 4.0, 3.0, 2.0], (2, 1))), np.array([[0, 1, 0, 0], [1, 1, 0, 1]])
+    found = recommend(model, history, 3, labels=names)
+    assert found.labels == [["c", "d", "a"], ["c"]]
+    items, scores = found
+    assert items.tolist() == [[2, 3, 0], [2, -1, -1]]
+    assert torch.equal(found[0], items)
+    assert torch.equal(found[1], scores)
+    assert recommend(model, history, 3).labels == [[2, 3, 0], [2]]
+    with pytest.raises(InputError, match="3 labels do not fit 4 items"):
+        recommend(model, history, 3, labels=names[:3])
+
+
+@given(st.integers(0, 10**6), st.integers(1, 8))
+@settings(max_examples=25)
+def test_only_candidates_are_recommended_in_any_blocks(seed, k):
+    scores, history, _ = problem(seed, n_users=9, n_items=12, seen=0.5)
+    rng = np.random.default_rng(seed)
+    among, exclude = rng.choice(12, rng.integers(0, 13), replace=False), rng.choice(12, 3, replace=False)
+    allowed = np.isin(np.arange(12), among) & ~np.isin(np.arange(12), exclude)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranking, "BLOCK_CELLS", int(rng.integers(1, 60)))
+        found = recommend(Fixed(scores), csr(history), k, among=among, exclude=exclude)
+    for s, h, row, line in zip(scores, history, found.items.tolist(), found.labels, strict=True):
+        want = [i for i in np.argsort(-s) if allowed[i] and not h[i]][:k]
+        assert line == want
+        assert row == want + [-1] * (k - len(want))
+    for bad in ([12], [-1], [0.5], [[1]]):
+        with pytest.raises(InputError, match="among must hold indices of items"):
+            recommend(Fixed(scores), csr(history), k, among=bad)
+
+
+def test_rank_of_an_item():
+    scores, history, _ = problem(9)
+    for item in (0, 17, 29):
+        want = [0 if h[item] else 1 + int(((s > s[item]) & ~h).sum()) for s, h in zip(scores, history, strict=True)]
+        assert ranks_of(Fixed(scores), csr(history), item).tolist() == want
+    assert ranks_of(Fixed(np.zeros((40, 30))), csr(history * 0), 4).tolist() == [5] * 40  # ties by index
+
+
 @pytest.mark.parametrize(
     "give",
     [
@@ -281,7 +452,7 @@ def test_bad_scores_and_shapes_are_refused():
         evaluate(Fixed(scores[:, :29]), fold_in)
     with pytest.raises(InputError, match="same shape"):
         FoldIn(csr(history), csr(heldout[:, :29]))
-    for name in ("ndcg", "ndcg@0", "ndcg@-1", "map@10", "recall@5.0", "recall@5 "):
+    for name in ("ndcg", "ndcg@0", "ndcg@-1", "gain@10", "recall@5.0", "recall@5 ", 5):
         with pytest.raises(InputError, match="unknown"):
             evaluate(Fixed(scores), fold_in, (name,))
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from minivae.options import AnchorSchedule, AnchorVariant, AnchorWeights, Mask, Precision
+from minivae.options import AnchorSchedule, AnchorWeights, Precision
 
 
 def option(metavar: str, default: str, **more: Any) -> Any:
@@ -210,7 +210,7 @@ class Train(TableFlags):
     """ρ, probability to keep an interaction in the input; 1 is clean input."""
     keep_exponent: Annotated[float | None, option("A", "0")] = None
     """Hide popular items more (A > 0) or less (A < 0) than others, with P as the mean over interactions."""
-    mask: Annotated[Mask | None, option("MASK", "normalize-then-mask")] = None
+    mask: Annotated[str | None, option("MASK", "normalize-then-mask")] = None
     """Input convention: normalize-then-mask (as published), mask-then-normalize, raw."""
     beta: Annotated[float | None, option("B", "preset")] = None
     """Weight of the KL term at the end of its schedule."""
@@ -220,7 +220,7 @@ class Train(TableFlags):
     """Adds G times the number of a user's interactions to the weight of its KL term (RecVAE)."""
     anchor: Annotated[float | None, option("L", "preset")] = None
     """λ, weight of the anchor regularizer; 0 is none."""
-    anchor_variant: Annotated[AnchorVariant | None, option("VARIANT", "full")] = None
+    anchor_variant: Annotated[str | None, option("VARIANT", "full")] = None
     """full (as published), centroid+variance, centroid, softmin (for several tastes), or direction (scale-free)."""
     anchor_weights: Annotated[AnchorWeights | None, option("WEIGHTS", "uniform")] = None
     """Of a user's items in the anchor loss: uniform (as published), popularity, idf."""

@@ -1,13 +1,32 @@
 """The model zoo."""
 
+from minivae.models.baseline import Baseline
 from minivae.models.ease import EASE
 from minivae.models.hvamp import HVamp
 from minivae.models.ials import IALS
 from minivae.models.multdae import MultDAE
 from minivae.models.multvae import MultVAE
 from minivae.models.popularity import Popularity
+from minivae.models.priors import register_prior
+from minivae.models.recommender import Recommender
 from minivae.models.recvae import RecVAE
+from minivae.models.registry import register_model
 from minivae.models.saved import load_model, save_model
 from minivae.models.vae import VAE
 
-__all__ = ["EASE", "IALS", "VAE", "HVamp", "MultDAE", "MultVAE", "Popularity", "RecVAE", "load_model", "save_model"]
+__all__ = [
+    "EASE",
+    "IALS",
+    "VAE",
+    "Baseline",
+    "HVamp",
+    "MultDAE",
+    "MultVAE",
+    "Popularity",
+    "RecVAE",
+    "Recommender",
+    "load_model",
+    "register_model",
+    "register_prior",
+    "save_model",
+]

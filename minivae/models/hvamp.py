@@ -6,10 +6,11 @@ from torch import Tensor, nn
 from minivae.batches import UserBatch
 from minivae.models.gated import Gated, GatedPair, GaussianHead, SplitInHalf
 from minivae.models.initialisation import he_
-from minivae.models.priors import PriorName, make_prior
+from minivae.models.priors import make_prior
 from minivae.models.sparse_linear import SparseLinear
 from minivae.models.vae import VAE, Draw, check_sizes
 from minivae.objective import gaussian_kl_between
+from minivae.options import PriorName
 
 
 class HVamp(VAE):
@@ -32,7 +33,7 @@ class HVamp(VAE):
         Width of the hidden layers.
     latent : int, default 200
         Dimension of z₁ and of z₂; the attribute `latent` is twice that.
-    prior : PriorName, default 'vamp'
+    prior : PriorName | str, default 'vamp'
         Of z₂: vamp, normal or composite.
     components : int, default 1000
         K, pseudo-inputs of the VampPrior.
@@ -48,7 +49,7 @@ class HVamp(VAE):
         n_items: int,
         hidden: int = 600,
         latent: int = 200,
-        prior: PriorName = "vamp",
+        prior: PriorName | str = "vamp",
         components: int = 1000,
     ) -> None:
         super().__init__()
@@ -69,7 +70,7 @@ class HVamp(VAE):
         )
         pair = GatedPair(nn.Linear(latent, 2 * hidden), nn.Linear(latent, 2 * hidden), hidden)
         self.decoder = nn.Sequential(SplitInHalf(pair), nn.Linear(hidden, n_items))
-        self.prior = make_prior(prior, self.encoder, n_items, components)
+        self.prior = make_prior(prior, self.encoder, n_items, components, latent)
         self.reset_parameters()
 
     @property

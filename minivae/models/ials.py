@@ -1,5 +1,6 @@
 """iALS: matrix factorization of implicit feedback (Hu, Koren and Volinsky, ICDM 2008) by the library `implicit`."""
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
@@ -7,11 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minivae.data.users import Users, as_csr
+from minivae.data.users import Users, binary
 from minivae.errors import InputError
+from minivae.models.baseline import Baseline
 
 
-class IALS:
+class IALS(Baseline):
     """``min Σ_ui c_ui (x_ui − ⟨w_u, h_i⟩)² + l2 (Σ_u ‖w_u‖² + Σ_i ‖h_i‖²)``, c = α where x_ui = 1, and 1 elsewhere.
 
     A user that was not there in training is folded in: w_u solves its own ridge regression for the given h_i, exactly.
@@ -59,35 +61,54 @@ class IALS:
         self.factors, self.l2, self.alpha = factors, l2, alpha
         self.iterations, self.seed, self.threads = iterations, seed, threads
 
+    @property
+    def sizes(self) -> dict[str, Any]:
+        own = {"factors": self.factors, "l2": self.l2, "alpha": self.alpha}
+        return own | {"iterations": self.iterations, "seed": self.seed, "threads": self.threads}
+
     def size(self, n_users: int, n_items: int) -> int:
         """Numbers that are learned: a vector for every training user and item."""
         return (n_users + n_items) * self.factors
 
     def fit(self, train: Users) -> "IALS":
         """Alternate over `train`, (U, I) binary."""
+        csr = binary(train, "train")
         with _one_blas_thread():
-            from implicit.cpu.als import AlternatingLeastSquares
-
-            self._als = AlternatingLeastSquares(
-                factors=self.factors,
-                regularization=self.l2,
-                alpha=self.alpha,
-                iterations=self.iterations,
-                num_threads=self.threads,
-                random_state=self.seed,
-            )
-            self._als.fit(as_csr(train).astype(np.float32), show_progress=False)
+            self._als = self._empty()
+            self._als.fit(csr, show_progress=False)
+        self.n_items = csr.shape[1]
         return self
+
+    def _empty(self) -> Any:
+        from implicit.cpu.als import AlternatingLeastSquares
+
+        return AlternatingLeastSquares(
+            factors=self.factors,
+            regularization=self.l2,
+            alpha=self.alpha,
+            iterations=self.iterations,
+            num_threads=self.threads,
+            random_state=self.seed,
+        )
 
     def score(self, history: Users) -> Tensor:
         """(B, I) = W Hᵀ with the vectors of the given users, folded in."""
-        csr = as_csr(history).astype(np.float32)
-        items = self._als.item_factors
-        if csr.shape[1] != len(items):
-            raise InputError(f"history has {csr.shape[1]} columns, but the model knows {len(items)} items")
+        csr = self.rows(history)
         with _one_blas_thread():
             users = self._als.recalculate_user(np.arange(csr.shape[0]), csr)  # (B, d)
-        return torch.from_numpy(users) @ torch.from_numpy(items).T
+        return torch.from_numpy(users) @ torch.from_numpy(self._als.item_factors).T
+
+    def state(self) -> dict[str, np.ndarray]:
+        """The factors of the items, (I, d); users are folded in."""
+        return {"item_factors": np.asarray(self._als.item_factors)}
+
+    def set_state(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take the factors of the items."""
+        items = arrays["item_factors"]
+        if items.ndim != 2 or items.shape[1] != self.factors or items.dtype != np.float32:
+            raise ValueError(f"item_factors of shape {items.shape} and type {items.dtype}")
+        self._als = self._empty()
+        self._als.item_factors, self.n_items = items, len(items)
 
 
 def _one_blas_thread() -> Any:

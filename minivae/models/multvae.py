@@ -5,9 +5,10 @@ from torch import Tensor, nn
 
 from minivae.batches import UserBatch
 from minivae.models.initialisation import xavier_
-from minivae.models.priors import PriorName, make_prior
+from minivae.models.priors import make_prior
 from minivae.models.sparse_linear import SparseLinear
 from minivae.models.vae import VAE, check_sizes
+from minivae.options import PriorName
 
 
 class MultVAE(VAE):
@@ -23,7 +24,7 @@ class MultVAE(VAE):
         Width of the hidden layers.
     latent : int, default 200
         d, the latent dimension.
-    prior : PriorName, default 'normal'
+    prior : PriorName | str, default 'normal'
         Normal, composite or vamp.
     components : int, default 1000
         K, pseudo-inputs of a VampPrior.
@@ -39,7 +40,7 @@ class MultVAE(VAE):
         n_items: int,
         hidden: int = 600,
         latent: int = 200,
-        prior: PriorName = "normal",
+        prior: PriorName | str = "normal",
         components: int = 1000,
     ) -> None:
         super().__init__()
@@ -49,7 +50,7 @@ class MultVAE(VAE):
         self.encoder_output = nn.Linear(hidden, 2 * latent)
         self.decoder = nn.Sequential(nn.Linear(latent, hidden), nn.Tanh(), nn.Linear(hidden, n_items))
         self.prior_sizes = {"prior": prior, "components": components}
-        self.prior = make_prior(prior, self.encoder, n_items, components)
+        self.prior = make_prior(prior, self.encoder, n_items, components, latent)
         self.reset_parameters()
 
     @property

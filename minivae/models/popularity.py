@@ -1,15 +1,22 @@
 """The floor of every benchmark: the same list for everybody."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from minivae.data.users import Users, as_csr
-from minivae.errors import InputError
+from minivae.data.users import Users, binary
+from minivae.models.baseline import Baseline
 
 
-class Popularity:
+class Popularity(Baseline):
     """Scores each item by its number of training users."""
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        return {}
 
     def size(self, n_users: int, n_items: int) -> int:
         """Numbers that are learned: one count per item."""
@@ -17,11 +24,22 @@ class Popularity:
 
     def fit(self, train: Users) -> "Popularity":
         """Count the users of each item in `train`, (U, I)."""
-        self.counts = torch.from_numpy(np.bincount(as_csr(train).indices, minlength=train.shape[1]).astype(np.float32))
+        csr = binary(train, "train")
+        self.set_state({"counts": np.bincount(csr.indices, minlength=csr.shape[1]).astype(np.float32)})
         return self
 
     def score(self, history: Users) -> Tensor:
         """(B, I), the same row for every user."""
-        if history.shape[1] != len(self.counts):
-            raise InputError(f"history has {history.shape[1]} columns, but the model knows {len(self.counts)} items")
-        return self.counts.repeat(history.shape[0], 1)
+        n_users = self.rows(history).shape[0]
+        return self.counts.repeat(n_users, 1)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """The count of each item, (I,)."""
+        return {"counts": self.counts.numpy()}
+
+    def set_state(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take the counts."""
+        counts = arrays["counts"]
+        if counts.ndim != 1:
+            raise ValueError(f"counts of shape {counts.shape}")
+        self.counts, self.n_items = torch.from_numpy(counts), len(counts)

@@ -10,9 +10,10 @@ from minivae.batches import UserBatch
 from minivae.errors import InputError
 from minivae.models.initialisation import fan_in_
 from minivae.models.phase import Phase
-from minivae.models.priors import PriorName, make_prior
+from minivae.models.priors import make_prior
 from minivae.models.sparse_linear import SparseLinear
 from minivae.models.vae import VAE, check_sizes
+from minivae.options import PriorName
 
 DEPTH = 5
 
@@ -60,7 +61,7 @@ class RecVAE(VAE):
         d, the latent dimension.
     norm_eps : float, default 0.1
         ε of the LayerNorms: 0.1 in the authors' main branch, 1e-5 in that of the paper (`wsdm`).
-    prior : PriorName, default 'composite'
+    prior : PriorName | str, default 'composite'
         Composite, as published, normal or vamp.
     components : int, default 1000
         K, pseudo-inputs of a VampPrior.
@@ -79,7 +80,7 @@ class RecVAE(VAE):
         hidden: int = 600,
         latent: int = 200,
         norm_eps: float = 0.1,
-        prior: PriorName = "composite",
+        prior: PriorName | str = "composite",
         components: int = 1000,
     ) -> None:
         super().__init__()
@@ -90,7 +91,7 @@ class RecVAE(VAE):
         self.encoder = DenseEncoder(n_items, hidden, latent, norm_eps)
         self.decoder = nn.Sequential(nn.Linear(latent, n_items))
         self.prior_sizes = {"prior": prior, "components": components}
-        self.prior = make_prior(prior, self.encoder, n_items, components)
+        self.prior = make_prior(prior, self.encoder, n_items, components, latent)
         self.reset_parameters()
 
     @property

@@ -7,33 +7,107 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from minivae.errors import InputError
-from minivae.models.hvamp import HVamp
-from minivae.models.multdae import MultDAE
-from minivae.models.multvae import MultVAE
-from minivae.models.recvae import RecVAE
+from minivae.models.baseline import Baseline
+from minivae.models.registry import MODELS, model_class
 from minivae.models.vae import VAE
 from minivae.runtime.storage import load_arrays, save_arrays
 
 KIND = "model"
-CLASSES: dict[str, type[VAE]] = {"MultVAE": MultVAE, "MultDAE": MultDAE, "RecVAE": RecVAE, "HVamp": HVamp}
+UNSAVED = {*vars(nn.Module()), "normalize"}  # belongs to torch, or to the run
+PLAIN = (bool, int, float, str, type(None))
 
 
-def save_model(model: VAE, path: Path | str, notes: Mapping[str, str] | None = None) -> None:
-    """Write class, sizes, parameters (anchors among them) and free-text `notes` to `path`.
+def save_model(model: VAE | Baseline, path: Path | str, notes: Mapping[str, str] | None = None) -> None:
+    """Write class, sizes, what was learned (anchors among it) and free-text `notes` to `path`.
+
+    What could not come back as it is is refused: a class that `load_model` would not find, and a model that was changed
+    after it was made, by another prior for instance.
 
     Raises
     ------
     InputError
-        If the parameters are bfloat16, which NumPy does not know; training never makes them so.
+        If it is no model, its class is not registered, its constructor and `sizes` do not make it again, or the
+        parameters are bfloat16, which NumPy does not know; training never makes them so.
     """
-    if any(v.dtype == torch.bfloat16 for v in model.state_dict().values()):
-        raise InputError(f"a {type(model).__name__} in bfloat16 cannot be saved; call model.float() first")
-    meta = {"class": type(model).__name__, "sizes": json.dumps(model.sizes), "normalize": json.dumps(model.normalize)}
+    name = require_savable(model)
+    if isinstance(model, VAE):
+        arrays, normalize = {k: v.detach().cpu().numpy() for k, v in model.state_dict().items()}, model.normalize
+    else:
+        if not hasattr(model, "n_items"):
+            raise InputError(f"this {type(model).__name__} is not fitted yet; call fit(train) first")
+        arrays, normalize = model.state(), True
+    meta = {"class": name, "sizes": _as_json(model), "normalize": json.dumps(normalize)}
     meta |= {f"note.{k}": v for k, v in (notes or {}).items()}
-    save_arrays(Path(path), KIND, {k: v.detach().cpu().numpy() for k, v in model.state_dict().items()}, meta)
+    save_arrays(Path(path), KIND, arrays, meta)
+
+
+def require_savable(model: VAE | Baseline) -> str:
+    """The name of the model's class; `InputError`, as of `save_model`, for a model that cannot be saved.
+
+    Asked before a long training, it spares the training.
+    """
+    kind = type(model).__name__
+    if not isinstance(model, VAE | Baseline):
+        raise InputError(f"a {kind} cannot be saved; derive it from minivae.VAE or minivae.Baseline")
+    name = MODELS.name_of(type(model))
+    if name is None:
+        raise InputError(f'{kind} could not be loaded again; register the class: minivae.register_model("{kind}")')
+    sizes = json.loads(_as_json(model))
+    if not isinstance(model, VAE):
+        return name
+    if any(v.dtype == torch.bfloat16 for v in model.state_dict().values()):
+        raise InputError(f"a {kind} in bfloat16 cannot be saved; call model.float() first")
+    try:
+        again = _empty(type(model), sizes, model.anchors is not None)
+    except (TypeError, ValueError, AttributeError, RuntimeError) as e:
+        raise InputError(f"sizes of {name} do not make it again ({' '.join(str(e).split())})") from e
+    if why := _difference(model, again):
+        raise InputError(
+            f"this {kind} is not what its class makes of its sizes ({why}), so it would come back changed; give what "
+            "differs to the constructor and to sizes, a prior of your own by minivae.register_prior"
+        )
+    return name
+
+
+def _as_json(model: VAE | Baseline) -> str:
+    try:
+        return json.dumps(model.sizes)
+    except (TypeError, ValueError) as e:
+        raise InputError(
+            f"the sizes of a {type(model).__name__} cannot be written ({e}); use numbers, texts, lists and mappings"
+        ) from e
+
+
+def _difference(model: VAE, again: VAE) -> str:
+    """How two models differ beside the values of their parameters, in words; "" if they do not."""
+    ours, theirs = dict(model.named_modules()), dict(again.named_modules())
+    for key in ours.keys() | theirs.keys():
+        a, b = ours.get(key), theirs.get(key)
+        if type(a) is not type(b):
+            return f"{key} is {_kind(a)}, not {_kind(b)}"
+        for name, value in _settings(b).items():
+            if (mine := _settings(a).get(name, value)) != value:
+                return f"{f'{key}.' if key else ''}{name} is {mine!r}, not {value!r}"
+    shapes = {k: v.shape for k, v in model.state_dict().items()}
+    for k, v in again.state_dict().items():
+        if shapes.get(k) != v.shape:
+            return f"{k} has another shape"
+    extra = shapes.keys() - again.state_dict().keys()
+    return f"{min(extra)} is new" if extra else ""
+
+
+def _kind(module: nn.Module | None) -> str:
+    return "nothing" if module is None else type(module).__name__
+
+
+def _settings(module: nn.Module | None) -> dict[str, Any]:
+    """Plain values that a module holds, for instance the ε of a LayerNorm."""
+    own = vars(module) if module is not None else {}
+    return {k: v for k, v in own.items() if isinstance(v, PLAIN) and k not in UNSAVED}
 
 
 class Undrawn(TorchFunctionMode):
@@ -46,8 +120,20 @@ class Undrawn(TorchFunctionMode):
         return args[0] if func is torch.Tensor.normal_ else func(*args, **(kwargs or {}))
 
 
-def load_model(path: Path | str) -> VAE:
-    """Read what `save_model` wrote, in evaluation mode on the CPU.
+def _empty(cls: type[VAE], sizes: Mapping[str, Any], anchors: bool) -> VAE:
+    """A model with shapes only: sizes that a stranger wrote cannot fill the memory."""
+    with torch.device("meta"), Undrawn():
+        model = cls(**sizes)
+        if anchors:
+            model.add_anchors()
+    return model
+
+
+def load_model(path: Path | str) -> VAE | Baseline:
+    """Read what `save_model` wrote; a VAE in evaluation mode on the CPU.
+
+    A class of your own is found if its module is imported, so that it is registered: the file does not choose what
+    code runs.
 
     Parameters
     ----------
@@ -57,25 +143,40 @@ def load_model(path: Path | str) -> VAE:
     Raises
     ------
     InputError
-        If the file is missing, damaged, no model, or its parameters do not fit its sizes.
+        If the file is missing, damaged, no model, of a class that is not there, or its parts do not fit its sizes.
     """
     path = Path(path)
     path = path / "model.safetensors" if path.is_dir() else path
     arrays, meta = load_arrays(path, KIND)
+    cls = _class_of(meta, path)
     try:
-        with torch.device("meta"), Undrawn():  # shapes only: sizes that a stranger wrote cannot fill the memory
-            model = CLASSES[meta["class"]](**json.loads(meta["sizes"]))
-            if "anchors" in arrays:
-                model.add_anchors()
-        dtypes = {v.dtype for v in arrays.values()}
-        if len(dtypes) > 1 or any(t.kind != "f" for t in dtypes):
-            raise ValueError(f"parameters are {' and '.join(sorted(map(str, dtypes)))}, not of one floating dtype")
-        if odd := next((k for k, v in arrays.items() if not np.isfinite(v).all()), None):
+        if any(a.dtype.kind == "f" and not np.isfinite(a).all() for a in arrays.values()):
+            odd = next(k for k, a in arrays.items() if a.dtype.kind == "f" and not np.isfinite(a).all())
             raise ValueError(f"{odd} holds a value that is not finite")
-        model.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()}, assign=True)
-        model.normalize = bool(json.loads(meta["normalize"]))
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as e:
+        sizes = json.loads(meta["sizes"])
+        if issubclass(cls, Baseline):
+            model = cls(**sizes)
+            model.set_state(arrays)
+            return model
+        return _load_vae(cls, sizes, arrays, bool(json.loads(meta["normalize"])))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, RuntimeError) as e:
         raise InputError(
             f"{path} holds a model whose parts do not fit each other ({' '.join(str(e).split())}); train it again"
         ) from e
+
+
+def _class_of(meta: Mapping[str, str], path: Path) -> type[VAE] | type[Baseline]:
+    try:
+        return model_class(meta.get("class"), imports=False)
+    except InputError as e:
+        raise InputError(f"{path} holds a model whose class is not here: {e}") from e
+
+
+def _load_vae(cls: type[VAE], sizes: Mapping[str, Any], arrays: Mapping[str, np.ndarray], normalize: bool) -> VAE:
+    model = _empty(cls, sizes, "anchors" in arrays)
+    dtypes = {v.dtype for v in arrays.values()}
+    if len(dtypes) > 1 or any(t.kind != "f" for t in dtypes):
+        raise ValueError(f"parameters are {' and '.join(sorted(map(str, dtypes)))}, not of one floating dtype")
+    model.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()}, assign=True)
+    model.normalize = normalize
     return model.eval()

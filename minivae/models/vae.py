@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from minivae.batches import DeviceCSR, UserBatch
-from minivae.data.users import Users, as_csr
+from minivae.data.users import Users, as_csr, binary
 from minivae.errors import InputError
 from minivae.models.phase import Phase
 from minivae.models.priors import NormalPrior, Prior
@@ -120,10 +120,10 @@ class VAE(nn.Module):
         Parameters
         ----------
         x : Users
-            (B, I) users, scipy CSR or dense, numpy or torch.
+            (B, I) users, scipy CSR or dense, numpy or torch; counts are taken as "has it", as in training.
         normalize : bool, optional
-            L2-normalise the rows first. None: as the model was trained. False: `x` is the ready encoder input, for
-            instance from `minivae.batches.mask_input`.
+            L2-normalise the rows first. None: as the model was trained. False: `x` is the ready encoder input, whose
+            values are taken as they are, for instance from `minivae.batches.mask_input`.
 
         Returns
         -------
@@ -133,10 +133,11 @@ class VAE(nn.Module):
         Raises
         ------
         InputError
-            If `x` does not have I columns.
+            If `x` does not have I columns, or holds negative entries.
         """
+        csr = as_csr(x) if normalize is False else binary(x, "x")
         normalize = self.normalize if normalize is None else normalize
-        parts = [self._encode_block(block, normalize) for block in self._blocks(x)]
+        parts = [self._encode_block(block, normalize) for block in self._blocks(csr)]
         mu, sd = (torch.cat(p) for p in zip(*parts, strict=True))
         return mu, sd
 
@@ -150,8 +151,7 @@ class VAE(nn.Module):
         draw = self.draw(replace(batch, weights=torch.from_numpy(values).to(like)))
         return draw.mu, torch.exp(0.5 * draw.logvar)
 
-    def _blocks(self, x: Users) -> Iterator[sp.csr_matrix]:
-        csr = as_csr(x)
+    def _blocks(self, csr: sp.csr_matrix) -> Iterator[sp.csr_matrix]:
         if csr.shape[1] != self.n_items:
             raise InputError(f"x has {csr.shape[1]} columns, but the model knows {self.n_items} items")
         for first in range(0, max(csr.shape[0], 1), ENCODE_BLOCK):
@@ -162,9 +162,18 @@ class VAE(nn.Module):
         """Ranking scores: the logits at z = μ, (B, I)."""
         return self.decode(self.encode(history)[0])
 
+    def forward(self, x: Tensor) -> Tensor:
+        """`score` by plain tensor operations on dense binary rows, (B, I) -> (B, I): for `torch.export` and ONNX."""
+        if self.normalize:
+            x = x / torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp_min(1)
+        return self.decode(self.draw(x).mu)
+
 
 def check_sizes(**sizes: int) -> None:
-    """Raise `InputError` if one of the named sizes is less than 1."""
-    if min(sizes.values()) < 1:
+    """Raise `InputError` if one of the named sizes is no whole number from 1 to 2**31."""
+    for name, value in sizes.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise InputError(f"{name}={value!r} is no size; a model needs whole numbers")
+    if not 1 <= min(sizes.values()) <= max(sizes.values()) < 1 << 31:
         given = ", ".join(f"{name}={value}" for name, value in sizes.items())
-        raise InputError(f"a model needs sizes of at least 1, not {given}")
+        raise InputError(f"a model needs sizes of at least 1 and less than 2**31, not {given}")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from minivae import online, ranking
+from minivae import metrics, online
 from minivae.theory import anchoring, bottleneck, distances, locality, masking, toy, transfer
 from minivae.theory.numerics.quadrature import grid, log_density
 
@@ -172,16 +172,16 @@ def elbo(t: Settings) -> Values:
 
 
 def recall_and_ndcg(t: Settings) -> Values:
-    """The metrics of `minivae.ranking`, and recall divided by n, as means over the two users."""
+    """The metrics of `minivae.metrics`, and recall divided by n, as means over the two users."""
     n = np.array([t["light"], t["heavy"]])
     values = {}
     for model, users in t["hits"].items():
         hits = np.zeros((2, 20), dtype=bool)
         for row, ranks in zip(hits, users, strict=True):
             row[np.array(ranks) - 1] = True
-        values[f"recall{model}"] = ranking.metric_values(hits, n, f"recall@{t['k']}").mean()
+        values[f"recall{model}"] = metrics.metric_values(metrics.Ranking(hits, n), f"recall@{t['k']}").mean()
         values[f"plain{model}"] = (hits[:, : t["k"]].sum(1) / n).mean()
-        values[f"ndcg{model}"] = ranking.metric_values(hits, n, f"ndcg@{t['k']}").mean()
+        values[f"ndcg{model}"] = metrics.metric_values(metrics.Ranking(hits, n), f"ndcg@{t['k']}").mean()
     return values
 
 

@@ -218,11 +218,11 @@ def test_files_that_are_no_model_are_refused(model, tmp_path):
         ("dtypes", arrays | {"decoder.2.bias": arrays["decoder.2.bias"].astype(np.float64)}, good),
     ]:
         save_arrays(tmp_path / name, "model", bad_arrays, meta)
-        with pytest.raises(InputError, match="do not fit each other"):
+        with pytest.raises(InputError, match=r"do not fit each other|class is not here"):
             load_model(tmp_path / name)
     huge = good | {"sizes": '{"n_items": 37, "hidden": 1000000000000, "latent": 5}'}  # 148 TB, of which none is taken
     save_arrays(tmp_path / "huge", "model", arrays, huge)
-    with pytest.raises(InputError, match="size mismatch"):
+    with pytest.raises(InputError, match="less than"):
         load_model(tmp_path / "huge")
 
 

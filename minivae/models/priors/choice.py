@@ -1,6 +1,7 @@
 """A prior by its name."""
 
-from typing import get_args
+import inspect
+from collections.abc import Callable
 
 from torch import nn
 
@@ -10,22 +11,46 @@ from minivae.models.priors.normal import NormalPrior
 from minivae.models.priors.prior import Prior
 from minivae.models.priors.vamp import VampPrior
 from minivae.options import PriorName
+from minivae.runtime.registry import Registry
+
+MakePrior = Callable[..., Prior]
 
 
-def make_prior(name: PriorName, encoder: nn.Module, n_items: int, components: int) -> Prior:
-    """`normal`, `composite` (with a frozen copy of `encoder`) or `vamp` (with `components` pseudo-inputs).
+def _vamp(n_items: int, components: int) -> Prior:
+    if components < 1:
+        raise InputError(f"components={components} is not possible; a VampPrior needs at least 1")
+    return VampPrior(n_items, components)
+
+
+PRIORS: Registry[MakePrior] = Registry("prior", {"normal": NormalPrior, "composite": CompositePrior, "vamp": _vamp})
+
+
+def register_prior(name: str) -> Callable[[MakePrior], MakePrior]:
+    """Decorator: make a subclass of `Prior` the prior `name` of every VAE that lets its prior be chosen.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument ``prior``. The class is called with those of `encoder`, `n_items`, `latent` and `components`
+        that its constructor names.
+    """
+    return PRIORS.register(name)
+
+
+def make_prior(name: PriorName | str, encoder: nn.Module, n_items: int, components: int, latent: int) -> Prior:
+    """`normal`, `composite` (with a frozen copy of `encoder`), `vamp` (with `components` pseudo-inputs), or your own.
 
     Raises
     ------
     InputError
         For an unknown name, or a VampPrior with less than one component.
     """
-    if name == "normal":
-        return NormalPrior()
-    if name == "composite":
-        return CompositePrior(encoder)
-    if name == "vamp":
-        if components < 1:
-            raise InputError(f"components={components} is not possible; a VampPrior needs at least 1")
-        return VampPrior(n_items, components)
-    raise InputError(f"prior={name!r} is unknown; choose one of {', '.join(get_args(PriorName))}")
+    make = PRIORS.find(name)
+    given = {"encoder": encoder, "n_items": n_items, "components": components, "latent": latent}
+    named = inspect.signature(make).parameters
+    prior = make(**{k: v for k, v in given.items() if k in named})
+    if not isinstance(prior, Prior):
+        raise InputError(
+            f"prior={name!r} gives a {type(prior).__name__}; it must derive from minivae.models.priors.Prior"
+        )
+    return prior

@@ -26,8 +26,8 @@ from typing import Any
 
 from minivae.config import TrainConfig
 from minivae.errors import InputError
-from minivae.models import EASE, IALS, VAE, Popularity
-from minivae.models.saved import CLASSES
+from minivae.models import VAE, Baseline
+from minivae.models.registry import MODELS, model_class
 from minivae.study.run.settings import check_argument, check_layer, read_toml
 from minivae.study.run.space import Choice, Range, Value, parse
 
@@ -36,7 +36,6 @@ _PRESETS = files("minivae.study") / "presets"
 TABLES = {"title", "data", "over_data", "select", "train", "models", "sections", "search", "origin"}
 DEEPEST = 50  # models that are like one another
 SECTION = {"title", "text", "steps", "models", "against", "axis"}
-BASELINES: dict[str, type] = {"Popularity": Popularity, "EASE": EASE, "IALS": IALS}
 CONFIG_KEYS = {f.name for f in fields(TrainConfig)}
 
 
@@ -67,7 +66,7 @@ class ModelSpec:
     @property
     def trained(self) -> bool:
         """Whether it learns step by step, so that seeds and epochs matter."""
-        return self.kind in CLASSES
+        return issubclass(model_class(self.kind), VAE)
 
     def config(self, **changes: Any) -> TrainConfig:
         """The training settings with those of `changes` that are not None."""
@@ -97,16 +96,15 @@ class ModelSpec:
         for key, value in values.items():
             self.value(key)
             if not (self.trained and key in CONFIG_KEYS):
-                check_argument((BASELINES | CLASSES)[self.kind], key, value)
+                check_argument(model_class(self.kind), key, value)
         settings = {k: v for k, v in values.items() if self.trained and k in CONFIG_KEYS}
         arguments = {k: v for k, v in values.items() if k not in settings}
         return replace(self, arguments={**self.arguments, **arguments}, settings={**self.settings, **settings})
 
-    def build(self, n_items: int) -> VAE | EASE | IALS | Popularity:
+    def build(self, n_items: int) -> VAE | Baseline:
         """A new model, not trained."""
-        if self.trained:
-            return CLASSES[self.kind](n_items, **self.arguments)
-        return BASELINES[self.kind](**self.arguments)
+        cls = model_class(self.kind)
+        return cls(n_items, **self.arguments) if self.trained else cls(**self.arguments)
 
 
 @dataclass(frozen=True)
@@ -237,6 +235,9 @@ def load(name: str, settings: Path | None = None, data: str = "") -> Preset:
     mine = layers.get(str(settings), {})
     choosing = [layer["select"] for layer in layers.values() if "select" in layer]
     selected = (*(choosing[-1] if choosing else models), *(n for n in mine.get("models", {}) if n in models))
+    for n in MODELS.added():  # a registered class is a model of its own name, with the settings of all trained ones
+        if n not in models:
+            models[n] = _spec(n, {"class": n}, shared["train"], n, shared["search"])
     return Preset(name, own["title"], own.get("data", ""), models, tuple(dict.fromkeys(selected)), sections, mine)
 
 
@@ -320,13 +321,15 @@ def _spec(
             f"{where}: {name!r} cannot name a model, since it names a folder; use letters, digits and . + = -"
         )
     kind = table.get("class")
-    if not isinstance(kind, str) or kind not in BASELINES | CLASSES:
-        raise InputError(f"{where}: model {name} has class {kind!r}; known are {', '.join(BASELINES | CLASSES)}")
+    try:
+        trained = issubclass(model_class(kind), VAE)
+    except InputError as e:
+        raise InputError(f"{where}: model {name} has class {kind!r}; known are {', '.join(MODELS)} ({e})") from e
     own = {k: v for k, v in table.items() if k not in ("class", "search")}
-    spaces = {k: v for k, v in (search or {}).items() if k not in own} if kind in CLASSES else {}
+    spaces = {k: v for k, v in (search or {}).items() if k not in own} if trained else {}
     spaces |= table.get("search", {})
     try:
-        spec = ModelSpec(name, kind, {}, shared if kind in CLASSES else {}).changed(own)
+        spec = ModelSpec(name, kind, {}, shared if trained else {}).changed(own)
         for key in spaces:
             spec.value(key)
     except InputError as e:
@@ -336,5 +339,5 @@ def _spec(
 
 def _arguments(kind: str) -> dict[str, Any]:
     """Arguments of a model's constructor with their defaults, the number of items apart."""
-    parameters = inspect.signature((BASELINES | CLASSES)[kind]).parameters
+    parameters = inspect.signature(model_class(kind)).parameters
     return {k: p.default for k, p in parameters.items() if k != "n_items"}

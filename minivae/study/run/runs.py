@@ -14,7 +14,8 @@ import scipy.sparse as sp
 from minivae.config import TrainConfig
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.errors import InputError
-from minivae.models import EASE, IALS, VAE, Popularity, save_model
+from minivae.models import VAE, Baseline, save_model
+from minivae.models.saved import require_savable
 from minivae.ranking import METRICS, Evaluation, activity_groups, evaluate
 from minivae.runtime.memory import peak
 from minivae.runtime.records import parse_json, read_record, write_record
@@ -227,18 +228,20 @@ def execute(job: Job, split: StrongSplit, folder: Path, label: str, parts: Seque
 
 
 def _train_and_rank(
-    model: VAE | EASE | IALS | Popularity, job: Job, split: StrongSplit, folder: Path, label: str, parts: Sequence[str]
+    model: VAE | Baseline, job: Job, split: StrongSplit, folder: Path, label: str, parts: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, Evaluation]]:
     """What it took to train the model, and how it ranks."""
     if isinstance(model, VAE):
-        run = fit(model, split, job.config, folder=folder, resume=True, label=label)
         if "test" in parts:
-            save_model(model, folder / "model.safetensors")
+            require_savable(model)
+        run = fit(model, split, job.config, folder=folder, resume=True, label=label)
         cost = {"epochs": len(run.log), "best_epoch": run.best_epoch, "seconds": run.seconds}
     else:
         started = time.perf_counter()
         model.fit(split.train)
         cost = {"epochs": 0, "best_epoch": None, "seconds": time.perf_counter() - started}
+    if "test" in parts:
+        save_model(model, folder / "model.safetensors")
     counts = np.bincount(split.train.indices, minlength=split.n_items)
     return cost, {part: evaluate(model, getattr(split, part), item_counts=counts) for part in parts}
 
@@ -257,6 +260,6 @@ def by_activity(scored: Evaluation, fold_in: FoldIn) -> dict[str, dict[str, Any]
     return groups
 
 
-def parameters(model: VAE | EASE | IALS | Popularity, train: sp.csr_matrix) -> int:
+def parameters(model: VAE | Baseline, train: sp.csr_matrix) -> int:
     """Numbers that are learned from `train`."""
     return sum(p.numel() for p in model.parameters()) if isinstance(model, VAE) else model.size(*train.shape)

@@ -82,7 +82,7 @@ def check_layer(layer: Mapping[str, Any], where: str) -> None:
 
 def check_argument(kind: type, name: str, value: Any) -> None:
     """Raise `InputError` if a constructor takes no such value: another type, not finite, or beyond 32 bits."""
-    hint = get_type_hints(kind.__init__)[name]
+    hint = get_type_hints(kind.__init__).get(name, Any)  # a class of others may have no annotations
     try:
         msgspec.convert(value, hint)
     except (msgspec.ValidationError, RecursionError) as e:

@@ -1,0 +1,54 @@
+"""Models by name: those of the package, and those that others add."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from minivae.errors import InputError
+from minivae.models.baseline import Baseline
+from minivae.models.ease import EASE
+from minivae.models.hvamp import HVamp
+from minivae.models.ials import IALS
+from minivae.models.multdae import MultDAE
+from minivae.models.multvae import MultVAE
+from minivae.models.popularity import Popularity
+from minivae.models.recvae import RecVAE
+from minivae.models.vae import VAE
+from minivae.runtime.registry import Registry
+
+Model = TypeVar("Model", bound=type)
+
+MODELS: Registry[type[Any]] = Registry(
+    "model",
+    {c.__name__: c for c in (Popularity, EASE, IALS, MultVAE, MultDAE, RecVAE, HVamp)},
+)
+
+
+def register_model(name: str) -> Callable[[Model], Model]:
+    """Decorator: let studies, settings and saved files find a class by `name`.
+
+    Parameters
+    ----------
+    name : str
+        What ``class = "name"`` says in a TOML file and what a saved model remembers.
+
+    Raises
+    ------
+    InputError
+        If the class is neither a `VAE` nor a `Baseline`, or the name is taken.
+    """
+    add = MODELS.register(name)
+
+    def register(cls: Model) -> Model:
+        if not (isinstance(cls, type) and issubclass(cls, VAE | Baseline)):
+            raise InputError(f"{cls!r} is no model; derive it from minivae.VAE or minivae.Baseline")
+        return add(cls)
+
+    return register
+
+
+def model_class(name: object, imports: bool = True) -> type[VAE] | type[Baseline]:
+    """The class of that name, or "package.module:Class"; arguments and errors as of `Registry.find`."""
+    cls = MODELS.find(name, imports)
+    if not (isinstance(cls, type) and issubclass(cls, VAE | Baseline)):
+        raise InputError(f"{name} is no model; it must derive from minivae.VAE or minivae.Baseline")
+    return cls
