@@ -112,7 +112,9 @@ def direction_loss(mu: Tensor, anchors: Tensor, batch: UserBatch) -> Tensor:
 
     Parameters
     ----------
-    mu, anchors, batch : as in `anchor_terms`.
+    mu, anchors : Tensor
+    batch : UserBatch
+        As in `anchor_terms`.
     """
     centroid = centroids(anchors, batch, shares(batch, mu))
     some = (batch.counts > 0).to(mu.dtype)
