@@ -23,7 +23,7 @@ from minivae.data.population import planted, unit
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.errors import InputError, Interrupted, ProcessLost, Resumable, WriteError
 from minivae.explain import experiment, far, summary
-from minivae.models import VAE, MultVAE, load_model
+from minivae.models import VAE, Baseline, MultVAE, load_model
 from minivae.ranking import evaluate, recommend
 from minivae.runtime import distributed
 from minivae.runtime.storage import write_json, write_text, write_whole
@@ -204,7 +204,7 @@ def evaluate_model(options: flags.Evaluate) -> None:
     model, split = load_both(options.model, options)
     check_evaluable(split)
     fold_in = getattr(split, options.part)
-    scored = evaluate(model.to(resolve_device(options.device)), fold_in)
+    scored = evaluate(on_device(model, options.device), fold_in)
     print_metrics(means(scored), f"{split.name}: {scored.n_users:,} {options.part} users")
     groups = by_activity(scored, fold_in)
     table = tables.groups([{"model": "nDCG@100", "groups": groups}])
@@ -214,6 +214,11 @@ def evaluate_model(options: flags.Evaluate) -> None:
         value = {"data": split.name, "part": options.part, "metrics": means(scored), "groups": groups}
         write_json(options.json_file, value | {"coverage": scored.coverage})
         print(visible(f"results: {options.json_file}"))
+
+
+def on_device(model: VAE | Baseline, device: str) -> VAE | Baseline:
+    """A VAE on its device; baselines score on the CPU."""
+    return model.to(resolve_device(device)) if isinstance(model, VAE) else model
 
 
 def recommend_items(options: flags.Recommend) -> None:
@@ -237,7 +242,7 @@ def theory(options: flags.Theory) -> None:
     """The report card of a model, all of it computed here; exit status 1 if a statement is broken."""
     model, split, known = None, None, {}
     if options.model is not None:
-        model, split = load_both(options.model, options)
+        model, split = load_vae(options.model, options)
         folder = options.model if options.model.is_dir() else options.model.parent
         known = read_note(folder) if (folder / "config.json").is_file() else {}
     split = split or source_of(options).load(tables=False)
@@ -364,7 +369,7 @@ def trained_again(options: flags.Explain) -> tuple[StrongSplit, VAE | list[expla
         config = spec.config(epochs=options.epochs)
         snapshots, _, run = explain.record(lambda: spec.build(split.n_items), split, config)
         return split, snapshots, f"Model {spec.name}, trained here for {run.best_epoch} epochs."
-    model, split = load_both(options.model, options)
+    model, split = load_vae(options.model, options)
     folder = options.model if options.model.is_dir() else options.model.parent
     if not (folder / "config.json").is_file():
         return split, model, "The final parameters alone, as no config.json says how the model was trained."
@@ -551,8 +556,8 @@ def chosen(options: flags.TableFlags, name: str) -> Any:
     return True if yes else False if no else None
 
 
-def load_both(path: Path, options: flags.SplitFlags) -> tuple[VAE, StrongSplit]:
-    """A trained model, and the split it was trained on unless --data says otherwise.
+def load_both(path: Path, options: flags.SplitFlags) -> tuple[VAE | Baseline, StrongSplit]:
+    """A model of any kind, and the split it was trained on unless --data says otherwise.
 
     Raises
     ------
@@ -573,6 +578,14 @@ def load_both(path: Path, options: flags.SplitFlags) -> tuple[VAE, StrongSplit]:
         raise InputError(
             f"{path} knows {model.n_items} items but the data has {split.n_items}; they do not belong together"
         )
+    return model, split
+
+
+def load_vae(path: Path, options: flags.SplitFlags) -> tuple[VAE, StrongSplit]:
+    """As `load_both`, for what looks into a latent space."""
+    model, split = load_both(path, options)
+    if not isinstance(model, VAE):
+        raise InputError(f"{path} holds a {type(model).__name__}, which has no latent space; give a VAE")
     return model, split
 
 

@@ -10,14 +10,12 @@ import sys
 import time
 from dataclasses import fields
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 import minivae as mv
-from minivae import anchors, batches, training
 from minivae.cli import flags
 from minivae.cli.main import EXAMPLES, main
 from minivae.data import lookup
@@ -83,14 +81,6 @@ def test_help_explains_every_flag_and_ends_with_examples(command, capsys):
     assert_every_flag_is_explained(words, command)
     with pytest.raises(AssertionError):
         assert_every_flag_is_explained(re.sub(r"(--data \w+) [^()]*.*?\(default", r"\1 (default", words), command)
-
-
-def test_choices_are_those_of_the_package():
-    assert get_args(flags.Precision) == get_args(training.Precision)
-    assert get_args(flags.Mask) == get_args(batches.Mask)
-    assert get_args(flags.AnchorVariant) == get_args(anchors.AnchorVariant)
-    assert get_args(flags.AnchorWeights) == get_args(batches.AnchorWeights)
-    assert get_args(flags.AnchorSchedule) == get_args(anchors.AnchorSchedule)
 
 
 def test_help_does_not_wait_for_torch():

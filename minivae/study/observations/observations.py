@@ -114,6 +114,8 @@ def load(folder: Path, split: StrongSplit, digest: str) -> Iterator[Trained]:
         config = read_note(run)
         if config["data"]["sha256"] != digest:
             raise InputError(f"{run} was trained on another split of {config['data']['name']}, not on {split.name}")
+        if not config["training"]:  # a baseline
+            continue
         accuracy = read_record(run / "metrics.json", TestedMetrics)["test"]["ndcg@100"]["mean"]
         yield Trained(run.name, load_model(run), trained_with(config, run), accuracy)
 

@@ -124,7 +124,8 @@ def curves(models: Sequence[ModelResult], others: Mapping[str, tuple[Sequence[in
 
 def latent(models: Sequence[ModelResult], split: StrongSplit) -> Figure | None:
     """Test users in the latent space of each VAE's first run."""
-    folders = {m.name: f for m in models if (f := m.runs[0].folder / "model.safetensors").is_file()}
+    files = {m.name: m.runs[0].folder / "model.safetensors" for m in models if m.runs[0].log}
+    folders = {name: file for name, file in files.items() if file.is_file()}
     if not folders:
         return None
     activity = np.diff(split.test.history.indptr)
