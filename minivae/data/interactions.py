@@ -345,7 +345,7 @@ def liked(
     if min_rating is None or (matrix and min_rating <= 0):
         low = (rating <= 0).arg_true()
         if len(low):
-            only = rating.is_in([0, 1]).all()
+            only = rating.is_in([0.0, 1.0]).all()
             advice = "to count the ones only" if only else "to say from which on it counts"
             rest = "" if matrix else f", or leave {option('rating')} out to count every row"
             raise InputError(

@@ -1,0 +1,153 @@
+"""One rule for labels: a table gives the same labels, order and split through every door."""
+
+import json
+from unittest.mock import patch
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from minivae.data import columnar
+from minivae.data.interactions import Interactions, read_interactions
+from minivae.data.splits import strong_split
+from minivae.errors import InputError
+
+words = st.sampled_from(
+    ["ann", "Bob", "007", "7", "12", "x y", "é", "e\u0301", "ß", "12.0", "-3", "+3", "1e3", "a;b", "☃"]
+)
+whole = st.integers(-(2**63), 2**63 - 1) | st.integers(-20, 20)
+larger = st.integers(2**63, 2**64 - 1) | st.integers(0, 9)
+floats = st.integers(-(2**53), 2**53).map(float) | st.integers(-9, 9).map(float)
+column = st.one_of(*(st.lists(kind, min_size=1, max_size=30) for kind in (words, whole, larger, floats)))
+
+
+def doors(folder, user, item):
+    """The same table through every door: name -> Interactions, or the kind of error."""
+    kinds = {"user": user, "item": item}
+    series = {k: pl.Series(v, dtype=pl.UInt64) if max_of(v) >= 2**63 else pl.Series(v) for k, v in kinds.items()}
+    table = pl.DataFrame(series)
+    table.write_csv(folder / "t.csv")
+    table.write_csv(folder / "t.tsv", separator="\t")
+    table.write_parquet(folder / "t.parquet")
+    table.write_ipc(folder / "t.feather")
+    rows = [json.dumps({"user": u, "item": i}) for u, i in zip(user, item, strict=True)]
+    (folder / "t.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    frame = pd.DataFrame({k: np.array(v, np.uint64) if max_of(v) >= 2**63 else v for k, v in kinds.items()})
+    category = frame.astype("category")
+    mixed = frame.astype(object)
+    ways = {p.name: lambda p=p: read_interactions(p) for p in folder.iterdir()}
+    ways |= {
+        "polars": lambda: read_interactions(table),
+        "pandas": lambda: read_interactions(frame),
+        "categories": lambda: read_interactions(category),
+        "objects": lambda: read_interactions(mixed),
+        "lists": lambda: Interactions.from_labels(user, item),
+        "object arrays": lambda: Interactions.from_labels(np.array(user, object), np.array(item, object)),
+        "strings": lambda: Interactions.from_labels([str(u) for u in user], [str(i) for i in item]),
+    }
+    with patch.object(columnar, "refuse_deadly"):  # a process per file and example would take minutes
+        return {name: outcome(way) for name, way in ways.items()}
+
+
+def max_of(values):
+    return max((v for v in values if isinstance(v, int)), default=0)
+
+
+def outcome(way):
+    """What a door gives, in a form that can be compared."""
+    try:
+        data = way()
+    except InputError:
+        return "refused"
+    return (
+        data.user_labels.dtype.kind,
+        data.user_labels.tolist(),
+        data.item_labels.dtype.kind,
+        data.item_labels.tolist(),
+        data.user.tolist(),
+        data.item.tolist(),
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(column, column)
+@example([1.0, 10.0, 2.0], ["a", "b", "c"])
+@example([2**63 - 1, 2**63 - 2, 5], [1, 2, 3])
+@example([2**64 - 1, 5, 7], [1, 2, 3])
+@example(["e\u0301", "é", " é "], [1, 2, 3])
+@example(["007", "7", "7.0"], [1, 2, 3])
+@example(["7", "7.0", "8"], [1, 2, 3])
+def test_every_door_gives_the_same_labels_and_order(tmp_path_factory, user, item):
+    n = min(len(user), len(item))
+    found = doors(tmp_path_factory.mktemp("doors"), user[:n], item[:n])
+    assert len(set(map(str, found.values()))) == 1, found
+
+
+def test_the_check_sees_a_door_with_another_rule(tmp_path):
+    """Broken twin: one door keeps "1.0" as text, as CSV did before there was one rule."""
+    found = doors(tmp_path, [1.0, 10.0, 2.0], ["a", "b", "c"])
+    found["strings"] = ("U", ["1.0", "10.0", "2.0"], *found["strings"][2:])
+    assert len(set(map(str, found.values()))) == 2
+
+
+def test_the_same_table_gives_the_same_split(tmp_path):
+    rng = np.random.default_rng(0)
+    user, item = rng.integers(0, 60, 900), rng.integers(0, 40, 900)
+    table = pl.DataFrame({"user": user.astype(float), "item": item})
+    table.write_csv(tmp_path / "t.csv")
+    table.write_parquet(tmp_path / "t.parquet")
+    splits = [
+        strong_split(read_interactions(d), n_heldout=10) for d in (tmp_path / "t.csv", tmp_path / "t.parquet", table)
+    ]
+    for other in splits[1:]:
+        assert other.test.user_labels.tolist() == splits[0].test.user_labels.tolist()
+        assert (other.test.heldout != splits[0].test.heldout).nnz == 0
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["10", "9", "-3"], [-3, 9, 10]),
+        (["10.0", "9.00", "9"], [9, 10]),
+        ([10.0, 9, "8"], [8, 9, 10]),
+        (["010", "10", "9"], ["010", "10", "9"]),
+        ([" b ", "b", "\u00a0a"], ["a", "b"]),
+        (["e\u0301", "é"], ["é"]),
+        (["1e3", "2"], [2, 1000]),
+        ([2**63, 5], ["5", str(2**63)]),
+        ([2**63 - 1, 5], [5, 2**63 - 1]),
+        ([np.int64(4), np.float32(5), "6"], [4, 5, 6]),
+        ([b"x", "y"], ["x", "y"]),
+        (pd.Series([1, 2, 10], dtype="Int64"), [1, 2, 10]),
+        (pd.Series(["b", "a"], dtype="string"), ["a", "b"]),
+        (pl.Series(["b", "a"], dtype=pl.Categorical), ["a", "b"]),
+    ],
+)
+def test_the_rule_by_examples(labels, expected):
+    assert Interactions.from_labels(labels, [1] * len(labels)).user_labels.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        ([1.5, 2.0], "row 1: 1.5 is no label"),
+        (["1.5", "2"], "row 1: '1.5' is no label"),
+        ([1, None], "row 2 has no user"),
+        ([1.0, float("nan")], "row 2 has no user"),
+        (pd.Series([1, None], dtype="Int64"), "row 2 has no user"),
+        ([True, False], "labels must be integers or text"),
+        ([[1], [2]], "labels must be integers or text"),
+        ([float(2**53 + 2), 1.0], "stored as a float"),
+        (["9007199254740994.0", "1"], "stored as a float"),
+        (["a", ""], "is empty"),
+        (["a", "b\tc"], "control characters"),
+        (np.ones((2, 2)), "one-dimensional"),
+        (np.array(["2020-01-01"], "M8[D]"), "labels must be"),
+    ],
+)
+def test_no_labels(labels, sentence):
+    with pytest.raises(InputError, match=sentence):
+        Interactions.from_labels(labels, list(range(len(labels))))

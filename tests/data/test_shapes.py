@@ -1,0 +1,243 @@
+"""Shapes of files that people have: read with every row, or refused with a sentence that says where and what to do."""
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+import re
+import zipfile
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import scipy.sparse as sp
+
+from minivae.data.interactions import read_interactions
+from minivae.errors import InputError, at_shell
+
+PAIRS = [(1, "a"), (1, "b"), (2, "a"), (3, "c"), (3, "a")]
+CSV = "user,item\n" + "".join(f"{u},{i}\n" for u, i in PAIRS)
+TABLE = pl.DataFrame(PAIRS, schema=["user", "item"], orient="row")
+
+
+def zipped(**members):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as z:
+        for name, text in members.items():
+            z.writestr(name.replace("__", "."), text)
+    return file.getvalue()
+
+
+def written(method, **options):
+    file = io.BytesIO()
+    getattr(TABLE, method)(file, **options)
+    return file.getvalue()
+
+
+def lines(separator, header=None, end="\n"):
+    rows = [*([header] if header else []), *([str(u), i] for u, i in PAIRS)]
+    return "".join(separator.join(row) + end for row in rows)
+
+
+JSON = "".join(json.dumps({"user": u, "item": i, "text": "x, y"}) + "\n" for u, i in PAIRS)
+READ = {  # name of the file, content, arguments
+    "CSV": ("t.csv", CSV, {}),
+    "CSV, no header, positions": ("t.csv", lines(","), {"user": 0, "item": 1}),
+    "CSV, text alone, told that there is no header": (
+        "t.csv",
+        lines(","),
+        {"user": 0, "item": 1, "header": False},
+    ),
+    "CSV, a byte order mark": ("t.csv", b"\xef\xbb\xbf" + CSV.encode(), {}),
+    "CSV, CRLF": ("t.csv", CSV.replace("\n", "\r\n"), {}),
+    "CSV, CRLF and LF mixed": ("t.csv", CSV.replace("\n", "\r\n", 2), {}),
+    "CSV, CR alone, as old Macs": ("t.csv", CSV.replace("\n", "\r"), {}),
+    "CSV, every field in quotes": ("t.csv", re.sub(r"[^,\n]+", r'"\g<0>"', CSV), {}),
+    "CSV, a quoted field over two lines": (
+        "t.csv",
+        'user,text,item\n1,"so,\nso",a\n1,x,b\n2,x,a\n3,"say ""hi""",c\n3,y,a\n',
+        {},
+    ),
+    "CSV, a mark of inches in a field": ("t.csv", 'user,t,item\n1,7" single,a\n1,x,b\n2,x,a\n3,x,c\n3,x,a\n', {}),
+    "CSV, blank lines at the end": ("t.csv", CSV + "\n\n\n", {}),
+    "CSV, no line feed at the end": ("t.csv", CSV.rstrip(), {}),
+    "CSV, header repeated by joining files": ("t.csv", CSV[:18] + "user,item\n" + CSV[18:], {}),
+    "CSV after Excel's sep= line": ("t.csv", "sep=;\n" + lines(";", ["user", "item"]), {}),
+    "CSV after comments": ("t.csv", "# made by X, on Monday, in May\n# and so on\n" + CSV, {}),
+    "semicolons": ("t.csv", lines(";", ["user", "item"]), {}),
+    "bars": ("t.txt", lines("|", ["user", "item"]), {}),
+    "TSV": ("t.tsv", lines("\t", ["user", "item"]), {}),
+    "TSV, names with quotation marks": (
+        "t.tsv",
+        'u1\tm1\t"Heroes\n' * 1 + 'u2\tm2\tb\nu3\tm1\t"Awaken, My Love!\n',
+        {"user": 0, "item": 1, "header": False, "n": 3},
+    ),
+    "MovieLens, two colons": ("ratings.dat", lines("::"), {"user": 0, "item": 1}),
+    "KONECT, blanks and per cent": (
+        "out.x",
+        "% bip unweighted\n% 5 3 3\n1 4\n1 5\n2 4\n",
+        {"user": 0, "item": 1, "n": 3},
+    ),
+    "adjacency text": ("train.txt", "0 5 6 7\n1 5\n2 6 7 \n", {"user": 0, "item": 1, "n": 6}),
+    "adjacency text, told": ("train.txt", "0 5 6\n1 5 7\n", {"adjacency": True, "n": 4}),
+    "RecBole": ("t.inter", lines("\t", ["user_id:token", "item_id:token"]), {}),
+    "JSON lines": ("t.jsonl", JSON, {}),
+    "JSON lines, gzip": ("t.json.gz", gzip.compress(JSON.encode()), {}),
+    "JSON list": ("t.json", json.dumps([{"user": u, "item": i} for u, i in PAIRS]), {}),
+    "CSV, gzip": ("t.csv.gz", gzip.compress(CSV.encode()), {}),
+    "CSV, bzip2": ("t.csv.bz2", bz2.compress(CSV.encode()), {}),
+    "CSV, xz": ("t.csv.xz", lzma.compress(CSV.encode()), {}),
+    "CSV in a zip": ("t.zip", zipped(t__csv=CSV, README=b"x"), {}),
+    "Latin-1, told": ("t.csv", CSV.replace("c", "é").encode("latin-1"), {"encoding": "latin-1"}),
+    "UTF-16, told": ("t.csv", CSV.encode("utf-16"), {"encoding": "utf-16"}),
+    "Parquet": ("t.parquet", written("write_parquet"), {}),
+    "Parquet by its first bytes": ("t.bin", written("write_parquet"), {}),
+    "Feather": ("t.feather", written("write_ipc"), {}),
+}
+REFUSED = {  # … and what the sentence must say
+    "a comma in a title": (
+        "t.csv",
+        "user,title,item\n1,A,5\n1,B, Inc.,6\n",
+        {},
+        "line 3 has 4 fields but line 1 has 3",
+    ),
+    "a short row": ("t.csv", CSV + "9\n", {}, "line 7 has 1 fields"),
+    "a long and a short row": ("t.csv", "user,item\n1,2,3\n1\n", {}, "line 2 has 3 fields"),
+    "a comment at the end": ("t.csv", CSV + "# the end\n", {}, "line 7 has 1 fields"),
+    "a quotation mark that opens alone": ("t.csv", 'user,t,item\n1,"x,2\n1,y,3\n2,z,3\n', {}, "line 2"),
+    "a quotation mark that swallows a row": (
+        "t.csv",
+        'user,t,item\n1,x,2\n1,"y,2\n1,z,2\n1,w",3\n',
+        {},
+        "line 3: a quotation mark opens a field that holds the row '1,z,2'",
+    ),
+    "text after a quoted field": ("t.csv", 'user,item\n"1"x,2\n', {}, "line 2"),
+    "a zero byte": ("t.csv", CSV + "4,a\0\n", {}, "line 7 holds a zero byte"),
+    "a lone carriage return": ("t.csv", CSV + "4,a\r5,b\n", {}, "line 7 holds a carriage return"),
+    "Latin-1 far down": ("t.csv", (CSV + "4,é\n").encode("latin-1"), {}, "line 7: byte 0xe9 is not UTF-8"),
+    "UTF-16": ("t.csv", CSV.encode("utf-16"), {}, "say encoding='utf-16'"),
+    "another encoding than told": ("t.csv", CSV + "4,é\n", {"encoding": "ascii"}, "line 7: byte 0xc3 is not ascii"),
+    "an unknown encoding": ("t.csv", CSV, {"encoding": "latin-l"}, "is unknown"),
+    "text alone, positions": ("t.csv", "u1,a\nu2,b\n", {"user": 0, "item": 1}, "say header=True or header=False"),
+    "numbers that may be columns or items": (
+        "t.txt",
+        "1 2 3 4 5\n2 3 4 5 6\n",
+        {"user": 0, "item": 1},
+        "say adjacency=True",
+    ),
+    "dicts of Python, as Steam's": ("t.json", "{'user': 1, 'item': u'a'}\n", {}, "is a dict of Python"),
+    "JSON cut short": ("t.jsonl", JSON + '{"user": 1, "it', {}, "line 6"),
+    "JSON in layers": ("t.jsonl", '{"user": {"id": 1}, "item": 2}\n', {}, "line 1: 'user' is {\"id\": 1}"),
+    "JSON without a key": ("t.jsonl", JSON + '{"user": 1}\n', {}, "line 6 is empty"),
+    "a spreadsheet": ("t.xlsx", zipped(**{"[Content_Types]__xml": "x"}), {}, "a spreadsheet; save it as CSV"),
+    "an old spreadsheet": ("t.xls", b"\xd0\xcf\x11\xe0" + b"\0" * 99, {}, "a spreadsheet of Excel"),
+    "two tables in a zip": ("t.zip", zipped(a__csv=CSV, b__csv=CSV), {}, "unpack it and give the one table"),
+    "a pickle": ("t.pkl", b"\x80\x04\x95rest", {}, "a pickle, which could run code"),
+    "a web page": ("t.csv", "<!DOCTYPE html><html>404", {}, "a web page"),
+    "MatrixMarket": ("t.mtx", "%%MatrixMarket matrix\n3 3 1\n1 1 1\n", {}, "scipy.io.mmread"),
+    "zeros among the ratings": ("t.csv", "user,item,r\n1,2,1\n1,3,0\n", {"rating": "r"}, "give min_rating=1"),
+    "negative ratings": ("t.csv", "user,item,r\n1,2,5\n1,3,-1\n", {"rating": "r"}, "line 3: a rating of -1"),
+    "fractions as labels": ("t.csv", "user,item\n1.5,2\n", {}, "line 2: '1.5' is no label"),
+    "digits lost in a float": ("t.csv", "user,item\n1.2345678901234568e+18,2\n", {}, "stored as a float"),
+}
+
+
+def write(folder, name, content):
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+@pytest.mark.parametrize("shape", READ)
+def test_read_with_every_row(tmp_path, shape):
+    name, content, arguments = READ[shape]
+    arguments = dict(arguments)
+    n = arguments.pop("n", len(PAIRS))
+    data = read_interactions(write(tmp_path, name, content), **arguments)
+    assert data.n_events == n == data.reading.rows
+    assert data.reading.rows == data.reading.events + sum(data.reading.dropped.values())
+    if n == len(PAIRS):
+        got = [
+            (int(u), i.replace("é", "c"))
+            for u, i in zip(data.user_labels[data.user], data.item_labels[data.item], strict=True)
+        ]
+        assert got == PAIRS
+
+
+@pytest.mark.parametrize("shape", REFUSED)
+def test_refused_with_place_and_remedy(tmp_path, shape):
+    name, content, arguments, sentence = REFUSED[shape]
+    path = write(tmp_path, name, content)
+    with pytest.raises(InputError, match=re.escape(sentence)) as caught:
+        read_interactions(path, **arguments)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 420
+
+
+def test_advice_speaks_to_shell_or_python(tmp_path):
+    path = write(tmp_path, "t.csv", "u1,a\nu2,b\n")
+    with pytest.raises(InputError, match="say header=True or header=False"):
+        read_interactions(path, 0, 1)
+    with at_shell(), pytest.raises(InputError, match="say --header or --no-header"):
+        read_interactions(path, 0, 1)
+    with at_shell(), pytest.raises(InputError, match="--encoding latin-1"):
+        read_interactions(write(tmp_path, "t.csv", CSV.replace("c", "é").encode("latin-1")))
+
+
+def test_rows_of_a_joined_file_keep_their_line_numbers(tmp_path):
+    path = write(tmp_path, "t.csv", "user,item\n1,a\nuser,item\n2,b\n3,nan\n")
+    with pytest.raises(InputError, match=re.escape("'nan' (line 5)")):
+        read_interactions(path)
+
+
+@pytest.mark.parametrize("make", [lambda t: t, pl.DataFrame.lazy, lambda t: pd.DataFrame(t.to_dict(as_series=False))])
+def test_data_frames(make):
+    data = read_interactions(make(TABLE), user="user", item="item", name="mine")
+    assert (data.n_events, data.name) == (5, "mine")
+    assert str(data.reading).startswith("read 5 rows → 5 events, 3 users, 3 items; dropped nothing")
+    with pytest.raises(InputError, match="the data frame has no column 'movie'"):
+        read_interactions(make(TABLE), item="movie")
+
+
+def test_titles_of_a_second_file(tmp_path):
+    path = write(tmp_path, "t.csv", CSV)
+    titles = write(tmp_path, "titles.csv", 'item,title\na,"Alien, the first"\nb,Brazil\n')
+    data = read_interactions(path, title_file=titles)
+    assert data.item_titles.tolist() == ["Alien, the first", "Brazil", "c"]
+    assert "titles of 2 of 3 items" in str(data.reading)
+    bare = write(tmp_path, "movies.dat", "a::Alien\nb::Brazil\nc::Casablanca\n")
+    assert read_interactions(path, title_file=bare).item_titles.tolist() == ["Alien", "Brazil", "Casablanca"]
+
+
+@pytest.mark.parametrize(
+    ("when", "seconds"),
+    [
+        (["5", "7.5"], [5.0, 7.5]),
+        (["1970-01-01 00:00:10", "1970-01-02 00:00:00"], [10.0, 86400.0]),
+        (["1970-01-02", "1970-01-01"], [86400.0, 0.0]),
+        (["1970-01-01T00:00:10Z", "1970-01-01T00:01:00Z"], [10.0, 60.0]),
+    ],
+)
+def test_times(tmp_path, when, seconds):
+    path = write(tmp_path, "t.csv", "user,item,at\n" + "".join(f"1,{k},{t}\n" for k, t in enumerate(when)))
+    assert read_interactions(path, time="at").time.tolist() == seconds
+    frame = pd.DataFrame({"user": [1, 1], "item": [0, 1], "at": pd.to_datetime(np.array(seconds), unit="s")})
+    assert read_interactions(frame, time="at").time.tolist() == seconds
+
+
+def test_a_time_that_is_none_is_named(tmp_path):
+    path = write(tmp_path, "t.csv", "user,item,at\n1,2,1970-01-01\n1,3,soon\n")
+    with pytest.raises(InputError, match=re.escape("line 3: 'soon' is no time")):
+        read_interactions(path, time="at")
+
+
+def test_negative_entries_of_a_matrix_are_no_likes(tmp_path):
+    sp.save_npz(tmp_path / "m.npz", sp.csr_matrix([[1.0, -1.0], [0.0, 2.0]]))
+    with pytest.raises(InputError, match="no sign of liking"):
+        read_interactions(tmp_path / "m.npz")
+    with pytest.raises(InputError, match="no sign of liking"):
+        read_interactions(tmp_path / "m.npz", min_rating=-5)
+    assert read_interactions(tmp_path / "m.npz", min_rating=1).n_events == 2

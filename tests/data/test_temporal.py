@@ -1,0 +1,158 @@
+"""Splits by time against event-by-event loops, own files, and the audit."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minivae.data.audit import leakage, protocol_in_words, warnings
+from minivae.data.given import given_split
+from minivae.data.interactions import Interactions
+from minivae.data.population import planted
+from minivae.data.splits import FoldIn, StrongSplit, strong_split
+from minivae.data.temporal import leave_last_out, time_split
+from minivae.errors import InputError
+
+events = st.lists(
+    st.tuples(st.integers(0, 9), st.integers(0, 7), st.integers(0, 30)),
+    min_size=20,
+    max_size=90,
+    unique_by=lambda e: e[:2],
+)
+
+
+def data_of(rows):
+    return Interactions.from_labels(
+        [r[0] for r in rows], [r[1] for r in rows], time=np.array([r[2] for r in rows], float)
+    )
+
+
+def held(split, part):
+    """(user, item) pairs of the history and of what is held out, by labels."""
+    found = []
+    for m in (part.history, part.heldout):
+        m = m.tocoo()
+        found.append(set(zip(part.user_labels[m.row].tolist(), split.item_labels[m.col].tolist(), strict=True)))
+    return found
+
+
+def last_out_by_loops(rows):
+    """Train, validation and test pairs of each user, event by event."""
+    train, validation, test = set(), set(), set()
+    for user in {r[0] for r in rows}:
+        own = sorted(((t, k, i) for k, (u, i, t) in enumerate(rows) if u == user))
+        if len(own) >= 3:
+            test.add((user, own[-1][2]))
+            validation.add((user, own[-2][2]))
+            train |= {(user, i) for _, _, i in own[:-2]}
+    known = {i for _, i in train}
+    return train, {p for p in validation if p[1] in known}, {p for p in test if p[1] in known}
+
+
+@settings(max_examples=60, deadline=None)
+@given(events)
+def test_leave_last_out_equals_the_loops(rows):
+    train, validation, test = last_out_by_loops(rows)
+    try:
+        split = leave_last_out(data_of(rows), min_user=3)
+    except InputError:
+        assert len({u for u, _ in validation}) < 2 or len({u for u, _ in test}) < 2
+        return
+    m = split.train.tocoo()
+    assert set(zip(split.train_labels[m.row].tolist(), split.item_labels[m.col].tolist(), strict=True)) == train
+    assert held(split, split.validation)[1] == validation
+    history, heldout = held(split, split.test)
+    assert heldout == test
+    assert history == {p for p in train | validation if p[0] in {u for u, _ in test}}
+
+
+@settings(max_examples=60, deadline=None)
+@given(events)
+def test_time_split_never_trains_on_the_future(rows):
+    when = {(u, i): t for u, i, t in rows}
+    try:
+        split = time_split(data_of(rows), train=0.6, validation=0.2, min_user=1)
+    except InputError:
+        return
+    first, second = split.protocol["train_until"], split.protocol["validation_until"]
+    m = split.train.tocoo()
+    train = set(zip(split.train_labels[m.row].tolist(), split.item_labels[m.col].tolist(), strict=True))
+    assert train == {p for p, t in when.items() if t < first}
+    assert all(first <= when[p] < second for p in held(split, split.validation)[1])
+    assert all(when[p] >= second for p in held(split, split.test)[1])
+    assert all(when[p] < second for p in held(split, split.test)[0])
+    assert not any(r["leak"] for r in leakage(split))
+
+
+def test_times_are_needed_and_shares_make_sense():
+    with pytest.raises(InputError, match="column of times: give time"):
+        time_split(Interactions.from_labels([1, 2], [1, 2]))
+    with pytest.raises(InputError, match="sum to below 1"):
+        time_split(data_of([(1, 1, 1)]), train=0.9, validation=0.1)
+    with pytest.raises(InputError, match="no user has 5 items"):
+        leave_last_out(data_of([(1, 1, 1), (2, 1, 1)]))
+
+
+def test_own_files_are_a_weak_split_and_said_to_be_given():
+    rng = np.random.default_rng(0)
+    pairs = sorted({(int(u), int(i)) for u, i in zip(rng.integers(0, 40, 900), rng.integers(0, 30, 900), strict=True)})
+    cut = rng.random(len(pairs)) < 0.7
+    train = Interactions.from_labels(*zip(*[p for p, c in zip(pairs, cut, strict=True) if c], strict=True))
+    future = [*(p for p, c in zip(pairs, cut, strict=True) if not c), (999, 3), (5, 777)]
+    test = Interactions.from_labels(*zip(*future, strict=True))
+    split = given_split(train, test)
+    known = set(zip(train.user_labels[train.user].tolist(), train.item_labels[train.item].tolist(), strict=True))
+    history, heldout = held(split, split.test)
+    assert heldout == set(future[:-2])
+    assert history == {p for p in known if p[0] in {u for u, _ in heldout}}
+    assert held(split, split.validation)[1] <= known
+    m = split.train.tocoo()
+    trained = set(zip(split.train_labels[m.row].tolist(), split.item_labels[m.col].tolist(), strict=True))
+    assert trained == known - held(split, split.validation)[1]
+    assert "given by the user" in protocol_in_words(split)
+    assert "weak generalization" in protocol_in_words(split)
+    assert split.filters["test file"][2] - 2 == split.test.heldout.nnz
+
+
+def test_the_protocol_is_stated_only_where_it_is_known():
+    strong = strong_split(planted(n_users=200, n_items=40, n_events=2400), n_heldout=20)
+    assert "test users are new" in protocol_in_words(strong)
+    part = FoldIn(np.eye(3), np.roll(np.eye(3), 1, 1))
+    assert "given by the user" in protocol_in_words(StrongSplit(np.eye(3), part, part, np.arange(3)))
+    shared = StrongSplit(strong.train, strong.test, strong.test, strong.item_labels, train_labels=strong.test.user_labels[[0]]
+                         .repeat(strong.train.shape[0]), protocol=strong.protocol)  # fmt: skip
+    assert "test users are new" not in protocol_in_words(shared)
+    assert any(r["leak"] for r in leakage(shared))
+
+
+def test_doubts_are_named():
+    fine = strong_split(planted(n_users=400, n_items=60, n_events=6000), n_heldout=40)
+    assert warnings(fine) == []
+    few = strong_split(planted(n_users=400, n_items=60, n_events=6000), n_heldout=199)
+    assert any("only 2 training users for 199" in w for w in warnings(few))
+    rows = [(u, i) for u in range(200) for i in range(10)]
+    everything = strong_split(Interactions.from_labels(*zip(*rows, strict=True)), n_heldout=20)
+    said = " ".join(warnings(everything))
+    assert "every test user has every item" in said
+    assert "equally many training users" in said
+    train = sp.csr_matrix(np.tile([1.0, 1, 1, 0, 0], (60, 1)) + np.eye(60, 5) * [0, 0, 0, 1, 1])
+    part = FoldIn(np.tile([1.0, 0, 0, 0, 0], (5, 1)), np.tile([0.0, 1, 1, 0, 0], (5, 1)))
+    assert any("popularity alone is perfect" in w for w in warnings(StrongSplit(train, part, part, np.arange(5))))
+
+
+def test_what_each_filter_took_adds_up():
+    rng = np.random.default_rng(3)
+    data = Interactions.from_labels(rng.integers(0, 300, 1500), rng.integers(0, 60, 1500))
+    split = strong_split(data, n_heldout=None, min_user=6, min_item=15)
+    steps = list(split.filters.values())
+    assert steps[0] == (data.n_users, data.n_items, data.n_events)
+    assert all(
+        a >= b for earlier, later in zip(steps, steps[1:], strict=False) for a, b in zip(earlier, later, strict=True)
+    )
+    parts = (split.validation, split.test)
+    assert steps[-1][2] == split.train.nnz + sum(p.history.nnz + p.heldout.nnz for p in parts)
+    assert steps[-1][:2] == (split.n_users, split.n_items)
+    counts = np.bincount(data.item, minlength=data.n_items)
+    assert steps[1][1:] == ((counts >= 15).sum(), counts[counts >= 15].sum())
+    assert split.protocol["n_heldout"] == steps[2][0] // 10
