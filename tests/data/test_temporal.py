@@ -1,5 +1,8 @@
 """Splits by time against event-by-event loops, own files, and the audit."""
 
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -120,8 +123,8 @@ def test_the_protocol_is_stated_only_where_it_is_known():
     assert "test users are new" in protocol_in_words(strong)
     part = FoldIn(np.eye(3), np.roll(np.eye(3), 1, 1))
     assert "given by the user" in protocol_in_words(StrongSplit(np.eye(3), part, part, np.arange(3)))
-    shared = StrongSplit(strong.train, strong.test, strong.test, strong.item_labels, train_labels=strong.test.user_labels[[0]]
-                         .repeat(strong.train.shape[0]), protocol=strong.protocol)  # fmt: skip
+    twice = strong.test.user_labels[[0]].repeat(strong.train.shape[0])
+    shared = replace(strong, train_labels=twice)
     assert "test users are new" not in protocol_in_words(shared)
     assert any(r["leak"] for r in leakage(shared))
 
@@ -147,9 +150,7 @@ def test_what_each_filter_took_adds_up():
     split = strong_split(data, n_heldout=None, min_user=6, min_item=15)
     steps = list(split.filters.values())
     assert steps[0] == (data.n_users, data.n_items, data.n_events)
-    assert all(
-        a >= b for earlier, later in zip(steps, steps[1:], strict=False) for a, b in zip(earlier, later, strict=True)
-    )
+    assert all(a >= b for earlier, later in pairwise(steps) for a, b in zip(earlier, later, strict=True))
     parts = (split.validation, split.test)
     assert steps[-1][2] == split.train.nnz + sum(p.history.nnz + p.heldout.nnz for p in parts)
     assert steps[-1][:2] == (split.n_users, split.n_items)
