@@ -14,9 +14,12 @@ class Lds:
 
     Attributes
     ----------
-    per_user : (R,) Spearman correlation over the subsets of ``Σ_{v∈D_k} score(u, v)`` and minus u's loss.
-    mean : over users; 0 is chance, 1 a perfect order.
-    low, high : 95 % interval of the mean, by a bootstrap over users and over subsets.
+    per_user : ndarray
+        (R,) Spearman correlation over the subsets of ``Σ_{v∈D_k} score(u, v)`` and minus u's loss.
+    mean : float
+        Over users; 0 is chance, 1 a perfect order.
+    low, high : float
+        95 % interval of the mean, by a bootstrap over users and over subsets.
     """
 
     per_user: np.ndarray
@@ -43,10 +46,14 @@ def lds(scores: np.ndarray, subsets: np.ndarray, losses: np.ndarray, n_bootstrap
 
     Parameters
     ----------
-    scores : (R, U) how much training user v is said to help user u; larger is more help.
-    subsets : (K, U) bool, the users that run k was trained on.
-    losses : (K, R) loss of each user after run k; anything of which less is better.
-    n_bootstrap : draws for the interval; users and subsets are drawn again with replacement, independently.
+    scores : ndarray
+        (R, U) how much training user v is said to help user u; larger is more help.
+    subsets : ndarray
+        (K, U) bool, the users that run k was trained on.
+    losses : ndarray
+        (K, R) loss of each user after run k; anything of which less is better.
+    n_bootstrap : int, default 300
+        Draws for the interval; users and subsets are drawn again with replacement, independently.
 
     Raises
     ------
@@ -94,7 +101,8 @@ def ceiling(losses: np.ndarray, again: np.ndarray, n_bootstrap: int = 300, seed:
 
     Parameters
     ----------
-    losses, again : (K, R) losses after training on the same subsets with two seeds.
+    losses, again : ndarray
+        (K, R) losses after training on the same subsets with two seeds.
     """
     return _summary(-np.asarray(again, float).T, -np.asarray(losses, float).T, n_bootstrap, seed)
 

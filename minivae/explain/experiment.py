@@ -45,7 +45,8 @@ def predict(
 
     Returns
     -------
-    "reconstruction/transfer" and so on -> (R, K) sums of scores; what is in `path` already is read.
+    dict
+        "reconstruction/transfer" and so on -> (R, K) sums of scores; what is in `path` already is read.
     """
     if path.is_file():
         return load_arrays(path, PREDICTED)[0]
@@ -135,15 +136,21 @@ def measure(
 
     Parameters
     ----------
-    build : makes an empty model; every run resets it from its seed.
-    config : of every run; all run to the last epoch.
-    n_subsets : K random halves.
-    n_again : of these halves are trained on a second time, with the next seed, for the ceiling; 0: none.
-    n_receivers : test users whose losses are predicted.
+    build : callable
+        Makes an empty model; every run resets it from its seed.
+    config : TrainConfig
+        Of every run; all run to the last epoch.
+    n_subsets : int, default 50
+        K random halves.
+    n_again : int, default 20
+        Of these halves are trained on a second time, with the next seed, for the ceiling; 0: none.
+    n_receivers : int, default 300
+        Test users whose losses are predicted.
 
     Returns
     -------
-    JSON-ready: the table, and what it was made with.
+    dict
+        Ready for JSON: the table, and what it was made with.
     """
     receivers = receivers_of(split, n_receivers)
     subsets = halves(split.train.shape[0], n_subsets)

@@ -15,11 +15,15 @@ class Flow:
 
     Attributes
     ----------
-    names : (G,) of the groups.
-    users : (G,) how many training users are in each.
-    between : (G, G) mean over pairs u ≠ v of T(u, v), u in the row's group and v in the column's; nats. NaN where
-        there is no such pair.
-    inflow, outflow : (G,) mean over the group of what a user gets from all others and gives to all others, nats.
+    names : list[str]
+        (G,) of the groups.
+    users : ndarray
+        (G,) how many training users are in each.
+    between : ndarray
+        (G, G) mean over pairs u ≠ v of T(u, v), u in the row's group and v in the column's; nats. NaN where there is no
+        such pair.
+    inflow, outflow : ndarray
+        (G,) mean over the group of what a user gets from all others and gives to all others, nats.
     """
 
     names: list[str]
@@ -34,8 +38,10 @@ def flow(transfer: Transfer, groups: np.ndarray, of: np.ndarray | None = None) -
 
     Parameters
     ----------
-    groups : (U,) group of each training user.
-    of : (R,) group of each receiver; `groups` where the receivers are the training users.
+    groups : ndarray
+        (U,) group of each training user.
+    of : ndarray, optional
+        (R,) group of each receiver; `groups` where the receivers are the training users.
 
     Raises
     ------
@@ -84,8 +90,10 @@ def distant_helpers(transfer: Transfer, x: Users, k: int = 10) -> tuple[np.ndarr
 
     Returns
     -------
-    pairs : (k, 2), each pair once, u < v; fewer if fewer pairs have no common item.
-    cosine : (k,) mean cosine of their gradients along training.
+    pairs : object
+        (k, 2), each pair once, u < v; fewer if fewer pairs have no common item.
+    cosine : object
+        (k,) mean cosine of their gradients along training.
 
     Raises
     ------

@@ -24,11 +24,15 @@ class Transfer:
 
     Attributes
     ----------
-    total : (R, U) float32, ``T(u, v) = Σ_t η_t ⟨g_u(θ_t), g_v(θ_t)⟩`` in nats: to first order, by how much the steps
-        on v lower the loss of u.
-    cosine : (R, U) float32, mean over the snapshots, weighted by η_t, of the cosine of the two gradients.
-    epochs, weights : of the snapshots.
-    itself : whether the receivers are the training users, so that [u, u] is a user's effect on itself.
+    total : ndarray
+        (R, U) float32, ``T(u, v) = Σ_t η_t ⟨g_u(θ_t), g_v(θ_t)⟩`` in nats: to first order, by how much the steps on v
+        lower the loss of u.
+    cosine : ndarray
+        (R, U) float32, mean over the snapshots, weighted by η_t, of the cosine of the two gradients.
+    epochs, weights : tuple[int, ...]
+        Of the snapshots.
+    itself : bool
+        Whether the receivers are the training users, so that [u, u] is a user's effect on itself.
     """
 
     total: np.ndarray
@@ -70,12 +74,18 @@ def transfer(
 
     Parameters
     ----------
-    model : snapshots of a run, or one model, which then counts with weight 1.
-    x : (U, I) training users, scipy CSR or dense; the source of transfer.
-    receivers : (R, I) users whose loss is asked about, as the encoder sees them; the training users if None.
-    target : (R, I) what their loss predicts, for instance held-out items; `receivers` if None.
-    n_samples : S, draws of z per user, as in `minivae.theory.transfer.gram`; 0: z = μ, and time grows with S².
-    generator : torch generator of these draws.
+    model : VAE | sequence of Snapshot
+        Snapshots of a run, or one model, which then counts with weight 1.
+    x : Users
+        (U, I) training users, scipy CSR or dense; the source of transfer.
+    receivers : Users, optional
+        (R, I) users whose loss is asked about, as the encoder sees them; the training users if None.
+    target : Users, optional
+        (R, I) what their loss predicts, for instance held-out items; `receivers` if None.
+    n_samples : int, default 0
+        S, draws of z per user, as in `minivae.theory.transfer.gram`; 0: z = μ, and time grows with S².
+    generator : Generator, optional
+        Torch generator of these draws.
 
     Returns
     -------

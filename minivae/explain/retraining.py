@@ -26,9 +26,12 @@ class Outcome:
 
     Attributes
     ----------
-    reconstruction : nats, loss of all that the user has, from all that the user has (z = μ, no mask).
-    heldout : nats, loss of the held-out items, from the history.
-    ndcg : minus nDCG@100 of the held-out items, so that less is better in all three.
+    reconstruction : ndarray
+        Nats, loss of all that the user has, from all that the user has (z = μ, no mask).
+    heldout : ndarray
+        Nats, loss of the held-out items, from the history.
+    ndcg : ndarray
+        Minus nDCG@100 of the held-out items, so that less is better in all three.
     """
 
     reconstruction: np.ndarray
@@ -64,7 +67,8 @@ def retrain(
 
     Parameters
     ----------
-    users : (U,) bool, which training users take part.
+    users : ndarray
+        (U,) bool, which training users take part.
 
     Raises
     ------

@@ -38,11 +38,16 @@ def rival_scores(
 
     Parameters
     ----------
-    model : at the end of training.
-    snapshots : of the same training.
-    x : (U, I) training users.
-    receivers, target : as in `transfer`.
-    sharing : whether to compute the last score, which costs a pass over all pairs with the decoder's hidden width.
+    model : VAE
+        At the end of training.
+    snapshots : sequence
+        Of the same training.
+    x : Users
+        (U, I) training users.
+    receivers, target : Users
+        As in `transfer`.
+    sharing : bool, default True
+        Whether to compute the last score, which costs a pass over all pairs with the decoder's hidden width.
     """
     csr, seen = as_csr(x), as_csr(receivers)
     along, last = (transfer(m, csr, seen, target, n_samples) for m in (snapshots, model))

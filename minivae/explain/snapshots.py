@@ -20,10 +20,13 @@ class Snapshot:
 
     Attributes
     ----------
-    model : in evaluation mode; anything with `encode` and `decoder`, an outside model by `minivae.theory.wrap` too.
-    weight : η_t, what a user's gradient is multiplied with while the run looks like this: ``lr · epochs / batch_size``
-        for a stretch of some epochs, because an epoch moves the parameters by ``−lr/B`` times every user's gradient.
-    epoch : after how many epochs.
+    model : VAE
+        In evaluation mode; anything with `encode` and `decoder`, an outside model by `minivae.theory.wrap` too.
+    weight : float
+        Η_t, what a user's gradient is multiplied with while the run looks like this: ``lr · epochs / batch_size`` for a
+        stretch of some epochs, because an epoch moves the parameters by ``−lr/B`` times every user's gradient.
+    epoch : int
+        After how many epochs.
     """
 
     model: VAE
@@ -55,7 +58,8 @@ class Recorder:
 
     Parameters
     ----------
-    epochs : after which; 0, the fresh parameters, is what `record` adds.
+    epochs : iterable
+        After which; 0, the fresh parameters, is what `record` adds.
     """
 
     def __init__(self, epochs: Iterable[int]) -> None:
@@ -81,15 +85,21 @@ def record(
 
     Parameters
     ----------
-    build : makes an empty model.
-    at : epochs, 0 for the fresh parameters; `moments` if None.
-    to_the_end : take the last epoch as the end, not the one that ranks the validation users best.
+    build : callable
+        Makes an empty model.
+    at : Iterable[int], optional
+        Epochs, 0 for the fresh parameters; `moments` if None.
+    to_the_end : bool, default False
+        Take the last epoch as the end, not the one that ranks the validation users best.
 
     Returns
     -------
-    snapshots : in order of time, all before the end.
-    model : at the end.
-    run : as `fit` returns it.
+    snapshots : object
+        In order of time, all before the end.
+    model : object
+        At the end.
+    run : object
+        As `fit` returns it.
 
     Raises
     ------
