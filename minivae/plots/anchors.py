@@ -1,7 +1,5 @@
 """Figures of the anchors: their pull in the plane, a direction that shrinks too little, and prediction over outcome."""
 
-from collections.abc import Mapping
-
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
@@ -90,13 +88,11 @@ def predicted_and_seen(
     """
     ax = plt.gca() if ax is None else ax
     over = np.zeros(len(seen), dtype=bool) if bound is None else seen > bound
-    groups: Mapping[str, tuple[np.ndarray, dict[str, str]]] = {
-        "users": (~over, {}),
-        "users above $\\tau^2$": (over, {"facecolors": "none", "edgecolors": COLOURS[3]}),
-    }
-    for label, (who, style) in groups.items():
-        if who.any():
-            ax.scatter(predicted[who], seen[who], s=18, label=label, **({"color": COLOURS[0], "alpha": 0.6} | style))
+    if (~over).any():
+        ax.scatter(predicted[~over], seen[~over], s=18, color=COLOURS[0], alpha=0.6, label="users")
+    if over.any():
+        above = ax.scatter(predicted[over], seen[over], s=18, facecolors="none", edgecolors=COLOURS[3])
+        above.set_label("users above $\\tau^2$")
     ends = np.array([min(predicted.min(), seen.min()) / 1.2, 1.2 * max(predicted.max(), seen.max())])
     ax.plot(ends, ends, color="black", linewidth=1, label="seen = predicted")
     ax.axhline(rescaling, color=COLOURS[1], linewidth=2, label="plain rescaling")

@@ -6,6 +6,7 @@ from itertools import cycle
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
 from matplotlib.patches import Circle, Ellipse
 
 from minivae.plots.style import COLOURS
@@ -84,7 +85,7 @@ def clouds(
     ax = plt.gca() if ax is None else ax
     others = np.arange(len(mu)) != user
     top = float(np.abs(change[others]).max()) or 1.0
-    norm, palette = plt.Normalize(-top, top), plt.get_cmap("PuOr_r")
+    norm, palette = Normalize(-top, top), plt.get_cmap("PuOr_r")
     for k in np.flatnonzero(others):
         ax.add_patch(Ellipse(mu[k], *(2 * sd[k]), fill=False, edgecolor=palette(norm(change[k])), alpha=0.25))
     ax.add_patch(Ellipse(mu[user], *(2 * sd[user]), fill=False, edgecolor="black", linewidth=1.6))
