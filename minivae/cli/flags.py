@@ -112,6 +112,8 @@ class TableFlags(SplitFlags):
     """Table: each line is a user and its items; without this and the next that is found from the lines."""
     no_adjacency: bool = False
     """Table: numbers separated by blanks are columns."""
+    max_memory: Annotated[str | None, option("SIZE", "most of what is free, or $MINIVAE_MAX_MEMORY")] = None
+    """Table: refuse what takes more memory to read than SIZE, for instance 4G."""
     min_user: Annotated[int | None, option("N", "5")] = None
     """Leave out users of fewer than N items."""
     min_item: Annotated[int | None, option("N", "0")] = None

@@ -15,6 +15,7 @@ from minivae.cli import flags
 from minivae.cli.output import patient_streams
 from minivae.errors import InputError, UserError, at_shell
 from minivae.runtime.allocation import lack_of_memory
+from minivae.runtime.limits import limit_memory
 from minivae.runtime.signals import endings_interrupt
 from minivae.runtime.text import visible
 from minivae.version import __version__
@@ -163,6 +164,7 @@ def parse(argv: list[str]) -> flags.Command:
 
 def run(command: flags.Command) -> None:
     """Do it; torch is imported here, because it takes seconds that --help need not wait for."""
+    limit_memory(getattr(command, "max_memory", None))
     size = os.environ.get("WORLD_SIZE", "1")
     if not size.isascii() or not size.isdigit() or int(size) < 1:
         raise InputError(f"WORLD_SIZE={size} is no number of processes; unset it, or start several with torchrun")

@@ -1,7 +1,5 @@
 """Tables that know their columns: Parquet, Feather (Arrow), sparse matrices, and data frames in memory."""
 
-import subprocess
-import sys
 import tokenize
 import zipfile
 import zlib
@@ -17,8 +15,12 @@ from minivae.data.columns import Columns, found_columns
 from minivae.data.delimited import Rows
 from minivae.data.labelling import as_series
 from minivae.errors import InputError
+from minivae.runtime.child import run_isolated
+from minivae.runtime.limits import COPIES, allowed_memory, refuse_large
 
 SCAN = {".parquet": "scan_parquet", ".pq": "scan_parquet"} | dict.fromkeys((".feather", ".arrow", ".ipc"), "scan_ipc")
+BYTES_OF_A_ROW = 8  # of a matrix, for its pointer
+BYTES_OF_A_CELL = 48  # 16 in the table, and as many twice while it is made into labels
 NOT_NPZ = (  # what zipfile, numpy's parser of headers and scipy raise at bytes that are no matrix
     *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError, OSError, EOFError, SyntaxError),
     *(RuntimeError, zipfile.BadZipFile, zlib.error, tokenize.TokenError),
@@ -30,24 +32,29 @@ def read_columnar(path: Path, scan: str, columns: Columns) -> Rows:
     with path.open("rb") as f:
         names = list(pl.read_parquet_schema(f) if scan == "scan_parquet" else pl.read_ipc_schema(f))
     found = found_columns(path, columns, names)
-    refuse_deadly(path, scan, list(dict.fromkeys(names[at] for at in found.values())))
+    check_in_child(path, scan, list(dict.fromkeys(names[at] for at in found.values())))
     chosen = [pl.col(names[at]).alias(role) for role, at in found.items()]
     return Rows(getattr(pl, scan)(path, glob=False).select(chosen).collect())
 
 
-def refuse_deadly(path: Path, scan: str, names: list[str]) -> None:
+def check_in_child(path: Path, scan: str, names: list[str]) -> None:
     """Read the columns in a process that may die of it, as some damaged pages make the library do.
 
     It aborts, past every `except`, when a page asks for more memory than there is. The second reading costs half a
-    second and as long again as the first.
+    second and as long again as the first. How many rows there are is read first: runs of equal values take no place in
+    a file.
 
     Raises
     ------
     InputError
-        If the process does not survive; an error that it reports is left to the reader.
+        If the process does not survive, or there is not the memory for so many rows; an error that it reports is left
+        to the reader.
     """
-    program = f"import sys, polars as pl; pl.{scan}(sys.argv[1], glob=False).select(sys.argv[2:]).collect()"
-    done = subprocess.run([sys.executable, "-c", program, str(path), *names], capture_output=True, text=True)
+    most = allowed_memory()
+    rows = int(getattr(pl, scan)(path, glob=False).select(pl.len()).collect().item())
+    refuse_large(rows * len(names) * BYTES_OF_A_CELL, most, path)
+    program = f"import polars as pl; pl.{scan}(sys.argv[1], glob=False).select(sys.argv[2:]).collect()"
+    done = run_isolated(program, [str(path.absolute()), *names], Path(pl.__file__).parents[1], most)
     if done.returncode not in (0, 1):  # 1: an exception
         said = next(iter(done.stderr.strip().splitlines()), f"status {done.returncode}")
         raise InputError(f"{path} cannot be read as a table: its damage kills the library that reads it ({said})")
@@ -89,14 +96,20 @@ def read_matrix(path: Path) -> Rows:
     """
     if not path.is_file():
         raise InputError(f"{path} does not exist; check the path")
+    most = allowed_memory() // COPIES
     try:
+        with zipfile.ZipFile(path) as archive:
+            refuse_large(sum(member.file_size for member in archive.infolist()), most, path)
         m = scipy.sparse.load_npz(path)
+        refuse_large(BYTES_OF_A_ROW * sum(m.shape), most, path)
         if m.format in ("csr", "csc", "bsr"):
             of_rows, of_columns = m.blocksize if m.format == "bsr" else (1, 1)
             n_rows, n_columns = m.shape[0] // of_rows, m.shape[1] // of_columns
             axes = (n_columns, n_rows) if m.format == "csc" else (n_rows, n_columns)
             refuse_false_pointers(m.indptr, m.indices, *axes)
         m = scipy.sparse.csr_matrix(m)
+    except InputError:
+        raise
     except NOT_NPZ as e:
         why = " ".join(str(e).split()) or type(e).__name__
         raise InputError(f"{path} is no scipy sparse matrix ({why}); write it with scipy.sparse.save_npz") from e

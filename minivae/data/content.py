@@ -9,10 +9,12 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 from minivae.errors import InputError, option
+from minivae.runtime.limits import COPIES, allowed_memory, read_limited, refuse_large
 
 PIECE = 1 << 24
 TABLES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".inter", ".json", ".jsonl", ".ndjson")
 PACKED = (".gz", ".bz2", ".xz", ".zip")
+UNPACKING = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 FOREIGN = {  # first bytes -> what they tell
     b"\xd0\xcf\x11\xe0": "a spreadsheet of Excel; save it as CSV UTF-8",
     b"SQLite format 3": "a SQLite database; export the table as CSV",
@@ -44,16 +46,16 @@ def unpacked(path: Path) -> bytes:
     InputError
         If a zip holds no table, or several; errors of the packing are left to the caller.
     """
+    packed = path.stat().st_size
+    refuse_large(packed, allowed_memory() // COPIES, path)
     raw = path.read_bytes()
-    if raw.startswith(b"\x1f\x8b"):
-        raw = gzip.decompress(raw)
-    elif raw.startswith(b"BZh"):
-        raw = bz2.decompress(raw)
-    elif raw.startswith(b"\xfd7zXZ"):
-        raw = lzma.decompress(raw)
-    elif raw.startswith(b"PK\x03\x04") and zipfile.is_zipfile(io.BytesIO(raw)):
-        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-            raw = archive.read(only_table(archive.namelist(), path))
+    if raw.startswith(b"PK\x03\x04") and zipfile.is_zipfile(io.BytesIO(raw)):
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive, archive.open(only_table(archive.namelist(), path)) as member:
+            return read_limited(member, path, packed)
+    for magic, opened in UNPACKING.items():
+        if raw.startswith(magic):
+            with opened(io.BytesIO(raw)) as stream:
+                return read_limited(stream, path, packed)
     return raw
 
 

@@ -56,7 +56,7 @@ def read_table(path: Path, columns: Columns, form: Form) -> Rows:
     if not path.exists():
         raise InputError(f"{path} does not exist; check the path")
     if not path.is_file():
-        raise InputError(f"{path} is a folder, not a file; give the table itself")
+        raise InputError(f"{path} is a folder or a device, not a file; give the table itself")
     try:
         rows = read_rows(path, columns, form)
     except pl.exceptions.NoDataError as e:
