@@ -17,14 +17,16 @@ from rich.console import Console
 from rich.progress import Progress
 
 from minivae import course, explain, plots
-from minivae.cli import flags
+from minivae.cli import flags, serving
 from minivae.data import catalogue, lookup
 from minivae.data.population import planted, unit
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.errors import InputError, Interrupted, ProcessLost, Resumable, WriteError
 from minivae.explain import experiment, far, summary
+from minivae.metrics import cutoff
 from minivae.models import VAE, Baseline, MultVAE, load_model
-from minivae.ranking import evaluate, recommend
+from minivae.options import METRICS, SELECTION
+from minivae.ranking import evaluate
 from minivae.runtime import distributed
 from minivae.runtime.storage import write_json, write_text, write_whole
 from minivae.runtime.text import PlainConsole, code, visible
@@ -204,12 +206,15 @@ def evaluate_model(options: flags.Evaluate) -> None:
     model, split = load_both(options.model, options)
     check_evaluable(split)
     fold_in = getattr(split, options.part)
-    scored = evaluate(on_device(model, options.device), fold_in)
+    metrics = METRICS if options.metrics is None else [m.strip() for m in options.metrics.split(",") if m.strip()]
+    counts = np.bincount(split.train.indices, minlength=split.n_items)
+    scored = evaluate(on_device(model, options.device), fold_in, metrics, counts)
     print_metrics(means(scored), f"{split.name}: {scored.n_users:,} {options.part} users")
     groups = by_activity(scored, fold_in)
-    table = tables.groups([{"model": "nDCG@100", "groups": groups}])
-    print_table([["by activity", *table[0][1:]], *table[1:]])
-    print(f"items in somebody's top 100: {scored.coverage:.1%}")
+    if SELECTION in scored.per_user:
+        table = tables.groups([{"model": "nDCG@100", "groups": groups}])
+        print_table([["by activity", *table[0][1:]], *table[1:]])
+    print(f"items in somebody's top {max(cutoff(m) for m in metrics)}: {scored.coverage:.1%}")
     if options.json_file:
         value = {"data": split.name, "part": options.part, "metrics": means(scored), "groups": groups}
         write_json(options.json_file, value | {"coverage": scored.coverage})
@@ -222,20 +227,9 @@ def on_device(model: VAE | Baseline, device: str) -> VAE | Baseline:
 
 
 def recommend_items(options: flags.Recommend) -> None:
-    """The best new items for one user."""
-    if (options.user is None) == (not options.items):
-        raise InputError("say for whom: either --user LABEL or --items TITLE …")
+    """The best new items for the users that are named."""
     model, split = load_both(options.model, options)
-    history = (
-        lookup.history_from(split, options.items) if options.user is None else lookup.history_of(split, options.user)
-    )
-    names = lookup.names(split)
-    known = names[history.indices]
-    more = f" and {len(known) - 5} more" if len(known) > 5 else ""
-    items, scores = (t[0].tolist() for t in recommend(model, history, options.k))
-    print(visible(f"knowing {'; '.join(known[:5])}{more}:"))
-    rows = [[str(r), names[i], f"{s:.3f}"] for r, (i, s) in enumerate(zip(items, scores, strict=True), 1) if i >= 0]
-    print_table([["rank", "item", "score"], *rows])
+    serving.recommend_items(options, on_device(model, options.device), split)
 
 
 def theory(options: flags.Theory) -> None:

@@ -61,6 +61,23 @@ def deciding(options: "Study", out: Path, changes: Mapping[str, Any], search: Se
     return command(options, {**changes, **(same if set(changes) <= {"seeds"} else elsewhere)})
 
 
+def labels_apart(argv: Sequence[str], command: type, named: Sequence[str]) -> list[str]:
+    """The words of a command with each label behind its own flag, so that a label may begin with a hyphen.
+
+    >>> labels_apart(["--items", "-b3", "-x", "-k", "5"], Recommend, ["--items"])
+    ['--items=-b3', '--items=-x', '-k', '5']
+    """
+    known = {"-k", "-h", "--help", *(f"--{f.name.replace('_', '-')}" for f in fields(command))}
+    out, flag = [], None
+    for word in argv:
+        if word.partition("=")[0].replace("_", "-") in known:
+            flag = word if word in named else None
+            out += [] if flag else [word]
+        else:
+            out.append(f"{flag}={word}" if flag else word)
+    return out
+
+
 @dataclass(frozen=True)
 class SplitFlags:
     """Where the data comes from, for a model that was trained on it."""
@@ -260,6 +277,8 @@ class Evaluate(SplitFlags):
     """Folder of a trained model, or its model.safetensors."""
     part: Annotated[Literal["test", "validation"], option("{test,validation}", "test")] = "test"
     """Which held-out users."""
+    metrics: Annotated[str | None, option("NAME@K,…", "recall@20,recall@50,ndcg@100")] = None
+    """recall, ndcg, precision, map, mrr, hit or novelty at any cutoff, for instance ndcg@10,map@10; or your own."""
     device: Annotated[str, option("DEVICE", "cuda, else cpu")] = "auto"
     """Where to score."""
     json_file: Annotated[Path | None, option("FILE", "none")] = None
@@ -270,12 +289,26 @@ class Evaluate(SplitFlags):
 class Recommend(SplitFlags):
     model: Annotated[Path, tyro.conf.arg(metavar="DIR")] = tyro.MISSING
     """Folder of a trained model, or its model.safetensors."""
-    user: Annotated[str | None, option("LABEL", "none")] = None
-    """A user of the data, by the label in the raw file; everything known of them is used."""
-    items: Annotated[tuple[str, ...], option("TITLE [TITLE …]", "none")] = ()
+    user: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, option("LABEL [LABEL …]", "none")] = ()
+    """Users of the data, by the labels in the raw file; everything known of them is used. Labels may begin with -."""
+    items: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, option("TITLE [TITLE …]", "none")] = ()
     """Or a new user, by the items they have: titles, parts of titles that fit one item, or labels."""
+    users: Annotated[Path | None, option("FILE|all", "none")] = None
+    """Or the users that a file names, one label on each line; all: every user of the data."""
+    similar: Annotated[str | None, option("ITEM", "none")] = None
+    """Or items like this one: what the model shows to a user who has it alone."""
+    among: Annotated[Path | None, option("FILE", "all items")] = None
+    """Only these items may be shown, one label or title on each line."""
+    exclude: Annotated[Path | None, option("FILE", "none")] = None
+    """These items are not shown."""
+    rank: Annotated[str | None, option("ITEM", "none")] = None
+    """Show instead where this item stands in the list of each user."""
     k: Annotated[int, option("N", "10", aliases=["-k"])] = 10
     """How many."""
+    out: Annotated[Path | None, option("FILE", "shown on the screen")] = None
+    """Write user, rank, item and score there; .parquet, .csv or .jsonl."""
+    device: Annotated[str, option("DEVICE", "cuda, else cpu")] = "auto"
+    """Where to score."""
 
 
 @dataclass(frozen=True)

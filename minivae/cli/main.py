@@ -47,10 +47,13 @@ EXAMPLES = {
     "evaluate": """
       minivae evaluate --model runs/mine
       minivae evaluate --model runs/mine --part validation --json-file numbers.json
+      minivae evaluate --model runs/mine --metrics ndcg@10,map@10,mrr@10
     """,
     "recommend": """
       minivae recommend --model runs/mine --user 42
       minivae recommend --model runs/mine --items "Toy Story (1995)" "Aladdin" -k 5
+      minivae recommend --model runs/mine --users all --out recommended.parquet
+      minivae recommend --model runs/mine --similar "Toy Story (1995)"
     """,
     "theory": """
       minivae theory
@@ -73,6 +76,7 @@ EXAMPLES = {
       minivae data info runs/mine/split.safetensors
     """,
 }
+LABEL_FLAGS = ("--user", "--items", "--similar", "--rank")
 LESS_MEMORY = (
     "lower --batch-size, leave ease out (it needs items × items numbers; see --models), or take a larger machine"
 )
@@ -142,6 +146,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parse(argv: list[str]) -> flags.Command:
     """The command and its flags; of several processes the first alone shows help or what is wrong."""
+    if argv[:1] == ["recommend"]:
+        argv = ["recommend", *flags.labels_apart(argv[1:], flags.Recommend, LABEL_FLAGS)]
     quiet = os.environ.get("RANK", "0") != "0"
     with (
         open(os.devnull, "w") as nowhere,

@@ -1,0 +1,140 @@
+"""Recommendations of a saved model: for one user, a new one, some, or all; on the screen or in a file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import scipy.sparse as sp
+
+from minivae.cli import flags
+from minivae.data import lookup
+from minivae.data.splits import StrongSplit
+from minivae.errors import InputError
+from minivae.models import VAE, Baseline
+from minivae.ranking import ranks_of, recommend
+from minivae.runtime.storage import write_whole
+from minivae.runtime.text import visible
+from minivae.study.output.display import print_table
+
+FORMATS = (".parquet", ".csv", ".jsonl")
+SHOWN_USERS = 20
+Found = tuple[list[str], sp.csr_matrix]
+
+
+def recommend_items(options: flags.Recommend, model: VAE | Baseline, split: StrongSplit) -> None:
+    """The best new items for the users that the flags name.
+
+    Raises
+    ------
+    InputError
+        If it is not said for whom, a label is unknown, or the file cannot be written.
+    """
+    given = {"--user": options.user, "--items": options.items, "--users": options.users, "--similar": options.similar}
+    named = [flag for flag, value in given.items() if value]
+    if len(named) != 1:
+        got = f", not {' and '.join(named)}" if named else ""
+        raise InputError(f"say for whom with one of --user LABEL, --items TITLE …, --users FILE, --similar ITEM{got}")
+    if options.out is not None and options.out.suffix.lower() not in FORMATS:
+        raise InputError(f"{options.out} must end in one of {', '.join(FORMATS)}, which says the format")
+    labels, history = _users(options, split)
+    if options.rank is not None:
+        return _show_rank(options, model, split, labels, history)
+    among, exclude = (None if f is None else _items(split, _lines(f)) for f in (options.among, options.exclude))
+    found = recommend(model, history, options.k, among=among, exclude=exclude)
+    items, scores = found.items.numpy(), found.scores.numpy()
+    if options.out is not None:
+        _write(_table(labels, items, scores, split), options.out)
+        print(visible(f"results: {options.out} ({len(labels):,} users)"))
+        return None
+    names = lookup.names(split)
+    if len(labels) == 1:
+        known = names[history.indices]
+        more = f" and {len(known) - 5} more" if len(known) > 5 else ""
+        print(visible(f"knowing {'; '.join(known[:5])}{more}:"))
+    for label, line, values in zip(labels[:SHOWN_USERS], items, scores, strict=False):
+        rows = [[str(r), names[i], f"{s:.3f}"] for r, (i, s) in enumerate(zip(line, values, strict=True), 1) if i >= 0]
+        print_table([["rank", "item", "score"], *rows], label if len(labels) > 1 else None)
+    if len(labels) > SHOWN_USERS:
+        print(f"and {len(labels) - SHOWN_USERS:,} more users; --out FILE writes them all")
+    return None
+
+
+def _users(options: flags.Recommend, split: StrongSplit) -> Found:
+    """Labels of the users, and what they have."""
+    if options.items or options.similar:
+        return ["a new user"], lookup.history_from(split, options.items or [options.similar or ""])
+    labels, rows = _everybody(split)
+    if options.users is not None and options.users == Path("all"):
+        return labels, rows
+    wanted = options.user or _lines(options.users or Path())
+    place = {label: k for k, label in reversed(list(enumerate(labels)))}
+    for label in wanted:
+        if label not in place and label.strip() not in place:
+            lookup.history_of(split, label)  # says which labels are close
+    return list(wanted), rows[[place[w] if w in place else place[w.strip()] for w in wanted]]
+
+
+def _everybody(split: StrongSplit) -> Found:
+    """All users of a split, test and validation users first, with everything that is known of them."""
+    parts = [(split.test.user_labels, split.test.history + split.test.heldout)]
+    parts += [(split.validation.user_labels, split.validation.history + split.validation.heldout)]
+    parts += [(split.train_labels, split.train)]
+    there = [(of, matrix) for of, matrix in parts if of is not None]
+    if not there:
+        raise InputError("the split holds no user labels, so nobody can be looked up; name items with --items instead")
+    labels = [str(label) for of, _ in there for label in np.asarray(of).tolist()]
+    return labels, sp.vstack([matrix for _, matrix in there], format="csr")
+
+
+def _lines(path: Path) -> list[str]:
+    """One label a line."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeError) as e:
+        raise InputError(f"{path} cannot be read ({e}); give a text file with one label on each line") from e
+    labels = [line for line in lines if line.strip()]
+    if not labels:
+        raise InputError(f"{path} names nobody and nothing; write one label on each line")
+    return labels
+
+
+def _items(split: StrongSplit, wanted: Sequence[str]) -> np.ndarray:
+    """Positions of items by their labels, or else by title."""
+    place = {str(label): k for k, label in enumerate(split.item_labels.tolist())}
+    return np.unique([place[w] if w in place else lookup.find_item(split, w) for w in wanted]).astype(np.int64)
+
+
+def _show_rank(
+    options: flags.Recommend, model: VAE | Baseline, split: StrongSplit, labels: list[str], history: sp.csr_matrix
+) -> None:
+    """Where one item stands in the list of each user."""
+    item = int(_items(split, [options.rank or ""])[0])
+    ranks = ranks_of(model, history, item)
+    shown = [str(r) if r else "has it" for r in ranks.tolist()]
+    if options.out is not None:
+        _write(pl.DataFrame({"user": labels, "rank": ranks}), options.out)
+        print(visible(f"results: {options.out}"))
+        return
+    rows = [[label, rank] for label, rank in zip(labels[:SHOWN_USERS], shown, strict=False)]
+    print_table([["user", f"rank of {lookup.names(split)[item]}"], *rows], f"of {split.n_items:,} items, new ones only")
+
+
+def _table(labels: list[str], items: np.ndarray, scores: np.ndarray, split: StrongSplit) -> pl.DataFrame:
+    """One row for each recommendation: user, rank, item, title if there are any, score."""
+    row, rank = np.nonzero(items >= 0)
+    at = items[row, rank]
+    columns = {
+        "user": pl.Series(labels, dtype=pl.Utf8).gather(row),
+        "rank": (rank + 1).astype(np.int32),
+        "item": pl.Series(split.item_labels.tolist()).gather(at),
+    }
+    if split.item_titles is not None:
+        columns["title"] = pl.Series(split.item_titles.tolist(), dtype=pl.Utf8).gather(at)
+    return pl.DataFrame(columns | {"score": scores[row, rank]})
+
+
+def _write(table: pl.DataFrame, path: Path) -> None:
+    """In the format that the name says."""
+    write = {".parquet": table.write_parquet, ".csv": table.write_csv, ".jsonl": table.write_ndjson}
+    write_whole(path, write[path.suffix.lower()])
