@@ -11,6 +11,7 @@ PAGES = {"README.md": "index.md", "GLOSSARY.md": "glossary.md", "INSTRUCTORS.md"
 def links(text: str) -> str:
     """Links between notebooks and pages as the site has them."""
     text = re.sub(r"\]\((?:\.\./chapters/|chapters/)?(\d\d_\w+)\.ipynb(#[^)]*)?\)", r"](\1.ipynb\2)", text)
+    text = re.sub(r"\[([^\]]*)\]\(GLOSSARY\.md#([\w-]+)\)", r'<a href="glossary.html#\2">\1</a>', text)  # a table's row
     for old, new in PAGES.items():
         text = text.replace(f"]({old}", f"]({new}")
     text = re.sub(r"\]\(results/([^)]+)\)", r"](results/\1)", text)

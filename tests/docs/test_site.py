@@ -42,7 +42,7 @@ def test_links_of_chapters_become_links_of_the_site():
     text = "see [05](05_local_collaboration.ipynb#here), [words](GLOSSARY.md#elbo), [how](INSTRUCTORS.md)"
     assert (
         chapters.links(text)
-        == "see [05](05_local_collaboration.ipynb#here), [words](glossary.md#elbo), [how](teaching.md)"
+        == 'see [05](05_local_collaboration.ipynb#here), <a href="glossary.html#elbo">words</a>, [how](teaching.md)'
     )
 
 
