@@ -172,8 +172,9 @@ class Shrinkage:
 class QuadraticModel:
     """Proposition 3.2's local model: under mask h, ``F_h(μ) = ½(μ−m_h)ᵀH(μ−m_h) + λ‖μ−ē‖²``, one H for all masks.
 
-    The target is the full x, so a free μ would not depend on the mask; m_h varies because one amortised encoder serves
-    all inputs.
+    Why m_h varies with the mask although the target is the full x: one amortised encoder serves all inputs; and even an
+    unrestricted encoder gives one answer to a view that several users may have. The fixed centroid ē is exact only
+    where a view tells whose it is; otherwise its place is taken by the mean of ē_x over the users behind the view.
 
     Parameters
     ----------
@@ -285,8 +286,11 @@ class AnchorNorms:
 
     @property
     def ratio(self) -> Same:
-        """user_scatter / scatter, scale-free: ``1 − mean 1/N_x`` for anchors without structure; 0 if each user has one
-        place for all items."""
+        """user_scatter / scatter, scale-free.
+
+        For independent anchors of one law the two expectations have the ratio ``(1 − mean 1/N_x) I / (I − 1)``; it is 0
+        if each user's items share one place.
+        """
         return self.user_scatter / self.scatter
 
 

@@ -159,8 +159,9 @@ def exponential_family_gap(t_u: Array, t_v: Array, w_u: Array, w_v: Array, conju
     """Compromise gap of any exponential-family decoder at one z (Theorem 2.5): Jensen's gap of the conjugate A*.
 
     `w_u A*(T_u) + w_v A*(T_v) - (w_u + w_v) A*((w_u T_u + w_v T_v) / (w_u + w_v)) >= 0`, strict for `T_u ≠ T_v` where
-    A* is strictly convex. One log-partition A serves both users: for a multinomial that means equal numbers of trials
-    (`compromise_gap` needs no such thing).
+    A* is strictly convex. One log-partition A serves both users. A multinomial's depends on the number of trials, but
+    its conjugate is the same for all: ``A*(c t) = c A*(t)``, so the formula holds for unequal numbers as well and is
+    `compromise_gap`; it is strict where the item distributions differ.
 
     Parameters
     ----------
@@ -241,9 +242,10 @@ def gap_against_distance(
 ) -> Same:
     """The integrated gap of two posteriors whose means are `distance` (...) apart along one axis: the theorem's curve.
 
-    For equal spreads it is exact in any number of dimensions, with `distance = ||(mu_u - mu_v) / sd||`: the gap depends
-    on the posteriors through `q_u(z) / q_v(z)` only, and that is a function of one projection of z. At distance zero it
-    is the full `compromise_gap(p_u, p_v, n_u, n_v)`, far away it is zero.
+    In one dimension it is exact. In d dimensions with equal spreads ``sd_u = sd_v = sd`` it is exact for `distance =
+    ||(mu_u - mu_v) / sd||` with `sd_u` and `sd_v` left at 1: the gap depends on the posteriors through
+    `q_u(z) / q_v(z)` only, and that is a function of one projection of z / sd. At distance zero it is the full
+    `compromise_gap(p_u, p_v, n_u, n_v)`, far away it is zero.
     """
     (p_u, p_v, n_u, n_v, distance, sd_u, sd_v), back = as_tensors(p_u, p_v, n_u, n_v, distance, sd_u, sd_v)
     sd_u, sd_v = sd_u[..., None], sd_v[..., None]

@@ -65,8 +65,6 @@ class Sharing:
         either direction.
     links : dict[str, Tensor]
         Bounds on ‖g_u − g_v‖, (..., U, U) each, from exact to the one that is easiest to read.
-    norm_bias : Tensor
-        (..., U) estimate of tr Cov(∇ℓ)/S, by which S independent samples inflate ‖g_u‖².
     z : Tensor
         (..., U, S, d) the samples that stand for the posteriors.
     status : dict[str, str]
@@ -85,7 +83,6 @@ class Sharing:
     radius_sharp: Tensor
     certified_sharp: Tensor
     links: dict[str, Tensor]
-    norm_bias: Tensor
     z: Tensor
     status: dict[str, str] = field(repr=False)
 
@@ -151,8 +148,9 @@ def sharing(
     The posteriors are represented by S samples ``μ + sd ⊙ ε_s`` with one ε for all users, standardised to mean 0 and
     mean square 1 per coordinate. So the mean squared distance of two users' samples is W2² exactly, and every
     inequality of the chain holds for the sampled posteriors without any sampling error. That is what *exact* and
-    *bound* mean here. As estimates for the true posteriors, ‖g_u‖² is inflated by about `norm_bias`, and ⟨g_u, g_v⟩ is
-    biased too, since the two share their noise: estimate it by `gram`, whose noise is independent. A measured constant
+    *bound* mean here. As estimates for the true posteriors, ‖g_u‖² and
+    ⟨g_u, g_v⟩ are biased, since both factors share their noise: estimate them by `gram` with ``unbiased=True``, whose
+    noise is independent. A measured constant
     is the largest ratio seen on these samples, hence valid on them and nowhere else.
 
     Parameters
@@ -263,10 +261,9 @@ def _places(mu: Tensor, sd: Tensor, z: Tensor) -> Tensor:
 def _measure(decoder: nn.Module, at: Tensor, z: Tensor, x: Tensor) -> dict[str, Tensor]:
     """All that the theorem needs, exact for the samples z (..., U, S, d), whose users are `at` (..., U, k)."""
     pieces = coupled(decoder, z, x)
-    exact, each = tiled_gram(decoder, z, lambda part: x[..., part, :])
+    exact, _ = tiled_gram(decoder, z, lambda part: x[..., part, :])
     return {
         "exact": exact,
-        "each": each,
         "distance": torch.cdist(at, at, compute_mode="donot_use_mm_for_euclid_dist"),
         "latent": pieces.latent,
         "mismatch": pieces.mismatch,
@@ -296,7 +293,6 @@ def _conclude(m: dict[str, Tensor], z: Tensor, lipschitz: str | float | Tensor |
     own = norm[..., :, None]
     penalty = constant * distance + mismatch
     both = (square[..., :, None] + square[..., None, :]).clamp_min(0).sqrt()
-    n_samples = z.shape[-2]
     return Sharing(
         exact=exact,
         norm=norm,
@@ -310,7 +306,6 @@ def _conclude(m: dict[str, Tensor], z: Tensor, lipschitz: str | float | Tensor |
         radius_sharp=_radius(both, mismatch, constant),
         certified_sharp=_polarised(norm, penalty),
         links=links,
-        norm_bias=(m["each"] - square) / (n_samples - 1) if n_samples > 1 else torch.zeros_like(square),
         z=z,
         status={"exact": EXACT, "norm": EXACT, "mismatch": EXACT, "distance": BOUND}
         | {"lipschitz": PROVED if proved else MEASURED}

@@ -298,6 +298,21 @@ def test_anchor_norms(seed):
     check_norms(anchor_norms, seed)
 
 
+def test_the_ratio_of_anchors_without_structure():
+    """Expectations over independent anchors; the twin forgets the I / (I − 1) of the mean over few items."""
+    r = np.random.default_rng(5)
+    n_items, draws = 6, 4000
+    x = np.array([[1, 1, 0, 0, 0, 0], [1, 1, 1, 1, 0, 0], [0, 0, 0, 1, 1, 1]])
+    watched = [anchor_norms(r.normal(size=(n_items, 3)), x) for _ in range(draws)]
+    within = np.array([w.user_scatter for w in watched])
+    over = np.array([w.scatter for w in watched])
+    share = 1 - (1 / x.sum(1)).mean()
+    expected = share * n_items / (n_items - 1)
+    found, se = within.mean() / over.mean(), (within - expected * over).std() / over.mean() / draws**0.5
+    assert abs(found - expected) < 4 * se
+    assert abs(found - share) > 8 * se
+
+
 @pytest.mark.parametrize(
     "twin",
     [

@@ -49,10 +49,26 @@ def test_normalisation_twins_are_rejected():
             check_normalisation(twin, 1)
 
 
-def test_normalisation_constant_in_the_two_norm_is_attained_by_two_single_items():
+def test_normalisation_constant_in_the_two_norm_is_attained_for_every_count():
     assert L.normalisation_constant(1, 2) == pytest.approx(largest_ratio(1, 2))
+    for n in (1, 2, 7, 40):
+        x, y = np.r_[np.ones(n), 0], np.r_[0, np.ones(n)]  # n items each, n − 1 of them in common
+        ratio = np.linalg.norm(x / np.linalg.norm(x) - y / np.linalg.norm(y)) / np.linalg.norm(x - y)
+        assert L.normalisation_constant(n, 2) == pytest.approx(ratio)
     with pytest.raises(InputError, match="at least 1"):
         L.normalisation_constant(0)
+
+
+def test_the_multinomial_gap_needs_no_equal_numbers_of_trials():
+    """The conjugate is homogeneous, so the formula is `compromise_gap` for any N; a twin with one N is not."""
+    r = np.random.default_rng(3)
+    x_u, x_v = r.integers(0, 5, 6) + 1.0, r.integers(0, 9, 6) + 1.0
+    a, b, n_u, n_v = 0.3, 0.8, x_u.sum(), x_v.sum()
+    assert n_u != n_v
+    general = L.exponential_family_gap(x_u, x_v, a, b, L.multinomial_conjugate)
+    assert general == pytest.approx(L.compromise_gap(x_u / n_u, x_v / n_v, a * n_u, b * n_v))
+    one_n = L.compromise_gap(x_u / n_u, x_v / n_v, a * n_u, b * n_u)
+    assert general != pytest.approx(one_n, rel=1e-3)
 
 
 def random_encoder(seed, n_items=7, hidden=5, latent=3, normalize=True):
@@ -434,6 +450,8 @@ def test_equal_spreads_reduce_any_dimension_to_one():
         g = torch.Generator().manual_seed(1)
         estimate = L.compromise_monte_carlo(mu_u, sd, mu_v, sd, p_u, p_v, 60, 90, n_samples=4000, generator=g)
         assert abs(estimate.value - L.gap_against_distance(p_u, p_v, 60, 90, distance)) < 4.5 * estimate.se
+    wide = L.gap_against_distance(p_u, p_v, 60, 90, 2.0, 3.0, 3.0)  # `distance` is in units of z, not of sd
+    assert wide == pytest.approx(L.gap_against_distance(p_u, p_v, 60, 90, 2.0 / 3), rel=1e-8)
     plane = L.compromise_integral(mu_u[:2], sd[:2], mu_u[:2] + 2 * sd[:2] * 0.5**0.5, sd[:2], p_u, p_v, 60, 90)
     assert plane == pytest.approx(L.gap_against_distance(p_u, p_v, 60, 90, 2.0), rel=1e-8)
 

@@ -21,9 +21,11 @@ from minivae.theory import bottleneck, distances, locality, toy, transfer
 from minivae.theory.adapter import Wrapped, wrap
 from minivae.theory.card.check import SIGMA, Check, bound, identity, measured
 from minivae.theory.numerics.layers import float64_decoder, stack_of
+from minivae.theory.numerics.quadrature import resolves
 
 Evidence = tuple[list[Check], dict[str, Any]]
 LIPSCHITZ = "Lipschitz per pair"
+TOO_NARROW = "not checked: the spreads are too small beside the means for quadrature in float64"
 SLOW_USERS = 12
 """Users for gradients of all pairs where the decoder has gates or norms, so that autograd takes one after the other."""
 
@@ -179,13 +181,14 @@ def smooth_encoder(all_users: Setting) -> Evidence:
     """Lemma 2.4."""
     name, s = "Lemma 2.4", all_users.users(200)
     u, v = s.pairs(5)
-    bures = [
+    bures = [  # in float64 its trace of roots leaves about 1e-8 of the size, also between equal posteriors
         ot.gaussian.bures_wasserstein_distance(s.mu[a].numpy(), s.mu[b].numpy(), *_covariances(s.sd, a, b))
         for a, b in zip(u, v, strict=True)
     ]
     w2 = distances.w2_gaussian(s.mu[u], s.sd[u], s.mu[v], s.sd[v])
-    error = w2.numpy() / np.array(bures) - 1
-    checks = [identity(name, "W2 of posteriors = Bures formula of POT", f"{len(u)} pairs", error, 1e-6)]
+    size = torch.cat([s.mu, s.sd], 1).square().sum(1).mean().sqrt().item()
+    error, allowed = w2.numpy() - np.array(bures), 1e-6 * (np.array(bures) + 0.1 * size)
+    checks = [identity(name, "W2 of posteriors = Bures formula of POT", f"{len(u)} pairs", error, allowed)]
     u, v = s.pairs(200)
     w1 = distances.w1_gaussian_1d(s.mu[u], s.sd[u], s.mu[v], s.sd[v])
     low, high = distances.w1_bounds(s.mu[u, :, None], s.sd[u, :, None], s.mu[v, :, None], s.sd[v, :, None])
@@ -194,13 +197,16 @@ def smooth_encoder(all_users: Setting) -> Evidence:
     checks.append(bound(name, "|μ_u − μ_v| ≤ W1 ≤ W2", on, *sides))
     x, y = locality.without_one(s.x, s.generator)
     seen = locality.observed_smoothness(s.model, s.x)
-    near = locality.observed_smoothness(s.model, x, y) if x.nnz else seen
-    inputs = torch.cat([seen.input_distance[seen.input_distance > 0], near.input_distance])
-    latent = torch.cat([seen.latent_distance[seen.input_distance > 0], near.latent_distance])
+    apart = seen.input_distance > 0
+    inputs, latent, proved = seen.input_distance[apart], seen.latent_distance[apart], seen.proved
+    if x.nnz:  # somebody has two items, of which one can be left out
+        near = locality.observed_smoothness(s.model, x, y)
+        inputs, latent = torch.cat([inputs, near.input_distance]), torch.cat([latent, near.latent_distance])
+        proved = near.proved if proved is None or near.proved is None or near.proved.joint > proved.joint else proved
     on = f"{len(latent):,} pairs: all of {len(s.mu)} users, and users without one item"
     constant = None
-    if seen.proved is not None and near.proved is not None:
-        constant = max(seen.proved.joint, near.proved.joint)  # the smaller user of a pair decides
+    if proved is not None:
+        constant = proved.joint  # the smaller user of a pair decides
         largest = float((latent / inputs).max())
         value = f"largest ratio {largest:.3g}, proved constant {constant:.3g}"
         checks.append(bound(name, "W2(q_u, q_v) ≤ L ‖x_u − x_v‖₁, L proved", on, latent, constant * inputs, value))
@@ -235,11 +241,14 @@ def compromise(s: Setting) -> Evidence:
     plane = torch.topk(s.mu.var(0), min(2, s.mu.shape[1])).indices
     there = (s.mu[u][:, plane], s.sd[u][:, plane], s.mu[v][:, plane], s.sd[v][:, plane])
     tensors = [torch.from_numpy(t) for t in (q_u, q_v, n_u, n_v)]
-    sampled = locality.compromise_monte_carlo(*there, *tensors, n_samples=20_000, generator=s.generator)
-    error = sampled.value - locality.compromise_integral(*there, *tensors)
-    allowed = SIGMA * sampled.se + 1e-3 * sampled.full  # overlap too rare to be drawn: 3 / n_samples of the full gap
-    on = f"{len(u)} pairs, the {len(plane)} dimensions that vary most"
-    checks.append(identity(name, "integrated gap: sampling = quadrature", on, error, allowed))
+    on, same = f"{len(u)} pairs, the {len(plane)} dimensions that vary most", "integrated gap: sampling = quadrature"
+    if resolves(s.mu[:, plane], s.sd[:, plane]):
+        sampled = locality.compromise_monte_carlo(*there, *tensors, n_samples=20_000, generator=s.generator)
+        error = sampled.value - locality.compromise_integral(*there, *tensors)
+        allowed = SIGMA * sampled.se + 1e-3 * sampled.full  # overlap too rare to draw: 3 / n_samples of the full gap
+        checks.append(identity(name, same, on, error, allowed))
+    else:
+        checks.append(measured(name, same, on, TOO_NARROW))
 
     u, v = s.pairs(300)
     n_u, n_v, common = s.counts(u, v)
@@ -250,8 +259,9 @@ def compromise(s: Setting) -> Evidence:
     tensors = [torch.from_numpy(t) for t in (q_u, q_v, n_u, n_v)]
     paid = locality.compromise_monte_carlo(s.mu[u], s.sd[u], s.mu[v], s.sd[v], *tensors, 200, s.generator)
     on = f"{len(u)} pairs of different content, this model's posteriors"
-    least = paid.value - SIGMA * paid.se
-    checks.append(bound(name, "0 ≤ integrated gap ≤ gap of coinciding posteriors", on, least, paid.full))
+    smaller = torch.stack([torch.zeros_like(paid.value), paid.value - SIGMA * paid.se])
+    larger = torch.stack([paid.value + SIGMA * paid.se, paid.full])
+    checks.append(bound(name, "0 ≤ integrated gap ≤ gap of coinciding posteriors", on, smaller, larger))
     at, few = np.linspace(0, 6, 13), slice(0, 6)
     curve = locality.gap_against_distance(
         q_u[few, None], q_v[few, None], n_u[few, None], n_v[few, None], np.broadcast_to(at, (len(u[few]), 13))
@@ -271,16 +281,20 @@ def information(all_users: Setting) -> Evidence:
     name, s = "β-KL", all_users.users(300)
     few, plane = torch.arange(min(6, len(s.mu))), torch.topk(s.mu.var(0), min(2, s.mu.shape[1])).indices
     mu, sd = s.mu[few][:, plane], s.sd[few][:, plane]
-    known = bottleneck.kl_decomposition_quadrature(mu, sd)
-    drawn = bottleneck.kl_decomposition(mu, sd, 2000, s.generator)
-    parts = ("mutual_information", "marginal_kl")
-    error = [float(getattr(drawn, p) - getattr(known, p)) for p in parts]
-    allowed = [SIGMA * float(getattr(drawn, f"{p}_se")) for p in parts]
     on = f"{len(few)} users, the {len(plane)} dimensions that vary most"
-    checks = [
-        identity(name, "I(U; Z) and KL(q̄‖p): sampling = quadrature", on, error, allowed),
-        identity(name, "E KL = I(U; Z) + KL(q̄‖p), by quadrature", on, known.residual, 1e-7 * (1 + known.mean_kl)),
-    ]
+    same, sums = "I(U; Z) and KL(q̄‖p): sampling = quadrature", "E KL = I(U; Z) + KL(q̄‖p), by quadrature"
+    if resolves(mu, sd):
+        known = bottleneck.kl_decomposition_quadrature(mu, sd)
+        drawn = bottleneck.kl_decomposition(mu, sd, 2000, s.generator)
+        parts = ("mutual_information", "marginal_kl")
+        error = [float(getattr(drawn, p) - getattr(known, p)) for p in parts]
+        allowed = [SIGMA * float(getattr(drawn, f"{p}_se")) + 1e-9 for p in parts]  # equal posteriors have no spread
+        checks = [
+            identity(name, same, on, error, allowed),
+            identity(name, sums, on, known.residual, 1e-7 * (1 + known.mean_kl)),
+        ]
+    else:
+        checks = [measured(name, claim, on, TOO_NARROW) for claim in (same, sums)]
     whole = bottleneck.kl_decomposition(s.mu, s.sd, 8, s.generator)
     value = (
         f"{float(whole.mutual_information):.2f} + {float(whole.marginal_kl):.2f} ≈ {float(whole.mean_kl):.2f} nats; "

@@ -7,6 +7,12 @@ from minivae.errors import InputError
 
 REACH = 9  # spreads on either side of a mean: N(0, 1) leaves 1e-19 outside
 NODES = 10  # Gauss-Legendre nodes between neighbouring breakpoints
+FINEST = 1e-7  # spread over the size of the means, below which rounding of a node is no longer small beside the spread
+
+
+def resolves(mu: torch.Tensor, sd: torch.Tensor) -> bool:
+    """Whether float64 can place nodes within the narrowest of these Gaussians."""
+    return mu.numel() == 0 or bool((sd > FINEST * mu.abs().amax().clamp_min(1e-300)).all())
 
 
 def grid(mu: torch.Tensor, sd: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -28,11 +34,16 @@ def grid(mu: torch.Tensor, sd: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor
     Raises
     ------
     InputError
-        If d > 2: use sampling there.
+        If d > 2, or a spread is too small beside the means for float64 to place nodes in it: use sampling there.
     """
     d = mu.shape[-1]
     if d > 2:
         raise InputError(f"quadrature needs a latent space of one or two dimensions, not {d}; use the Monte Carlo form")
+    if not resolves(mu, sd):
+        raise InputError(
+            f"the smallest spread {float(sd.min()):.3g} is less than {FINEST:g} of the largest mean "
+            f"{float(mu.abs().max()):.3g}; quadrature cannot place its nodes, use the Monte Carlo form"
+        )
     steps = torch.arange(-REACH, REACH + 1, dtype=mu.dtype, device=mu.device)
     cuts = (mu[..., None] + sd[..., None] * steps).movedim(-2, -3).flatten(-2).sort(-1).values  # (..., d, 19 K)
     unit, unit_weight = (torch.from_numpy(a).to(cuts) for a in np.polynomial.legendre.leggauss(NODES))

@@ -20,7 +20,7 @@ def normalisation_constant(min_count: int = 1, norm: int = 1) -> float:
 
     From `||x/||x|| - y/||y||||^2 = (||x - y||^2 - (||x|| - ||y||)^2) / (||x|| ||y||)`. With n = `min_count`:
 
-    * 2-norm: `n^(-1/2)`, attained for n = 1 by two different items (for larger n an upper bound).
+    * 2-norm: `n^(-1/2)`, attained for every n, by any two different rows of n ones: both have norm `n^(1/2)`.
     * 1-norm: `sqrt(2 - 2 sqrt(n / (n + 1)))`, attained by adding one item to n. Vectors that differ in D >= 2 places
       stay below: their 2-norm is `sqrt(D)`, so the ratio is at most `(n D)^(-1/2)`.
 
