@@ -19,7 +19,7 @@ class Lds:
     mean : float
         Over users; 0 is chance, 1 a perfect order.
     low, high : float
-        95 % interval of the mean, by a bootstrap over users and over subsets.
+        95 % interval of the mean, by a percentile bootstrap over users and over subsets; it need not be symmetric.
     """
 
     per_user: np.ndarray

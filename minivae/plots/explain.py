@@ -9,6 +9,9 @@ from matplotlib.figure import Figure
 
 from minivae.plots.style import COLOURS
 
+LEGIBLE = 5
+"""Groups up to which the cells of a heat map hold their numbers."""
+
 
 def explain_figures(summary: Mapping[str, Any]) -> dict[str, Figure]:
     """File name -> figure, from `minivae.explain.summary.summarise`."""
@@ -22,7 +25,7 @@ def explain_figures(summary: Mapping[str, Any]) -> dict[str, Figure]:
 
 
 def between(names: list[str], values: np.ndarray, ax: Axes) -> Axes:
-    """Mean T(u, v) from the group of v (column) to the group of u (row), as a heat map with its numbers.
+    """Mean T(u, v) from the group of v (column) to the group of u (row), as a heat map.
 
     Parameters
     ----------
@@ -34,13 +37,14 @@ def between(names: list[str], values: np.ndarray, ax: Axes) -> Axes:
         Where to draw.
     """
     top = np.nanmax(np.abs(values)) or 1.0
-    ax.imshow(values, cmap="PuOr_r", vmin=-top, vmax=top)
+    image = ax.imshow(values, cmap="PuOr_r", vmin=-top, vmax=top)
+    ax.figure.colorbar(image, ax=ax, shrink=0.7, label="mean T, nats")
     ax.set_xticks(range(len(names)), names, rotation=45, ha="right")
     ax.set_yticks(range(len(names)), names)
     ax.set_xlabel("from")
     ax.set_ylabel("to")
     for (a, b), value in np.ndenumerate(values):
-        if not np.isnan(value):
+        if len(names) <= LEGIBLE and not np.isnan(value):
             dark = abs(value) > 0.6 * top
             ax.text(b, a, f"{value:.2g}", ha="center", va="center", fontsize=7, color="white" if dark else "black")
     return ax
