@@ -14,9 +14,9 @@ import tyro
 from minivae.cli import flags
 from minivae.cli.output import patient_streams
 from minivae.errors import InputError, UserError, at_shell
+from minivae.runtime import signals
 from minivae.runtime.allocation import lack_of_memory
 from minivae.runtime.limits import limit_memory
-from minivae.runtime.signals import endings_interrupt
 from minivae.runtime.text import visible
 from minivae.version import __version__
 
@@ -96,7 +96,7 @@ def program() -> int:
     """
     atexit.register(gc.freeze)
     os.environ["MPLBACKEND"] = "agg"  # no command opens a window
-    with endings_interrupt(), patient_streams() as output:
+    with signals.handled_by(signals.interrupt), patient_streams() as output:
         try:
             status = main()
         except SystemExit as e:  # after --help, or at flags that do not exist
@@ -206,9 +206,10 @@ def how_to_resume(argv: list[str], e: BaseException) -> str:
 
 def report(sentence: str) -> None:
     """Print how a command ended on stderr, on one line and once for all processes."""
-    if os.environ.get("WORLD_SIZE", "1") != "1":
-        from minivae.runtime import distributed
+    with signals.handled_by(signals.ignore):
+        if os.environ.get("WORLD_SIZE", "1") != "1":
+            from minivae.runtime import distributed
 
-        if not distributed.first_to_report():
-            return
-    print(visible(sentence), file=sys.stderr)
+            if not distributed.first_to_report():
+                return
+        print(visible(sentence), file=sys.stderr)

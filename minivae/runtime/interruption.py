@@ -1,13 +1,11 @@
 """Ctrl-C, and the signals of a cluster that wants its machine back, without cutting an update in two."""
 
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from minivae.runtime.distributed import Team
-from minivae.runtime.signals import endings
+from minivae.runtime.signals import handled_by
 
 
 class Stop:
@@ -50,12 +48,5 @@ class Stop:
 def interruptible(team: Team) -> Iterator[Stop]:
     """Collect signals in a `Stop` instead of raising; outside the main thread Python cannot, and none arrive."""
     stop = Stop(team)
-    if threading.current_thread() is not threading.main_thread():
+    with handled_by(stop.handle):
         yield stop
-        return
-    before = {number: signal.signal(number, stop.handle) for number in endings()}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

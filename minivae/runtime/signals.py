@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -17,18 +17,23 @@ def endings() -> list[signal.Signals]:
 
 
 @contextmanager
-def endings_interrupt() -> Iterator[None]:
-    """Let all of them do what Ctrl-C does, so that the program says how it ended; in the main thread alone."""
+def handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Give all of them one handler; in the main thread alone, since others cannot."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, _interrupt) for number in endings()}
+    before = {number: signal.signal(number, handler) for number in endings()}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, former in before.items():
+            signal.signal(number, former)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """Do what Ctrl-C does, so that the program says how it ended."""
     raise KeyboardInterrupt
+
+
+def ignore(number: int, frame: FrameType | None) -> None:
+    """Do nothing: the program is about to end, and says so."""
