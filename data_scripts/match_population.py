@@ -26,6 +26,7 @@ from minivae.data.catalogue import DATASETS
 from minivae.data.population import MIN_ACTIVITY, Law, planted
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
+from minivae.preparation import movielens
 from minivae.preparation.command import guarded
 
 ACTIVITY = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -68,7 +69,8 @@ def statistics(x: sp.csr_matrix, sample: int = 1500) -> dict[str, np.ndarray]:
     x = x[:, np.flatnonzero(x.sum(0))]
     n, m = (np.asarray(x.sum(axis)).ravel().astype(np.float64) for axis in (1, 0))
     scaled = sp.diags(n**-0.5) @ x.astype(np.float64) @ sp.diags(m**-0.5)
-    singular = np.sort(svds(scaled, k=max(SINGULAR) + 1, return_singular_vectors=False, tol=1e-3, random_state=0))[::-1]
+    values = svds(scaled, k=max(SINGULAR) + 1, return_singular_vectors=False, tol=1e-3, random_state=0)  # pyright: ignore
+    singular = np.sort(values)[::-1]
     some = np.sort(np.random.default_rng(0).choice(len(n), min(sample, len(n)), replace=False))
     common = (x[some] @ x.T).toarray()
     overlap = common / (n[some, None] + n - common)  # (sample, U)
@@ -136,9 +138,8 @@ def load(source: Path) -> sp.csr_matrix:
         s = StrongSplit.load(source)
         x = sp.vstack([s.train, *(part.history + part.heldout for part in (s.validation, s.test))], format="csr")
     else:
-        import movielens
-
         x = movielens.read(DATASETS["ml-1m"], source, map).data.matrix
+    x = sp.csr_matrix(x)
     return x[np.diff(x.indptr) >= MIN_ACTIVITY]
 
 

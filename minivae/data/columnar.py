@@ -118,7 +118,7 @@ def read_matrix(path: Path) -> Rows:
     m.sum_duplicates()
     m.eliminate_zeros()
     rating = m.data.astype(np.float64)
-    row = np.repeat(np.arange(m.shape[0]), np.diff(m.indptr))
+    row = np.repeat(np.arange(m.indptr.size - 1), np.diff(m.indptr))
     odd = np.flatnonzero(~np.isfinite(rating))
     if odd.size:
         at = odd[0]

@@ -309,6 +309,7 @@ def draw_activity(rng: np.random.Generator, n_users: int, n_items: int, n_events
     longest = longest_history(n_items, law)
     spread = np.exp(law.activity * rng.standard_normal(n_users))
     low, high = -20.0, 20.0 + np.log(n_items)
+    size = spread
     for _ in range(100):  # bisection for the scale: the sum rises with it
         middle = (low + high) / 2
         size = np.minimum(MIN_ACTIVITY + np.exp(middle) * spread, longest)
@@ -490,7 +491,8 @@ def known_pairs(truth: Truth, users: np.ndarray, item: np.ndarray, start: np.nda
     near = np.flatnonzero((similarity <= 0) & (jaccard > 0) & (jaccard >= np.quantile(jaccard, NEAR_QUANTILE)))
     far = far[np.argsort(-similarity[far], kind="stable")[:PAIRS]]
     near = near[np.argsort(-jaccard[near], kind="stable")[:PAIRS]]
-    return tuple(np.column_stack([users[u[p]], users[v[p]]]).astype(np.int64) for p in (far, near))
+    of_far, of_near = (np.column_stack([users[u[p]], users[v[p]]]).astype(np.int64) for p in (far, near))
+    return of_far, of_near
 
 
 def unit(x: np.ndarray) -> np.ndarray:

@@ -89,7 +89,7 @@ def binary(matrix: Users, what: str) -> scipy.sparse.csr_matrix:
         )
     if csr.dtype == np.float32 and csr.indices.dtype == np.int32 and (csr.data == 1).all():
         return csr
-    return binary_csr(np.repeat(np.arange(csr.shape[0]), np.diff(csr.indptr)), csr.indices, csr.shape)
+    return binary_csr(np.repeat(np.arange(csr.indptr.size - 1), np.diff(csr.indptr)), csr.indices, csr.shape)  # pyright: ignore
 
 
 def shape_of(x: Users) -> tuple[int, int]:

@@ -16,7 +16,13 @@ from minivae.preparation import inflate
 BLOCK = 1 << 22  # unpacked, parsed and forgotten while it is still near the processor
 TAR_BLOCK = 1 << 18
 LONGEST_LINE = 1 << 16
-BROKEN = (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, UnicodeDecodeError, *inflate.BROKEN)
+BROKEN: tuple[type[BaseException], ...] = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    lzma.LZMAError,
+    UnicodeDecodeError,
+    *inflate.BROKEN,
+)
 
 
 @contextmanager
@@ -32,7 +38,7 @@ def readable(path: str | Path) -> Iterator[None]:
         raise InputError(f"{path} cannot be read: {e.strerror or e}") from e
 
 
-def streams(path: Path, wanted: Callable[[str], bool], limit: int) -> Iterator[tuple[str, IO[bytes]]]:
+def streams(path: Path, wanted: Callable[[str], bool], limit: int) -> "Iterator[tuple[str, Limited]]":
     """(base name, stream) of the wanted members of a folder, zip, tar or tar in a tar, or of the file itself.
 
     In the order of names, but a tar is read once, in its own order. Read each stream before asking for the next.
@@ -138,13 +144,13 @@ class Limited:
         return data
 
 
-def whole(stream: IO[bytes]) -> bytes:
+def whole(stream: "Limited") -> bytes:
     """All that is left of a stream."""
     return b"".join(iter(lambda: stream.read(BLOCK), b""))
 
 
 def blocks(
-    members: Iterable[tuple[str, IO[bytes]]], md5: MutableMapping[str, str] | None = None, size: int | None = None
+    members: "Iterable[tuple[str, Limited]]", md5: MutableMapping[str, str] | None = None, size: int | None = None
 ) -> Iterator[bytes]:
     """The members one after the other in blocks of whole lines; a last line without line feed gets one.
 
@@ -181,7 +187,8 @@ def blocks(
             pending += len(chunk)
             if end and pending >= size:
                 yield b"".join([*parts, memoryview(chunk)[:end]])
-                parts, pending = [memoryview(chunk)[end:]], line
+                parts = [memoryview(chunk)[end:]]
+                pending = line
             else:
                 parts.append(chunk)
         if line:

@@ -156,7 +156,7 @@ def watched(dataset: Dataset) -> Watch:
     return watch
 
 
-def guarded(main: Callable[[], Path]) -> None:
+def guarded(main: Callable[[], object]) -> None:
     """Run a script: one sentence and status 2 for bad input, a hint after an interruption."""
     try:
         print(main())

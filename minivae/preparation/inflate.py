@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from copy import copy
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Protocol
 
 try:
     from isal import igzip as fast_gzip
@@ -16,20 +16,31 @@ try:
 except ImportError:  # no wheel for this machine
     fast_gzip, fast_zlib = gzip, zlib
 
-BROKEN = (zlib.error, fast_zlib.error, gzip.BadGzipFile, EOFError)
+BROKEN: tuple[type[BaseException], ...] = (zlib.error, fast_zlib.error, gzip.BadGzipFile, EOFError)
 PIECE = 1 << 16
 
 
-def open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
+class Readable(Protocol):
+    """What archives are read through: less than a file, no more is needed."""
+
+    def read(self, n: int, /) -> bytes: ...
+
+    def __enter__(self) -> Any: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Readable:
     """A member of a zip to read from; what is not deflated, or is encrypted, is left to zipfile."""
     if member.compress_type != zipfile.ZIP_DEFLATED or member.flag_bits & 1:
         return archive.open(member)
     raw = copy(member)  # the same bytes, taken as they stand in the archive
-    raw.compress_type, raw.file_size, raw.CRC = zipfile.ZIP_STORED, member.compress_size, None
+    raw.compress_type, raw.file_size = zipfile.ZIP_STORED, member.compress_size
+    raw.CRC = None  # pyright: ignore[reportAttributeAccessIssue]  (zipfile: not compared)
     return Inflated(archive.open(raw), member)
 
 
-def open_gzip(path: Path) -> IO[bytes]:
+def open_gzip(path: Path) -> Any:
     """The content of a gzip file; its CRC is compared at its end."""
     return fast_gzip.open(path, "rb")
 

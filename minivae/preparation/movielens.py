@@ -4,25 +4,27 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import polars as pl
-from polars._typing import PolarsDataType
+from polars.datatypes import DataType, DataTypeClass
 
 from minivae.data.catalogue import Dataset
 from minivae.data.interactions import Interactions
 from minivae.errors import InputError
-from minivae.preparation.archives import blocks, streams, whole
+from minivae.preparation.archives import Limited, blocks, streams, whole
 from minivae.preparation.command import Watch
 from minivae.preparation.rows import BadLine, Raw, check_range, parse, without_header
 
-COLUMNS: dict[str, PolarsDataType] = {
+COLUMNS: dict[str, DataType | DataTypeClass] = {
     "userId": pl.Int32,
     "movieId": pl.Int32,
     "rating": pl.Float32,
     "timestamp": pl.Int64,
 }
-DATED = COLUMNS | {"timestamp": pl.String}  # as Kaggle packs MovieLens-20M: "2005-04-02 23:53:47"
+DATED: dict[str, DataType | DataTypeClass] = {
+    **COLUMNS,
+    "timestamp": pl.String,
+}  # as Kaggle packs MovieLens-20M: "2005-04-02 23:53:47"
 DATE = r'^"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}"$'
 KAGGLE = {"rating.csv": "ratings.csv", "movie.csv": "movies.csv"}  # its names for the two members
 
@@ -57,7 +59,7 @@ def read(dataset: Dataset, path: Path, watch: Watch) -> Raw:
     titles: dict[str, str] = {}
     md5: dict[str, str] = {}
 
-    def members() -> Iterator[tuple[str, IO[bytes]]]:
+    def members() -> Iterator[tuple[str, Limited]]:
         known = {layout.ratings, layout.movies} | (set(KAGGLE) if layout.header else set())
         for name, stream in streams(path, known.__contains__, 3 * dataset.raw_bytes):
             if KAGGLE.get(name, name) == layout.movies:

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import polars as pl
@@ -12,7 +11,7 @@ import polars as pl
 from minivae.data.catalogue import Dataset
 from minivae.data.interactions import Interactions
 from minivae.errors import InputError
-from minivae.preparation.archives import blocks, streams, whole
+from minivae.preparation.archives import Limited, blocks, streams, whole
 from minivae.preparation.command import Watch
 from minivae.preparation.rows import BadLine, Raw, check_range, fault
 
@@ -31,14 +30,14 @@ def read(dataset: Dataset, path: Path, watch: Watch) -> Raw:
     """
     titles: dict[str, str] = {}
 
-    def members() -> Iterator[tuple[str, IO[bytes]]]:
+    def members() -> Iterator[tuple[str, Limited]]:
         for name, stream in streams(path, wanted, 2 * dataset.raw_bytes):
             if name in TITLES:
                 titles.update(read_titles(whole(stream)))
             else:
                 yield name, stream
 
-    min_rating = dataset.protocol.min_rating
+    min_rating = dataset.protocol.min_rating or 0
     users, movies, ratings, lines, current = [], [], 0, 0, None
     try:
         for part in watch(lambda block: parse_movies(block, min_rating), blocks(members())):

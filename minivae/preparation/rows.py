@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
+from polars.datatypes import DataType, DataTypeClass
 
 from minivae.data.interactions import Interactions
 from minivae.errors import InputError
@@ -41,7 +42,7 @@ class BadLine(InputError):
         return InputError(f"{where}: line {before + self.number:,}: {self}; is this the right file, unchanged?")
 
 
-def parse(block: bytes, columns: Mapping[str, pl.DataType], separator: str) -> pl.DataFrame:
+def parse(block: bytes, columns: Mapping[str, DataType | DataTypeClass], separator: str) -> pl.DataFrame:
     """A block of whole lines whose fields are exactly `columns`; no field is quoted or empty.
 
     Raises
@@ -55,7 +56,7 @@ def parse(block: bytes, columns: Mapping[str, pl.DataType], separator: str) -> p
     return table
 
 
-def table_of(block: bytes, columns: Mapping[str, pl.DataType], separator: str) -> pl.DataFrame | None:
+def table_of(block: bytes, columns: Mapping[str, DataType | DataTypeClass], separator: str) -> pl.DataFrame | None:
     """The columns of a block; None if a line of it does not have them."""
     try:
         table = pl.read_csv(block, has_header=False, separator=separator, quote_char=None, schema=dict(columns))
@@ -64,7 +65,7 @@ def table_of(block: bytes, columns: Mapping[str, pl.DataType], separator: str) -
     return None if sum(table.null_count().row(0)) else table
 
 
-def fault(block: bytes, columns: Mapping[str, pl.DataType], separator: str) -> BadLine:
+def fault(block: bytes, columns: Mapping[str, DataType | DataTypeClass], separator: str) -> BadLine:
     """What is wrong with the first bad line of a block that `table_of` refuses."""
     lines = block.splitlines(keepends=True)
     before = bisect_left(range(1, len(lines)), True, key=lambda n: refused(b"".join(lines[:n]), columns, separator))
@@ -80,7 +81,7 @@ def fault(block: bytes, columns: Mapping[str, pl.DataType], separator: str) -> B
     return BadLine(before + 1, f"{text[:80]!r} is not {separator.join(columns)} ({why})")
 
 
-def refused(block: bytes, columns: Mapping[str, pl.DataType], separator: str) -> bool:
+def refused(block: bytes, columns: Mapping[str, DataType | DataTypeClass], separator: str) -> bool:
     """Whether a block cannot be read as the columns it should hold."""
     return table_of(block, columns, separator) is None
 
@@ -89,7 +90,7 @@ def check_range(values: pl.Series, low: float, high: float) -> None:
     """Refuse values outside [low, high], one of each line."""
     inside = values.is_between(low, high)
     if not inside.all():
-        k = inside.arg_min()
+        k = int((~inside).arg_true()[0])
         raise BadLine(k + 1, f"{values.name} {values[k]} is not in {low:g}..{high:g}")
 
 

@@ -27,6 +27,7 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
@@ -180,6 +181,18 @@ def prepare(folder: Path) -> None:
     table.write_csv(folder / "t.csv")
     table.write_csv(folder / "t.tsv", separator="\t")
     table.write_parquet(folder / "t.parquet")
+    (folder / "quoted.csv").write_bytes(table.write_csv(quote_style="always").encode())
+    (folder / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in table.to_dicts()))
+    (folder / "list.json").write_text(json.dumps(table.to_dicts()))
+    of_users = {u: [i for v, i in rows if v == u] for u, _ in rows}
+    (folder / "train.txt").write_text("".join(f"{u} {' '.join(map(str, of))}\n" for u, of in of_users.items()))
+    typed = "user_id:token\titem_id:token\ttimestamp:float\n"
+    (folder / "t.inter").write_text(typed + "".join(f"{u}\t{i}\t{97 + u * i}\n" for u, i in rows))
+    table.write_ipc(folder / "t.feather")
+    with zipfile.ZipFile(folder / "t.zip", "w", zipfile.ZIP_DEFLATED) as z:
+        z.writestr("t.csv", table.write_csv())
+    dated = "".join(f'{u},{i},{1 + (u + i) % 5},"2005-04-02 23:53:47"\n' for u, i in rows)
+    (folder / "rating.csv").write_text("userId,movieId,rating,timestamp\n" + dated)
     (folder / "t.csv.gz").write_bytes(gzip.compress((folder / "t.csv").read_bytes()))
     matrix = scipy.sparse.csr_matrix((np.ones(len(rows)), ([u for u, _ in rows], [i for _, i in rows])))
     scipy.sparse.save_npz(folder / "m.npz", matrix)
@@ -203,14 +216,30 @@ def targets(folder: Path) -> dict[str, tuple[Path, Callable, Callable]]:
     def archive(path: Path) -> None:
         movielens.read(million, path, watched(million))
 
+    def accounted(path: Path, **options: Any) -> None:
+        """Read, and hold the account of the rows against itself."""
+        reading = mv.read_interactions(path, **options).reading
+        assert reading.rows == reading.events + sum(reading.dropped.values()), str(reading)
+
+    def kaggle(path: Path) -> None:
+        movielens.read(DATASETS["ml-20m"], path, watched(DATASETS["ml-20m"]))
+
     return {
         "split": (folder / "split.safetensors", signed, mv.StrongSplit.load),
         "model": (folder / "model.safetensors", signed, mv.load_model),
         "checkpoint": (folder / "checkpoint.safetensors", in_place, lambda p: load_arrays(p, "checkpoint")),
-        "csv": (folder / "t.csv", in_place, lambda p: mv.read_interactions(p, **rated)),
-        "tsv": (folder / "t.tsv", in_place, lambda p: mv.read_interactions(p, **rated)),
-        "csv.gz": (folder / "t.csv.gz", inside, mv.read_interactions),
-        "parquet": (folder / "t.parquet", in_place, lambda p: mv.read_interactions(p, **rated)),
+        "csv": (folder / "t.csv", in_place, lambda p: accounted(p, **rated)),
+        "tsv": (folder / "t.tsv", in_place, lambda p: accounted(p, **rated)),
+        "quoted": (folder / "quoted.csv", in_place, lambda p: accounted(p, **rated)),
+        "jsonl": (folder / "t.jsonl", in_place, lambda p: accounted(p, **rated)),
+        "json": (folder / "list.json", in_place, lambda p: accounted(p, **rated)),
+        "adjacency": (folder / "train.txt", in_place, lambda p: accounted(p, user=0, item=1)),
+        "inter": (folder / "t.inter", in_place, lambda p: accounted(p, time="timestamp")),
+        "csv.zip": (folder / "t.zip", inside, lambda p: accounted(p, **rated)),
+        "kaggle": (folder / "rating.csv", in_place, kaggle),
+        "csv.gz": (folder / "t.csv.gz", inside, accounted),
+        "parquet": (folder / "t.parquet", in_place, lambda p: accounted(p, **rated)),
+        "feather": (folder / "t.feather", in_place, lambda p: accounted(p, **rated)),
         "npz": (folder / "m.npz", inside, mv.read_interactions),
         "zip": (folder / "ml-1m.zip", inside, archive),
         "tar": (folder / "ml-1m.tar", in_place, archive),
