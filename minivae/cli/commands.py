@@ -66,7 +66,7 @@ def study(options: flags.Study) -> None:
     if options.split_seeds is not None:
         several_draws(options)
         return
-    out = options.out or Path("runs") / f"study-{datetime.now():%Y%m%d-%H%M%S}"
+    out = options.out or Path("runs") / f"study-{datetime.now():%Y%m%d-%H%M%S-%f}"
     plan, source, split = planned(options, out)
     if options.dry_run:
         print_table(forecast.table(plan.jobs, split), f"{split.name}, preset {plan.preset.name}: nothing was run")
@@ -151,7 +151,7 @@ def tune(options: flags.Tune) -> None:
         rows = [[t.spec.name, str(t.number), ", ".join(f"{k} {v}" for k, v in t.values().items())] for t in plan.trials]
         print_table([["model", "trial", "settings"], *rows], f"{split.name}: nothing was run")
         return
-    out = options.out or Path("runs") / f"tune-{datetime.now():%Y%m%d-%H%M%S}"
+    out = options.out or Path("runs") / f"tune-{datetime.now():%Y%m%d-%H%M%S-%f}"
     with folders.hold(out), resumable("the finished trials and the checkpoint are", out):
         results = search.run(plan, split, out, options.resume)
     search_report.write(results, command_line(), out)

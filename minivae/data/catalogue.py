@@ -142,7 +142,8 @@ def resolve(data: str | Path) -> Path:
     InputError
         If there is none; says how to make it.
     """
-    if Path(data).exists():
+    unpacked = str(data) in DATASETS and Path(data).is_dir()  # the raw data of that name, not a split of it
+    if Path(data).exists() and not unpacked:
         return Path(data)
     if str(data) in DATASETS:
         found = find(str(data))

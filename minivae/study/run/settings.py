@@ -56,10 +56,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         If it is missing, no file of text, too large, no TOML, or nested too deeply.
     """
     try:
-        if not path.is_file():
-            raise InputError(f"{path} is no file; give a TOML file of settings")
-        if path.stat().st_size > LARGEST_FILE:
-            raise InputError(f"{path} has more than {LARGEST_FILE:,} bytes; give a TOML file of settings")
+        size = path.stat().st_size if path.is_file() else None
+        if size is not None and size > LARGEST_FILE:
+            raise OSError(f"it has more than {LARGEST_FILE:,} bytes")
+        if size is None and path.exists():
+            raise OSError("it is no file")
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as e:
         raise InputError(f"{path} cannot be read ({e}); give a TOML file of settings") from e
