@@ -1,7 +1,6 @@
 """Training: `fit` turns (model, split, config) into a run that depends on nothing else."""
 
 import math
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -11,8 +10,6 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import scipy.sparse as sp
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from minivae.anchors import anchor_loss
@@ -31,8 +28,8 @@ from minivae.runtime.allocation import keep_freed_memory, lack_of_memory
 from minivae.runtime.checkpoint import NAME, Checkpoint, Saving, saved_state
 from minivae.runtime.distributed import Team
 from minivae.runtime.interruption import interruptible
+from minivae.runtime.progress import Show, progress
 from minivae.runtime.storage import digest
-from minivae.runtime.text import visible
 
 Callback = Callable[[VAE, dict[str, Any]], object]
 
@@ -250,9 +247,7 @@ class Trainer:
         self.optimizer.step()
         return terms
 
-    def epoch(
-        self, state: Checkpoint, show: Callable[[int, float], None], saving: Saving, stop: Callable[[], bool]
-    ) -> int:
+    def epoch(self, state: Checkpoint, show: Show, saving: Saving, stop: Callable[[], bool]) -> int:
         """The updates that are left of the current epoch, up to an interruption; returns the updates since the start.
 
         Nothing here reads from the device, so that a GPU never waits for the host.
@@ -270,7 +265,7 @@ class Trainer:
                 state.add(terms, len(users))
                 if state.batches == (k + 1) * per_pass and passes[k].ends_phase:
                     self.model.finish(passes[k].phase)
-                show(state.epoch, state.batches / n_updates)
+                show(state.epoch + state.batches / n_updates)
                 if stop():
                     return first + state.batches
                 saving.if_due()
@@ -348,7 +343,7 @@ def fit(
         state.position, f"the processes do not see the same run in {folder}; it must be one folder, shared by all"
     )
     saving = Saving(state, path, team)
-    with _progress(label, config.epochs, team) as show, interruptible(team) as stop:
+    with progress(label, config.epochs, "epoch", team.first) as show, interruptible(team) as stop:
         try:
             while state.epoch < config.epochs and state.epoch - state.best_epoch < config.patience:
                 updates = trainer.epoch(state, show, saving, stop)
@@ -362,6 +357,7 @@ def fit(
                     ndcg = mean_metric(model.eval(), split.validation, SELECTION, team)
                 state.close_epoch(means, ndcg, updates)
                 saving.epoch_closed()
+                show(state.epoch, f"nDCG@100 {ndcg:.4f}")
                 if callback is not None and team.first:
                     callback(model, dict(state.log[-1]))
         except (KeyboardInterrupt, ProcessLost):  # between two updates, whole
@@ -461,14 +457,3 @@ def _diverged(config: TrainConfig, state: Checkpoint, path: Path | None) -> str:
         f"the loss became NaN or infinite in epoch {state.epoch + 1}: "
         f"lower lr (now {config.lr:g}) or anchor (now {config.anchor:g}), or use precision fp32{kept}"
     )
-
-
-@contextmanager
-def _progress(label: str, epochs: int, team: Team) -> Iterator[Callable[[int, float], None]]:
-    """A bar on the first process's stderr when it is a terminal; a no-op otherwise."""
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    watched = team.first and sys.stderr.isatty()
-    with Progress(*columns, console=console, transient=True, disable=not watched) as bar:
-        task = bar.add_task(visible(label), total=epochs)
-        yield lambda epoch, share: bar.update(task, completed=epoch + share)

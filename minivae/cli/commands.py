@@ -13,8 +13,6 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from matplotlib.figure import Figure
-from rich.console import Console
-from rich.progress import Progress
 
 from minivae import course, explain, plots
 from minivae.cli import flags, serving
@@ -28,6 +26,7 @@ from minivae.models import VAE, Baseline, MultVAE, load_model
 from minivae.options import METRICS, SELECTION
 from minivae.ranking import evaluate
 from minivae.runtime import distributed
+from minivae.runtime.progress import Event, board
 from minivae.runtime.storage import write_json, write_text, write_whole
 from minivae.runtime.text import PlainConsole, code, visible
 from minivae.study import forecast, runner
@@ -37,13 +36,14 @@ from minivae.study.observations import observations, prototype
 from minivae.study.output import report as study_report
 from minivae.study.output import tables
 from minivae.study.output.display import fact, print_metrics, print_table
-from minivae.study.run import folders, presets
+from minivae.study.run import conclusions, folders, presets
+from minivae.study.run.folds import folds
 from minivae.study.run.runs import Job, by_activity, check_evaluable, execute, means, read_note, trained_with
 from minivae.study.run.sources import TABLE_OPTIONS, Source, fingerprint
 from minivae.study.search import report as search_report
 from minivae.study.search import search
 from minivae.theory import report_card
-from minivae.training import TrainConfig, fit, resolve_device
+from minivae.training import SELECTION, TrainConfig, fit, resolve_device
 
 
 @contextmanager
@@ -63,6 +63,9 @@ def study(options: flags.Study) -> None:
     """Train the models of a preset, compare them, write the report."""
     if options.resume and options.out is None:
         raise InputError("--resume needs --out, the folder of the study to continue")
+    if options.folds is not None:
+        every_fold(options)
+        return
     if options.split_seeds is not None:
         several_draws(options)
         return
@@ -73,7 +76,7 @@ def study(options: flags.Study) -> None:
         print(forecast.NOTE)
         return
     with folders.hold(out), resumable("the finished runs and the checkpoint are", out):
-        results = runner.run(plan, split, source, out, options.resume)
+        results = runner.run(plan, split, source, out, options.resume, options.jobs)
     print_table(tables.metrics(results["summary"]), f"{split.name}: test metrics, mean ± standard error over users")
     if results["differences"]:
         print_table(tables.differences(results["differences"]), "paired over users, 95 % intervals")
@@ -85,6 +88,11 @@ def study(options: flags.Study) -> None:
 def planned(options: flags.Study, out: Path) -> tuple[runner.Plan, Source, StrongSplit]:
     """What a study would run, and on what."""
     preset, source, split = chosen_data(options)
+    return plan_of(options, preset, out), source, split
+
+
+def plan_of(options: flags.Study, preset: presets.Preset, out: Path) -> runner.Plan:
+    """The runs of a study with a preset."""
     chosen = {k: getattr(options, k) for k in ("epochs", "device", "precision")}
     if options.patience is not None:
         chosen["patience"] = options.patience
@@ -96,7 +104,7 @@ def planned(options: flags.Study, out: Path) -> tuple[runner.Plan, Source, Stron
             else flags.command(options, {"resume": False})
         )
 
-    return runner.Plan.make(preset, preset.pick(options.models), options.seeds, command, **chosen), source, split
+    return runner.Plan.make(preset, preset.pick(options.models), options.seeds, command, **chosen)
 
 
 def several_draws(options: flags.Study) -> None:
@@ -123,18 +131,63 @@ def several_draws(options: flags.Study) -> None:
         for seed, folder in zip(seeds, studies, strict=True):
             with resumable("the finished runs and the checkpoint are", options.out):
                 study(replace(one, split_seed=seed, out=folder, resume=(folder / "study.json").is_file()))
-        combine(flags.Combine(studies, options.out))
+        combine(flags.Combine(studies, options.out), options)
 
 
-def combine(options: flags.Combine) -> None:
+def every_fold(options: flags.Study) -> None:
+    """A study of each fold in a folder of its own, then all of them together."""
+    assert options.folds is not None
+    if options.split_seeds is not None:
+        raise InputError("--folds and --split-seeds are two designs; choose one")
+    if not options.dry_run and options.out is None:
+        raise InputError("--folds needs --out, the folder for the studies of the folds")
+    preset, source, split = chosen_data(options)
+    seed = {} if options.split_seed is None else {"seed": options.split_seed}
+    parts = folds(split, options.folds, **seed)
+    for part in parts:
+        check_evaluable(part)
+    out = options.out or Path()
+    if options.dry_run:
+        title = f"{split.name}, preset {preset.name}, fold 1 of {len(parts)}: nothing was run"
+        print_table(forecast.table(plan_of(options, preset, out).jobs, parts[0]), title)
+        print(forecast.NOTE)
+        return
+    studies = tuple(out / f"fold-{k}" for k in range(1, len(parts) + 1))
+    identity = {"studies": list(map(str, studies)), "data": {**source.given, "sha256": fingerprint(split)}}
+    folders.claim(out, "combine.json", identity, options.resume)
+    no_data = dict.fromkeys(flags.TABLE_FIELDS)
+    one = replace(options, **no_data, folds=None, preset=preset.name)
+    for part, folder in zip(parts, studies, strict=True):
+        data = folder.with_name(f"{folder.name}.safetensors")
+        if not data.is_file():
+            part.save(data)
+        with resumable("the finished runs and the checkpoint are", out):
+            study(replace(one, data=str(data), out=folder, resume=(folder / "study.json").is_file()))
+    report_on(draws.combine([draws.Draw.load(folder) for folder in studies]), out, options)
+
+
+def combine(options: flags.Combine, design: flags.Study | None = None) -> None:
     """Studies of several draws of held-out users, in one report."""
     value = draws.combine([draws.Draw.load(folder) for folder in options.studies])
     folders.claim(options.out, "combine.json", {"studies": list(map(str, options.studies))}, resume=True)
-    draws_report.write(value, options.out)
-    print_table(draws_report.levels(value), f"{value['data']}: test nDCG@100 of {len(value['draws'])} draws")
+    report_on(value, options.out, design)
+
+
+def report_on(value: dict[str, Any], out: Path, design: flags.Study | None) -> None:
+    """Write and show what several studies give together; `design` is the command that made them."""
+    rows = [d | d["pooled"] for d in value["differences"] if d["metric"] == SELECTION]
+    changes, search_for = conclusions.remedy(rows)
+    if design is not None and (changes or search_for):
+        value["to decide"] = flags.deciding(design, out, changes, search_for)
+    draws_report.write(value, out)
+    title = f"{value['data']}: test nDCG@100 of {len(value['draws'])} {value['design']}"
+    print_table(draws_report.levels(value), title)
     if value["differences"]:
-        print_table(draws_report.differences(value), "paired over users, 95 % intervals; pooled over draws")
-    print(visible(f"results: {options.out}/combined.html, {options.out}/combined.json"))
+        title = f"paired over users, 95 % intervals; pooled over {value['design']}"
+        print_table(draws_report.differences(value), title)
+    if "to decide" in value:
+        print(visible(f"to decide what is not decided: {value['to decide']}"))
+    print(visible(f"results: {out}/combined.html, {out}/combined.json"))
 
 
 def tune(options: flags.Tune) -> None:
@@ -153,7 +206,7 @@ def tune(options: flags.Tune) -> None:
         return
     out = options.out or Path("runs") / f"tune-{datetime.now():%Y%m%d-%H%M%S-%f}"
     with folders.hold(out), resumable("the finished trials and the checkpoint are", out):
-        results = search.run(plan, split, out, options.resume)
+        results = search.run(plan, split, out, options.resume, options.jobs)
     search_report.write(results, command_line(), out)
     print_table(
         search_report.chosen_table(results), f"{split.name}: chosen on {split.validation.n_users:,} validation users"
@@ -273,7 +326,7 @@ def observe(options: flags.Theory, split: StrongSplit) -> None:
     digest = fingerprint(split)
     if options.seeds:
         with resumable("the finished runs and the checkpoint are", options.out):
-            observations.train(observations.jobs(options.seeds), split, digest, options.out)
+            observations.train(observations.jobs(options.seeds), split, digest, options.out, options.jobs)
     found = observations.collect(observations.load(options.study or options.out, split, digest), split)
     toys = observations.toy_radius(max(len(of) for of in found.values()))
     rows = prototype.compare(found, toys, comparable=split.name == "ml-1m")
@@ -470,10 +523,9 @@ def shown_interval(line: Mapping[str, float | None]) -> str:
 
 @contextmanager
 def lines() -> Iterator[Callable[[int, int], None]]:
-    """A bar of finished retrainings on a terminal; nothing elsewhere."""
-    with Progress(transient=True, disable=not sys.stderr.isatty(), console=Console(stderr=True)) as bar:
-        task = bar.add_task("retraining")
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    """Finished retrainings, as they go."""
+    with board() as show:
+        yield lambda done, total: show(Event("retraining", done, total, "model"))
 
 
 def command_line() -> str:

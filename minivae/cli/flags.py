@@ -159,6 +159,8 @@ class Study(TableFlags):
     +anchor too, and variants; a wrong name lists all."""
     split_seeds: Annotated[str | None, option("N,N,…", "one draw")] = None
     """Several draws of held-out users, a study of each, and their differences pooled; not for a prepared split."""
+    folds: Annotated[int | None, option("K", "one split")] = None
+    """Users in K parts, each tested by models that never saw it, so that every user is tested once; needs --out."""
     seeds: Annotated[int, option("N", "1")] = 1
     """Runs per trained model, with seeds 0 to N − 1."""
     epochs: Annotated[int | None, option("N", "preset")] = None
@@ -171,6 +173,8 @@ class Study(TableFlags):
     """Of the item-sized products."""
     out: Annotated[Path | None, option("DIR", "runs/study-DATE-TIME")] = None
     """Folder for results.json, report.md, report.html, figures and runs; new, empty, or to be resumed."""
+    jobs: Annotated[int | Literal["auto"], option("N|auto", "1")] = 1
+    """Runs at a time, each in a process with one thread; auto: as many as there are processor cores."""
     resume: bool = False
     """Continue the study in --out; finished runs are kept."""
     dry_run: bool = False
@@ -198,7 +202,7 @@ class Tune(TableFlags):
     method: Annotated[Literal["random", "grid"], option("{random,grid}", "random")] = "random"
     """random: the model as it is, then draws spread over each range; grid: every combination of lists."""
     trials: Annotated[int, option("N", "20")] = 20
-    """Trials per model; a search can be resumed with more of them."""
+    """Trials per model, 16 or more for a table that others shall believe; a search can be resumed with more."""
     seed: Annotated[int, option("N", "0")] = 0
     """Of the draws, and of weights, order, masks and noise in every trial."""
     seeds: Annotated[int, option("N", "1")] = 1
@@ -211,6 +215,8 @@ class Tune(TableFlags):
     """Of the item-sized products."""
     out: Annotated[Path | None, option("DIR", "runs/tune-DATE-TIME")] = None
     """Folder for best.toml, search.md, trials.csv, trials.json and the trials; new, empty, or to be resumed."""
+    jobs: Annotated[int | Literal["auto"], option("N|auto", "1")] = 1
+    """Runs at a time, each in a process with one thread; auto: as many as there are processor cores."""
     resume: bool = False
     """Continue the search in --out; finished trials are kept."""
     dry_run: bool = False
@@ -329,6 +335,8 @@ class Theory(SplitFlags):
     """Or train small models for that, ten settings with N seeds each, into --out."""
     out: Annotated[Path | None, option("DIR", "the card is shown only")] = None
     """Folder for card and observations as Markdown and JSON, and figures; new, empty, or to be resumed."""
+    jobs: Annotated[int | Literal["auto"], option("N|auto", "1")] = 1
+    """Runs at a time, each in a process with one thread; auto: as many as there are processor cores."""
     resume: bool = False
     """Continue what --out holds; models that are trained are kept."""
 

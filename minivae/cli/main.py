@@ -14,7 +14,7 @@ import tyro
 from minivae.cli import flags
 from minivae.cli.output import patient_streams
 from minivae.errors import InputError, UserError, at_shell
-from minivae.runtime import signals
+from minivae.runtime import progress, signals
 from minivae.runtime.allocation import lack_of_memory
 from minivae.runtime.limits import limit_memory
 from minivae.runtime.text import visible
@@ -95,6 +95,7 @@ def program() -> int:
     that the end of the process does not free: Ctrl-C should be felt at once.
     """
     atexit.register(gc.freeze)
+    progress.use_lines()
     os.environ["MPLBACKEND"] = "agg"  # no command opens a window
     with signals.handled_by(signals.interrupt), patient_streams() as output:
         try:

@@ -1,18 +1,16 @@
 """The whole experiment, many times, where the truth is known: error rates of a way to decide."""
 
 import math
-import sys
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 from scipy.stats import norm
 
 from minivae.online.clicks import Behaviour, Experiment, simulate
 from minivae.online.effects import Metric, analyse, boundary
 from minivae.online.limits import check
 from minivae.online.people import Shelf
+from minivae.runtime.progress import tracked
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +69,7 @@ def rehearse(
     experiment = experiment or Experiment()
     check("repetitions", repetitions, repetitions >= 1, "at least 1")
     difference, se = np.empty((2, repetitions, experiment.days))
-    bar = {"console": Console(stderr=True), "transient": True, "disable": not sys.stderr.isatty()}
-    for r in track(range(repetitions), "rehearsing", **bar):
+    for r in tracked(range(repetitions), "rehearsing", repetitions, "repetition"):
         once = replace(experiment, salt=f"{experiment.salt}/{r}", seed=experiment.seed + r)
         outcome = simulate(control, treatment, once, behaviour)
         for day in range(1, experiment.days + 1):

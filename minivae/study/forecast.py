@@ -23,6 +23,7 @@ from minivae.objective import CHUNK_CELLS
 from minivae.options import SELECTION
 from minivae.ranking import BLOCK_CELLS, evaluate
 from minivae.runtime.memory import status
+from minivae.runtime.progress import duration
 from minivae.study.output import tables
 from minivae.study.run.runs import Job
 from minivae.training import Trainer, resolve_device
@@ -298,17 +299,6 @@ NOTE = (
     "is not known, so the last column is the longest; an epoch contains its validation. Memory: of the whole process "
     "at its peak, from a model; the largest counts, since models run one after the other."
 )
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people.
-
-    >>> duration(0.5), duration(90), duration(7200)
-    ('0.5 s', '1.5 min', '2.0 h')
-    """
-    if seconds < 60:
-        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
 def as_dict(cost: Cost) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """A study: many runs into one folder, what is done is skipped, and a report at the end."""
 
 import shlex
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -11,14 +10,14 @@ from typing import Any
 from minivae.data.catalogue import describe
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
-from minivae.runtime.checkpoint import remove_checkpoints
+from minivae.runtime.progress import duration
 from minivae.runtime.records import write_record
 from minivae.runtime.storage import write_text
-from minivae.runtime.text import PlainConsole
 from minivae.study.output import figures, report, tables
 from minivae.study.run import conclusions, folders, results
+from minivae.study.run.loop import Jobs, Task, run_all
 from minivae.study.run.presets import ModelSpec, Preset
-from minivae.study.run.runs import SPLIT, Job, Result, check_evaluable, execute, finished, refuse_other_users
+from minivae.study.run.runs import SPLIT, Job, Result, check_evaluable, refuse_other_users
 from minivae.study.run.sources import Source, fingerprint
 from minivae.training import SELECTION, resolve_device
 
@@ -79,13 +78,15 @@ def command_of(given: Mapping[str, Any], changes: Mapping[str, Any], search: Seq
     return f"{shlex.join(tune)} && {shlex.join(['minivae', 'study', *words, '--settings', 'runs/searched/best.toml'])}"
 
 
-def run(plan: Plan, split: StrongSplit, source: Source, out: Path, resume: bool) -> dict[str, Any]:
+def run(plan: Plan, split: StrongSplit, source: Source, out: Path, resume: bool, jobs: Jobs = 1) -> dict[str, Any]:
     """Do what is not done yet, then write results.json, the figures and the report into `out`; returns the results.
 
     Parameters
     ----------
     source : Source
         Where the split comes from; one that was made on the fly is saved as out/split.safetensors.
+    jobs : int or "auto", default 1
+        Runs at a time, as of `run_all`.
 
     Raises
     ------
@@ -103,24 +104,26 @@ def run(plan: Plan, split: StrongSplit, source: Source, out: Path, resume: bool)
     data = source.file or out.absolute() / SPLIT
     if not data.is_file():
         split.save(data)
-    console = PlainConsole(stderr=True, quiet=not sys.stderr.isatty())
-    done = []
-    for k, job in enumerate(plan.jobs, 1):
-        folder = out / "runs" / job.name
-        what = job.identity(split, digest, str(data))
-        if (folder / "config.json").is_file():
-            folders.refuse_other(folder / "config.json", what, frozenset({"data.split"}))
-        write_record(folder / "config.json", what)
-        if not finished(folder):
-            execute(job, split, folder, f"{job.name} ({k} of {len(plan.jobs)})")
-        remove_checkpoints(folder)
-        done.append(Result.load(folder))
-        refuse_other_users(done[-1], split)
-        metrics = done[-1].metrics
-        console.print(
-            f"{job.name}: test nDCG@100 {metrics['test']['ndcg@100']['mean']:.4f}, {metrics['seconds']:.1f} s"
+    tasks = [
+        Task(
+            job,
+            out / "runs" / job.name,
+            f"{job.name} ({k} of {len(plan.jobs)})",
+            job.identity(split, digest, str(data)),
         )
+        for k, job in enumerate(plan.jobs, 1)
+    ]
+    run_all(tasks, split, jobs, _reached)
+    done = [Result.load(task.folder) for task in tasks]
+    for result in done:
+        refuse_other_users(result, split)
     return write_results(plan, split, source, done, out)
+
+
+def _reached(task: Task) -> str:
+    """The line that is shown when a run is finished."""
+    metrics = Result.load(task.folder).metrics
+    return f"{task.job.name}: test nDCG@100 {metrics['test'][SELECTION]['mean']:.4f}, {duration(metrics['seconds'])}"
 
 
 def write_results(plan: Plan, split: StrongSplit, source: Source, done: list[Result], out: Path) -> dict[str, Any]:

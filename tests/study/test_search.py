@@ -14,7 +14,7 @@ from scipy import stats
 import minivae as mv
 from minivae.cli.main import main
 from minivae.errors import Diverged, InputError
-from minivae.study.run import presets, space
+from minivae.study.run import loop, presets, space
 from minivae.study.run.space import Choice, Range
 from minivae.study.search import report as search_report
 from minivae.study.search import search
@@ -220,7 +220,7 @@ def test_the_search_never_looks_at_test_users(preset, split, tmp_path):
     for path in (tmp_path / "open").rglob("*.json"):
         assert "test" not in json.loads(path.read_text())
     with pytest.raises(AssertionError, match="looked at the test users"):  # the twin that evaluates both parts
-        search.execute(plan(preset).trials[0].job, sealed, tmp_path / "twin", "twin")
+        loop.execute(plan(preset).trials[0].job, sealed, tmp_path / "twin", "twin")
 
 
 def test_other_test_users_change_nothing(preset, split, tmp_path):
@@ -254,7 +254,7 @@ def test_the_choice_is_the_best_on_validation(preset, split, tmp_path):
 
 def test_a_killed_search_goes_on_where_it_was(preset, split, tmp_path, monkeypatch):
     whole = search.run(plan(preset), split, tmp_path / "whole", False)
-    run_one, calls = search.execute, []
+    run_one, calls = loop.execute, []
 
     def killed(job, *more):
         if len(calls) == 3:
@@ -262,12 +262,12 @@ def test_a_killed_search_goes_on_where_it_was(preset, split, tmp_path, monkeypat
         calls.append(job)
         return run_one(job, *more)
 
-    monkeypatch.setattr(search, "execute", killed)
+    monkeypatch.setattr(loop, "execute", killed)
     with pytest.raises(KeyboardInterrupt):
         search.run(plan(preset), split, tmp_path / "s", False)
     kept = {p: p.stat().st_mtime_ns for p in (tmp_path / "s").rglob("metrics.json")}
     assert len(kept) == 3
-    monkeypatch.setattr(search, "execute", lambda *a: calls.append(a[0]) or run_one(*a))
+    monkeypatch.setattr(loop, "execute", lambda *a: calls.append(a[0]) or run_one(*a))
     again = search.run(plan(preset), split, tmp_path / "s", True)
     assert len(calls) == 8  # each trial once, although there were two runs
     assert {p: p.stat().st_mtime_ns for p in kept} == kept
@@ -280,14 +280,14 @@ def test_a_killed_search_goes_on_where_it_was(preset, split, tmp_path, monkeypat
 
 
 def test_a_trial_that_diverges_is_counted_and_never_chosen(preset, split, tmp_path, monkeypatch):
-    run_one = search.execute
+    run_one = loop.execute
 
     def fragile(job, *more):
         if job.spec.name == "ease" and job.spec.arguments["l2"] != 400:
             raise Diverged("too large")
         return run_one(job, *more)
 
-    monkeypatch.setattr(search, "execute", fragile)
+    monkeypatch.setattr(loop, "execute", fragile)
     found = search.run(plan(preset, "ease", budget=3), split, tmp_path / "s", False)
     of = found["models"]["ease"]
     assert [("diverged" in t) for t in of["trials"]] == [False, True, True]

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.ranking import METRICS, paired_difference
 from minivae.runtime.records import read_record
+from minivae.study.draws.pooling import Pooled, pool, pool_folds
 from minivae.study.run import conclusions
 from minivae.study.run.folders import flat
 from minivae.study.run.results import ModelResult, doubts, group, searched_here
@@ -61,7 +61,8 @@ class Draw:
         labels = split.test.user_labels
         if labels is None:
             raise InputError(f"{data['split']} has no labels of users, so nobody can be recognised in another draw")
-        seed = results["data"]["protocol"].get("seed")
+        protocol = results["data"]["protocol"]
+        seed = protocol.get("fold", protocol.get("seed"))
         done = [Result.load(f) for f in runs]
         for result in done:
             refuse_other_users(result, split)
@@ -69,76 +70,6 @@ class Draw:
         if missing := models.keys() - results["preset"]["models"].keys():
             raise InputError(f"{folder / 'results.json'} has no settings of {min(missing)}; finish it with --resume")
         return cls(folder.name if seed is None else str(seed), results, data["sha256"], models, labels)
-
-
-@dataclass(frozen=True)
-class Pooled:
-    """A mean over draws with its 95 % interval, the wider of two.
-
-    Attributes
-    ----------
-    difference : float
-        The mean.
-    low, high : float
-        The interval.
-    over_users : float
-        Half width of the interval over users.
-    over_draws : float
-        Half width of the interval over draws; 0 for a single one.
-    """
-
-    difference: float
-    low: float
-    high: float
-    over_users: float
-    over_draws: float
-
-
-def pool(values: Sequence[np.ndarray], users: Sequence[np.ndarray], n_train: Sequence[int]) -> Pooled:
-    """The mean over K draws of a mean over users, and how sure it is.
-
-    With d_ku the value of user u in draw k, d̄_k its mean over n_k users and δ the mean of the d̄_k, two intervals are
-    made, and the wider one counts:
-
-    * over users: ``δ ± t_{n−1} √V_u`` with ``V_u = n/(n − 1) Σ_u (Σ_k (d_ku − d̄_k) / (K n_k))²`` over the n different
-      users: whoever is a test user in several draws is one cluster, so that nobody counts twice. Right if the draws
-      differ in nothing but their users; for K = 1 it is the paired t interval;
-    * over draws: ``δ ± t_{K−1} √((1/K + n_test/n_train) S²)`` with S² the variance of the d̄_k (K − 1). It holds
-      whatever the draws differ by (training users, weights, order), but knows only K numbers. The second term is Nadeau
-      and Bengio's (2003): draws share most of their training users, so K of them say less than K independent ones. What
-      common test users add to the variance of δ is added under the root.
-
-    An estimate of the variance between draws beyond that of their users would give one interval in between; with three
-    to five draws it is too narrow (89 to 93 % instead of 95 in simulations), so it is not used.
-
-    Parameters
-    ----------
-    values : Sequence[ndarray]
-        Per draw (U_k,), NaN for users that do not count.
-    users : Sequence[ndarray]
-        Per draw (U_k,) labels.
-    n_train : Sequence[int]
-        Number of training users of each draw.
-    """
-    there = [~np.isnan(v) for v in values]
-    values = [v[t] for v, t in zip(values, there, strict=True)]
-    who = np.concatenate([u[t].astype(str) for u, t in zip(users, there, strict=True)])
-    k, sizes = len(values), np.array([len(v) for v in values])
-    means = np.array([v.mean() for v in values])
-    residuals = np.concatenate([(v - v.mean()) / (k * len(v)) for v in values])  # (Σ n_k,)
-    _, cluster = np.unique(who, return_inverse=True)
-    sums = np.bincount(cluster, residuals)  # (n,)
-    n = len(sums)
-    t_users = float(stats.t.ppf(0.975, n - 1))
-    variance = n / (n - 1) * float((sums**2).sum())
-    over_users, over_draws = t_users * variance**0.5, 0.0
-    if k > 1:
-        own = sum(v.var(ddof=1) / len(v) for v in values) / k**2  # V_u if nobody came twice
-        shared = max(0.0, variance - own)
-        of_draws = (1 / k + float(np.mean(sizes / np.asarray(n_train)))) * means.var(ddof=1)
-        over_draws = float((stats.t.ppf(0.975, k - 1) ** 2 * of_draws + t_users**2 * shared) ** 0.5)
-    half, mean = max(over_users, over_draws), float(means.mean())
-    return Pooled(mean, mean - half, mean + half, over_users, over_draws)
 
 
 def check(draws: Sequence[Draw]) -> list[str]:
@@ -185,6 +116,23 @@ def _all_runs(draws: Sequence[Draw], names: Sequence[str]) -> list[ModelResult]:
     return [ModelResult(n, [r for d in draws for r in d.models[n].runs]) for n in names]
 
 
+def are_folds(draws: Sequence[Draw]) -> bool:
+    """Whether the studies are the folds of one partition of the users.
+
+    Raises
+    ------
+    InputError
+        If some are folds, but not all folds of one partition, each once.
+    """
+    protocols = [d.results["data"]["protocol"] for d in draws]
+    if not any("fold" in p for p in protocols):
+        return False
+    partitions = {(p.get("folds"), p.get("seed")) for p in protocols}
+    if len(partitions) > 1 or sorted(p.get("fold", 0) for p in protocols) != list(range(1, protocols[0]["folds"] + 1)):
+        raise InputError("some of the studies are folds, but together they are not all folds of one partition")
+    return True
+
+
 def combine(draws: Sequence[Draw]) -> dict[str, Any]:
     """Levels of every model and differences of every pair that the first study compares: per draw and pooled.
 
@@ -193,15 +141,19 @@ def combine(draws: Sequence[Draw]) -> dict[str, Any]:
     InputError
         If the studies do not belong together.
     """
-    names = check(draws)
+    names, folds = check(draws), are_folds(draws)
     pooled = {(d.label, n): d.models[n].pooled() for d in draws for n in names}
     users, n_train = [d.users for d in draws], [d.results["data"]["users"]["training"] for d in draws]
+
+    def over_all(values: list[np.ndarray]) -> Pooled:
+        return pool_folds(values) if folds else pool(values, users, n_train)
+
     levels = []
     for n in names:
         for m in METRICS:
             values = [pooled[d.label, n].per_user[m] for d in draws]
             each = [{"mean": e[0], "se": e[1]} for e in (pooled[d.label, n][m] for d in draws)]
-            levels.append({"model": n, "metric": m, "draws": each, "pooled": asdict(pool(values, users, n_train))})
+            levels.append({"model": n, "metric": m, "draws": each, "pooled": asdict(over_all(values))})
     pairs = dict.fromkeys((d["a"], d["b"]) for d in draws[0].results["differences"])
     pairs = [(a, b) for a, b in pairs if a in names and b in names]
     known = doubts(_all_runs(draws, names), draws[0].results["preset"]["models"], pairs)
@@ -209,7 +161,7 @@ def combine(draws: Sequence[Draw]) -> dict[str, Any]:
     for a, b in pairs:
         for m in METRICS:
             values = [pooled[d.label, a].per_user[m] - pooled[d.label, b].per_user[m] for d in draws]
-            whole = pool(values, users, n_train)
+            whole = over_all(values)
             each = [paired_difference(v)._asdict() for v in values]
             row = {"a": a, "b": b, "metric": m, "draws": each, "pooled": asdict(whole)}
             row |= {"verdict": conclusions.effect(whole, known[a, b]), "doubts": conclusions.as_dicts(known[a, b])}
@@ -218,6 +170,7 @@ def combine(draws: Sequence[Draw]) -> dict[str, Any]:
     return {
         "data": draws[0].results["data"]["name"],
         "draws": [d.label for d in draws],
+        "design": "folds" if folds else "draws",
         "seeds": {n: len(draws[0].models[n].runs) for n in names},
         "test users": {"each": [len(u) for u in users], "different": distinct},
         "training users": n_train,

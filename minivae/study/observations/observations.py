@@ -4,7 +4,6 @@ Models are read from run folders as `minivae study` leaves them, so that nothing
 folders with small networks where there are none.
 """
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,18 +11,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import track
 
 from minivae.config import TrainConfig
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.models import VAE, load_model
-from minivae.runtime.checkpoint import remove_checkpoints
-from minivae.runtime.records import read_record, write_record
-from minivae.study.run.folders import refuse_other
+from minivae.runtime.progress import tracked
+from minivae.runtime.records import read_record
+from minivae.study.run.loop import Jobs, Task, run_all
 from minivae.study.run.presets import ModelSpec
-from minivae.study.run.runs import Job, execute, finished, read_note, trained_with
+from minivae.study.run.runs import SPLIT, Job, finished, read_note, trained_with
 from minivae.study.run.schemas import TestedMetrics
 from minivae.theory import anchoring, bottleneck, locality, masking, toy, transfer
 from minivae.theory.card.evidence import LIPSCHITZ, in_float64
@@ -85,17 +82,14 @@ def jobs(seeds: int, variants: tuple[str, ...] = tuple(VARIANTS)) -> list[Job]:
     return [Job(spec, spec.config(seed=seed)) for seed in range(seeds) for spec in specs]
 
 
-def train(todo: list[Job], split: StrongSplit, digest: str, out: Path) -> None:
+def train(todo: list[Job], split: StrongSplit, digest: str, out: Path, jobs: Jobs = 1) -> None:
     """Run what is not finished yet in `out`/runs; a job that was interrupted continues from its checkpoint."""
-    for k, job in enumerate(todo, 1):
-        folder = out / "runs" / job.name
-        what = job.identity(split, digest, str((out / "split.safetensors").absolute()))
-        if (folder / "config.json").is_file():
-            refuse_other(folder / "config.json", what, frozenset({"data.split"}))
-        write_record(folder / "config.json", what)
-        if not finished(folder):
-            execute(job, split, folder, f"{job.name} ({k} of {len(todo)})")
-            remove_checkpoints(folder)
+    data = str((out / SPLIT).absolute())
+    tasks = [
+        Task(job, out / "runs" / job.name, f"{job.name} ({k} of {len(todo)})", job.identity(split, digest, data))
+        for k, job in enumerate(todo, 1)
+    ]
+    run_all(tasks, split, jobs)
 
 
 def load(folder: Path, split: StrongSplit, digest: str) -> Iterator[Trained]:
@@ -109,8 +103,7 @@ def load(folder: Path, split: StrongSplit, digest: str) -> Iterator[Trained]:
     found = sorted(p.parent for p in (folder / "runs").glob("*/model.safetensors") if finished(p.parent))
     if not found:
         raise InputError(f"{folder} holds no finished runs (runs/MODEL-seedN); give the --out folder of a study")
-    bar = {"console": Console(stderr=True), "transient": True, "disable": not sys.stderr.isatty()}
-    for run in track(found, "measuring", **bar):
+    for run in tracked(found, "measuring", len(found), "model"):
         config = read_note(run)
         if config["data"]["sha256"] != digest:
             raise InputError(f"{run} was trained on another split of {config['data']['name']}, not on {split.name}")

@@ -3,7 +3,6 @@
 Test users take no part: they are cut off before the first trial, so that nothing here could look at them.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,13 +12,12 @@ import numpy as np
 import scipy.sparse as sp
 
 from minivae.data.splits import FoldIn, StrongSplit
-from minivae.errors import Diverged, InputError
-from minivae.runtime.checkpoint import remove_checkpoints
-from minivae.runtime.records import conform, read_record, write_record
-from minivae.runtime.text import PlainConsole
+from minivae.errors import InputError
+from minivae.runtime.records import conform, read_record
 from minivae.study.run import folders, space
+from minivae.study.run.loop import Jobs, Task, run_all
 from minivae.study.run.presets import ModelSpec, Preset
-from minivae.study.run.runs import Job, Result, check_evaluable, execute, finished, means
+from minivae.study.run.runs import Job, Result, check_evaluable, means
 from minivae.study.run.schemas import DivergedTrial, Metrics
 from minivae.study.run.sources import fingerprint
 from minivae.training import SELECTION, resolve_device
@@ -49,6 +47,11 @@ class Trial:
     number: int
     settings: Mapping[str, space.Value]
     jobs: tuple[Job, ...]
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.spec.name}, trial {self.number}"
 
     @property
     def job(self) -> Job:
@@ -167,7 +170,7 @@ def without_test(split: StrongSplit) -> StrongSplit:
     return replace(split, test=FoldIn(nobody, nobody))
 
 
-def run(plan: Plan, split: StrongSplit, out: Path, resume: bool) -> dict[str, Any]:
+def run(plan: Plan, split: StrongSplit, out: Path, resume: bool, jobs: Jobs = 1) -> dict[str, Any]:
     """Do the trials that are not done yet; returns all of them, with the choice for every model.
 
     Raises
@@ -185,31 +188,41 @@ def run(plan: Plan, split: StrongSplit, out: Path, resume: bool) -> dict[str, An
     if plan.seeds > 1:
         identity["seeds"] = plan.seeds
     folders.claim(out, "search.json", identity | {"data": data}, resume)
-    console = PlainConsole(stderr=True, quiet=not sys.stderr.isatty())
-    best: dict[str, float] = {}
-    done: list[tuple[Trial, Mapping[str, Any]]] = []
+    tasks, of_task = [], {}
     for k, trial in enumerate(plan.trials, 1):
-        name = f"{trial.spec.name}, trial {trial.number}"
-        metrics = _trial(trial, split, out, f"{name} ({k} of {len(plan.trials)})", data)
-        done.append((trial, metrics))
-        score = _score(metrics)
-        best[trial.spec.name] = max(score, best.get(trial.spec.name, -np.inf))
+        for job in trial.jobs:
+            task = _task(trial, job, out, f"{trial.name} ({k} of {len(plan.trials)})", split, data)
+            tasks.append(task)
+            of_task[task.folder] = trial
+    best: dict[str, float] = {}
+
+    def told(task: Task) -> str:
+        trial, score = of_task[task.folder], _score(_read(task.folder))
+        name = trial.spec.name
+        best[name] = max(score, best.get(name, -np.inf))
         reached = f"{score:.4f}" if np.isfinite(score) else "diverged"
-        console.print(f"{name}: validation nDCG@100 {reached}, best so far {best[trial.spec.name]:.4f}")
-    return summarize(plan, split, data, done)
+        return f"{trial.name}: validation nDCG@100 {reached}, best so far {best[name]:.4f}"
+
+    run_all(tasks, split, jobs, told)
+    return summarize(plan, split, data, [(trial, _metrics(trial, out)) for trial in plan.trials])
 
 
-def _trial(trial: Trial, split: StrongSplit, out: Path, label: str, data: Mapping[str, str]) -> Mapping[str, Any]:
-    """The metrics of a trial, its runs done now or earlier; of one that diverged the reason.
+def _task(trial: Trial, job: Job, out: Path, label: str, split: StrongSplit, data: Mapping[str, str]) -> Task:
+    """One run of a trial."""
+    note = job.identity(split, data["sha256"], "") | {"trial": trial.number, "settings": dict(trial.settings)}
+    which = label if job is trial.job else f"{label}, seed {job.config.seed}"
+    return Task(job, trial.folder(out, job), which, note, (PART,), keep_divergence=True)
+
+
+def _metrics(trial: Trial, out: Path) -> Mapping[str, Any]:
+    """The metrics of a finished trial; of one with a run that diverged the reason.
 
     With several seeds every user counts with its mean over them, so that the standard error is that of users.
     """
-    runs = []
-    for job in trial.jobs:
-        which = label if job is trial.job else f"{label}, seed {job.config.seed}"
-        runs.append(_run(trial, job, split, trial.folder(out, job), which, data))
-        if "diverged" in runs[-1] or len(trial.jobs) == 1:
-            return runs[-1]
+    runs = [_read(trial.folder(out, job)) for job in trial.jobs]
+    diverged = [run for run in runs if "diverged" in run]
+    if diverged or len(runs) == 1:
+        return (diverged or runs)[0]
     scored = [Result.load(trial.folder(out, job)).scored[PART] for job in trial.jobs]
     per_user = {m: np.mean([s.per_user[m] for s in scored], axis=0) for m in scored[0].per_user}
     return {
@@ -222,20 +235,8 @@ def _trial(trial: Trial, split: StrongSplit, out: Path, label: str, data: Mappin
     }
 
 
-def _run(
-    trial: Trial, job: Job, split: StrongSplit, folder: Path, label: str, data: Mapping[str, str]
-) -> Mapping[str, Any]:
-    """The content of metrics.json of one run of a trial."""
-    what = job.identity(split, data["sha256"], "") | {"trial": trial.number, "settings": dict(trial.settings)}
-    if (folder / "config.json").is_file():
-        folders.refuse_other(folder / "config.json", what)
-    write_record(folder / "config.json", what)
-    if not finished(folder):
-        try:
-            execute(job, split, folder, label, (PART,))
-        except Diverged as e:
-            write_record(folder / "metrics.json", {"diverged": str(e)})
-        remove_checkpoints(folder)
+def _read(folder: Path) -> Mapping[str, Any]:
+    """The content of metrics.json of a run."""
     metrics = read_record(folder / "metrics.json")
     return conform(metrics, DivergedTrial if "diverged" in metrics else Metrics, folder / "metrics.json")
 
