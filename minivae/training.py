@@ -265,7 +265,8 @@ class Trainer:
                 state.add(terms, len(users))
                 if state.batches == (k + 1) * per_pass and passes[k].ends_phase:
                     self.model.finish(passes[k].phase)
-                show(state.epoch + state.batches / n_updates)
+                if state.batches < n_updates:
+                    show(state.epoch + state.batches / n_updates)
                 if stop():
                     return first + state.batches
                 saving.if_due()

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +27,16 @@ from minivae.options import METRICS, SELECTION
 from minivae.ranking import evaluate
 from minivae.runtime import distributed
 from minivae.runtime.progress import Event, board
-from minivae.runtime.storage import write_json, write_text, write_whole
-from minivae.runtime.text import PlainConsole, code, visible
+from minivae.runtime.storage import write_json, write_text
+from minivae.runtime.text import PlainConsole, code, markdown, visible
 from minivae.study import forecast, runner
 from minivae.study.draws import anchor_law, draws
 from minivae.study.draws import report as draws_report
 from minivae.study.observations import observations, prototype
-from minivae.study.output import report as study_report
-from minivae.study.output import tables
+from minivae.study.output import figures, tables
 from minivae.study.output.display import fact, print_metrics, print_table
+from minivae.study.output.page import to_html
+from minivae.study.output.report import figure as in_markdown
 from minivae.study.run import conclusions, folders, presets
 from minivae.study.run.folds import folds
 from minivae.study.run.runs import Job, by_activity, check_evaluable, execute, means, read_note, trained_with
@@ -312,7 +313,9 @@ def theory(options: flags.Theory) -> None:
     if options.out is not None:
         write_text(options.out / "card.md", card.markdown())
         write_json(options.out / "card.json", {"command": command_line(), **card.as_dict()})
-        save_figures(plots.theory_figures(card), options.out)
+        write_page(
+            f"Report card: {markdown(label)}", [card.markdown()], plots.theory_figures(card), options.out, "card"
+        )
     if options.study is not None or options.seeds:
         observe(options, split)
     if options.out is not None:
@@ -338,7 +341,8 @@ def observe(options: flags.Theory, split: StrongSplit) -> None:
         write_text(options.out / "observations.md", prototype.markdown(rows, title))
         value = {"command": command_line(), "data": split.name} | prototype.as_dict(rows, found, toys)
         write_json(options.out / "observations.json", value)
-        save_figures(plots.observation_figures(found, toys), options.out)
+        table = prototype.markdown(rows, title)
+        write_page(markdown(title), [table], plots.observation_figures(found, toys), options.out, "observations")
 
 
 def explain_model(options: flags.Explain) -> None:
@@ -381,10 +385,10 @@ def explain_transfer(options: flags.Explain) -> None:
         "itself used Adam, batches and masks; `minivae explain lds` measures how well T agrees with retraining.",
     ]
     drawn = plots.explain_figures(value)
-    save_figures(drawn, options.out)
+    shown = save_figures(drawn, options.out)
     text = summary.markdown(value, split.name, notes, tables.markdown)
     write_text(options.out / "explain.md", text)
-    write_text(options.out / "explain.html", study_report.to_html(text, options.out, [f"{name}.png" for name in drawn]))
+    write_text(options.out / "explain.html", to_html(text, options.out, shown))
     write_json(options.out / "transfer.json", {"command": command_line(), "data": split.name, **value})
     of = value["segments"]["activity"]
     print_table(summary.flow_rows(of), f"{split.name}: help from training users for test users, mean in nats")
@@ -533,10 +537,20 @@ def command_line() -> str:
     return shlex.join(["minivae", *sys.argv[1:]])
 
 
-def save_figures(figures: Mapping[str, Figure], out: Path) -> None:
-    """Each as out/NAME.png."""
-    for name, figure in figures.items():
-        write_whole(out / f"{name}.png", lambda path, f=figure: f.savefig(path, format="png", dpi=100))
+def save_figures(drawn: Mapping[str, Figure], out: Path) -> list[str]:
+    """Each as out/NAME.png, .svg and .pdf; returns the names of the PNG files."""
+    for name, figure in drawn.items():
+        figures.save(figure, out, name)
+    return [f"{name}.png" for name in drawn]
+
+
+def write_page(title: str, parts: Sequence[str], drawn: Mapping[str, Figure], out: Path, name: str) -> None:
+    """out/NAME.html: how it was made, some parts in Markdown, and figures with their titles."""
+    shown = save_figures(drawn, out)
+    pictures = [line for f in shown for line in in_markdown(f, f.removesuffix(".png").replace("-", " ").capitalize())]
+    made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    text = "\n\n".join([f"# {title}", code(command_line()), made, *parts, "## Figures", *pictures])
+    write_text(out / f"{name}.html", to_html(text, out, shown))
 
 
 def copy_chapters(options: flags.Course) -> None:

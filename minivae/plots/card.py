@@ -94,9 +94,13 @@ def observation_figures(
     figures = {}
     sweep = [r for v, of in found.items() if v.startswith("masked β=") for r in of]
     if len({r["beta"] for r in sweep}) > 1:
-        figures["observed-beta"] = figure = Figure(figsize=SINGLE, layout="constrained")
-        beta, active = (np.array([r[k] for r in sweep]) for k in ("beta", "active"))
-        theory.active_over_beta(beta, active, int(sweep[0]["latent"]), ax=figure.subplots())
+        informed = all("information" in r for r in sweep)  # not in what older versions measured
+        figures["observed-beta"] = figure = Figure(figsize=WIDE if informed else SINGLE, layout="constrained")
+        left, *right = np.atleast_1d(figure.subplots(1, 2 if informed else 1))
+        beta, active, kl = (np.array([r[k] for r in sweep]) for k in ("beta", "active", "kl"))
+        theory.active_over_beta(beta, active, int(sweep[0]["latent"]), ax=left)
+        if informed:
+            theory.information_over_beta(beta, kl, np.array([r["information"] for r in sweep]), ax=right[0])
     figures["observed-contraction"] = figure = Figure(figsize=SINGLE, layout="constrained")
     ax = figure.subplots()
     for k, variant in enumerate(v for v in found if v.endswith("β=0.2") and ("PIA" not in v or "λ=1 β" in v)):

@@ -116,7 +116,7 @@ def latent_map(mu: np.ndarray, activity: np.ndarray, title: str = "", bar: bool 
     share = s[:2] ** 2 / max(float((s**2).sum()), 1e-12)
     order = np.random.default_rng(0).permutation(len(mu))  # nobody is always on top
     norm = LogNorm(max(int(activity.min()), 1), max(int(activity.max()), 2))
-    dots = ax.scatter(*plane[order].T, c=activity[order], norm=norm, cmap="cividis", s=9, linewidths=0)
+    dots = ax.scatter(*plane[order].T, c=activity[order], norm=norm, cmap="cividis", s=9, linewidths=0, rasterized=True)
     if bar:
         ax.figure.colorbar(dots, ax=ax, label="interactions of the user").outline.set_visible(False)
     ax.set_xlabel(f"component 1 ({share[0]:.0%} of the variance)")

@@ -24,6 +24,9 @@ LINKS = {
 }
 """What each link of `minivae.theory.transfer.Sharing.chain` bounds, for an axis."""
 
+NOTHING = 1e-16
+"""Shares below it are drawn there: a logarithmic axis has no 0."""
+
 
 def sharing_plane(
     mu: np.ndarray,
@@ -176,11 +179,13 @@ def compromise_curve(
     for k, curve in enumerate(curves):
         label = "theorem: one pair each, equal spreads" if k == 0 else None
         ax.plot(at, curve, color=COLOURS[0], linewidth=1.2, alpha=0.8, label=label)
-    ax.scatter(distance, share, s=10, color=COLOURS[3], alpha=0.6, linewidths=0, label="pairs of this model")
+    dots = {"s": 10, "color": COLOURS[3], "alpha": 0.6, "linewidths": 0}
+    ax.scatter(distance, np.maximum(share, NOTHING), label="pairs of this model", **dots)
     ax.set_xlabel("distance of the posterior means, in spreads")
     ax.set_ylabel("compromise gap / gap at distance 0")
-    ax.set_ylim(-0.02, 1.02)
-    ax.legend(frameon=False)
+    ax.set_yscale("log")  # it falls like exp(−distance² / 8): a model's pairs are many powers of ten below 1
+    ax.set_ylim(max(NOTHING, 0.3 * min(float(np.min(share, initial=1.0)), 1e-3)), 3)
+    ax.legend(frameon=False, loc="upper right")
     return _open(ax)
 
 
@@ -234,6 +239,23 @@ def active_over_beta(beta: np.ndarray, active: np.ndarray, latent: int, ax: Axes
     return _open(ax)
 
 
+def information_over_beta(beta: np.ndarray, kl: np.ndarray, information: np.ndarray, ax: Axes | None = None) -> Axes:
+    """β-KL: the KL term and the information I(U; Z) in it, in nats a user, by β (R,), one dot a run."""
+    ax = plt.gca() if ax is None else ax
+    order = np.unique(beta)
+    for k, (values, label) in enumerate(((kl, "$E\\,KL(q_u \\| p)$"), (information, "$I(U; Z)$"))):
+        ax.plot(order, [values[beta == b].mean() for b in order], color=COLOURS[k], linewidth=1.5, label=label)
+        ax.plot(beta, values, "o", color=COLOURS[k], markersize=5, alpha=0.6)
+    ax.set_xscale("log")
+    ax.set_xticks(order, [f"{b:g}" for b in order])
+    ax.minorticks_off()
+    ax.set_xlabel("$\\beta$")
+    ax.set_ylabel("nats per user")
+    ax.set_ylim(bottom=0)
+    ax.legend(frameon=False)
+    return _open(ax)
+
+
 def masked_law(values: np.ndarray, pmf: np.ndarray, clean: float, ax: Axes | None = None) -> Axes:
     """Theorem 2.6: the exact law of the masked distance of a pair and simulated masks.
 
@@ -280,7 +302,7 @@ def contraction_by_distance(
     ax.errorbar(clean, ratio, yerr=error, fmt="o-", color=COLOURS[colour], capsize=3, label=label or None)
     ax.axhline(1, color="0.4", linestyle="--", linewidth=1)
     ax.set_xlabel("clean distance of two users in latent space")
-    ax.set_ylabel("masked / clean distance (above 1: masks drive apart)")
+    ax.set_ylabel("masked / clean distance\n(above 1: masks drive apart)")
     if label:
         ax.legend(frameon=False)
     return _open(ax)

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,7 @@ def write_results(plan: Plan, split: StrongSplit, source: Source, done: list[Res
     changes, search = conclusions.remedy(d for d in compared if d["metric"] == SELECTION)
     value = {
         "command": plan.command({}, ()),
+        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "to decide": plan.command(changes, search) if changes or search else "",
         "data": describe(split) | {"source": source.given, "searchable": fingerprint(split, ("validation",))},
         "environment": results.environment(first.device, first.precision),

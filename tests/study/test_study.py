@@ -166,7 +166,7 @@ def test_the_report_holds_tables_and_figures_and_html_needs_no_other_file(study,
     assert "by epoch; EASE needs no epochs.*" in text
     assert f"Made from `{results['data']['source']['data']}`." in text
     page = (study / "report.html").read_text(encoding="utf-8")
-    assert page.count("src=") == page.count('src="data:image/png;base64,') == 5
+    assert page.count("src=") == page.count('src="data:image/svg+xml;base64,') == 5
     assert "http" not in re.sub(r"base64,[^\"]+", "", page)
     assert page.count("<table>") == text.count("| --- |")
 

@@ -7,12 +7,12 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from minivae import plots
-from minivae.runtime.storage import write_json, write_text, write_whole
+from minivae.runtime.storage import write_json, write_text
 from minivae.runtime.text import markdown
 from minivae.study.output import tables
-from minivae.study.output.figures import DPI, shown
+from minivae.study.output.figures import save, shown
+from minivae.study.output.page import to_html
 from minivae.study.output.report import figure as in_markdown
-from minivae.study.output.report import to_html
 from minivae.study.run.conclusions import OPEN, because, better
 from minivae.study.run.results import ANCHORED
 from minivae.training import SELECTION
@@ -43,7 +43,7 @@ def write(value: Mapping[str, Any], out: Path) -> None:
     write_text(out / "combined.csv", tables.csv_text(rows(value)))
     figure = draw(value)
     if figure is not None:
-        write_whole(out / "combined.png", lambda path: figure.savefig(path, format="png", dpi=DPI))
+        save(figure, out, "combined")
     text = compose(value, figure is not None)
     write_text(out / "combined.md", text)
     write_text(out / "combined.html", to_html(text, out, ["combined.png"]))

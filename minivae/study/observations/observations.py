@@ -124,6 +124,8 @@ def measure(trained: Trained, split: StrongSplit) -> dict[str, float]:
     result = {"ndcg": trained.accuracy, "active": float(bottleneck.active_units(mu).sum())}
     result["latent"] = float(model.latent)
     result["kl"] = float(bottleneck.kl_per_dimension(mu, sd).sum())
+    own = torch.Generator().manual_seed(trained.config.seed)  # the draws below stay what they were without it
+    result["information"] = float(bottleneck.kl_decomposition(mu, sd, 8, own).mutual_information)
 
     pairs = transfer.sharing(model, few, 4, generator)
     views = transfer.view_sharing(model, few, KEEP, n_samples=4, generator=generator)

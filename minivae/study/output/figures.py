@@ -1,9 +1,11 @@
 """The figures of a study as PNG files."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -15,45 +17,103 @@ from minivae.ranking import METRICS
 from minivae.runtime.storage import write_whole
 from minivae.study.output import published
 from minivae.study.run.results import ModelResult
+from minivae.training import SELECTION
 
 DPI = 100
+FORMATS = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+"""Kind of file -> what is left out of it, so that the same figure gives the same bytes."""
 ORDER = ("popularity", "ease", "multvae-clean", "multvae", "multvae+anchor")  # a model keeps its colour
 
 
-def draw(models: Sequence[ModelResult], results: Mapping[str, Any], split: StrongSplit, out: Path) -> dict[str, str]:
-    """Write the figures that the runs allow; returns file name -> caption, in the order of the report."""
+@dataclass(frozen=True)
+class Drawn:
+    """What stands with a figure.
+
+    Attributes
+    ----------
+    caption : str
+        What is drawn.
+    seen : str
+        What is seen, with the numbers, for readers who do not see it.
+    """
+
+    caption: str
+    seen: str = ""
+
+
+def save(figure: Figure, out: Path, name: str) -> None:
+    """Write out/NAME.png, .svg and .pdf."""
+    with matplotlib.rc_context({"svg.hashsalt": name}):
+        for kind, left_out in FORMATS.items():
+            about = {"format": kind, "dpi": DPI, "metadata": left_out}
+            write_whole(out / f"{name}.{kind}", lambda path, about=about: figure.savefig(path, **about))
+
+
+def remove(out: Path, name: str) -> None:
+    """Remove a figure of an earlier, larger selection of models."""
+    for kind in FORMATS:
+        (out / f"{name}.{kind}").unlink(missing_ok=True)
+
+
+def draw(models: Sequence[ModelResult], results: Mapping[str, Any], split: StrongSplit, out: Path) -> dict[str, Drawn]:
+    """Write the figures that the runs allow; returns file name -> words, in the order of the report."""
     others = published.curves(split.name) if published.at_hand(results["data"]) else {}
     flat = "; EASE needs no epochs" if any(m.name == "ease" for m in models) else ""
     by_epoch = f"Validation nDCG@100 by epoch{flat}."
     by_epoch += " Grey: published, on the same split; its tag and source in the legend." if others else ""
+    best = [d for d in results["differences"] if d["metric"] == SELECTION]
+    pairs = [(f"{d['a']} minus {d['b']}", d) for d in best]
+    levels = [(r["model"], r["metrics"][SELECTION]["mean"]) for r in results["summary"]]
     figures = {
-        "metrics.png": (metrics(models), "Test metrics, mean ± 1.96 standard errors over users."),
-        "anchors.png": (
+        "metrics": (
+            metrics(models),
+            "Test metrics, mean ± 1.96 standard errors over users.",
+            f"nDCG@100 of {'; '.join(f'{name} {value:.4f}' for name, value in levels)}.",
+        ),
+        "anchors": (
             anchors(results["claims"]),
             "Test nDCG@100 with anchors minus without, 95 % intervals over users; right of the line anchors help.",
+            _in_words([(f"{c['with']} minus {c['without']}", c) for c in results["claims"]]),
         ),
-        "differences.png": (
+        "differences": (
             paired(results["differences"]),
             "Paired differences of test nDCG@100, 95 % intervals over users. Left of the line the second is better.",
+            _in_words(pairs),
         ),
-        "curves.png": (curves(models, others), by_epoch),
-        "latent.png": (
+        "curves": (curves(models, others), by_epoch, _curves_in_words(models)),
+        "latent": (
             latent(models, split),
             "Posterior means of test users (first seed), first two principal components; light: active users.",
+            f"One panel a VAE, a dot for each of {split.test.n_users:,} test users, coloured by activity.",
         ),
     }
     for section in results["sections"]:
         if section["axis"]:
             caption = f"Difference of test nDCG@100 by {section['axis']}, 95 % intervals over users; the line is none."
-            figures[f"{section['axis']}.png"] = (sensitivity(section, results), caption)
-    captions = {}
-    for name, (figure, caption) in figures.items():
+            wanted = [tuple(pair) for pair in section["pairs"]]
+            seen = _in_words([(f"{d['a']} minus {d['b']}", d) for d in best if (d["a"], d["b"]) in wanted])
+            figures[section["axis"]] = (sensitivity(section, results), caption, seen)
+    found = {}
+    for name, (figure, caption, seen) in figures.items():
         if figure is not None:
-            write_whole(out / name, lambda path, f=figure: f.savefig(path, format="png", dpi=DPI))
-            captions[name] = caption
+            save(figure, out, name)
+            found[f"{name}.png"] = Drawn(caption, seen)
         else:
-            (out / name).unlink(missing_ok=True)  # of an earlier, larger selection of models
-    return captions
+            remove(out, name)
+    return found
+
+
+def _in_words(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+    """Intervals, and on which side of 0 they lie."""
+    sides = [(label, d, "above 0" if d["low"] > 0 else "below 0" if d["high"] < 0 else "around 0") for label, d in rows]
+    return "; ".join(f"{label} {d['difference']:+.4f}, interval {side}" for label, d, side in sides) + "."
+
+
+def _curves_in_words(models: Sequence[ModelResult]) -> str:
+    """Where the curves are highest."""
+    trained = [(m.name, m.runs[0]) for m in models if m.runs[0].log]
+    best = [(n, max(line["validation"] for line in r.log), r.metrics["best_epoch"], len(r.log)) for n, r in trained]
+    return "; ".join(f"{n} is highest, {value:.4f}, at epoch {at} of {of}" for n, value, at, of in best) + "."
 
 
 def anchors(claims: Sequence[Mapping[str, Any]]) -> Figure | None:

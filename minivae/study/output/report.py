@@ -1,50 +1,55 @@
 """The report of a study: Markdown, and the same as one HTML file with its figures inside."""
 
-import base64
-import html
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from markdown_it import MarkdownIt
-from markdown_it.renderer import RendererHTML
-from markdown_it.token import Token
 
 from minivae.runtime.storage import write_text
 from minivae.runtime.text import code, markdown, prose
 from minivae.study.output import tables
+from minivae.study.output.figures import Drawn
+from minivae.study.output.page import to_html
 from minivae.study.output.published import TAGS, at_hand
 from minivae.study.run.conclusions import OPEN, TIED, because, better
 from minivae.study.run.results import ModelResult, searched_here
 from minivae.training import SELECTION
 
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
-table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto; font-size: .8rem; }
-th, td { padding: .3rem .5rem; border-bottom: 1px solid #ddd; white-space: nowrap; }
-thead th { border-bottom: 2px solid #222; }
-img { max-width: 100%; }
-code { background: #f4f4f4; padding: .1rem .3rem; }
-"""
-CONTENT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 COST = (
     "Seconds of training with validation, for VAEs; of fitting, for the others. Peak memory is that of the whole "
     "process during the run, data and libraries included."
 )
 
 
-def write(results: Mapping[str, Any], models: Sequence[ModelResult], captions: Mapping[str, str], out: Path) -> None:
+def write(results: Mapping[str, Any], models: Sequence[ModelResult], captions: Mapping[str, Drawn], out: Path) -> None:
     """Write report.md and report.html into `out`, where the figures of `captions` are."""
     text = compose(results, models, captions)
     write_text(out / "report.md", text)
-    write_text(out / "report.html", to_html(text, out, captions))
+    names, best = [m.name for m in models], best_model(results["summary"])
+    write_text(out / "report.html", to_html(text, out, captions, names, [best]))
+    tables.write_latex(out, {"metrics": tables.metrics(results["summary"]), **_more_latex(results)})
 
 
-def compose(results: Mapping[str, Any], models: Sequence[ModelResult], captions: Mapping[str, str]) -> str:
+def best_model(summary: Sequence[Mapping[str, Any]]) -> str:
+    """The model with the highest mean."""
+    return max(summary, key=lambda row: row["metrics"][SELECTION]["mean"])["model"]
+
+
+def _more_latex(results: Mapping[str, Any]) -> dict[str, tables.Table]:
+    found = {"differences": tables.differences(results["differences"])} if results["differences"] else {}
+    return found | ({"anchors": tables.claims(results["claims"])} if results["claims"] else {})
+
+
+def compose(results: Mapping[str, Any], models: Sequence[ModelResult], captions: Mapping[str, Drawn]) -> str:
     """The report in Markdown."""
     data = results["data"]
-    parts = [f"# Study: {markdown(results['preset']['title'])}", *conclusion(results), code(results["command"])]
-    parts += [_data(data), "## Test metrics", _reading(results["summary"])]
+    parts = [
+        f"# Study: {markdown(results['preset']['title'])}",
+        *conclusion(results),
+        "## Data",
+        *_made(results),
+        _data(data),
+    ]
+    parts += ["## Test metrics", _reading(results["summary"])]
     parts += [tables.markdown(tables.metrics(results["summary"])), *_figures(captions, "metrics.png")]
     published = tables.published(data["name"])
     if len(published) > 1 and at_hand(data):
@@ -80,6 +85,13 @@ def compose(results: Mapping[str, Any], models: Sequence[ModelResult], captions:
     parts += [tables.markdown(tables.cost(models))]
     parts += ["## Settings", *_settings(results)]
     return "\n\n".join(parts) + "\n"
+
+
+def _made(results: Mapping[str, Any]) -> list[str]:
+    """Command, date, environment."""
+    machine = results["environment"]
+    where = f"minivae {machine['minivae']}, torch {machine['torch']}, {machine['processor']}, {machine['device']}"
+    return [code(results["command"]), f"{results['date']}, {markdown(where)}."]
 
 
 def _data(data: Mapping[str, Any]) -> str:
@@ -144,8 +156,8 @@ def conclusion(results: Mapping[str, Any]) -> list[str]:
 
 def _best(results: Mapping[str, Any]) -> list[str]:
     """The model with the highest mean, and which of the others it was compared with and how."""
-    ranked = sorted(results["summary"], key=lambda row: -row["metrics"][SELECTION]["mean"])
-    best, value = ranked[0]["model"], ranked[0]["metrics"][SELECTION]["mean"]
+    best = best_model(results["summary"])
+    value = max(row["metrics"][SELECTION]["mean"] for row in results["summary"])
     text = f"`{best}` has the highest mean test {tables.shown(SELECTION)}, {tables.number(value)}"
     said: dict[str, list[str]] = {}
     for d in results["differences"]:
@@ -153,8 +165,13 @@ def _best(results: Mapping[str, Any]) -> list[str]:
             other = d["b"] if d["a"] == best else d["a"]
             said.setdefault(better(d["a"], d["b"], d), []).append(f"`{other}`")
     for what, others in said.items():
-        verb = "it is better than" if what.endswith("is better") else f"{what}, against" if what[:3] == "not" else what
-        text += f"; {f'it {verb} from' if verb == TIED else verb} {', '.join(others)}"
+        names = ", ".join(others)
+        if what.endswith("is better"):
+            text += f"; it is better than {names}"
+        elif what == TIED:
+            text += f"; it cannot be told apart from {names}"
+        else:
+            text += f"; whether it is better than {names} is {what}"
     return [f"{text}."]
 
 
@@ -191,8 +208,8 @@ def _recall(value: Mapping[str, Any]) -> str:
     return text + (f"The order of the models changes for {' and '.join(changed)}." if changed else "The order stays.")
 
 
-def _figures(captions: Mapping[str, str], *names: str) -> list[str]:
-    return [part for n in names if n in captions for part in figure(n, captions[n])]
+def _figures(captions: Mapping[str, Drawn], *names: str) -> list[str]:
+    return [part for n in names if n in captions for part in figure(n, captions[n].caption, captions[n].seen)]
 
 
 def _settings(results: Mapping[str, Any]) -> list[str]:
@@ -235,35 +252,6 @@ def _origin(results: Mapping[str, Any]) -> list[str]:
     return [text]
 
 
-def figure(name: str, caption: str) -> tuple[str, str]:
-    """A figure in Markdown, and its caption below it."""
-    return f"![{markdown(caption)}]({name})", f"*{markdown(caption)}*"
-
-
-def to_html(text: str, folder: Path, figures: Collection[str]) -> str:
-    """One HTML page that loads nothing from anywhere.
-
-    Parameters
-    ----------
-    text : str
-        The report in Markdown.
-    folder : Path
-        Where its figures are.
-    figures : Collection[str]
-        Their names: no other image becomes part of the page.
-    """
-
-    def image(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
-        name, alt = str(tokens[index].attrs["src"]), html.escape(tokens[index].content)
-        if name not in figures:
-            return alt
-        content = base64.b64encode((folder / name).read_bytes()).decode()
-        return f'<img src="data:image/png;base64,{content}" alt="{alt}" />'
-
-    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
-    parser.add_render_rule("image", image)
-    title = html.escape(text.splitlines()[0].lstrip("# "))
-    head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{CONTENT_POLICY}">'
-    head = f'{head}<meta name="viewport" content="width=device-width"><title>{title}</title>'
-    head = f"<head>{head}<style>{STYLE}</style></head>"
-    return f'<!doctype html>\n<html lang="en">\n{head}\n<body>\n{parser.render(text)}</body>\n</html>\n'
+def figure(name: str, caption: str, seen: str = "") -> tuple[str, str]:
+    """A figure in Markdown with a text that says what is seen, and its caption below it."""
+    return f"![{markdown(seen or caption)}]({name})", f"*{markdown(caption)}*"

@@ -3,10 +3,12 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from minivae.ranking import METRICS
 from minivae.runtime import text
+from minivae.runtime.storage import write_text
 from minivae.study.output import published as published_results
 from minivae.study.output.figures import shown
 from minivae.study.run.conclusions import OPEN, because, better
@@ -206,3 +208,23 @@ def leakage(rows: Sequence[Mapping[str, Any]]) -> Table:
         number = "not known" if r["number"] is None else f"{r['number']:,} of {r['of']:,}"
         shown.append([r["part"], r["question"], number, "leak" if r["leak"] else ""])
     return [["part", "question", "number", ""], *shown]
+
+
+_LATEX = str.maketrans(
+    {"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}"}
+    | {"^": r"\textasciicircum{}", "\\": r"\textbackslash{}", "−": "$-$", "±": r"$\pm$", "–": "--"}
+)
+
+
+def latex(table: Table) -> str:
+    """A table in LaTeX (package booktabs), numbers to the right."""
+    lines = [" & ".join(cell.translate(_LATEX) for cell in row) + r" \\" for row in table]
+    columns = "l" + "r" * (len(table[0]) - 1)
+    body = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
+    return "\n".join([*body, r"\end{tabular}", ""])
+
+
+def write_latex(out: Path, found: Mapping[str, Table]) -> None:
+    """Each table as out/NAME.tex."""
+    for name, table in found.items():
+        write_text(out / f"{name}.tex", latex(table))

@@ -6,7 +6,6 @@ process of its own with one thread: the same bytes as one after the other with o
 
 import multiprocessing
 import os
-import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from minivae.errors import Diverged, InputError, UserError
 from minivae.runtime import progress
 from minivae.runtime.checkpoint import remove_checkpoints
 from minivae.runtime.records import write_record
+from minivae.runtime.signals import endings_interrupt
 from minivae.study.run import folders
 from minivae.study.run.runs import PARTS, Job, execute, finished
 from minivae.training import resolve_device
@@ -150,7 +150,7 @@ def _side_by_side(todo: Sequence[Task], split: StrongSplit, n: int, board: progr
     if context.get_start_method() == "forkserver":
         context.set_forkserver_preload([__name__])
     waiting, running = deque(todo), dict[Connection, tuple[Task, BaseProcess]]()
-    with _interrupted_by_sigterm():
+    with endings_interrupt():
         try:
             while waiting or running:
                 while waiting and len(running) < n:
@@ -224,17 +224,3 @@ def _one_thread() -> Iterator[None]:
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
-@contextmanager
-def _interrupted_by_sigterm() -> Iterator[None]:
-    """SIGTERM is taken like Ctrl-C, so that the processes are asked to stop."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

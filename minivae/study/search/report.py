@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 
 from minivae import plots
 from minivae.ranking import METRICS
-from minivae.runtime.storage import write_json, write_text, write_whole
+from minivae.runtime.storage import write_json, write_text
 from minivae.runtime.text import code, markdown, visible
 from minivae.study.output import tables
-from minivae.study.output.figures import DPI, colours, shown
+from minivae.study.output.figures import colours, save, shown
+from minivae.study.output.page import to_html
 from minivae.training import SELECTION
 
 
@@ -24,9 +25,11 @@ def write(results: Mapping[str, Any], command: str, out: Path) -> None:
     write_json(out / "trials.json", {"command": command, **results})
     write_text(out / "trials.csv", to_csv(results))
     figure = draw(results)
-    write_whole(out / "search.png", lambda path: figure.savefig(path, format="png", dpi=DPI))
+    save(figure, out, "search")
     write_text(out / "best.toml", to_toml(results, command))
-    write_text(out / "search.md", compose(results, command))
+    text = compose(results, command)
+    write_text(out / "search.md", text)
+    write_text(out / "search.html", to_html(text, out, ["search.png"], list(results["models"])))
 
 
 def chosen_table(results: Mapping[str, Any]) -> tables.Table:

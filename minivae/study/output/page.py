@@ -1,0 +1,147 @@
+"""A report in Markdown as one HTML page that loads nothing: contents, sortable tables, figures inside."""
+
+import base64
+import hashlib
+import html
+import re
+from collections.abc import Collection, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #222; --paper: #fff; --soft: #f4f4f4; --line: #ddd; --link: #0060a0;
+  --best: #e3f1e9; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e4e4e4; --paper: #17191c; --soft: #24272b; --line: #3c4046;
+  --link: #7cc0f0; --best: #1d3a2c; } }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: var(--ink);
+  background: var(--paper); }
+h1, h2, h3 { line-height: 1.2; } h2 { margin-top: 2.2rem; }
+a { color: var(--link); }
+nav ul { columns: 14rem; padding-left: 1.2rem; }
+.wide { display: block; overflow-x: auto; margin: 1rem 0; }
+td:last-child:not(:first-child) { white-space: normal; min-width: 9rem; }
+table { border-collapse: collapse; font-size: .85rem; }
+th, td { padding: .3rem .5rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
+thead th { border-bottom: 2px solid var(--ink); }
+th button { font: inherit; color: inherit; background: none; border: 0; padding: 0; cursor: pointer; }
+th[aria-sort=ascending] button::after { content: " ▲"; } th[aria-sort=descending] button::after { content: " ▼"; }
+tr.best { background: var(--best); font-weight: 600; }
+.wide img { width: 100%; min-width: 38rem; background: #fff; border-radius: .3rem; }
+code { background: var(--soft); padding: .1rem .3rem; overflow-wrap: anywhere; }
+:focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
+@media print { :root { --ink: #000; --paper: #fff; --soft: #fff; --best: #eee; } nav { display: none; }
+  body { max-width: none; margin: 0; } .wide { overflow: visible; } .wide img { min-width: 0; }
+  table { font-size: .6rem; } .wide, figure, tr { break-inside: avoid; } h2, h3 { break-after: avoid; } }
+"""
+SCRIPT = """
+for (const table of document.querySelectorAll("table")) {
+  const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
+  if (!body || body.rows.length < 2) continue;
+  const number = text => parseFloat(text.replace("−", "-").replace(/,/g, "").replace(/^([+-]?)\\./, "$10."));
+  heads.forEach((head, k) => {
+    const button = document.createElement("button");
+    button.append(...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const up = head.getAttribute("aria-sort") === "descending";
+      heads.forEach(h => h.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", up ? "ascending" : "descending");
+      const key = row => row.cells[k].textContent, sign = up ? 1 : -1;
+      const numeric = [...body.rows].some(row => !isNaN(number(key(row))));
+      const order = (a, b) => numeric
+        ? (isNaN(number(a)) ? -Infinity : number(a)) - (isNaN(number(b)) ? -Infinity : number(b)) || 0
+        : a.localeCompare(b);
+      body.append(...[...body.rows].sort((a, b) => sign * order(key(a), key(b))));
+    });
+  });
+}
+"""
+_HASH = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+CONTENT_POLICY = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{_HASH}'"
+KINDS = {".svg": "image/svg+xml", ".png": "image/png"}
+
+
+def to_html(
+    text: str, folder: Path, figures: Collection[str], models: Collection[str] = (), best: Collection[str] = ()
+) -> str:
+    """One HTML page that loads nothing from anywhere.
+
+    Parameters
+    ----------
+    text : str
+        The report in Markdown.
+    folder : Path
+        Where its figures are.
+    figures : Collection[str]
+        Their names: no other image becomes part of the page. Where NAME.svg is beside NAME.png, it is taken.
+    models : Collection[str]
+        Names of models: rows that begin with one link to its settings, the list item that begins with it.
+    best : Collection[str]
+        First cells of the rows that are marked.
+    """
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+
+    def image(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+        name, alt = str(tokens[index].attrs["src"]), html.escape(tokens[index].content)
+        if name not in figures:
+            return alt
+        path = folder / name
+        path = path.with_suffix(".svg") if path.with_suffix(".svg").is_file() else path
+        content = base64.b64encode(path.read_bytes()).decode()
+        return f'<span class="wide"><img src="data:{KINDS[path.suffix]};base64,{content}" alt="{alt}" /></span>'
+
+    def row(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+        first = _words(tokens[index + 2])
+        return '<tr class="best">\n' if first in best else "<tr>\n"
+
+    def cell(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+        name = _words(tokens[index + 1])
+        start = renderer.renderToken(tokens, index, options, env)
+        linked = tokens[index - 1].type == "tr_open" and name in models
+        return f'{start}<a href="#{_anchor("model", name)}">' if linked else start
+
+    def end_of_cell(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+        linked = tokens[index - 3].type == "tr_open" and _words(tokens[index - 1]) in models
+        return ("</a>" if linked else "") + "</td>\n"
+
+    def item(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+        name, described, _ = _words(tokens[index + 2]).partition(" (")
+        return f'<li id="{_anchor("model", name)}">' if described and name in models else "<li>"
+
+    def heading(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+        tag = tokens[index].tag
+        return f'<{tag} id="{_anchor("part", _words(tokens[index + 1]))}">'
+
+    rules = {"image": image, "tr_open": row, "td_open": cell, "td_close": end_of_cell, "list_item_open": item}
+    for name, rule in {**rules, "heading_open": heading}.items():
+        parser.add_render_rule(name, rule)
+    tokens = parser.parse(text)
+    body = parser.renderer.render(tokens, parser.options, {})
+    body = body.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
+    pairs = pairwise(tokens)
+    titles = [_words(after) for token, after in pairs if token.type == "heading_open" and token.tag == "h2"]
+    links = "".join(f'<li><a href="#{_anchor("part", t)}">{html.escape(t)}</a></li>' for t in titles)
+    contents = f'<nav aria-label="Contents"><ul>{links}</ul></nav>\n' if len(titles) > 2 else ""
+    second = body.find("<h2", body.find("<h2") + 1)  # the conclusion stands first, then the contents
+    body = body[:second] + contents + body[second:] if contents else body
+    title = html.escape(text.splitlines()[0].lstrip("# "))
+    head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{CONTENT_POLICY}">'
+    head = f'{head}<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>'
+    head = f"<head>{head}<style>{STYLE}</style></head>"
+    script = f"<script>{SCRIPT}</script>"
+    return f'<!doctype html>\n<html lang="en">\n{head}\n<body>\n{body}{script}</body>\n</html>\n'
+
+
+def _words(token: Token) -> str:
+    """The text of an inline token, without marks."""
+    return "".join(child.content for child in token.children or ())
+
+
+def _anchor(kind: str, name: str) -> str:
+    """An id that any name gives, each another one."""
+    return f"{kind}-" + re.sub(r"[^a-z0-9]", lambda m: f"-{ord(m[0]):x}" if m[0] != " " else "_", name.lower())
