@@ -96,7 +96,7 @@ def _made(results: Mapping[str, Any]) -> list[str]:
 
 def _data(data: Mapping[str, Any]) -> str:
     users, skipped = data["users"], data["users without held-out items"]["test"]
-    left_out = f" {skipped:,} test users have no held-out item and are left out." if skipped else ""
+    left_out = f" Test users without a held-out item, who are left out: {skipped:,}." if skipped else ""
     seed = data["protocol"].get("seed")
     source = ", ".join(f"{k.replace('_', ' ')} {markdown(v)}" for k, v in data["source"].items() if k != "data")
     made = f" Made from {code(data['source']['data'])}{f' with {source}' if source else ''}."
