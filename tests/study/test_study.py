@@ -225,10 +225,12 @@ def test_a_dry_run_writes_nothing_and_counts_parameters(data, tmp_path, monkeypa
     assert not list(tmp_path.iterdir())
     shown = capsys.readouterr().out
     n_items = mv.StrongSplit.load(data).n_items
-    count = (2 * n_items * 600 + 600 + n_items) + (600 * 400 + 400) + (200 * 600 + 600)
+    spec = presets.for_data("planted").model("multvae")
+    h, d = spec.value("hidden"), spec.value("latent")
+    count = (2 * n_items * h + h + n_items) + (h * 2 * d + 2 * d) + (d * h + h)
     rows = {line.split()[0]: line for line in shown.splitlines() if line.strip() and line.split()[0] in MODELS}
     assert f" {count:,} " in rows["multvae"]
-    assert f" {count + 200 * n_items:,} " in rows["multvae+anchor"]
+    assert f" {count + d * n_items:,} " in rows["multvae+anchor"]
     assert rows["multvae"].rstrip().endswith((" s", " min"))
     assert "How early a run stops is not known" in shown
 
