@@ -44,7 +44,7 @@ from minivae.study.run.sources import TABLE_OPTIONS, Source, fingerprint
 from minivae.study.search import report as search_report
 from minivae.study.search import search
 from minivae.theory import report_card
-from minivae.training import SELECTION, TrainConfig, fit, resolve_device
+from minivae.training import TrainConfig, fit, resolve_device
 
 
 @contextmanager
