@@ -19,10 +19,9 @@ import torch
 
 from minivae.data.splits import StrongSplit
 from minivae.errors import Diverged, InputError, UserError
-from minivae.runtime import progress
+from minivae.runtime import progress, signals
 from minivae.runtime.checkpoint import remove_checkpoints
 from minivae.runtime.records import write_record
-from minivae.runtime.signals import endings_interrupt
 from minivae.study.run import folders
 from minivae.study.run.runs import PARTS, Job, execute, finished
 from minivae.training import resolve_device
@@ -150,7 +149,7 @@ def _side_by_side(todo: Sequence[Task], split: StrongSplit, n: int, board: progr
     if context.get_start_method() == "forkserver":
         context.set_forkserver_preload([__name__])
     waiting, running = deque(todo), dict[Connection, tuple[Task, BaseProcess]]()
-    with endings_interrupt():
+    with signals.handled_by(signals.interrupt):
         try:
             while waiting or running:
                 while waiting and len(running) < n:
