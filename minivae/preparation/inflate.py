@@ -23,7 +23,9 @@ PIECE = 1 << 16
 class Readable(Protocol):
     """What archives are read through: less than a file, no more is needed."""
 
-    def read(self, n: int, /) -> bytes: ...
+    def read(self, n: int, /) -> bytes:
+        """At most n bytes."""
+        ...
 
     def __enter__(self) -> Any: ...
 

@@ -22,7 +22,7 @@ def prepare(name: str, **options: Any) -> Path:
     ----------
     name : str
         For instance "ml-1m".
-    **options
+    **options : Any
         Fields of `minivae.preparation.command.Options`.
 
     Returns

@@ -23,6 +23,7 @@ class Labels:
         self.codes: list[np.ndarray] = []
 
     def add(self, distinct: pl.Series, codes: np.ndarray) -> None:
+        """Keep a block: its distinct labels, and the place of each event's label among them."""
         self.distinct.append(distinct)
         self.codes.append(codes)
 

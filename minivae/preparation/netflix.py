@@ -62,6 +62,7 @@ def read(dataset: Dataset, path: Path, watch: Watch) -> Raw:
 
 
 def wanted(name: str) -> bool:
+    """Whether a member of the archive is read."""
     return bool(RATINGS.fullmatch(name)) or name in TITLES
 
 
@@ -73,9 +74,14 @@ class Movies:
     ----------
     user, movie : (n,) int32
         Of the first `n_headless` the movie stands in a block before.
-    headless : whether any rating, high or not, comes before the first movie id
-    last : the movie open at the end; None if no id is in the block
-    ratings, lines : how many were read
+    headless : bool
+        Whether any rating, high or not, comes before the first movie id.
+    n_headless : int
+        Ratings that are high enough, before it.
+    last : int, optional
+        The movie open at the end; None if no id is in the block.
+    ratings, lines : int
+        How many were read.
     """
 
     user: np.ndarray

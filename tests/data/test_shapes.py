@@ -241,3 +241,14 @@ def test_negative_entries_of_a_matrix_are_no_likes(tmp_path):
     with pytest.raises(InputError, match="no sign of liking"):
         read_interactions(tmp_path / "m.npz", min_rating=-5)
     assert read_interactions(tmp_path / "m.npz", min_rating=1).n_events == 2
+
+
+def test_a_damaged_zip_is_refused(tmp_path):
+    """Found by tests/faults/fuzz.py: a directory that points before the file makes zipfile seek there."""
+    sound = zipped(t__csv=CSV)
+    for at in range(len(sound)):
+        path = write(tmp_path, "t.zip", sound[:at] + bytes([sound[at] ^ 0x80]) + sound[at + 1 :])
+        try:
+            read_interactions(path)
+        except InputError as e:
+            assert str(path) in str(e)  # noqa: PT017 (some changes do no harm)
