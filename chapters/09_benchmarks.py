@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 9. What can a table of results tell, and what did we measure?
-# **Study** 75 min · **runs** 21 CPU seconds (107 s when it was built), 0.6 GB on 1 core · **needs** [chapter 01](01_protocol.ipynb), variance of a sum; chapter 08 for what PIA is
+# **Study** 75 min · **runs** 22 CPU seconds (88 s when it was built), 0.6 GB on 1 core · **needs** [chapter 01](01_protocol.ipynb), variance of a sum; chapter 08 for what PIA is
 #
 # **You will be able to** (1) say from a published table alone which differences can be told apart, (2) separate the
 # chance of users from the chance of seeds, and give an interval that covers both, (3) find contradictions inside a
@@ -345,7 +345,7 @@ assert movies["multvae+anchor", "ease"]["high"] < 0
 # has no latent space, is ahead of the anchored VAE. On the embedded population read the verdicts above: they are not the
 # same. So whether "PIA helps" depends on the data. The paper's own data sets we could not run.
 #
-# The settings are those of the presets, and λ = 1 was found on validation users: PIA was searched for, its rivals were
+# The settings are those of the presets, and λ was found on validation users: PIA was searched for, its rivals were
 # not. So the same question again, with equal searches.
 #
 # ## 9.7 The same search for every model
@@ -444,7 +444,7 @@ for name in ("multdae", "recvae"):
 # above zero on all five draws, with a pooled interval that just includes 0. RecVAE and EASE cannot be told apart over draws:
 # without anchors RecVAE is ahead on two of five, with them on four.
 #
-# On the embedded data, with the default λ (five seeds of Mult-DAE, two of RecVAE), PIA hurts the one and helps the other
+# On the embedded data (Mult-DAE: λ = 1, five seeds; RecVAE: λ = 0.2, two seeds), PIA hurts the one and helps the other
 # too.
 #
 # ## 9.8 How many verdicts?
