@@ -3,6 +3,7 @@
 from minivae.explain.datamodel import Lds, ceiling, halves, lds
 from minivae.explain.flows import Flow, best_helpers, distant_helpers, flow
 from minivae.explain.kernel import Transfer, transfer
+from minivae.explain.leave_out import Removal, removal
 from minivae.explain.rivals import rival_scores
 from minivae.explain.segments import activity, communities, popularity_of_taste
 from minivae.explain.snapshots import Recorder, Snapshot, record
@@ -11,6 +12,7 @@ __all__ = [
     "Flow",
     "Lds",
     "Recorder",
+    "Removal",
     "Snapshot",
     "Transfer",
     "activity",
@@ -23,6 +25,7 @@ __all__ = [
     "lds",
     "popularity_of_taste",
     "record",
+    "removal",
     "rival_scores",
     "transfer",
 ]

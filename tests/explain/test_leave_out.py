@@ -1,0 +1,61 @@
+"""Leaving out helpers: who is left out, and a user whose only source of help is known."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from minivae import FoldIn, InputError, MultVAE, StrongSplit, TrainConfig, explain
+from minivae.explain.leave_out import matched_others, removal
+
+
+def test_the_others_are_alike_and_somebody_else():
+    rng = np.random.default_rng(0)
+    x = sp.csr_matrix((rng.random((200, 60)) < rng.random((200, 1)) * 0.6 + 0.05).astype(float))
+    n = np.diff(x.indptr)
+    chosen, barred = np.arange(10), np.arange(40)
+    others = matched_others(x, chosen, barred, rng)
+    assert len(set(others.tolist())) == 10
+    assert not set(others.tolist()) & set(barred.tolist())
+    assert np.abs(np.log(n[others] / n[chosen])).max() < 0.5
+    with pytest.raises(InputError, match="not enough"):
+        matched_others(x[:12], np.arange(10), np.arange(12), rng)
+
+
+@pytest.fixture(scope="module")
+def world():
+    """Two groups of users over items of their own; the receiver is of the small group, which ten users make up."""
+    rng = np.random.default_rng(1)
+    x = np.zeros((120, 40))
+    for u in range(120):
+        own = np.arange(30, 40) if u < 10 else np.arange(30)
+        x[u, rng.permutation(own)[:7]] = 1
+    history, heldout = np.zeros((4, 40)), np.zeros((4, 40))
+    history[:, 30:34], heldout[:, 34:37] = 1, 1
+    fold_in = FoldIn(sp.csr_matrix(history), sp.csr_matrix(heldout))
+    split = StrongSplit(sp.csr_matrix(x), fold_in, fold_in, np.arange(40))
+    config = TrainConfig(batch_size=20, epochs=40, anneal_steps=50, precision="fp32", device="cpu", lr=5e-3)
+
+    def build():
+        return MultVAE(40, 12, 4)
+
+    snapshots, _, _ = explain.record(build, split, config, to_the_end=False)
+    return build, split, config, explain.transfer(snapshots, split.train, fold_in.history, fold_in.heldout)
+
+
+def test_the_group_that_helped_is_found_and_missed(world):
+    build, split, config, transfer = world
+    best, _ = explain.best_helpers(transfer, 0, 10)
+    assert len(set(best.tolist()) & set(range(10))) >= 8  # by chance one of ten would be there
+    result = removal(build, split, config, transfer, split.test, [0, 1])
+    assert (result.helpers > result.others + 1).all()
+    assert result.difference.difference > 1
+
+
+def test_helpers_by_the_wrong_sign_are_not_missed(world):
+    """Broken twin: those who help least are left out in place of the best."""
+    build, split, config, transfer = world
+    worst = explain.Transfer(-transfer.total, transfer.cosine, transfer.epochs, transfer.weights, transfer.itself)
+    result = removal(build, split, config, worst, split.test, [0])
+    assert result.helpers[0] < result.others[0] + 1
+    with pytest.raises(InputError, match="receivers"):
+        removal(build, split, config, transfer, FoldIn(split.test.history[:2], split.test.heldout[:2]), [0])
