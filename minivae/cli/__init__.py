@@ -1,5 +1,5 @@
 """The command line."""
 
-from minivae.cli.main import main
+from minivae.cli.main import main, program
 
-__all__ = ["main"]
+__all__ = ["main", "program"]
