@@ -5,6 +5,7 @@ import codecs
 import gzip
 import io
 import lzma
+import struct
 import zipfile
 from pathlib import Path, PurePosixPath
 
@@ -50,8 +51,16 @@ def unpacked(path: Path) -> bytes:
     refuse_large(packed, allowed_memory() // COPIES, path)
     raw = path.read_bytes()
     if raw.startswith(b"PK\x03\x04") and zipfile.is_zipfile(io.BytesIO(raw)):
-        with zipfile.ZipFile(io.BytesIO(raw)) as archive, archive.open(only_table(archive.namelist(), path)) as member:
-            return read_limited(member, path, packed)
+        try:
+            with (
+                zipfile.ZipFile(io.BytesIO(raw)) as archive,
+                archive.open(only_table(archive.namelist(), path)) as member,
+            ):
+                return read_limited(member, path, packed)
+        except InputError:
+            raise
+        except (ValueError, LookupError, struct.error, NotImplementedError) as e:  # a damaged directory
+            raise InputError(f"{path} is a damaged zip archive ({e}); fetch it again") from e
     for magic, opened in UNPACKING.items():
         if raw.startswith(magic):
             with opened(io.BytesIO(raw)) as stream:
