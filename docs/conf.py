@@ -36,3 +36,4 @@ html_theme_options = {
 html_show_sourcelink = False
 html_copy_source = False
 default_role = "code"
+html_context = {"default_mode": "auto"}

@@ -29,7 +29,7 @@ def mathml(tex: str, display: str) -> str:
 
 def visit_math(self: Any, node: nodes.math) -> None:
     """A formula within a line."""
-    self.body.append(mathml(node.astext(), "inline"))
+    self.body.append(f'<span class="formula">{mathml(node.astext(), "inline")}</span>')
     raise nodes.SkipNode
 
 

@@ -1,0 +1,84 @@
+"""The built site in a real browser: no errors, no request to elsewhere, nothing wider than the window, search finds."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BROWSER = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+
+pytest.importorskip("sphinx", reason="the extra `docs` is not installed")
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium on this machine")
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory):
+    """The site, built as its readers build it."""
+    out = tmp_path_factory.mktemp("site")
+    subprocess.run([sys.executable, "docs/build.py", "--out", str(out)], cwd=ROOT, check=True)
+    return out / "html"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as p:
+        running = p.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        yield running
+        running.close()
+
+
+def faults(browser, pages, width, scheme="light"):
+    """What is wrong with pages at a width: errors, requests to elsewhere, content wider than the window."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page, found, here = context.new_page(), [], ""
+    page.on("console", lambda m: found.append(f"{here}: {m.text}") if m.type == "error" else None)
+    page.on("pageerror", lambda e: found.append(f"{here}: {e}"))
+    page.on("request", lambda r: found.append(f"{here} asks for {r.url}") if r.url.startswith("http") else None)
+    for path in pages:
+        here = path.name
+        page.goto(path.as_uri())
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        if wide > width:
+            found.append(f"{here} is {wide} px wide in a window of {width}")
+    context.close()
+    return found
+
+
+def pages_of(html):
+    return sorted(p for p in html.rglob("*.html") if "_static" not in p.parts and not p.name.startswith("genindex"))
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "light"), (1280, "dark")])
+def test_every_page_opens_whole(html, browser, width, scheme):
+    pages = pages_of(html)
+    assert len(pages) > 50
+    assert faults(browser, pages, width, scheme) == []
+
+
+def test_a_wide_page_and_a_request_are_found(tmp_path, browser):
+    """Broken twins."""
+    page = tmp_path / "twin.html"
+    page.write_text('<p style="width: 900px">wide</p><img src="http://127.0.0.1:9/x.png">', encoding="utf-8")
+    said = "\n".join(faults(browser, [page], 390))
+    assert "px wide" in said
+    assert "asks for http" in said
+
+
+def test_search_finds_the_sharing_radius(html, browser):
+    page = browser.new_page()
+    page.goto((html / "search.html").as_uri() + "?q=sharing+radius")
+    page.wait_for_selector("#search-results li a", timeout=20_000)
+    assert any("sharing" in t.lower() for t in page.locator("#search-results").all_inner_texts())
+    page.close()
+
+
+def test_formulas_are_mathml_with_their_tex(html):
+    text = (html / "course" / "04_sharing_radius.html").read_text(encoding="utf-8")
+    assert text.count("<math ") > 30
+    assert "alttext=" in text
