@@ -371,6 +371,8 @@ def test_ctrl_c_says_where_the_checkpoint_is_and_how_to_resume(data, tmp_path):
     _, said = program.communicate(timeout=60)
     assert program.returncode == 130
     assert "Traceback" not in said
+    *epochs, said = said.splitlines()  # a line an epoch, since there is no terminal
+    assert all(line.startswith("multvae-seed0: epoch ") and len(line) <= 80 for line in epochs)
     assert said.startswith(f"interrupted; the checkpoint is in {out}; continue with: minivae train")
     assert said.rstrip().endswith("--resume")
     assert (out / "checkpoint.safetensors").is_file()

@@ -43,7 +43,7 @@ def test_the_page_says_how_the_model_was_seen(explained):
     text = (explained / "explain.md").read_text("utf-8")
     assert "trained again for its snapshots: the same parameters to the last bit" in text
     page = (explained / "explain.html").read_text("utf-8")
-    assert page.count("data:image/png;base64,") == 2
+    assert page.count("data:image/svg+xml;base64,") == 2
     assert 'src="flows.png"' not in page
 
 

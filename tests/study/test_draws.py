@@ -153,7 +153,7 @@ def test_studies_of_several_draws_are_combined(folders, capsys):
     assert all(word in text for word in ("Pooled:", "Does PIA help?", "draw 5", "draw 6", "multvae+anchor − multvae"))
     rows = list(csv.DictReader((out / "combined.csv").read_text(encoding="utf-8").splitlines()))
     assert {r["draw"] for r in rows} == {"5", "6", "pooled"}
-    assert (out / "combined.html").read_text(encoding="utf-8").count("data:image/png") == 1
+    assert (out / "combined.html").read_text(encoding="utf-8").count("data:image/svg+xml") == 1
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_the_three_settings_differ_in_mask_and_anchors_only(study):
     assert {m: (t.pop("keep"), t.pop("anchor")) for m, t in training.items()} == {
         "multvae-clean": (1.0, 0.0),
         "multvae": (0.5, 0.0),
-        "multvae+anchor": (0.5, 1.0),
+        "multvae+anchor": (0.5, presets.for_data("planted").model("multvae+anchor").settings["anchor"]),
     }
     assert training["multvae"] == training["multvae-clean"] == training["multvae+anchor"]
 
