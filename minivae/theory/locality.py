@@ -98,6 +98,7 @@ def _jensen_shannon(p_u: torch.Tensor, p_v: torch.Tensor, a_u: torch.Tensor, a_v
     With `r = p / m - 1`, the terms `p log(1 + r) - m r` are not negative and their corrections cancel over u and v,
     so that nearly equal distributions keep their digits.
     """
+    # KL(p_u ‖ m) = Σ p_u log(p_u / m), and p_u / m = 1 + a_v (p_u − p_v) / m: log1p keeps a small difference's digits
     a_u, a_v = a_u[..., None], a_v[..., None]
     m, difference = a_u * p_u + a_v * p_v, p_u - p_v
     safe = torch.where(m > 0, m, 1)
@@ -124,6 +125,7 @@ def compromise_gap_numerical(p_u: Array, p_v: Array, w_u: Array, w_v: Array) -> 
         def cost(f: np.ndarray) -> tuple[float, np.ndarray]:
             top = f.max()
             e = np.exp(f - top)
+            # value and gradient in f; the gradient N π − x vanishes where π is the pooled profile
             return weight.sum() * (top + np.log(e.sum())) - weight @ f, weight.sum() * e / e.sum() - weight
 
         options = {"maxiter": 10_000, "maxfun": 100_000, "ftol": 0.0, "gtol": 1e-10}

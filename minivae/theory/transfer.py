@@ -184,7 +184,7 @@ def sharing(
     >>> bool((s.slack >= -1e-9).all())
     True
     """
-    with still(model), torch.no_grad():
+    with still(model), torch.no_grad():  # in double: the bounds below are differences of nearly equal squares
         mu, sd = (t.double() for t in model.encode(x))
         given = z is not None
         z = torch.as_tensor(z).to(mu) if given else _coupled_samples(mu, sd, n_samples, generator)  # (U, S, d)
@@ -276,7 +276,7 @@ def _conclude(m: dict[str, Tensor], z: Tensor, lipschitz: str | float | Tensor |
     exact, distance, mismatch, ratio = m["exact"], m["distance"], m["mismatch"], m["ratio"]
     square = exact.diagonal(dim1=-2, dim2=-1)  # (..., U)
     norm = square.clamp_min(0).sqrt()
-    per_user = ratio.amax(-1, keepdim=True)
+    per_user = ratio.amax(-1, keepdim=True)  # the constant belongs to ℓ(·, x_u): the largest over v, not over u
     constants = {"pair": ratio, "user": per_user.expand_as(ratio), "global": ratio.max().expand_as(ratio)}
     links = {
         "gradient distance": (square[..., :, None] + square[..., None, :] - 2 * exact).clamp_min(0).sqrt(),
@@ -290,6 +290,7 @@ def _conclude(m: dict[str, Tensor], z: Tensor, lipschitz: str | float | Tensor |
         constant = constants[lipschitz]
     else:
         raise InputError(f"lipschitz={lipschitz!r} is unknown; choose one of {', '.join(constants)}, or pass constants")
+    # ⟨g_u, g_v⟩ = ‖g_u‖² − ⟨g_u, g_u − g_v⟩ ≥ ‖g_u‖ (‖g_u‖ − D): D against ‖g_u‖ decides, ‖g_v‖ does not enter
     own = norm[..., :, None]
     penalty = constant * distance + mismatch
     both = (square[..., :, None] + square[..., None, :]).clamp_min(0).sqrt()

@@ -70,6 +70,8 @@ def coupled(decoder: nn.Module, z: Tensor, x: Tensor) -> Coupled:
 
 def _layered(stack: Stack, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     """Norms of the two brackets at one sample per user, (..., U, U) each; notation of the module docstring."""
+    # The gradient of a layer is δ ⊗ (h, 1). Of the output layer δ = N π − x is item-sized: one per pair would be U² I
+    # numbers, so its norms are expanded into the inner products of π and x below, which are U² alone.
     inputs, slopes, logits = stack.forward(z)
     pi = torch.softmax(logits, -1)  # (..., U, I)
     n = x.sum(-1)[..., None]  # (..., U, 1), N_u as a column
@@ -80,12 +82,16 @@ def _layered(stack: Stack, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     turned = (n * _distances(pi, pi)).square()  # ‖N_u (π_u − π_v)‖², not from pi_pi: neighbours would lose all digits
     error = n.square() * pi_v - 2 * n * x_pi + _column(x_x)  # ‖N_u π_v − x_u‖²
     cross = n.square() * (pi_pi - pi_v) - n * (_column(x_pi) - x_pi)  # ⟨N_u (π_u − π_v), N_u π_v − x_u⟩
+    # First bracket: the target stays x_u, the sample moves from z_u to z_v, so both δ and h change.
     apart = _outer_change(turned, error, cross, inputs[-1], biases[-1])
+    # Second bracket: the sample stays z_v, so h and π_v are common to both: δ changes by (N_u−N_v) π_v − (x_u−x_v).
     more = n - n.mT  # N_u − N_v
     content = more.square() * pi_v - 2 * more * (x_pi - _row(x_pi)) + _column(x_x) + _row(x_x) - 2 * x_x
     content = content.clamp_min(0) * (_row(inputs[-1] @ inputs[-1].mT) + biases[-1])
 
     if slopes:
+        # Below the output layer δ is pushed back by W, a linear map, so π W and x W (hidden-sized) carry everything.
+        # Pairs are taken in blocks of v that stay in the cache.
         pushed_pi, pushed_x = pi @ stack.linears[-1].weight, x @ stack.linears[-1].weight  # (..., U, H)
         cells = CACHE_BYTES // 8 // max(1, z.shape[:-2].numel())
         step = max(1, cells // (z.shape[-2] * max(m.in_features for m in stack.linears[1:])))
@@ -95,6 +101,7 @@ def _layered(stack: Stack, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
             there = n[..., None] * pushed_pi[..., None, v, :] - pushed_x[..., :, None, :]  # (..., U, v, H)
             own = n * pushed_pi - pushed_x  # (..., U, H)
             for layer in range(len(slopes) - 1, -1, -1):
+                # the chain rule: through the activation's slope at the sample in question, then through the next W
                 there = there * slopes[layer][..., None, v, :]
                 own = own * slopes[layer]
                 turn = own[..., :, None, :] - there
@@ -111,6 +118,8 @@ def _outer_change(
     turned: Tensor, error: Tensor, cross: Tensor, h: Tensor, bias: bool, part: slice = slice(None)
 ) -> Tensor:
     """‖δ_u ⊗ h_u − δ ⊗ h_v‖² from ‖δ_u − δ‖², ‖δ‖² and ⟨δ_u − δ, δ⟩, all [u, v]; no loss of digits as h_v → h_u."""
+    # δ_u⊗h_u − δ⊗h_v = (δ_u − δ)⊗h_u + δ⊗(h_u − h_v); each term is small by itself where u and v are near, which the
+    # difference of two large squares would not be. The bias is an input that is 1 for everybody: it adds to the first.
     other = h[..., part, :]
     hh = h @ other.mT
     own = h.square().sum(-1)[..., None]

@@ -138,8 +138,10 @@ def gradients(decoder: nn.Module, z: Tensor, x: Tensor) -> Gradient:
     if stack is None:
         return _flat_gradients(decoder, z, x)
     inputs, slopes, logits = stack.forward(z)
+    # ∂ℓ/∂f of ℓ = N logsumexp(f) − ⟨x, f⟩; in place, since this is the largest array of all
     error = torch.softmax(logits, -1).mul_(x.sum(-1, keepdim=True)).sub_(x)  # (..., R, I) = N π − x
     errors = [error]
+    # back through the layers, last first; the first layer's own input error is not needed, θ ends there
     for linear, slope in zip(stack.linears[:0:-1], slopes[::-1], strict=True):
         error = (error @ linear.weight) * slope  # (..., R, H)
         errors.append(error)
@@ -228,6 +230,7 @@ def gram(
             n = z.shape[1]
             if n < 2:
                 raise InputError(f"an unbiased diagonal needs at least 2 samples per user, got {n}")
+            # ‖mean_s g_s‖² = (1/n²) Σ_s ‖g_s‖² + (1/n²) Σ_{s≠t} ⟨g_s, g_t⟩: keep the second sum, over n(n − 1) pairs
             g.diagonal().sub_(each / n).mul_(n / (n - 1))
     return g.cpu().numpy() if isinstance(x, np.ndarray) else g
 
@@ -254,7 +257,7 @@ def tiled_gram(decoder: nn.Module, z: Tensor, rows: Callable[[slice], Tensor]) -
     for first in range(0, n_users, tile):
         a = slice(first, min(first + tile, n_users))
         of_a = factors(a)
-        for second in range(first, n_users, tile):
+        for second in range(first, n_users, tile):  # symmetric: the upper triangle of tiles is enough
             b = slice(second, min(second + tile, n_users))
             of_b = of_a if second == first else factors(b)
             pairs = of_a.inner(of_b).unflatten(-1, (-1, n_samples)).unflatten(-3, (-1, n_samples))

@@ -123,16 +123,19 @@ def encoder_constants(model: VAE, min_count: int = 1) -> EncoderConstants:
         )
     w1, b1 = (p.detach().double() for p in (model.encoder_input.weight, model.encoder_input.bias))  # (I, h), (h,)
     w2, b2 = (p.detach().double() for p in (model.encoder_output.weight, model.encoder_output.bias))  # (2d, h), (2d,)
+    # where each hidden unit can lie: within tanh's range, and closer if inputs have norm one and no negative entry
     low, high = -torch.ones_like(b1), torch.ones_like(b1)
     if model.normalize:
         low = torch.tanh(b1 - w1.clamp_max(0).norm(dim=0))
         high = torch.tanh(b1 + w1.clamp_min(0).norm(dim=0))
     hidden = _operator_norm(w1)
     to_mu, to_logvar = w2.chunk(2)  # (d, h) each
+    # a linear function is largest where each unit stands at the end that its weight's sign asks for
     logvar_max = to_logvar.clamp_min(0) @ high + to_logvar.clamp_max(0) @ low  # (d,)
     if model.normalize:
         logvar_max = torch.minimum(logvar_max, to_logvar @ torch.tanh(b1) + hidden * to_logvar.norm(dim=1))
     sd_max = (0.5 * (b2.chunk(2)[1] + logvar_max)).exp()
+    # d exp(½ l) = ½ exp(½ l) dl, and exp(½ l) ≤ sd_max: row by row a linear map of this slope bounds the change
     to_sd = 0.5 * sd_max[:, None] * to_logvar
     return EncoderConstants(
         normalisation=normalisation_constant(min_count) if model.normalize else 1.0,
