@@ -24,10 +24,10 @@ from minivae.objective import beta_at, multinomial_nll
 from minivae.options import SELECTION, Precision
 from minivae.ranking import Scorer, evaluate
 from minivae.runtime import distributed, streams
-from minivae.runtime.allocation import keep_freed_memory, lack_of_memory
 from minivae.runtime.checkpoint import NAME, Checkpoint, Saving, saved_state
 from minivae.runtime.distributed import Team
 from minivae.runtime.interruption import interruptible
+from minivae.runtime.memory import keep_freed_memory, lack_of_memory
 from minivae.runtime.progress import Show, progress
 from minivae.runtime.storage import digest
 

@@ -15,8 +15,8 @@ from minivae.cli import flags
 from minivae.cli.output import patient_streams
 from minivae.errors import InputError, UserError, at_shell
 from minivae.runtime import progress, signals
-from minivae.runtime.allocation import lack_of_memory
 from minivae.runtime.limits import limit_memory
+from minivae.runtime.memory import lack_of_memory
 from minivae.runtime.text import visible
 from minivae.version import __version__
 

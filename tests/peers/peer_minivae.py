@@ -5,7 +5,7 @@ import torch
 
 import minivae as mv
 from minivae.runtime import streams
-from minivae.runtime.allocation import keep_freed_memory
+from minivae.runtime.memory import keep_freed_memory
 from minivae.training import Trainer
 
 

@@ -79,7 +79,7 @@ def train(spec: object, split: object, device: object, steps: int) -> dict[str, 
     """Updates of every phase, timed after some to warm up; the seconds of an epoch without its validation."""
     import torch
 
-    from minivae.runtime.allocation import keep_freed_memory
+    from minivae.runtime.memory import keep_freed_memory
     from minivae.training import Trainer
 
     keep_freed_memory()

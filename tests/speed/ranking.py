@@ -18,7 +18,7 @@ import torch
 from rivals import DenseMultVAE, ndcg_at_k, recall_at_k
 
 import minivae as mv
-from minivae.runtime.allocation import keep_freed_memory
+from minivae.runtime.memory import keep_freed_memory
 
 BLOCK = 500
 

@@ -67,7 +67,7 @@ def ours(path: str, products: object, anchor: float) -> Callable[[int], object]:
 
     import minivae as mv
     from minivae.runtime import streams
-    from minivae.runtime.allocation import keep_freed_memory
+    from minivae.runtime.memory import keep_freed_memory
     from minivae.training import Trainer
 
     keep_freed_memory()
@@ -88,7 +88,7 @@ def floor(path: str, products: object) -> Callable[[int], object]:
     import torch
 
     import minivae as mv
-    from minivae.runtime.allocation import keep_freed_memory
+    from minivae.runtime.memory import keep_freed_memory
 
     keep_freed_memory()
     n_items = mv.StrongSplit.load(path).n_items
