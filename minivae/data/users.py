@@ -37,7 +37,8 @@ def as_csr(x: Users) -> scipy.sparse.csr_matrix:
         If `x` is not two-dimensional, or holds NaN or infinity.
     """
     if getattr(x, "ndim", 0) != 2:
-        got = f"shape {tuple(x.shape)}" if hasattr(x, "shape") else type(x).__name__
+        shape = getattr(x, "shape", None)
+        got = type(x).__name__ if shape is None else f"shape {tuple(shape)}"
         raise InputError(f"expected a matrix of users × items, scipy CSR or dense, got {got}")
     csr = scipy.sparse.csr_matrix(without_torch(x))
     if csr.dtype.kind == "f" and not np.isfinite(csr.data).all():

@@ -124,10 +124,10 @@ def reach(
             moments = {"along training": snapshots} | {f"epoch {s.epoch}": [s] for s in snapshots} | {"end": model}
             for moment, models in moments.items():
                 cosine = transfer(models, x).cosine
-                means = tuple(
+                related, unrelated = (
                     float(cosine[p[:, 0], p[:, 1]].mean(dtype=float)) for p in (pairs.related, pairs.unrelated)
                 )
-                values[name].setdefault(moment, []).append(means)
+                values[name].setdefault(moment, []).append((related, unrelated))
             done += 1
             progress(done, len(variants) * len(seeds))
     return {name: {m: _line(np.array(of)) for m, of in moments.items()} for name, moments in values.items()}

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 
-from minivae.data.users import Users, as_csr
+from minivae.data.users import Users, as_csr, shape_of
 from minivae.errors import InputError
 from minivae.explain.kernel import Transfer
 
@@ -101,12 +102,12 @@ def distant_helpers(transfer: Transfer, x: Users, k: int = 10) -> tuple[np.ndarr
         If the receivers are not the training users `x`.
     """
     csr = as_csr(x)
-    if not transfer.itself or csr.shape[0] != len(transfer.total):
+    if not transfer.itself or shape_of(csr)[0] != len(transfer.total):
         raise InputError("distant helpers are looked for among training users; pass the users that transfer was for")
-    binary = csr.astype(bool).astype(np.float32)
+    binary = sp.csr_matrix(csr.astype(bool), dtype=np.float32)
     cosine = np.triu(transfer.cosine, 1)
     block = 1024
-    for a in range(0, csr.shape[0], block):
+    for a in range(0, len(cosine), block):
         common = (binary[a : a + block] @ binary.T).toarray()
         cosine[a : a + block][common > 0] = 0
     k = min(k, int((cosine > 0).sum()))

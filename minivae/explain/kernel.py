@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from minivae.data.users import Users, as_csr
+from minivae.data.users import Users, as_csr, shape_of
 from minivae.errors import InputError
 from minivae.explain.snapshots import Snapshot
 from minivae.models.vae import VAE
@@ -113,7 +113,7 @@ def transfer(
     goal = seen if target is None else as_csr(target)
     if goal.shape != seen.shape:
         raise InputError(f"target has shape {goal.shape}, but the receivers {seen.shape}; they must be the same users")
-    total = np.zeros((seen.shape[0], x.shape[0]), np.float32)
+    total = np.zeros((shape_of(seen)[0], shape_of(x)[0]), np.float32)
     cosine = np.zeros_like(total)
     share = sum(s.weight for s in snapshots) or 1.0
     for snapshot in snapshots:

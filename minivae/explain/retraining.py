@@ -9,6 +9,7 @@ import scipy.sparse as sp
 import torch
 
 from minivae.data.splits import FoldIn, StrongSplit
+from minivae.data.users import shape_of
 from minivae.errors import InputError
 from minivae.models import VAE
 from minivae.ranking import evaluate
@@ -53,7 +54,7 @@ def losses(model: VAE, seen: sp.csr_matrix, target: sp.csr_matrix) -> np.ndarray
     """``ℓ(θ; μ(seen_u), target_u)`` of every user, (R,) float64, in nats."""
     parts = []
     with still(model), torch.no_grad():
-        for a in range(0, seen.shape[0], BLOCK):
+        for a in range(0, shape_of(seen)[0], BLOCK):
             rows = slice(a, a + BLOCK)
             logits = model.decode(model.encode(seen[rows])[0]).double()
             parts.append(nll(logits, dense(target, rows, logits)))

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from minivae.data.users import Users, as_csr
+from minivae.data.users import Users, as_csr, shape_of
 from minivae.explain.kernel import transfer
 from minivae.explain.snapshots import Snapshot
 from minivae.models.vae import VAE
@@ -52,12 +52,12 @@ def rival_scores(
     csr, seen = as_csr(x), as_csr(receivers)
     along, last = (transfer(m, csr, seen, target, n_samples) for m in (snapshots, model))
     with still(model), torch.no_grad():
-        places = [torch.cat(model.encode(m), -1).double() for m in (seen, csr)]  # (R, 2d), (U, 2d): μ and sd
-    w2 = torch.cdist(*places).cpu().numpy()
+        of_u, of_v = (torch.cat(model.encode(m), -1).double() for m in (seen, csr))  # (R, 2d), (U, 2d): μ and sd
+    w2 = torch.cdist(of_u, of_v).cpu().numpy()
     a, b = (m.astype(bool).astype(np.float64) for m in (seen, csr))
     common = (a @ b.T).toarray()
     either = np.diff(seen.indptr)[:, None] + np.diff(csr.indptr) - common
-    popularity = np.bincount(csr.indices, minlength=csr.shape[1]).astype(float)
+    popularity = np.bincount(csr.indices, minlength=shape_of(csr)[1]).astype(float)
     scores = {
         "transfer": along.total,
         "gradient cosine": along.cosine,
@@ -78,13 +78,14 @@ def penalties(model: VAE, x: sp.csr_matrix, seen: sp.csr_matrix, goal: sp.csr_ma
     with still(model), torch.no_grad():
         decoder = float64_decoder(model)
         (mu_u, sd_u), (mu_v, sd_v) = ((t.double() for t in model.encode(m)) for m in (seen, x))
-        result = np.empty((seen.shape[0], x.shape[0]))
-        for a in range(0, seen.shape[0], block):
-            u = slice(a, min(a + block, seen.shape[0]))
+        receivers, users = shape_of(seen)[0], shape_of(x)[0]
+        result = np.empty((receivers, users))
+        for a in range(0, receivers, block):
+            u = slice(a, min(a + block, receivers))
             n = u.stop - u.start
             ratios, mismatches = [], []
-            for b in range(0, x.shape[0], block):
-                v = slice(b, min(b + block, x.shape[0]))
+            for b in range(0, users, block):
+                v = slice(b, min(b + block, users))
                 z = torch.cat([mu_u[u], mu_v[v]])
                 rows = torch.cat([dense(goal, u, z), dense(x, v, z)])
                 pair = coupled(decoder, z[:, None], rows)

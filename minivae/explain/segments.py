@@ -1,11 +1,13 @@
 """Groups of users: by activity, by popularity of taste, and by communities found in the data."""
 
+from typing import cast
+
 import numpy as np
 import scipy.sparse as sp
 from scipy.cluster.vq import kmeans2
 from scipy.sparse.linalg import svds
 
-from minivae.data.users import Users, as_csr
+from minivae.data.users import Users, as_csr, shape_of
 from minivae.errors import InputError
 
 TASTES = ("rare items", "mixed", "popular items")
@@ -29,7 +31,7 @@ def activity(x: Users) -> np.ndarray:
 def popularity_of_taste(x: Users) -> np.ndarray:
     """(U,) the third of each user by the mean log-popularity of their items: rare items, mixed, or popular items."""
     csr = as_csr(x)
-    popularity = np.log(np.maximum(np.bincount(csr.indices, minlength=csr.shape[1]), 1))
+    popularity = np.log(np.maximum(np.bincount(csr.indices, minlength=shape_of(csr)[1]), 1))
     n = np.maximum(np.diff(csr.indptr), 1)
     mean = np.asarray(sp.csr_matrix((np.ones(csr.nnz), csr.indices, csr.indptr), csr.shape) @ popularity) / n
     return np.array(TASTES)[np.searchsorted(np.quantile(mean, (1 / 3, 2 / 3)), mean)]
@@ -46,16 +48,19 @@ def communities(x: Users, n: int = 8, seed: int = 0) -> np.ndarray:
     InputError
         If there are not more users and items than groups.
     """
-    csr = as_csr(x).astype(np.float64)
-    if not 2 <= n < min(csr.shape):
-        raise InputError(f"{n} communities cannot be found among {csr.shape[0]} users and {csr.shape[1]} items")
+    csr = sp.csr_matrix(as_csr(x), dtype=np.float64)
+    users, items = shape_of(csr)
+    if not 2 <= n < min(users, items):
+        raise InputError(f"{n} communities cannot be found among {users} users and {items} items")
     per_user, per_item = (np.maximum(np.asarray(csr.sum(axis)).ravel(), 1) for axis in (1, 0))
     scaled = sp.diags(per_user**-0.5) @ csr @ sp.diags(per_item**-0.5)
-    start = np.random.default_rng(seed).standard_normal(min(csr.shape))
-    vectors, values, _ = svds(scaled, k=n, v0=start)
+    start = np.random.default_rng(seed).standard_normal(min(users, items))
+    vectors, values, _ = cast("tuple[np.ndarray, np.ndarray, np.ndarray]", svds(scaled, k=n, v0=start))
     order = np.argsort(-values)[1:]  # the first is constant
     places = vectors[:, order] / np.sqrt(per_user)[:, None]
-    _, group = kmeans2(places / places.std(0), n, minit="++", seed=np.random.default_rng(seed))
+    places /= places.std(0)
+    rng = np.random.default_rng(seed)
+    _, group = kmeans2(places, n, minit="++", seed=rng)  # pyright: ignore[reportCallIssue]  (`rng` before SciPy 1.15)
     found, group, sizes = np.unique(group, return_inverse=True, return_counts=True)
     rank = np.empty(len(found), int)
     rank[np.argsort(-sizes, kind="stable")] = np.arange(1, len(found) + 1)

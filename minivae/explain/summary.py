@@ -7,6 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.stats import spearmanr
 
+from minivae.data.users import shape_of
 from minivae.explain.flows import best_helpers, distant_helpers, flow
 from minivae.explain.kernel import Transfer
 from minivae.runtime.text import markdown as escaped
@@ -48,7 +49,7 @@ def summarise(
     inflow, reached = transfer.inflow(), to_others.inflow()
     pairs = _by_common_items(transfer, x)
     return {
-        "users": int(x.shape[0]),
+        "users": shape_of(x)[0],
         "epochs of the snapshots": list(transfer.epochs),
         "share of pairs that help": float(((transfer.total > 0).sum() - (own > 0).sum()) / (len(own) * (len(own) - 1))),
         "inflow over own effect, median": float(np.median(inflow / np.maximum(own, np.finfo(float).tiny))),
@@ -63,7 +64,9 @@ def summarise(
 
 
 def _spearman(a: np.ndarray, b: np.ndarray) -> float:
-    return float(spearmanr(a, b).statistic) if np.ptp(a) and np.ptp(b) else 0.0
+    if not np.ptp(a) or not np.ptp(b):
+        return 0.0
+    return float(spearmanr(a, b).statistic)  # pyright: ignore[reportAttributeAccessIssue]  (SciPy hides its class)
 
 
 def _flow(transfer: Transfer, groups: np.ndarray, receivers: np.ndarray) -> dict[str, Any]:
@@ -84,9 +87,9 @@ def _known(values: np.ndarray) -> list[float | None]:
 
 def _by_common_items(transfer: Transfer, x: sp.csr_matrix) -> list[dict[str, Any]]:
     """Mean transfer and mean cosine of pairs u ≠ v, by how many items both have."""
-    binary = x.astype(bool).astype(np.float32)
+    binary = sp.csr_matrix(x.astype(bool), dtype=np.float32)
     counts, sums, cosines, helped = (np.zeros(len(COMMON)) for _ in range(4))
-    for a in range(0, x.shape[0], BLOCK):
+    for a in range(0, shape_of(x)[0], BLOCK):
         common = (binary[a : a + BLOCK] @ binary.T).toarray()
         rows = np.arange(len(common))
         common[rows, a + rows] = -1
@@ -145,7 +148,7 @@ def _example(transfer: Transfer, x: sp.csr_matrix, titles: np.ndarray, labels: n
 
 def _rarest(items: np.ndarray, x: sp.csr_matrix, titles: np.ndarray) -> list[str]:
     """Titles of the items that the fewest users have: they say most about what two users share."""
-    popularity = np.bincount(x.indices, minlength=x.shape[1])
+    popularity = np.bincount(x.indices, minlength=shape_of(x)[1])
     return [str(titles[i]) for i in items[np.argsort(popularity[items], kind="stable")][:SHOWN]]
 
 

@@ -53,7 +53,8 @@ def retrieve(what: str, urls: Sequence[str], checksum: str | None, folder: Path,
             if checksum is None:
                 set_changed_aside(target)
             downloader = Resuming(own_part(target), checksum is not None)
-            path = Path(pooch.retrieve(url, checksum, own, folder, downloader=downloader))
+            # pooch passes the address, the file and itself by position; its type asks for other names and an option
+            path = Path(pooch.retrieve(url, checksum, own, folder, downloader=downloader))  # pyright: ignore[reportArgumentType]
             if checksum is None and downloader.used:
                 Note(url, sha256=sha256_of(path)).write(noted(path))
             return path

@@ -8,7 +8,8 @@ import zipfile
 import zlib
 from copy import copy
 from pathlib import Path
-from typing import IO, Any, Protocol
+from types import TracebackType
+from typing import IO, Any, Protocol, cast
 
 try:
     from isal import igzip as fast_gzip
@@ -16,7 +17,7 @@ try:
 except ImportError:  # no wheel for this machine
     fast_gzip, fast_zlib = gzip, zlib
 
-BROKEN: tuple[type[BaseException], ...] = (zlib.error, fast_zlib.error, gzip.BadGzipFile, EOFError)
+BROKEN = (zlib.error, cast("type[Exception]", fast_zlib.error), gzip.BadGzipFile, EOFError)
 PIECE = 1 << 16
 
 
@@ -29,7 +30,9 @@ class Readable(Protocol):
 
     def __enter__(self) -> Any: ...
 
-    def __exit__(self, *_: object) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
 
 
 def open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Readable:

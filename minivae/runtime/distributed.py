@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import cast
 
 import torch
 import torch.distributed as dist
@@ -76,7 +77,7 @@ class Team:
             with _together():
                 tensors = (packed, *(p.grad for p in parameters if p.grad is not None))
                 for work in [dist.all_reduce(t, group=_prompt, async_op=True) for t in tensors]:
-                    work.wait()
+                    cast("dist.Work", work).wait()  # None only for a process outside the group
             total = dict(zip(total, packed, strict=True))
         return total
 
@@ -186,7 +187,7 @@ def joined() -> Iterator[Team]:
     global _prompt
     try:
         dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
-        _prompt = dist.new_group(timeout=timedelta(seconds=STALLED))
+        _prompt = cast("dist.ProcessGroup", dist.new_group(timeout=timedelta(seconds=STALLED)))  # all are members
     except (RuntimeError, ValueError) as e:
         raise InputError(f"the processes did not meet ({e}); start all of them with torchrun") from e
     yield team()
@@ -200,7 +201,9 @@ def first_to_report() -> bool:
         return True
     try:
         host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-        store = dist.TCPStore(host, port, is_master=False, wait_for_workers=False)
+        store = dist.TCPStore(  # pyright: ignore[reportPrivateImportUsage]  (public by PyTorch's documentation)
+            host, port, is_master=False, wait_for_workers=False
+        )
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         return store.add(f"minivae has reported {attempt}", 1) == 1
     except (KeyError, ValueError, RuntimeError):  # nobody keeps the store any more

@@ -23,8 +23,8 @@ def checksum(value: Mapping[str, Any]) -> str:
 
 def write_record(path: Path, value: Mapping[str, Any]) -> None:
     """Write a JSON object with its checksum, whole or not at all."""
-    value = json.loads(json.dumps(dict(value), allow_nan=False))  # keys become the strings that a reader will see
-    write_json(path, value | {CHECKSUM: checksum(value)})
+    content = json.loads(json.dumps(dict(value), allow_nan=False))  # keys become the strings that a reader will see
+    write_json(path, content | {CHECKSUM: checksum(content)})
 
 
 def read_record(path: Path, schema: Any = dict[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def digest(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str
     for name in sorted(arrays):
         a = np.asarray(arrays[name], order="C")
         h.update(f"{name}|{a.dtype.str}|{a.shape}|".encode())
-        h.update(a.reshape(-1).view(np.uint8))
+        h.update(a.reshape(-1).view(np.uint8).data)
     h.update(json.dumps(dict(metadata), sort_keys=True).encode())
     return h.hexdigest()
 

@@ -40,6 +40,8 @@ def markdown(text: object, paragraph: bool = False) -> str:
     paragraph : bool
         Whether they stand at the start of a line, where some characters begin a heading or a list.
 
+    Examples
+    --------
     >>> markdown("![x](https://example.org/x.png) a_b|c")
     '\\\\![x\\\\](https://example.org/x.png) a_b\\\\|c'
     """
@@ -88,4 +90,5 @@ class PlainConsole(Console):
     def render_str(self, text: str, **options: Any) -> Text:
         """Rich's text of a string."""
         lines = "\n".join(map(visible, text.split("\n")))
-        return super().render_str(lines, **options | {"markup": False, "emoji": False})
+        options |= {"markup": False, "emoji": False}
+        return super().render_str(lines, **options)

@@ -50,5 +50,5 @@ def mean_square_contraction(mu: Array, sd: Array) -> MeanSquare:
     if mu.ndim != 2 or mu.shape != sd.shape or len(mu) < 2:
         raise InputError(f"mu {tuple(mu.shape)} and sd {tuple(sd.shape)} must both be (U, d) with U >= 2 users")
     scale = len(mu) / (len(mu) - 1)
-    spread = sum((t - t.mean(0)).square().sum(-1).mean() for t in (mu, sd))
-    return MeanSquare(back(2 * scale * spread), back(4 * scale * gaussian_kl(mu, sd).mean()))
+    of_mu, of_sd = ((t - t.mean(0)).square().sum(-1).mean() for t in (mu, sd))
+    return MeanSquare(back(2 * scale * (of_mu + of_sd)), back(4 * scale * gaussian_kl(mu, sd).mean()))

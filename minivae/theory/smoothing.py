@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from minivae.data.users import Users, as_csr
+from minivae.data.users import Users, as_csr, shape_of
 from minivae.errors import InputError
 from minivae.theory.numerics.arrays import Array, Same, as_tensors
 
@@ -102,5 +102,5 @@ def _profiles(x: Users) -> tuple[sp.csr_matrix, np.ndarray]:
 
 
 def _check(mu: torch.Tensor, profile: sp.csr_matrix) -> None:
-    if mu.ndim != 2 or len(mu) != profile.shape[0]:
-        raise InputError(f"mu has shape {tuple(mu.shape)}, but x {profile.shape[0]} users; expected (U, d)")
+    if mu.ndim != 2 or len(mu) != shape_of(profile)[0]:
+        raise InputError(f"mu has shape {tuple(mu.shape)}, but x {shape_of(profile)[0]} users; expected (U, d)")
