@@ -256,7 +256,7 @@ class Train(TableFlags):
     anchor_steps: Annotated[int | None, option("N", "0: λ is constant")] = None
     """Updates over which λ goes from --anchor-start to --anchor."""
     anchor_schedule: Annotated[AnchorSchedule | None, option("{linear,geometric}", "linear")] = None
-    """How it goes there."""
+    """Whether λ changes by equal steps (linear) or by equal factors (geometric)."""
     weight_decay: Annotated[float | None, option("W", "preset")] = None
     """Penalty W ‖weights‖² (Mult-DAE)."""
     lr: Annotated[float | None, option("RATE", "preset")] = None
