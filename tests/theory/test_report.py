@@ -15,6 +15,7 @@ from torch import nn
 
 import minivae as mv
 from minivae.errors import InputError
+from minivae.runtime.text import PlainConsole
 from minivae.theory import anchoring, bottleneck, conventions, distances, information, locality, masking, toy, transfer
 from minivae.theory.card import card as report
 from minivae.theory.card import check as verdict
@@ -277,6 +278,9 @@ def test_markdown_json_and_terminal_say_the_same(card):
     console = Console(width=300, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(card.table())
     shown = console.export_text()
+    plain = PlainConsole(width=300, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    plain.print(card.table())
+    assert plain.export_text() == shown  # the command's console reads no markup, so the table must hold none
     assert len(value["checks"]) == len(card.checks)
     unescaped = html.unescape(re.sub(r"\\([^A-Za-z0-9\s])", r"\1", text))
     for c in value["checks"]:

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 import torch
 from rich import box
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
 from minivae.batches import Mask
@@ -81,7 +82,7 @@ class Card:
         for name in ("statement", "checked", "on", "slack", "verdict", "value"):
             table.add_column(name, justify="right" if name == "slack" else "left", no_wrap=name == "verdict")
         for row in self.rows():
-            table.add_row(*row[:4], f"[{STYLES[row[4]]}]{row[4]}[/]" if STYLES[row[4]] else row[4], row[5])
+            table.add_row(*row[:4], Text(row[4], STYLES[row[4]]), row[5])
         return table
 
     def markdown(self) -> str:
