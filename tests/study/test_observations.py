@@ -1,6 +1,9 @@
 """The observations: what is trained, read back, measured and compared; no observation itself is asserted."""
 
+import csv
 import json
+from collections import defaultdict
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ import minivae as mv
 from minivae.cli.main import main
 from minivae.errors import InputError
 from minivae.study.observations import observations, prototype
+from minivae.study.output import published
 from minivae.study.run.sources import fingerprint
 
 VARIANTS = ("multvae+anchor", "multvae-clean", "multvae", "beta4")
@@ -96,6 +100,26 @@ def test_the_table_says_what_agrees():
     assert verdict(0.0010, comparable=False).agrees == "– (other data)"
     assert verdict(0.0010).observed == f"{0.001:.4g} ± {np.std([10, 12, 8], ddof=1) * 1e-4:.2g}"
     assert [prototype._claim("2", "x", "yes", h).agrees for h in ([1, 1], [0, 0], [1, 0])] == ["yes", "no", "mixed"]
+
+
+def test_every_number_of_the_prototype_has_a_source_and_a_row(monkeypatch):
+    """Each row of prototype.csv stands in the table once; a number under a misspelt key would stand nowhere."""
+    text = (files("minivae.study") / "published" / "prototype.csv").read_text(encoding="utf-8")
+    source = list(csv.DictReader(text.splitlines()))
+    assert len(source) == len(published.prototype())
+    assert all(r["source"] for r in source)
+    seed = defaultdict(lambda: 0.5, seed=0, beta=0.2)
+    found = {variant: [seed] for variant in prototype.NAMES.values()}
+
+    def stated():
+        shown = (r.prototype for r in prototype.compare(found, [seed], comparable=True))
+        return sorted(float(value) for value in shown if value not in ("–", "yes"))
+
+    values = sorted(float(r["value"]) for r in source)
+    assert stated() == values
+    misspelt = {(*key[:2], key[2].replace("overlap", "overlaps")): v for key, v in published.prototype().items()}
+    monkeypatch.setattr(published, "prototype", lambda: misspelt)
+    assert stated() != values
 
 
 def test_claims_pair_the_seeds_of_variants(found):

@@ -37,6 +37,11 @@ def curves(data: str) -> dict[str, tuple[list[int], list[float]]]:
     return found
 
 
+def prototype() -> dict[tuple[str, str, str], float]:
+    """The numbers of prototype.csv: (section of the theory, variant of the model, number) -> value."""
+    return {(row["section"], row["variant"], row["number"]): float(row["value"]) for row in _read("prototype.csv")}
+
+
 def _read(name: str) -> list[dict[str, str]]:
     text = (files("minivae.study") / "published" / name).read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))
