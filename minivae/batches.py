@@ -138,7 +138,7 @@ def item_weights(counts: np.ndarray, n_users: int, kind: AnchorWeights) -> np.nd
     """Weight of each item in the anchor loss, before the weights of a user are scaled to sum 1.
 
     With n_i the training users of item i and U all of them: 1 (uniform), n_i (popularity), or log(1 + U / n_i) (idf),
-    which lets rare items speak; an item nobody has counts as one with a single user.
+    which gives rare items more weight; an item without users counts as one with a single user.
 
     Raises
     ------

@@ -19,8 +19,8 @@ class _MultinomialNLL(torch.autograd.Function):
     """Σ_u w_u ℓ_u and its gradients in one pass over blocks of users; only one block of logits ever lives.
 
     The gradient with respect to the logits is ``w_u (N_u π − x_u)``, so it is made where the logits were, in the
-    precision of the item-sized products, and used at once. Gradients that nobody asks for are not made: a decoder that
-    stands still saves one product of three. Sums run in float32, but for bf16 products on a GPU: there cuBLAS may round
+    precision of the item-sized products, and used at once. Gradients that are not asked for are not made: a fixed
+    decoder saves one product of three. Sums run in float32, but for bf16 products on a GPU: there cuBLAS may round
     partial sums to bf16 unless ``torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction`` is False.
     """
 

@@ -43,7 +43,7 @@ class Evaluation:
     n_heldout : ndarray
         (U,) number of held-out items of each user.
     coverage : float
-        Share of the items that appear in somebody's top k, with k the largest cutoff.
+        Share of the items that appear in the top k of at least one user, with k the largest cutoff.
     popularity : float
         Mean training count of the items in the top 20 (NaN unless `item_counts` was given).
     """
@@ -95,7 +95,7 @@ def top_items(
     """The k best items per row that are not in the history: scores and items, each (B, k).
 
     Where fewer than k items are left, the rest has score −inf. `scores` is masked in place, not copied, and given back
-    as it was: a model may return a tensor that it keeps. `hidden` are indices of items that nobody is shown.
+    as it was: a model may return a tensor that it keeps. `hidden` are indices of items that are shown to no user.
 
     Raises
     ------
@@ -374,7 +374,7 @@ def ranks_of(model: Scorer, history: Users, item: int) -> np.ndarray:
 
 
 def _hidden(n_items: int, among: np.ndarray | None, exclude: np.ndarray | None) -> np.ndarray:
-    """Indices of the items that nobody may be shown."""
+    """Indices of the items that may be shown to no user."""
     shown = np.ones(n_items, bool)
     if among is not None:
         shown[:] = False

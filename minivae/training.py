@@ -369,7 +369,7 @@ def fit(
                 raise
             raise InputError(f"{lack}; {_less_memory(config, model)}") from e
     saving.now()
-    if stop():  # during the last validation: whoever runs several of these wants to stop here
+    if stop():  # asked during the last validation: a study of several runs must stop here
         raise KeyboardInterrupt
     state.restore_best()
     return Run(model.eval(), config, state.best_epoch, state.log)

@@ -268,7 +268,7 @@ def evaluate_model(options: flags.Evaluate) -> None:
     if SELECTION in scored.per_user:
         table = tables.groups([{"model": "nDCG@100", "groups": groups}])
         print_table([["by activity", *table[0][1:]], *table[1:]])
-    print(f"items in somebody's top {max(cutoff(m) for m in metrics)}: {scored.coverage:.1%}")
+    print(f"items in the top {max(cutoff(m) for m in metrics)} of any user: {scored.coverage:.1%}")
     if options.json_file:
         value = {"data": split.name, "part": options.part, "metrics": means(scored), "groups": groups}
         write_json(options.json_file, value | {"coverage": scored.coverage})

@@ -447,7 +447,7 @@ Command = (
     | Annotated[Train, tyro.conf.subcommand("train", description="Train one VAE and evaluate it.")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate", description="Test metrics of a trained model.")]
     | Annotated[
-        Recommend, tyro.conf.subcommand("recommend", description="What a user, or somebody with given items, may like.")
+        Recommend, tyro.conf.subcommand("recommend", description="What a user, or a user with given items, may like.")
     ]
     | Annotated[
         Theory,

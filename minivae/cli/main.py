@@ -103,7 +103,7 @@ def program() -> int:
         except SystemExit as e:  # after --help, or at flags that do not exist
             status = e.code if isinstance(e.code, int) else int(e.code is not None)
         output.flush()
-        if output.failure is None or isinstance(output.failure, BrokenPipeError):  # whoever reads may stop to
+        if output.failure is None or isinstance(output.failure, BrokenPipeError):  # as `head` closes it
             return status
         report(f"error: standard output could not be written ({output.failure.strerror}); all other work was done")
         return status or 2

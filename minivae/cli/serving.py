@@ -82,7 +82,7 @@ def _everybody(split: StrongSplit) -> Found:
     parts += [(split.train_labels, split.train)]
     there = [(of, matrix) for of, matrix in parts if of is not None]
     if not there:
-        raise InputError("the split holds no user labels, so nobody can be looked up; name items with --items instead")
+        raise InputError("the split holds no user labels, so no user can be looked up; name items with --items instead")
     labels = [str(label) for of, _ in there for label in np.asarray(of).tolist()]
     return labels, sp.vstack([matrix for _, matrix in there], format="csr")
 
@@ -95,7 +95,7 @@ def _lines(path: Path) -> list[str]:
         raise InputError(f"{path} cannot be read ({e}); give a text file with one label on each line") from e
     labels = [line for line in lines if line.strip()]
     if not labels:
-        raise InputError(f"{path} names nobody and nothing; write one label on each line")
+        raise InputError(f"{path} holds no labels; write one label on each line")
     return labels
 
 

@@ -91,7 +91,7 @@ def warnings(split: StrongSplit) -> list[str]:
     if judged and not left.any():
         found.append("every test user has every item: any order of the items is perfect; keep only the likes")
     elif judged and popularity_is_perfect(split):
-        found.append("ranking by popularity alone is perfect: the data cannot tell models apart")
+        found.append("ranking by popularity alone is perfect: models cannot be compared on these data")
     counts = np.bincount(split.train.indices, minlength=split.n_items)
     if split.n_items > 1 and counts.min() == counts.max():
         found.append("all items have equally many training users: popularity ties everywhere")

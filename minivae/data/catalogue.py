@@ -42,7 +42,7 @@ class Dataset:
     archive : mapping
         Algorithm → checksum of the download, where the publisher or independent copies give one.
     members : mapping
-        Name → md5 of a file in the archive, for archives packed by somebody else.
+        Name → md5 of a file in the archive, for archives that others packed again.
     counts : mapping
         Step → number, in the order of the steps; steps after "ratings" hold for the default protocol only.
     files : mapping
@@ -191,7 +191,7 @@ def info(data: str | Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If there is no such file, or it is no split.
+        If there is no such file, or it is not a split.
     """
     path = resolve(data)
     return {"file": str(path), **describe(StrongSplit.load(path))}

@@ -92,7 +92,7 @@ def read_matrix(path: Path) -> Rows:
     Raises
     ------
     InputError
-        If it is no such file, or an entry is no finite number.
+        If it is not such a file, or an entry is not a finite number.
     """
     if not path.is_file():
         raise InputError(f"{path} does not exist; check the path")

@@ -16,7 +16,7 @@ PIECE = 1 << 24
 TABLES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".inter", ".json", ".jsonl", ".ndjson")
 PACKED = (".gz", ".bz2", ".xz", ".zip")
 UNPACKING = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
-FOREIGN = {  # first bytes -> what they tell
+FOREIGN = {  # first bytes -> what the file is, and what to do
     b"\xd0\xcf\x11\xe0": "a spreadsheet of Excel; save it as CSV UTF-8",
     b"SQLite format 3": "a SQLite database; export the table as CSV",
     b"\x89HDF": "an HDF5 file; write the table as Parquet or CSV",
@@ -30,7 +30,7 @@ FOREIGN = {  # first bytes -> what they tell
 
 
 def inner_suffix(path: Path) -> str:
-    """The ending that tells the format, without that of the packing."""
+    """The ending that names the format, without that of the packing."""
     name = path.name.lower()
     for packing in PACKED:
         name = name.removesuffix(packing)
@@ -86,7 +86,7 @@ def text_of(path: Path, raw: bytes, encoding: str | None) -> bytes:
     Raises
     ------
     InputError
-        If it is no text, a web page, or of another encoding; names the line.
+        If it is not text, is a web page, or of another encoding; names the line.
     """
     if encoding is not None:
         raw = recoded(path, raw, encoding)

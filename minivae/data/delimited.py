@@ -194,7 +194,7 @@ def find_layout(
 
 
 def find_header(path: Path, fields: list[list[str]], columns: Columns) -> bool:
-    """Does line 1 name the columns? Yes if a column is asked for by name; else the numbers must tell.
+    """Does line 1 name the columns? Yes if a column is asked for by name; else the numbers decide.
 
     A column of numbers whose first line is a word has a header; a number in line 1 and in line 2 means there is none.
     """

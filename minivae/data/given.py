@@ -1,4 +1,4 @@
-"""Somebody else's split: a file of training events, a file of test events, and perhaps one for validation."""
+"""A split that others made: a file of training events, a file of test events, and perhaps one for validation."""
 
 from __future__ import annotations
 

@@ -249,7 +249,7 @@ def read_interactions(
     Parameters
     ----------
     path : str | Path | data frame
-        The file; its ending and its first bytes tell the format.
+        The file; its ending and its first bytes decide the format.
     user, item, rating, title, time : str | int, optional
         Columns, by name or by position (counted from 0). In an .npz matrix rows are users, columns items and values
         ratings; these five are ignored.

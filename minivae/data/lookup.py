@@ -27,7 +27,7 @@ def history_of(split: StrongSplit, label: str) -> sp.csr_matrix:
     Raises
     ------
     InputError
-        If nobody has that label; suggests close ones.
+        If no user has that label; suggests close ones.
     """
     parts = (
         (split.test.user_labels, split.test.history + split.test.heldout),
@@ -43,7 +43,7 @@ def history_of(split: StrongSplit, label: str) -> sp.csr_matrix:
             return matrix[found[0]]
         everybody += labels.astype(str).tolist()
     if not everybody:
-        raise InputError("the split holds no user labels, so nobody can be looked up; name items with --items instead")
+        raise InputError("the split holds no user labels, so no user can be looked up; name items with --items instead")
     close = get_close_matches(label, everybody, 3, 0.5) or everybody[:3]
     raise InputError(f"user {label!r} is not in the data; some that are: {', '.join(close)}")
 

@@ -468,7 +468,7 @@ def unpack(key: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def give_every_item_an_event(item: np.ndarray, n_items: int, rng: np.random.Generator) -> None:
-    """Let items that nobody drew replace, in place, random events whose item occurs elsewhere too."""
+    """Let items that no user drew replace, in place, random events whose item occurs elsewhere too."""
     unseen = np.flatnonzero(np.bincount(item, minlength=n_items) == 0)
     if unseen.size:
         needed = np.zeros(item.size, bool)

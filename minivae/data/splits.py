@@ -86,7 +86,7 @@ class StrongSplit:
         How the split was made: n_heldout, seed, min_user, min_item after Liang et al.; ``rule`` for another one; empty
         if that is not known.
     filters : mapping
-        Step -> users, items and events left after it, from the data to what stands in the matrices.
+        Step -> users, items and events left after it, from the data to the matrices.
 
     Raises
     ------

@@ -25,7 +25,7 @@ NOT_TABLE = (
 
 @dataclass(frozen=True)
 class Form:
-    """How a text file is cut, where it does not tell by itself.
+    """How a text file is cut into columns, where the file itself does not show it.
 
     Parameters
     ----------

@@ -39,7 +39,7 @@ def time_split(
     -------
     StrongSplit
         Validation histories are the training events, test histories those and the validation events. Users without an
-        event before the cut, and items that nobody has before the first cut, cannot be predicted and are left out;
+        event before the cut, and items that no user has before the first cut, cannot be predicted and are left out;
         `filters` counts them.
 
     Raises

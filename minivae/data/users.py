@@ -73,7 +73,7 @@ def binary(matrix: Users, what: str) -> scipy.sparse.csr_matrix:
     Raises
     ------
     InputError
-        If it is no matrix of finite numbers, or an entry is negative, which is no sign of liking an item.
+        If it is not a matrix of finite numbers, or an entry is negative, which is no sign of liking an item.
     """
     try:
         csr = as_csr(matrix if hasattr(matrix, "ndim") else np.asarray(matrix))

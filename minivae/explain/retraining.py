@@ -74,7 +74,7 @@ def retrain(
     Raises
     ------
     InputError
-        If nobody takes part.
+        If no user takes part.
     """
     if not users.any():
         raise InputError("no user is left to train on")

@@ -81,7 +81,7 @@ def _flow(transfer: Transfer, groups: np.ndarray, receivers: np.ndarray) -> dict
 
 
 def _known(values: np.ndarray) -> list[float | None]:
-    """Numbers for JSON; None for a group in which there is nobody."""
+    """Numbers for JSON; None for a group without users."""
     return [None if np.isnan(v) else float(v) for v in values]
 
 

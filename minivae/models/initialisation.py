@@ -1,4 +1,4 @@
-"""Fresh weights, as the papers draw them. The prior and the anchors look after themselves."""
+"""Fresh weights, as the papers draw them. The prior and the anchors draw their own."""
 
 from collections.abc import Iterator
 

@@ -30,7 +30,7 @@ def save_model(model: VAE | Baseline, path: Path | str, notes: Mapping[str, str]
     Raises
     ------
     InputError
-        If it is no model, its class is not registered, its constructor and `sizes` do not make it again, or the
+        If it is not a model, its class is not registered, its constructor and `sizes` do not make it again, or the
         parameters are bfloat16, which NumPy does not know; training never makes them so.
     """
     name = require_savable(model)

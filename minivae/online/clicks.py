@@ -117,7 +117,7 @@ class Outcome:
     shown, clicks : ndarray
         (U,) impressions (one item in one visit) and clicks.
     before : ndarray, optional
-        (U,) clicks before the experiment, None if nobody looked.
+        (U,) clicks before the experiment, None if they were not recorded.
     """
 
     treated: np.ndarray = field(repr=False)

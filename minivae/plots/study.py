@@ -114,7 +114,7 @@ def latent_map(mu: np.ndarray, activity: np.ndarray, title: str = "", bar: bool 
     plane = u[:, :2] * s[:2]  # (U, 2)
     plane *= np.where((plane**3).sum(0) < 0, -1.0, 1.0)  # the sign of a component is arbitrary: fix it by its skewness
     share = s[:2] ** 2 / max(float((s**2).sum()), 1e-12)
-    order = np.random.default_rng(0).permutation(len(mu))  # nobody is always on top
+    order = np.random.default_rng(0).permutation(len(mu))  # no group is always on top
     norm = LogNorm(max(int(activity.min()), 1), max(int(activity.max()), 2))
     dots = ax.scatter(*plane[order].T, c=activity[order], norm=norm, cmap="cividis", s=9, linewidths=0, rasterized=True)
     if bar:

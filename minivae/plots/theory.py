@@ -41,7 +41,7 @@ def sharing_plane(
     """Theorem 2.3 in the latent plane: one user, the sharing radius, and what a step on each other user does.
 
     The fields of `minivae.theory.toy.SharingMap`. Distances between posteriors are at least those between the means
-    drawn here, so nobody outside a circle can be certified by it.
+    drawn here, so no user outside a circle can be certified by it.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def sharing_plane(
     user : int
         Whose loss it is; the star.
     reach : float
-        Radius if the contents were equal (dashed): beyond it nobody is certified.
+        Radius if the contents were equal (dashed): beyond it no user is certified.
     radius : float, optional
         Radius for a typical member of the user's community, content included (solid), if any.
     """

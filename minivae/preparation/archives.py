@@ -179,11 +179,11 @@ def blocks(
             if md5 is not None:
                 digest.update(chunk)
             if b"\x00" in chunk:
-                raise InputError(f"{where} contains zero bytes: it is no UTF-8 text; fetch the original again")
+                raise InputError(f"{where} contains zero bytes, so it is not UTF-8 text; fetch the original again")
             end = chunk.rfind(b"\n") + 1
             line = len(chunk) - end if end else line + len(chunk)
             if line > LONGEST_LINE:
-                raise InputError(f"{where} has a line of over {LONGEST_LINE:,} bytes: it is no table of ratings")
+                raise InputError(f"{where} has a line of over {LONGEST_LINE:,} bytes, so it is not a table of ratings")
             pending += len(chunk)
             if end and pending >= size:
                 yield b"".join([*parts, memoryview(chunk)[:end]])

@@ -133,7 +133,7 @@ def set_changed_aside(target: Path) -> None:
 
 
 def own_part(target: Path) -> Path:
-    """Where the part of a download goes: a .part file that has no note of ours belongs to somebody else."""
+    """Where the part of a download goes: a .part file that has no note of ours belongs to another program."""
     part = target.with_name(f"{target.name}.part")
     foreign = part.exists() and Note.read(noted(part)) is None
     return target.with_name(f"{target.name}.{token_hex(4)}.part") if foreign else part
@@ -147,7 +147,7 @@ class Resuming:
     part : Path
         The file.
     checked : bool
-        Whether a checksum will tell if it was put together from two versions.
+        Whether a checksum will show that it was put together from two versions.
 
     Attributes
     ----------

@@ -5,7 +5,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 
 def progress() -> Progress:
-    """A bar of bytes on standard error; silent where nobody watches."""
+    """A bar of bytes on standard error; silent where standard error is no terminal."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}", markup=False),

@@ -1,4 +1,4 @@
-"""What a checkpoint may hold: checked before native code sees it, since whoever forges content forges a checksum too.
+"""What a checkpoint may hold: checked before native code sees it, since a forger of content forges the checksum too.
 
 Fused Adam reads and writes its moments without looking at their lengths, so every array is compared with the model.
 """

@@ -196,7 +196,7 @@ def joined() -> Iterator[Team]:
 
 
 def first_to_report() -> bool:
-    """Whether this process is the one that tells the user how the run ended: the first that asks."""
+    """Whether this process reports to the user how the run ended: the first that asks."""
     if not launched():
         return True
     try:
@@ -206,7 +206,7 @@ def first_to_report() -> bool:
         )
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         return store.add(f"minivae has reported {attempt}", 1) == 1
-    except (KeyError, ValueError, RuntimeError):  # nobody keeps the store any more
+    except (KeyError, ValueError, RuntimeError):  # the process that kept the store has ended
         return os.environ.get("RANK", "0") == "0"
 
 

@@ -9,7 +9,7 @@ from minivae.runtime.signals import handled_by
 
 
 class Stop:
-    """The question whether somebody wants the run to end, asked between updates.
+    """Whether the run was asked to end (by a signal), looked up between updates.
 
     Parameters
     ----------

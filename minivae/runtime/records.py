@@ -55,7 +55,7 @@ def read_record(path: Path, schema: Any = dict[str, Any]) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{path} holds no JSON object; it is damaged or another file")
     if CHECKSUM not in value:
-        raise InputError(f"{path} has no checksum: an older minivae or somebody else wrote it; run it again")
+        raise InputError(f"{path} has no checksum: an older minivae or another program wrote it; run it again")
     if value[CHECKSUM] != checksum(value):
         raise InputError(
             f"{path} has been changed since minivae wrote it: its content does not match the checksum in it; "

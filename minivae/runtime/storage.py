@@ -1,6 +1,6 @@
 """Files on disk: safetensors with a checksum of their content, and writes that happen whole or not at all.
 
-Nothing here is ever pickled, so opening somebody else's split or model cannot run code.
+Nothing here is ever pickled, so opening a split or model from another person cannot run code.
 """
 
 import hashlib
@@ -190,7 +190,7 @@ def load_arrays(path: Path, kind: str, mapped: bool = False) -> tuple[dict[str, 
     ----------
     mapped : bool, default False
         Arrays are views of the memory-mapped file, copied page by page when written to (the file stays as it is). For
-        files that nobody writes again, as a split; a checkpoint is replaced while it is in use.
+        files that are never written again, as a split; a checkpoint is replaced while it is in use.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """Text of strangers (names, titles, paths), shown and never interpreted: one escape for each place where it lands.
 
-Whoever names a data set or an item may not write to the terminal, load an image in a report, or compute in a table.
+The name of a data set or an item must not control the terminal, load an image in a report, or compute in a table.
 """
 
 import re

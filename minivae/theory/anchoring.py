@@ -174,7 +174,7 @@ class QuadraticModel:
 
     Why m_h varies with the mask although the target is the full x: one amortised encoder serves all inputs; and even an
     unrestricted encoder gives one answer to a view that several users may have. The fixed centroid ē is exact only
-    where a view tells whose it is; otherwise its place is taken by the mean of ē_x over the users behind the view.
+    where a view belongs to one user; otherwise the mean of ē_x over the users behind the view takes its place.
 
     Parameters
     ----------
@@ -265,7 +265,7 @@ def loewner_counterexample() -> tuple[QuadraticModel, np.ndarray]:
 
 @dataclass(frozen=True)
 class AnchorNorms:
-    """Collapse watch: the scatter term pulls anchors together and only the decoder's need to tell users apart resists.
+    """Collapse watch: the scatter term pulls anchors together and only the decoder's need to separate users resists.
 
     Attributes
     ----------

@@ -203,7 +203,7 @@ def mask_variance(
 
     ``within = mean_u tr Cov_b μ(x_u⊙b)``, ``between = tr Cov_u E_b μ(x_u⊙b)`` (estimated as in a one-way analysis of
     variance: the variance of the users' means over M draws, minus within / M). Proposition 3.2 is about `within`;
-    `ratio` tells whether more than the scale of the latent space has changed.
+    `ratio` shows whether more than the scale of the latent space has changed.
 
     Parameters
     ----------

@@ -214,7 +214,7 @@ def compromise_integral(
 
     Falls as the means move apart with the spreads held: the gap at z is concave, homogeneous and zero on the axes in
     its two weights, hence a positive mixture of `min(s w_u, t w_v)`, and the overlap `∫ min(s q_u, t q_v)` of two
-    centrally symmetric unimodal densities falls along every ray. It is no function of W2 alone: a common change of
+    centrally symmetric unimodal densities falls along every ray. It is not a function of W2 alone: a common change of
     variable of the latent space changes every distance and leaves the integral as it is.
 
     Parameters
@@ -284,7 +284,7 @@ def compromise_monte_carlo(
     `∫ gap dz = N_u E_{q_u} J(z) + N_v E_{q_v} J(z)`, J the Jensen–Shannon divergence with shares
     `q_u(z) N_u : q_v(z) N_v`. Samples lie in [0, log 2], so an overlap too rare to be drawn can hide at most about
     `3 / n_samples` of `(N_u + N_v) log 2` (95 %), whatever the standard error says. In other words the gap is
-    `(N_u + N_v)` times what an item tells about whose it is that z does not, `I(user; item | z)`.
+    `(N_u + N_v)` times the information of an item about its user that z does not hold, `I(user; item | z)`.
 
     Parameters
     ----------

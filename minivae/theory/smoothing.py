@@ -49,7 +49,7 @@ def smoothing_weights(x: Users) -> sp.csr_matrix:
 def best_anchors(mu: Array, x: Users) -> Same:
     """``e_i = Σ_u P_ui μ_u / w_i``, (I, d): the anchors that minimise the loss for given posterior means.
 
-    An item that nobody has gets the zero vector: nothing says where its anchor should be.
+    An item without users gets the zero vector: no data say where its anchor should be.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def smoothing_energy(mu: Array, x: Users) -> Same:
 
 
 def _profiles(x: Users) -> tuple[sp.csr_matrix, np.ndarray]:
-    """P, and w with ∞ for items that nobody has."""
+    """P, and w with ∞ for items without users."""
     csr = as_csr(x)
     n = np.diff(csr.indptr)
     if (n == 0).any():

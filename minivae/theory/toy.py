@@ -185,7 +185,7 @@ def train_toy(
 ) -> Iterator[int]:
     """Train by plain full-batch SGD on ``ℓ/N_x + β KL``; yields at each of the `stops` (numbers of steps done).
 
-    Theorem 2.3 speaks of SGD, so this is what the toy uses. The loss is per interaction.
+    Theorem 2.3 is about SGD, so the toy uses it. The loss is per interaction.
     """
     optimizer = torch.optim.SGD(model.parameters(), lr=lr)
     goal = x / x.sum(1, keepdim=True)
@@ -222,7 +222,7 @@ class SharingMap:
     radius : ndarray
         (U,) r_share(u, v), smaller where the content of v differs more.
     reach : float
-        ‖g_u‖ / L_θz, the radius of a user with the same content: nobody farther away is certified, whoever it is.
+        ‖g_u‖ / L_θz, the radius of a user with the same content: no user farther away is certified.
     certified : ndarray
         (U,) bool.
     eta : float

@@ -66,7 +66,7 @@ def test_a_file_that_is_no_settings_is_refused(content, tmp_path):
 
 @pytest.mark.parametrize("place", ["/dev/zero", "."])
 def test_what_is_no_file_is_refused_at_once(place, tmp_path):
-    with pytest.raises(InputError, match="it is no file"):
+    with pytest.raises(InputError, match="it is not a file"):
         presets.load("default", tmp_path / place)
 
 

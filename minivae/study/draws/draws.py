@@ -60,7 +60,7 @@ class Draw:
             raise InputError(f"{data['split']} is no longer the split that {folder} was made from; make it again")
         labels = split.test.user_labels
         if labels is None:
-            raise InputError(f"{data['split']} has no labels of users, so nobody can be recognised in another draw")
+            raise InputError(f"{data['split']} has no labels of users, so no user can be recognised in another draw")
         protocol = results["data"]["protocol"]
         seed = protocol.get("fold", protocol.get("seed"))
         done = [Result.load(f) for f in runs]

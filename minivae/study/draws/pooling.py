@@ -37,7 +37,7 @@ def pool(values: Sequence[np.ndarray], users: Sequence[np.ndarray], n_train: Seq
     made, and the wider one counts:
 
     * over users: ``δ ± t_{n−1} √V_u`` with ``V_u = n/(n − 1) Σ_u (Σ_k (d_ku − d̄_k) / (K n_k))²`` over the n different
-      users: whoever is a test user in several draws is one cluster, so that nobody counts twice. Right if the draws
+      users: a user who is tested in several draws is one cluster, so that no user counts twice. Right if the draws
       differ in nothing but their users; for K = 1 it is the paired t interval;
     * over draws: ``δ ± t_{K−1} √((1/K + n_test/n_train) S²)`` with S² the variance of the d̄_k (K − 1). It holds
       whatever the draws differ by (training users, weights, order), but knows only K numbers. The second term is Nadeau
@@ -69,7 +69,7 @@ def pool(values: Sequence[np.ndarray], users: Sequence[np.ndarray], n_train: Seq
     variance = n / (n - 1) * float((sums**2).sum())
     over_users, over_draws = t_users * variance**0.5, 0.0
     if k > 1:
-        own = sum(v.var(ddof=1) / len(v) for v in values) / k**2  # V_u if nobody came twice
+        own = sum(v.var(ddof=1) / len(v) for v in values) / k**2  # V_u if no user came twice
         shared = max(0.0, variance - own)
         of_draws = (1 / k + float(np.mean(sizes / np.asarray(n_train)))) * means.var(ddof=1)
         over_draws = float((stats.t.ppf(0.975, k - 1) ** 2 * of_draws + t_users**2 * shared) ** 0.5)

@@ -18,7 +18,7 @@ from minivae.study.run.results import ANCHORED
 from minivae.training import SELECTION
 
 METHOD = (
-    "Pooled: the mean over draws with a 95 % interval, the wider of two. Over users: whoever is a test user in several "
+    "Pooled: the mean over draws with a 95 % interval, the wider of two. Over users: a user who is tested in several "
     "draws is one cluster and counts once. Over draws: a t interval over the means of the draws, their variance "
     "enlarged by n_test / n_train, since draws share training users (Nadeau and Bengio 2003). The first is too narrow "
     "if draws differ by more than their users, the second knows as many numbers as there are draws."

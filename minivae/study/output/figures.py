@@ -27,7 +27,7 @@ ORDER = ("popularity", "ease", "multvae-clean", "multvae", "multvae+anchor")  # 
 
 @dataclass(frozen=True)
 class Drawn:
-    """What stands with a figure.
+    """The texts that belong to a figure.
 
     Attributes
     ----------

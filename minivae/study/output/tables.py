@@ -72,7 +72,7 @@ def groups(summary: Sequence[Mapping[str, Any]]) -> Table:
 
 def coverage(summary: Sequence[Mapping[str, Any]]) -> Table:
     """What is recommended: share of the catalogue, and how popular it is."""
-    table = [["model", "items in somebody's top 100", "mean training users of the top 20"]]
+    table = [["model", "items in the top 100 of any user", "mean training users of the top 20"]]
     return table + [[row["model"], f"{row['coverage']:.1%}", f"{row['popularity']:,.0f}"] for row in summary]
 
 

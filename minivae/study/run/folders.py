@@ -25,7 +25,7 @@ LONGEST_LIST = 1 << 16
 def hold(folder: Path) -> Iterator[None]:
     """Keep `folder` to this process.
 
-    The lock belongs to the process, not to the file: whoever is killed holds nothing.
+    The lock belongs to the process, not to the file: a killed process holds nothing.
 
     Raises
     ------

@@ -73,7 +73,7 @@ def folds(split: StrongSplit, k: int, seed: int = DRAW) -> list[StrongSplit]:
         If k < 3, or a fold would have no two users.
     """
     if k < LEAST:
-        raise InputError(f"folds={k} leaves nobody to train on; give at least {LEAST}")
+        raise InputError(f"folds={k} leaves no user to train on; give at least {LEAST}")
     everyone = Population.of(split, seed)
     n = len(everyone.labels)
     if n < 2 * k:

@@ -98,7 +98,7 @@ Doubts = Mapping[tuple[str, str], Sequence[Doubt]]
 
 
 def doubts(models: Iterable[ModelResult], specs: Mapping[str, Mapping[str, Any]], pairs: Iterable[Pair]) -> Doubts:
-    """What stands against a conclusion about each pair.
+    """Reasons to doubt a conclusion about each pair.
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ def environment(device: str, precision: str) -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The processor's name where the system tells it."""
+    """The processor's name where the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

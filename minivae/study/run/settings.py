@@ -60,7 +60,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         if size is not None and size > LARGEST_FILE:
             raise OSError(f"it has more than {LARGEST_FILE:,} bytes")
         if size is None and path.exists():
-            raise OSError("it is no file")
+            raise OSError("it is not a file")
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as e:
         raise InputError(f"{path} cannot be read ({e}); give a TOML file of settings") from e

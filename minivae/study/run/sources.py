@@ -22,7 +22,7 @@ COLUMNS = ("user", "item", "rating", "title", "time")
 FORM = ("separator", "header", "encoding", "adjacency", "title_file")
 TABLE_OPTIONS = (*COLUMNS, "min_rating", *FORM, "min_user", "min_item", "split", "test", "validation")
 EMBEDDED: dict[str, tuple[Callable[[], Interactions], int]] = {  # name -> data, users held out for each of two parts
-    "planted": (planted, 2000),  # so many test users tell a paired difference of .005 in nDCG@100 from nothing
+    "planted": (planted, 2000),  # enough test users to detect a paired difference of .005 in nDCG@100
     "debian": (debian, 1500),
 }
 

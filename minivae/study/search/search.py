@@ -166,8 +166,8 @@ def widened(specs: Sequence[ModelSpec], extra: Sequence[str]) -> list[ModelSpec]
 
 def without_test(split: StrongSplit) -> StrongSplit:
     """The same split with no test users in it."""
-    nobody = sp.csr_matrix((0, split.n_items), dtype=np.float32)
-    return replace(split, test=FoldIn(nobody, nobody))
+    empty = sp.csr_matrix((0, split.n_items), dtype=np.float32)
+    return replace(split, test=FoldIn(empty, empty))
 
 
 def run(plan: Plan, split: StrongSplit, out: Path, resume: bool, jobs: Jobs = 1) -> dict[str, Any]:

@@ -199,7 +199,7 @@ def smooth_encoder(all_users: Setting) -> Evidence:
     seen = locality.observed_smoothness(s.model, s.x)
     apart = seen.input_distance > 0
     inputs, latent, proved = seen.input_distance[apart], seen.latent_distance[apart], seen.proved
-    if x.nnz:  # somebody has two items, of which one can be left out
+    if x.nnz:  # a user has two items, of which one can be left out
         near = locality.observed_smoothness(s.model, x, y)
         inputs, latent = torch.cat([inputs, near.input_distance]), torch.cat([latent, near.latent_distance])
         proved = near.proved if proved is None or near.proved is None or near.proved.joint > proved.joint else proved
