@@ -155,8 +155,8 @@ class Study(TableFlags):
     models: Annotated[
         str | None, option("A,B,…", "popularity, ease and three of multvae; more for ml-20m, netflix, msd")
     ] = None
-    """Models to compare: popularity, ease, ials, multvae-clean, multvae, multdae, recvae, hvamp, the last four with
-    +anchor too, and variants; a wrong name lists all."""
+    """Models to compare: popularity, ease, ials, multvae-clean, multvae, multdae, recvae, hvamp, and variants.
+    The last four of these names also with +anchor; a wrong name lists all."""
     split_seeds: Annotated[str | None, option("N,N,…", "one draw")] = None
     """Several draws of held-out users, a study of each, and their differences pooled; not for a prepared split."""
     folds: Annotated[int | None, option("K", "one split")] = None
@@ -347,16 +347,17 @@ class Explain(SplitFlags):
         tyro.conf.Positional[Literal["transfer", "lds", "far", "anchors"]],
         option("{transfer,lds,far,anchors}", "transfer"),
     ] = "transfer"
-    """transfer: who helps whom in a model. lds: do such scores predict what retraining on half of the users does? far:
-    do masks and anchors reach users who are related but have hardly a common item? anchors: which form of the anchor
-    loss helps which model, from finished studies of the preset anchor-law?"""
+    """transfer: who helps whom in a model?
+    lds: do such scores predict what retraining on half of the users does?
+    far: do masks and anchors reach users who are related but have hardly a common item?
+    anchors: which form of the anchor loss helps which model, from finished studies of the preset anchor-law?"""
     data: Annotated[str | None, option("DATA", "what the model was trained on, else planted")] = None
     """A split file (.safetensors), the name of a prepared data set ($MINIVAE_DATA, then data/), or planted."""
     model: Annotated[Path | None, option("DIR", "one is trained")] = None
-    """transfer: folder of a trained model. It is trained again with the same settings, to see it on the way; without
-    its config.json beside it the final parameters alone are looked at."""
+    """transfer: folder of a trained model. It is trained again with the same settings, to see it on the way.
+    Without its config.json beside it the final parameters alone are looked at."""
     users: Annotated[int, option("N", "3000")] = 3000
-    """transfer: training users looked at, drawn at random if there are more. Memory grows with the square."""
+    """transfer, far: training users looked at, drawn at random if there are more. Memory grows with the square."""
     groups: Annotated[Path | None, option("FILE", "none")] = None
     """transfer: a CSV of user label and group, with a header, for a segment of one's own."""
     subsets: Annotated[int, option("K", "50")] = 50
@@ -370,8 +371,8 @@ class Explain(SplitFlags):
     seeds: Annotated[int, option("N", "5")] = 5
     """far: trainings of each variant."""
     features: Annotated[Path | None, option("FILE", "the planted truth")] = None
-    """far: a CSV of item label and its features, such as genres, as A|B|C, with a header; how related two users are is
-    read from it."""
+    """far: a CSV of item label and its features, such as genres, as A|B|C, with a header.
+    How related two users are is read from it."""
     epochs: Annotated[int, option("N", "30")] = 30
     """Passes over the training users when a model is trained here."""
     hidden: Annotated[int, option("N", "100")] = 100
