@@ -26,7 +26,7 @@ from torch.distributions import Multinomial, Normal
 
 import minivae as mv
 from minivae.batches import DeviceCSR, mask_input, masked
-from minivae.objective import beta_at
+from minivae.objective import beta_at, kl_to_standard_normal
 from minivae.runtime import streams
 from minivae.training import loss_terms
 
@@ -116,7 +116,7 @@ for x in (light, heavy):
         torch.testing.assert_close(fit - kl + gap, evidence)
         assert gap > 0
         m, s = torch.tensor([mu, sd], dtype=torch.float64)
-        torch.testing.assert_close(mv.gaussian_kl(m[None], 2 * s[None].log()), kl)
+        torch.testing.assert_close(kl_to_standard_normal(m[None], 2 * s[None].log()), kl)
 print("log p(x) = ELBO + KL(q || posterior), for 8 choices of q (exact):", True)
 
 # %%
@@ -228,7 +228,7 @@ through = torch.autograd.functional.jvp(lambda m: nll_at(m + sd * noise), mu, to
 score = (nll_at(0.8 + sd * noise) * noise / sd).detach()  # ℓ · d log q / dμ
 exact = -(terms(heavy, 0.8 + 1e-4, sd)[1] - terms(heavy, 0.8 - 1e-4, sd)[1]) / 2e-4
 kl_draws = Normal(0.8, sd).log_prob(0.8 + sd * noise) - Normal(0, 1).log_prob(0.8 + sd * noise)
-kl_exact = mv.gaussian_kl(torch.tensor([0.8]), torch.tensor([2 * np.log(sd)]))
+kl_exact = kl_to_standard_normal(torch.tensor([0.8]), torch.tensor([2 * np.log(sd)]))
 for draws, want in ((through.detach(), exact), (score, exact), (kl_draws.detach(), kl_exact)):
     assert abs(float(draws.mean() - want)) < 4 * float(draws.std()) / len(draws) ** 0.5
 assert score.std() > 5 * through.std()
@@ -499,7 +499,7 @@ for seed in range(5):
     vae, _ = train(seed, epochs=12)
     with torch.no_grad():
         mu, logvar = vae.encoder(F.normalize(X)).chunk(2, 1)
-        prices.append(torch.stack([mv.gaussian_kl(mu, logvar), multinomial(vae.decoder(mu), X)]))
+        prices.append(torch.stack([kl_to_standard_normal(mu, logvar), multinomial(vae.decoder(mu), X)]))
 price = torch.stack(prices)  # (5, 2, 900): KL and ℓ of each user
 
 edges = np.quantile(counts, [0, 0.2, 0.4, 0.6, 0.8, 1])

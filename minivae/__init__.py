@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         register_prior,
         save_model,
     )
-    from minivae.objective import gaussian_kl, multinomial_nll
+    from minivae.objective import multinomial_nll
     from minivae.ranking import Evaluation, Recommendations, compare, evaluate, recommend
     from minivae.training import Run, fit
 
@@ -78,7 +78,6 @@ __all__ = [
     "explorable",
     "explorables",
     "fit",
-    "gaussian_kl",
     "given_split",
     "leave_last_out",
     "load_model",
@@ -123,7 +122,7 @@ _HOMES = {
         "save_model",
     ),
     "metrics": ("register_metric",),
-    "objective": ("gaussian_kl", "multinomial_nll"),
+    "objective": ("multinomial_nll",),
     "data.given": ("given_split",),
     "data.population": ("Planted", "planted"),
     "data.temporal": ("leave_last_out", "time_split"),

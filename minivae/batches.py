@@ -15,7 +15,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 from torch import Tensor
 
-from minivae.data.users import Users, as_csr
+from minivae.data.users import Users, as_csr, shape_of
 from minivae.errors import InputError
 from minivae.options import AnchorWeights, Mask
 from minivae.runtime import streams
@@ -90,7 +90,7 @@ class DeviceCSR:
         keep: float = 1.0,
         keep_exponent: float = 0.0,
     ) -> None:
-        self.n_users, self.n_items = matrix.shape
+        self.n_users, self.n_items = shape_of(matrix)
         self.device = torch.device(device)
         self._starts = torch.from_numpy(np.asarray(matrix.indptr, dtype=np.int64))
         self._items = torch.from_numpy(np.asarray(matrix.indices, dtype=np.int64)).to(self.device)
@@ -311,7 +311,7 @@ def mask_input(
     csr = as_csr(x)
     dtype = torch.float64 if csr.dtype == np.float64 else torch.float32
     counts = torch.from_numpy(np.diff(csr.indptr)).to(dtype)
-    rows = torch.repeat_interleave(torch.arange(csr.shape[0]), counts.to(torch.int64))
+    rows = torch.repeat_interleave(torch.arange(len(counts)), counts.to(torch.int64))
     kept = torch.rand(csr.nnz, generator=generator) < keep
     weights = input_weights(rows, counts, kept, keep, mask)
     out = sp.csr_matrix((weights.numpy(), csr.indices.copy(), csr.indptr.copy()), shape=csr.shape)

@@ -82,7 +82,7 @@ def reciprocal_rank(ranking: Ranking, k: int) -> np.ndarray:
 
 def hit_rate(ranking: Ranking, k: int) -> np.ndarray:
     """1 with a hit among the first k, else 0."""
-    return _where_heldout(ranking, ranking.hits[:, :k].any(1).astype(np.float64))
+    return _where_heldout(ranking, np.asarray(ranking.hits[:, :k].any(1), np.float64))
 
 
 def novelty(ranking: Ranking, k: int) -> np.ndarray:

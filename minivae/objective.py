@@ -5,6 +5,7 @@ in `minivae.anchors`.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ class _MultinomialNLL(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: torch.autograd.function.FunctionCtx,
+        ctx: Any,
         h: Tensor,
         weight: Tensor,
         bias: Tensor,
@@ -60,7 +61,7 @@ class _MultinomialNLL(torch.autograd.Function):
                 continue
             delta = pi.mul_((w * batch.counts[a:b]).to(products)[:, None])
             delta[rows, items] -= w[rows].to(products)  # (b-a, I) = w (N π − x)
-            if for_h:
+            if d_h is not None:
                 d_h[a:b] = delta @ low_weight
             if for_weight:
                 block_weight = (delta.T @ low_h[a:b]).to(weight.dtype)  # (I, hidden)
@@ -73,7 +74,9 @@ class _MultinomialNLL(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (one output has one gradient)
+        ctx: Any, grad: Tensor
+    ) -> tuple[Tensor | None, ...]:
         grads = ctx.saved_tensors
         if not grad.is_cpu or grad.item() != 1:
             grads = tuple(g if g is None else g * grad for g in grads)
@@ -117,7 +120,7 @@ def multinomial_nll(
     return _MultinomialNLL.apply(h, weight, bias, batch, user_weights, products or h.dtype)
 
 
-def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
+def kl_to_standard_normal(mu: Tensor, logvar: Tensor) -> Tensor:
     """``KL(N(μ, diag σ²) ‖ N(0, I)) = ½ Σ_j (μ_j² + σ_j² − 1 − log σ_j²)`` in nats: (..., d) -> (...)."""
     return 0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum(-1)
 

@@ -15,7 +15,7 @@ from scipy.special import stdtrit
 from torch import Tensor
 
 from minivae.data.splits import FoldIn
-from minivae.data.users import Users, as_csr, binary
+from minivae.data.users import Users, as_csr, binary, shape_of
 from minivae.errors import InputError
 from minivae.metrics import Metric, Ranking, canonical, cutoff, metric_values
 from minivae.options import METRICS
@@ -107,8 +107,9 @@ def top_items(
         raise InputError(
             f"the model returned scores of shape {tuple(scores.shape)} for a history of shape {history.shape}"
         )
-    rows = np.repeat(np.arange(history.shape[0]), np.diff(history.indptr))
-    seen = torch.from_numpy(rows * history.shape[1] + history.indices.astype(np.int64)).to(scores.device)
+    n_users, n_items = shape_of(history)
+    rows = np.repeat(np.arange(n_users), np.diff(history.indptr))
+    seen = torch.from_numpy(rows * n_items + history.indices.astype(np.int64)).to(scores.device)
     if not scores.is_floating_point():
         scores = scores.to(torch.float64)
     scores = scores.clone() if scores.is_inference() else scores.detach().contiguous()
@@ -126,7 +127,7 @@ def top_items(
 
 def _hits(values: Tensor, items: Tensor, heldout: sp.csr_matrix) -> np.ndarray:
     """(B, k) bool: whether each ranked item is held out, by search in the sorted list of (row, item) keys."""
-    n_rows, n_items = heldout.shape
+    n_rows, n_items = shape_of(heldout)
     rows = np.repeat(np.arange(n_rows, dtype=np.int64), np.diff(heldout.indptr))
     keys = torch.from_numpy(rows * n_items + heldout.indices).to(items.device)
     if len(keys) == 0:
@@ -174,7 +175,7 @@ def evaluate(
         raise InputError("no metric was asked for; name at least one, for instance ndcg@100")
     by_name = {canonical(m): m for m in metrics}
     k = max(cutoff(m) for m in metrics)
-    n_users, n_items = history.shape
+    n_users, n_items = shape_of(history)
     n_heldout = np.diff(heldout.indptr)
     per_user = {name: np.full(n_users, np.nan) for name in by_name}
     shown = np.zeros(n_items, dtype=bool)
@@ -333,7 +334,7 @@ def recommend(
     if not whole or k < 1:
         raise InputError(f"k={k!r} is no number of recommendations; ask for a whole number, at least 1")
     history = binary(history, "history")
-    n_users, n_items = history.shape
+    n_users, n_items = shape_of(history)
     if labels is not None and len(labels) != n_items:
         raise InputError(f"{len(labels)} labels do not fit {n_items} items; give split.item_labels")
     hidden = _hidden(n_items, among, exclude)
@@ -358,7 +359,7 @@ def ranks_of(model: Scorer, history: Users, item: int) -> np.ndarray:
     Of items with the same score those with a smaller index come first.
     """
     history = binary(history, "history")
-    n_users, n_items = history.shape
+    n_users, n_items = shape_of(history)
     _positions(n_items, [item], "item")
     ranks = np.zeros(n_users, np.int64)
     block = max(1, BLOCK_CELLS // max(n_items, 1))

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 import scipy.sparse as sp
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from minivae.anchors import anchor_loss
 from minivae.batches import DeviceCSR, UserBatch, clean, masked, normalizes
@@ -132,7 +132,7 @@ def loss_terms(
     seen = masked(batch, config.keep, config.mask, config.seed, step) if phase.masked else batch
     address = batch.users[:, None] * model.latent + torch.arange(model.latent, device=batch.users.device)
     draw = model.draw(seen, streams.normal(config.seed, "noise", step, address))
-    output = model.decoder[-1]
+    output = cast("nn.Linear", model.decoder[-1])
     terms = {"nll": multinomial_nll(model.decoder[:-1](draw.z), output.weight, output.bias, batch, products=products)}
     loss = terms["nll"]
     kl = model.kl(draw, batch) if phase.encoder else None  # (B,)
@@ -182,7 +182,7 @@ class Trainer:
     ----------
     model : VAE
         On the device of `matrix`.
-    optimizer : torch.optim.Optimizer
+    optimizer : torch.optim.Adam
         Of the model's parameters.
     matrix : DeviceCSR
         The training users.
@@ -195,7 +195,7 @@ class Trainer:
     """
 
     model: VAE
-    optimizer: torch.optim.Optimizer
+    optimizer: torch.optim.Adam
     matrix: DeviceCSR
     config: TrainConfig
     products: torch.dtype

@@ -19,6 +19,7 @@ from minivae.cli import flags, serving
 from minivae.data import catalogue, lookup
 from minivae.data.population import planted, unit
 from minivae.data.splits import FoldIn, StrongSplit
+from minivae.data.users import shape_of
 from minivae.errors import InputError, Interrupted, ProcessLost, Resumable, WriteError
 from minivae.explain import experiment, far, summary
 from minivae.metrics import cutoff
@@ -110,6 +111,7 @@ def plan_of(options: flags.Study, preset: presets.Preset, out: Path) -> runner.P
 
 def several_draws(options: flags.Study) -> None:
     """A study of each draw in a folder of its own, then all of them together."""
+    assert options.split_seeds is not None
     try:
         seeds = list(dict.fromkeys(int(s) for s in options.split_seeds.split(",")))
     except ValueError as e:
@@ -125,14 +127,15 @@ def several_draws(options: flags.Study) -> None:
         study(one)
         print(f"and the same for {len(seeds) - 1} more draws")
         return
-    check_evaluable(planned(one, options.out)[2])
-    studies = tuple(options.out / f"draw-{seed}" for seed in seeds)
-    with folders.hold(options.out):
-        folders.claim(options.out, "combine.json", {"studies": list(map(str, studies))}, options.resume)
+    out = options.out or Path()
+    check_evaluable(planned(one, out)[2])
+    studies = tuple(out / f"draw-{seed}" for seed in seeds)
+    with folders.hold(out):
+        folders.claim(out, "combine.json", {"studies": list(map(str, studies))}, options.resume)
         for seed, folder in zip(seeds, studies, strict=True):
-            with resumable("the finished runs and the checkpoint are", options.out):
+            with resumable("the finished runs and the checkpoint are", out):
                 study(replace(one, split_seed=seed, out=folder, resume=(folder / "study.json").is_file()))
-        combine(flags.Combine(studies, options.out), options)
+        combine(flags.Combine(studies, out), options)
 
 
 def every_fold(options: flags.Study) -> None:
@@ -236,7 +239,7 @@ def train(options: flags.Train) -> None:
                     split.save(data)
         with resumable("the checkpoint is", options.out):
             if not team.first:
-                fit(job.spec.build(split.n_items), split, job.config, folder=options.out, resume=True)
+                fit(job.spec.build_vae(split.n_items), split, job.config, folder=options.out, resume=True)
                 return
             result = execute(job, split, options.out, job.name)
     print_metrics(result.metrics["test"], f"{split.name}: test users, epoch {result.metrics['best_epoch']}")
@@ -288,7 +291,7 @@ def recommend_items(options: flags.Recommend) -> None:
 
 def theory(options: flags.Theory) -> None:
     """The report card of a model, all of it computed here; exit status 1 if a statement is broken."""
-    model, split, known = None, None, {}
+    model, split, known, folder = None, None, {}, Path()
     if options.model is not None:
         model, split = load_vae(options.model, options)
         folder = options.model if options.model.is_dir() else options.model.parent
@@ -306,7 +309,7 @@ def theory(options: flags.Theory) -> None:
     if model is None:
         spec = presets.for_data(split.name).model("multvae+anchor")
         config = spec.config(epochs=options.epochs, seed=options.seed)
-        model = fit(spec.build(split.n_items), split, config, label=spec.name).model.cpu()
+        model = fit(spec.build_vae(split.n_items), split, config, label=spec.name).model.cpu()
         label, settings = f"{spec.name}, {options.epochs} epochs", {"keep": config.keep, "mask": config.mask}
     card = report_card(model, split, **settings, n_users=options.users, seed=options.seed, label=label)
     PlainConsole(width=None if sys.stdout.isatty() else 200).print(card.table())
@@ -326,11 +329,11 @@ def theory(options: flags.Theory) -> None:
 
 def observe(options: flags.Theory, split: StrongSplit) -> None:
     """The prototype's observations in the models of a study, or in small ones trained here."""
-    digest = fingerprint(split)
+    digest, out = fingerprint(split), options.out or Path()
     if options.seeds:
-        with resumable("the finished runs and the checkpoint are", options.out):
-            observations.train(observations.jobs(options.seeds), split, digest, options.out, options.jobs)
-    found = observations.collect(observations.load(options.study or options.out, split, digest), split)
+        with resumable("the finished runs and the checkpoint are", out):
+            observations.train(observations.jobs(options.seeds), split, digest, out, options.jobs)
+    found = observations.collect(observations.load(options.study or out, split, digest), split)
     toys = observations.toy_radius(max(len(of) for of in found.values()))
     rows = prototype.compare(found, toys, comparable=split.name == "ml-1m")
     title = f"Observations on {split.name}"
@@ -403,13 +406,14 @@ def segments_of(
     groups = {
         "activity": explain.activity(both),
         "popularity of taste": explain.popularity_of_taste(both),
-        "communities found in the data": explain.communities(both, min(8, *(n - 1 for n in both.shape))),
+        "communities found in the data": explain.communities(both, min(8, *(n - 1 for n in shape_of(both)))),
     }
     if file is not None:
         known = others.user_labels
         theirs = np.full(others.n_users, "") if known is None else known.astype(str)
         groups[file.stem] = lookup.groups_of(file, np.concatenate([labels, theirs]))
-    return {name: (g[: x.shape[0]], g[x.shape[0] :]) for name, g in groups.items()}
+    n_users, _ = shape_of(x)
+    return {name: (g[:n_users], g[n_users:]) for name, g in groups.items()}
 
 
 def trained_again(options: flags.Explain) -> tuple[StrongSplit, VAE | list[explain.Snapshot], str]:
@@ -418,7 +422,7 @@ def trained_again(options: flags.Explain) -> tuple[StrongSplit, VAE | list[expla
         split = source_of(options).load(tables=False)
         spec = presets.for_data(split.name).model("multvae")
         config = spec.config(epochs=options.epochs)
-        snapshots, _, run = explain.record(lambda: spec.build(split.n_items), split, config)
+        snapshots, _, run = explain.record(lambda: spec.build_vae(split.n_items), split, config)
         return split, snapshots, f"Model {spec.name}, trained here for {run.best_epoch} epochs."
     model, split = load_vae(options.model, options)
     folder = options.model if options.model.is_dir() else options.model.parent
@@ -428,12 +432,12 @@ def trained_again(options: flags.Explain) -> tuple[StrongSplit, VAE | list[expla
     try:
         config = TrainConfig(**known["training"])
         spec = presets.ModelSpec(known["model"], known["class"], known["arguments"], known["training"])
-        spec.build(split.n_items)
+        spec.build_vae(split.n_items)
     except (KeyError, TypeError) as e:
         raise InputError(
             f"{folder}/config.json does not say how the model was trained ({e}); without it the parameters alone count"
         ) from e
-    snapshots, again, _ = explain.record(lambda: spec.build(split.n_items), split, replace(config, device="cpu"))
+    snapshots, again, _ = explain.record(lambda: spec.build_vae(split.n_items), split, replace(config, device="cpu"))
     same = all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
     how = "to the last bit" if same else "up to rounding, as it was trained on another machine"
     return split, snapshots, f"Model {spec.name}, trained again for its snapshots: the same parameters {how}."
@@ -474,7 +478,9 @@ def explain_far(options: flags.Explain) -> None:
         known = lookup.features_of(options.features, split.item_labels.astype(str))
         relatedness = far.item_relatedness(x, known)
     elif split.name == "planted" and split.train_labels is not None:
-        taste = unit(planted().truth.user_factors[split.train_labels[rows], :-1])
+        truth = planted().truth
+        assert truth is not None  # the population is drawn here
+        taste = unit(truth.user_factors[split.train_labels[rows], :-1])
         relatedness = taste @ taste.T
     else:
         raise InputError(

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import IO, Any, cast
 
 
 class Patient:
@@ -67,7 +67,7 @@ def patient_streams() -> Iterator[Patient]:
         setattr(sys, name, Patient(stream))
     out = sys.stdout
     try:
-        yield out
+        yield cast("Patient", out)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import polars as pl
@@ -72,7 +73,8 @@ def _users(options: flags.Recommend, split: StrongSplit) -> Found:
     for label in wanted:
         if label not in place and label.strip() not in place:
             lookup.history_of(split, label)  # says which labels are close
-    return list(wanted), rows[[place[w] if w in place else place[w.strip()] for w in wanted]]
+    chosen = rows[[place[w] if w in place else place[w.strip()] for w in wanted]]
+    return list(wanted), chosen
 
 
 def _everybody(split: StrongSplit) -> Found:
@@ -84,7 +86,7 @@ def _everybody(split: StrongSplit) -> Found:
     if not there:
         raise InputError("the split holds no user labels, so no user can be looked up; name items with --items instead")
     labels = [str(label) for of, _ in there for label in np.asarray(of).tolist()]
-    return labels, sp.vstack([matrix for _, matrix in there], format="csr")
+    return labels, cast("sp.csr_matrix", sp.vstack([matrix for _, matrix in there], format="csr"))
 
 
 def _lines(path: Path) -> list[str]:

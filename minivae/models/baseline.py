@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from torch import Tensor
 
-from minivae.data.users import Users, binary
+from minivae.data.users import Users, binary, shape_of
 from minivae.errors import InputError
 
 
@@ -61,6 +61,7 @@ class Baseline(ABC):
         if not hasattr(self, "n_items"):
             raise InputError(f"this {type(self).__name__} is not fitted yet; call fit(train) first")
         csr = binary(history, "history")
-        if csr.shape[1] != self.n_items:
-            raise InputError(f"history has {csr.shape[1]} columns, but the model knows {self.n_items} items")
+        _, n_items = shape_of(csr)
+        if n_items != self.n_items:
+            raise InputError(f"history has {n_items} columns, but the model knows {self.n_items} items")
         return csr

@@ -1,15 +1,15 @@
 """EASE: a linear item-item model in closed form (Steck, WWW 2019), in the memory of one matrix."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import scipy.sparse as sp
 import torch
-from scipy.linalg.lapack import spotrf, spotri
+from scipy.linalg.lapack import spotrf, spotri  # pyright: ignore[reportAttributeAccessIssue] (made at import)
 from torch import Tensor
 
-from minivae.data.users import Users, binary
+from minivae.data.users import Users, binary, shape_of
 from minivae.errors import Diverged, InputError
 from minivae.models.baseline import Baseline
 
@@ -71,7 +71,7 @@ class EASE(Baseline):
         csr = self.rows(history)
         if isinstance(self.weights, Tensor):
             return torch.from_numpy(csr @ self.weights.numpy())
-        return torch.from_numpy((csr @ self.weights).toarray())
+        return torch.from_numpy(cast("sp.csr_matrix", csr @ self.weights).toarray())
 
     def state(self) -> dict[str, np.ndarray]:
         """The matrix B, whole or the largest weights of each column, see the class."""
@@ -107,13 +107,14 @@ def _largest(b: np.ndarray, kept: int) -> sp.csr_matrix:
         columns = np.broadcast_to(np.arange(block.shape[1]), rows.shape)
         values = block[rows, columns]
         parts.append(sp.csc_matrix((values.ravel(), (rows.ravel(), columns.ravel())), shape=block.shape))
-    return sp.hstack(parts, format="csr", dtype=np.float32)
+    return cast("sp.csr_matrix", sp.hstack(parts, format="csr", dtype=np.float32))
 
 
 def _gram(x: sp.csr_matrix) -> np.ndarray:
     """XᵀX, dense (I, I), block of rows after block of rows."""
     columns = x.tocsc()
-    gram = np.empty((x.shape[1], x.shape[1]), dtype=np.float32)
+    _, n_items = shape_of(x)
+    gram = np.empty((n_items, n_items), dtype=np.float32)
     for a in range(0, len(gram), BLOCK):
         (columns[:, a : a + BLOCK].T @ x).toarray(out=gram[a : a + BLOCK])
     return gram

@@ -33,8 +33,8 @@ class GaussianHead(nn.Linear):
     def __init__(self, hidden: int, latent: int) -> None:
         super().__init__(hidden, 2 * latent)
 
-    def forward(self, h: Tensor) -> Tensor:
-        mu, logvar = super().forward(h).chunk(2, dim=-1)
+    def forward(self, input: Tensor) -> Tensor:
+        mu, logvar = super().forward(input).chunk(2, dim=-1)
         return torch.cat([mu, logvar.clamp(*LOGVAR_RANGE)], -1)
 
 

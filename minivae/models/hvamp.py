@@ -99,6 +99,7 @@ class HVamp(VAE):
 
     def kl(self, draw: Draw, batch: UserBatch) -> Tensor:
         (_, z2), (mu1, mu2), (logvar1, logvar2) = (t.chunk(2, dim=-1) for t in draw)
+        assert self.prior is not None  # the constructor made one
         inner = gaussian_kl_between(mu1, logvar1, *self.conditional(z2).chunk(2, dim=-1))
         return inner + self.prior.kl(z2, mu2, logvar2, batch, self.encoder)
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minivae.data.users import Users, binary
+from minivae.data.users import Users, binary, shape_of
 from minivae.errors import InputError
 from minivae.models.baseline import Baseline
 
@@ -76,7 +76,7 @@ class IALS(Baseline):
         with _one_blas_thread():
             self._als = self._empty()
             self._als.fit(csr, show_progress=False)
-        self.n_items = csr.shape[1]
+        _, self.n_items = shape_of(csr)
         return self
 
     def _empty(self) -> Any:
@@ -95,7 +95,7 @@ class IALS(Baseline):
         """(B, I) = W Hᵀ with the vectors of the given users, folded in."""
         csr = self.rows(history)
         with _one_blas_thread():
-            users = self._als.recalculate_user(np.arange(csr.shape[0]), csr)  # (B, d)
+            users = self._als.recalculate_user(np.arange(shape_of(csr)[0]), csr)  # (B, d)
         return torch.from_numpy(users) @ torch.from_numpy(self._als.item_factors).T
 
     def state(self) -> dict[str, np.ndarray]:

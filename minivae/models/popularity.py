@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minivae.data.users import Users, binary
+from minivae.data.users import Users, binary, shape_of
 from minivae.models.baseline import Baseline
 
 
@@ -25,12 +25,12 @@ class Popularity(Baseline):
     def fit(self, train: Users) -> "Popularity":
         """Count the users of each item in `train`, (U, I)."""
         csr = binary(train, "train")
-        self.set_state({"counts": np.bincount(csr.indices, minlength=csr.shape[1]).astype(np.float32)})
+        self.set_state({"counts": np.bincount(csr.indices, minlength=shape_of(csr)[1]).astype(np.float32)})
         return self
 
     def score(self, history: Users) -> Tensor:
         """(B, I), the same row for every user."""
-        n_users = self.rows(history).shape[0]
+        n_users, _ = shape_of(self.rows(history))
         return self.counts.repeat(n_users, 1)
 
     def state(self) -> dict[str, np.ndarray]:

@@ -39,9 +39,11 @@ def register_model(name: str) -> Callable[[Model], Model]:
     add = MODELS.register(name)
 
     def register(cls: Model) -> Model:
-        if not (isinstance(cls, type) and issubclass(cls, VAE | Baseline)):
+        derived = isinstance(cls, type) and issubclass(cls, VAE | Baseline)
+        if not derived:
             raise InputError(f"{cls!r} is no model; derive it from minivae.VAE or minivae.Baseline")
-        return add(cls)
+        add(cls)
+        return cls  # pyright: ignore[reportReturnType] (the class that came in)
 
     return register
 

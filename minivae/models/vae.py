@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from minivae.batches import DeviceCSR, UserBatch
-from minivae.data.users import Users, as_csr, binary
+from minivae.data.users import Users, as_csr, binary, shape_of
 from minivae.errors import InputError
 from minivae.models.phase import Phase
 from minivae.models.priors import NormalPrior, Prior
@@ -54,6 +54,7 @@ class VAE(nn.Module):
     encoder: nn.Module
     decoder: nn.Sequential
     phases: tuple[Phase, ...] = (Phase(),)
+    anchors: nn.Parameter | None
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,8 +102,9 @@ class VAE(nn.Module):
 
     def reset_prior(self, generator: torch.Generator | None = None) -> None:
         """Fresh parameters of the prior, after those of the encoder."""
-        self.prior.reset_parameters(generator)
-        self.prior.update(self.encoder)
+        if self.prior is not None:
+            self.prior.reset_parameters(generator)
+            self.prior.update(self.encoder)
 
     def add_anchors(self, generator: torch.Generator | None = None) -> None:
         """Give every item an anchor e_i ~ N(0, I/d)."""
@@ -147,14 +149,15 @@ class VAE(nn.Module):
         if normalize:
             norms = np.sqrt(np.asarray(block.multiply(block).sum(axis=1), dtype=np.float64).ravel())
             values = values / np.repeat(norms, np.diff(block.indptr))
-        batch = DeviceCSR(block, like.device).batch(torch.arange(block.shape[0]))
+        batch = DeviceCSR(block, like.device).batch(torch.arange(shape_of(block)[0]))
         draw = self.draw(replace(batch, weights=torch.from_numpy(values).to(like)))
         return draw.mu, torch.exp(0.5 * draw.logvar)
 
     def _blocks(self, csr: sp.csr_matrix) -> Iterator[sp.csr_matrix]:
-        if csr.shape[1] != self.n_items:
-            raise InputError(f"x has {csr.shape[1]} columns, but the model knows {self.n_items} items")
-        for first in range(0, max(csr.shape[0], 1), ENCODE_BLOCK):
+        n_users, n_items = shape_of(csr)
+        if n_items != self.n_items:
+            raise InputError(f"x has {n_items} columns, but the model knows {self.n_items} items")
+        for first in range(0, max(n_users, 1), ENCODE_BLOCK):
             yield csr[first : first + ENCODE_BLOCK]
 
     @torch.no_grad()

@@ -165,7 +165,7 @@ def _vae(job: Job, split: StrongSplit, clock: Clock) -> Cost:
     config = replace(job.config, batch_size=min(job.config.batch_size, split.train.shape[0]))
     device = resolve_device(config.device)
     started = clock()
-    model = job.spec.build(split.n_items)
+    model = job.spec.build_vae(split.n_items)
     model.reset_parameters(torch.Generator().manual_seed(0))
     if config.anchor > 0:
         model.add_anchors()
@@ -248,9 +248,9 @@ def _ranking_time(model: Any, fold_in: FoldIn, clock: Clock) -> float:
 def _ease(job: Job, split: StrongSplit, clock: Clock) -> Cost:
     """A smaller system is solved, which costs I³; the Gram matrix costs Σ_u N_u², seen on some users."""
     n_items, n = split.n_items, min(split.n_items, SOLVED)
-    model = job.spec.build(n)
+    model = job.spec.build_baseline()
     started = clock()
-    model.fit(sp.identity(n, dtype=np.float32, format="csr"))
+    model.fit(sp.identity(n, dtype="float32", format="csr"))
     solving = (clock() - started) * (n_items / n) ** 3
     pairs = np.diff(split.train.indptr).astype(np.float64) ** 2
     some = split.train[: min(len(pairs), FITTED)]
@@ -261,7 +261,7 @@ def _ease(job: Job, split: StrongSplit, clock: Clock) -> Cost:
     weights = torch.randn(n_items, 256)
     history = split.validation.history[:RANKED]
     started = clock()
-    history @ weights.numpy()
+    _ = history @ weights.numpy()
     scoring = (clock() - started) * (n_items / 256) / max(1, history.shape[0])
     return Cost(model.size(0, n_items), ease_memory(n_items, split.train.nnz), solving + counting + held * scoring)
 
@@ -269,7 +269,7 @@ def _ease(job: Job, split: StrongSplit, clock: Clock) -> Cost:
 def _baseline(job: Job, split: StrongSplit, clock: Clock) -> Cost:
     """Fitted to some of the users; taken as linear in their number."""
     n = min(split.train.shape[0], FITTED)
-    model = job.spec.build(split.n_items)
+    model = job.spec.build_baseline()
     started = clock()
     model.fit(split.train[:n])
     fitting = (clock() - started) * split.train.shape[0] / n

@@ -35,7 +35,7 @@ def encoder():
 
 
 def prior_of(kind, encoder):
-    prior = make_prior(kind, encoder, I_ITEMS, 4)
+    prior = make_prior(kind, encoder, I_ITEMS, 4, D)
     g = torch.Generator().manual_seed(5)
     prior.reset_parameters(g)
     with torch.no_grad():
@@ -120,9 +120,9 @@ def test_pseudo_inputs_start_as_published():
 
 def test_unknown_priors_are_refused(encoder):
     with pytest.raises(InputError, match="prior='flow' is unknown; choose one of normal, composite, vamp"):
-        make_prior("flow", encoder, I_ITEMS, 4)
+        make_prior("flow", encoder, I_ITEMS, 4, D)
     with pytest.raises(InputError, match="components=0"):
-        make_prior("vamp", encoder, I_ITEMS, 0)
+        make_prior("vamp", encoder, I_ITEMS, 0, D)
 
 
 def check_kl(kind, encoder, estimate):

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from minivae.batches import UserBatch
 from minivae.models.priors.prior import Prior
-from minivae.objective import gaussian_kl, log_normal
+from minivae.objective import kl_to_standard_normal, log_normal
 
 
 class NormalPrior(Prior):
@@ -17,4 +17,4 @@ class NormalPrior(Prior):
 
     def kl(self, z: Tensor, mu: Tensor, logvar: Tensor, batch: UserBatch, encoder: nn.Module) -> Tensor:
         """``½ Σ_j (μ_j² + σ_j² − 1 − log σ_j²)``, exact: z is not looked at."""
-        return gaussian_kl(mu, logvar)
+        return kl_to_standard_normal(mu, logvar)

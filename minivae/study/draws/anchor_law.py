@@ -9,7 +9,7 @@ import torch
 
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
-from minivae.models import load_model
+from minivae.models import VAE, load_model
 from minivae.ranking import Difference, activity_groups, compare, paired_difference
 from minivae.study.run.runs import Result, read_note
 
@@ -67,8 +67,10 @@ def _of_study(folder: Path) -> list[dict[str, Any]]:
 
 def norm_of_codes(folder: Path, split: StrongSplit) -> float:
     """Mean ‖μ‖ of the test users under a saved model."""
+    model = load_model(folder)
+    assert isinstance(model, VAE)  # a study of anchors trains no other
     with torch.no_grad():
-        mu, _ = load_model(folder).encode(split.test.history)
+        mu, _ = model.encode(split.test.history)
     return float(mu.norm(dim=1).mean())
 
 

@@ -150,9 +150,16 @@ def draw(value: Mapping[str, Any]) -> Figure | None:
     if not lines:
         return None
     figure = Figure(figsize=(8, 1.4 + 0.3 * len(lines)), layout="constrained")
-    columns = ([d[k] for _, d, _ in lines] for k in ("difference", "low", "high"))
+    centres, low, high = ([d[k] for _, d, _ in lines] for k in ("difference", "low", "high"))
     labels, colours = [label for label, _, _ in lines], [colour for _, _, colour in lines]
     plots.intervals(
-        labels, *columns, f"difference of test {shown(SELECTION)}", reference=0.0, colours=colours, ax=figure.subplots()
+        labels,
+        centres,
+        low,
+        high,
+        f"difference of test {shown(SELECTION)}",
+        reference=0.0,
+        colours=colours,
+        ax=figure.subplots(),
     )
     return figure

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from minivae import plots
 from minivae.data.splits import StrongSplit
-from minivae.models import load_model
+from minivae.models import VAE, load_model
 from minivae.ranking import METRICS
 from minivae.runtime.storage import write_whole
 from minivae.study.output import published
@@ -125,10 +125,12 @@ def anchors(claims: Sequence[Mapping[str, Any]]) -> Figure | None:
     if not rows:
         return None
     figure = Figure(figsize=(8, 1.4 + 0.36 * len(rows)), layout="constrained")
-    columns = ([d[k] for _, d in rows] for k in ("difference", "low", "high"))
+    centres, low, high = ([d[k] for _, d in rows] for k in ("difference", "low", "high"))
     one = [plots.COLOURS[0] if "verdict" in d else "0.5" for _, d in rows]
     labels = [label for label, _ in rows]
-    plots.intervals(labels, *columns, "difference of test nDCG@100", reference=0.0, colours=one, ax=figure.subplots())
+    plots.intervals(
+        labels, centres, low, high, "difference of test nDCG@100", reference=0.0, colours=one, ax=figure.subplots()
+    )
     return figure
 
 
@@ -142,7 +144,8 @@ def sensitivity(section: Mapping[str, Any], results: Mapping[str, Any]) -> Figur
         return None
     figure = Figure(figsize=(7, 4), layout="constrained")
     label = f"difference of test nDCG@100 to {pairs[0][1]}"
-    plots.sensitivity(*zip(*rows, strict=True), section["axis"], label, ax=figure.subplots())
+    at, differences, low, high = zip(*rows, strict=True)
+    plots.sensitivity(at, differences, low, high, section["axis"], label, ax=figure.subplots())
     return figure
 
 
@@ -154,7 +157,8 @@ def metrics(models: Sequence[ModelResult]) -> Figure:
         values = np.array([m.pooled()[metric] for m in models])
         half = 1.96 * values[:, 1]
         low, high = values[:, 0] - half, values[:, 0] + half
-        plots.intervals(names, values[:, 0], low, high, f"test {shown(metric)}", colours=colours(names), ax=ax)
+        levels = (values[:, 0].tolist(), low.tolist(), high.tolist())
+        plots.intervals(names, *levels, f"test {shown(metric)}", colours=colours(names), ax=ax)
     return figure
 
 
@@ -164,10 +168,12 @@ def paired(differences: Sequence[Mapping[str, Any]]) -> Figure | None:
     if not rows:
         return None
     figure = Figure(figsize=(8, 1.4 + 0.42 * len(rows)), layout="constrained")
-    columns = ([d[k] for d in rows] for k in ("difference", "low", "high"))
+    centres, low, high = ([d[k] for d in rows] for k in ("difference", "low", "high"))
     labels = [f"{d['a']} − {d['b']}" for d in rows]
     one = colours([d["a"] for d in rows])
-    plots.intervals(labels, *columns, "difference of test nDCG@100", reference=0.0, colours=one, ax=figure.subplots())
+    plots.intervals(
+        labels, centres, low, high, "difference of test nDCG@100", reference=0.0, colours=one, ax=figure.subplots()
+    )
     return figure
 
 
@@ -197,8 +203,10 @@ def latent(models: Sequence[ModelResult], split: StrongSplit) -> Figure | None:
     for ax in axes[len(folders) :]:
         ax.remove()
     for ax, (name, folder) in zip(axes, folders.items(), strict=False):
+        model = load_model(folder)
+        assert isinstance(model, VAE)  # only VAEs have a log
         with torch.no_grad():
-            mu = load_model(folder).encode(split.test.history[there])[0].numpy()
+            mu = model.encode(split.test.history[there])[0].numpy()
         plots.latent_map(mu, activity[there], name, bar=name == list(folders)[-1], ax=ax)
     return figure
 

@@ -1,11 +1,13 @@
 """Folds: the users of a data set in K parts, each tested by models that never saw it."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import scipy.sparse as sp
 
 from minivae.data.splits import FoldIn, StrongSplit, draw_heldout
+from minivae.data.users import shape_of
 from minivae.errors import InputError
 
 LEAST = 3
@@ -35,13 +37,14 @@ class Population:
     def of(cls, split: StrongSplit, seed: int) -> "Population":
         """Training, validation and test users together, in this order; of n >= 5 items int(n / 5) are held out."""
         parts = [split.train, *(p.history + p.heldout for p in (split.validation, split.test))]
-        x = sp.vstack(parts, format="csr").astype(np.float32)
+        x = cast("sp.csr_matrix", sp.vstack(parts, format="csr").astype(np.float32))
         x.sort_indices()
+        n_users, _ = shape_of(x)
         labels = [split.train_labels, split.validation.user_labels, split.test.user_labels]
         known = all(of is not None for of in labels)
-        names = np.concatenate([np.asarray(of).astype(str) for of in labels]) if known else np.arange(x.shape[0])
+        names = np.concatenate([np.asarray(of).astype(str) for of in labels]) if known else np.arange(n_users)
         held = np.zeros(x.nnz, dtype=bool)
-        held[draw_heldout(np.repeat(np.arange(x.shape[0]), np.diff(x.indptr)), seed)] = True
+        held[draw_heldout(np.repeat(np.arange(n_users), np.diff(x.indptr)), seed)] = True
         heldout = sp.csr_matrix((held.astype(np.float32), x.indices, x.indptr), x.shape, copy=True)
         heldout.eliminate_zeros()  # in place: hence the copy
         return cls(x, names.astype(str), heldout)

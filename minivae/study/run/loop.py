@@ -190,7 +190,8 @@ def _receive(channel: Connection, task: Task, process: BaseProcess, board: progr
         process.join()
         if process.exitcode == 0 and finished(task.folder):
             return False
-        why = f"signal {-process.exitcode}" if (process.exitcode or 0) < 0 else f"status {process.exitcode}"
+        code = process.exitcode
+        why = f"signal {-code}" if code is not None and code < 0 else f"status {code}"
         raise InputError(
             f"the process of {task.label} ended with {why}; if memory was short, take fewer --jobs"
         ) from None

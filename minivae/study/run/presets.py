@@ -16,13 +16,13 @@ what differs. The tables of such a file:
 import inspect
 import re
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from minivae.config import TrainConfig
 from minivae.errors import InputError
@@ -103,8 +103,15 @@ class ModelSpec:
 
     def build(self, n_items: int) -> VAE | Baseline:
         """A new model, not trained."""
-        cls = model_class(self.kind)
-        return cls(n_items, **self.arguments) if self.trained else cls(**self.arguments)
+        return self.build_vae(n_items) if self.trained else self.build_baseline()
+
+    def build_vae(self, n_items: int) -> VAE:
+        """The same, of a class that is trained step by step."""
+        return cast("Callable[..., VAE]", model_class(self.kind))(n_items, **self.arguments)
+
+    def build_baseline(self) -> Baseline:
+        """The same, of a class that is fitted at once."""
+        return cast("Callable[..., Baseline]", model_class(self.kind))(**self.arguments)
 
 
 @dataclass(frozen=True)
@@ -306,8 +313,10 @@ def _merged(tables: Sequence[Any]) -> dict[str, Any]:
             raise InputError(f"expected a table of a model's settings, got {table!r}")
         for key, value in table.items():
             old = result.get(key)
-            deeper = key == "search" and isinstance(value, Mapping) and isinstance(old, Mapping)
-            result[key] = {**old, **value} if deeper else value
+            if key == "search" and isinstance(value, Mapping) and isinstance(old, Mapping):
+                result[key] = {**old, **value}
+            else:
+                result[key] = value
     return result
 
 
@@ -320,7 +329,7 @@ def _spec(
         raise InputError(
             f"{where}: {name!r} cannot name a model, since it names a folder; use letters, digits and . + = -"
         )
-    kind = table.get("class")
+    kind = cast("str", table.get("class"))  # the next line refuses anything else
     try:
         trained = issubclass(model_class(kind), VAE)
     except InputError as e:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from minivae.data.splits import FoldIn
+from minivae.options import Precision
 from minivae.ranking import METRICS, Evaluation, activity_groups, compare, paired_difference
 from minivae.study.run import conclusions
 from minivae.study.run.conclusions import Doubt
@@ -171,8 +172,8 @@ def summary(models: Sequence[ModelResult], test: FoldIn) -> list[dict[str, Any]]
         pooled = m.pooled()
         metrics = means(pooled)
         for metric, of in metrics.items():
-            if m.seed_se(metric) is not None:
-                of["seed_se"] = m.seed_se(metric)
+            if (seed_se := m.seed_se(metric)) is not None:
+                of["seed_se"] = seed_se
         row = {"model": m.name, "seeds": len(m.runs), "metrics": metrics, "groups": by_activity(pooled, test)}
         rows.append(row | {"coverage": pooled.coverage, "popularity": pooled.popularity})
     return rows
@@ -195,7 +196,7 @@ def searched_here(results: Mapping[str, Any]) -> bool:
     return origin.get("sha256") == results["data"]["searchable"]
 
 
-def environment(device: str, precision: str) -> dict[str, Any]:
+def environment(device: str, precision: Precision) -> dict[str, Any]:
     """Machine and versions, as far as they bear on the numbers."""
     chosen = resolve_device(device)
     return {

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 
 from minivae.config import TrainConfig
 from minivae.data.splits import FoldIn, StrongSplit
+from minivae.data.users import shape_of
 from minivae.errors import InputError
 from minivae.models import VAE, Baseline, save_model
 from minivae.models.saved import require_savable
@@ -262,4 +263,4 @@ def by_activity(scored: Evaluation, fold_in: FoldIn) -> dict[str, dict[str, Any]
 
 def parameters(model: VAE | Baseline, train: sp.csr_matrix) -> int:
     """Numbers that are learned from `train`."""
-    return sum(p.numel() for p in model.parameters()) if isinstance(model, VAE) else model.size(*train.shape)
+    return sum(p.numel() for p in model.parameters()) if isinstance(model, VAE) else model.size(*shape_of(train))

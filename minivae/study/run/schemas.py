@@ -37,9 +37,13 @@ class Level(msgspec.Struct):
     se: float
 
 
-Levels = msgspec.defstruct(
-    "Levels", [(f"metric_{k}", Level, msgspec.field(name=name)) for k, name in enumerate(METRICS)]
+_Levels = msgspec.defstruct(
+    "_Levels", [(f"metric_{k}", Level, msgspec.field(name=name)) for k, name in enumerate(METRICS)]
 )
+
+
+class Levels(_Levels):
+    """Every metric of a study with its level."""
 
 
 class Recommended(msgspec.Struct):
@@ -76,7 +80,7 @@ class Metrics(msgspec.Struct):
 class TestedMetrics(Metrics, kw_only=True):
     """metrics.json of a finished run that has looked at the test users."""
 
-    test: Levels
+    test: Levels  # pyright: ignore[reportGeneralTypeIssues, reportIncompatibleVariableOverride] (required)
 
 
 class DivergedTrial(msgspec.Struct):

@@ -72,6 +72,10 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def check_layer(layer: Mapping[str, Any], where: str) -> None:
     """Raise `InputError` if a part of a file is of another type, or a number in it is not finite."""
+    models = layer.get("models")
+    for name, table in models.items() if isinstance(models, Mapping) else ():
+        if not isinstance(table, Mapping):
+            raise InputError(f"{where}: model {name} is {table!r}; expected a table of its settings")
     try:
         msgspec.convert(layer, Layer)
     except (msgspec.ValidationError, RecursionError) as e:

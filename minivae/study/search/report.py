@@ -193,7 +193,8 @@ def draw(results: Mapping[str, Any]) -> Figure:
             plots.tried(values, scores, chosen, key, "nDCG@100" if column == 0 else "", log, one[name], ax=ax)
             ax.set_title(name if column == 0 else "", loc="left", fontsize="medium")
     curves = {
-        name: expected_best([s for t in of["trials"] if np.isfinite(s := score(t))]) for name, of in models.items()
+        name: expected_best([s for t in of["trials"] if np.isfinite(s := score(t))]).tolist()
+        for name, of in models.items()
     }
     plots.budget(curves, colours=list(one.values()), ax=figure.add_subplot(grid[len(models), :]))
     return figure
