@@ -40,7 +40,7 @@ from minivae.study.output.page import to_html
 from minivae.study.output.report import figure as in_markdown
 from minivae.study.run import conclusions, folders, presets
 from minivae.study.run.folds import folds
-from minivae.study.run.runs import Job, by_activity, check_evaluable, execute, means, read_note, trained_with
+from minivae.study.run.runs import Job, by_activity, check_evaluable, execute, means, read_note, seen_from, trained_with
 from minivae.study.run.sources import TABLE_OPTIONS, Source, fingerprint
 from minivae.study.search import report as search_report
 from minivae.study.search import search
@@ -232,7 +232,7 @@ def train(options: flags.Train) -> None:
             job = train_job(options, "" if source.table else split.name)
             if team.first:
                 held.enter_context(folders.hold(options.out))
-                identity = job.identity(split, fingerprint(split), str(data))
+                identity = job.identity(split, fingerprint(split), seen_from(options.out, data))
                 longer = frozenset({"training.epochs", "training.patience", "data.split"})
                 folders.claim(options.out, "config.json", identity, options.resume, longer)
                 if not data.is_file():

@@ -18,7 +18,7 @@ from minivae.study.output import figures, report, tables
 from minivae.study.run import conclusions, folders, results
 from minivae.study.run.loop import Jobs, Task, run_all
 from minivae.study.run.presets import ModelSpec, Preset
-from minivae.study.run.runs import SPLIT, Job, Result, check_evaluable, refuse_other_users
+from minivae.study.run.runs import SPLIT, Job, Result, check_evaluable, refuse_other_users, seen_from
 from minivae.study.run.sources import Source, fingerprint
 from minivae.training import SELECTION, resolve_device
 
@@ -105,15 +105,11 @@ def run(plan: Plan, split: StrongSplit, source: Source, out: Path, resume: bool,
     data = source.file or out.absolute() / SPLIT
     if not data.is_file():
         split.save(data)
-    tasks = [
-        Task(
-            job,
-            out / "runs" / job.name,
-            f"{job.name} ({k} of {len(plan.jobs)})",
-            job.identity(split, digest, str(data)),
-        )
-        for k, job in enumerate(plan.jobs, 1)
-    ]
+    tasks = []
+    for k, job in enumerate(plan.jobs, 1):
+        folder = out / "runs" / job.name
+        note = job.identity(split, digest, seen_from(folder, data))
+        tasks.append(Task(job, folder, f"{job.name} ({k} of {len(plan.jobs)})", note))
     run_all(tasks, split, jobs, _reached)
     done = [Result.load(task.folder) for task in tasks]
     for result in done:

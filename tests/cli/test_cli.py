@@ -131,7 +131,9 @@ def test_train_writes_a_model_its_metrics_its_log_and_its_settings(data, trained
     assert metrics["validation"]["ndcg@100"]["mean"] == pytest.approx(max(line["validation"] for line in log), rel=1e-9)
     config = json.loads((trained / "config.json").read_text())
     assert config["training"]["epochs"] == 2
-    assert config["data"]["split"] == str(data)
+    stated = Path(config["data"]["split"])
+    assert not stated.is_absolute()
+    assert (trained / stated).resolve() == data.resolve()
 
 
 def test_flags_change_the_settings_of_the_preset(data, tmp_path):

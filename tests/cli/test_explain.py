@@ -53,7 +53,7 @@ def test_the_numbers_are_those_of_the_library(explained, trained):
     assert set(value["segments"]) == {"activity", "popularity of taste", "communities found in the data", "parity"}
     parity = value["segments"]["parity"]
     assert set(parity["names"]) == {"odd", "even", "not given"}
-    split = mv.StrongSplit.load(json.loads((trained / "config.json").read_text("utf-8"))["data"]["split"])
+    split = mv.StrongSplit.load(trained / json.loads((trained / "config.json").read_text("utf-8"))["data"]["split"])
     assert sum(parity["users"]) == split.train.shape[0] == value["users"]
     from minivae.explain import transfer
 

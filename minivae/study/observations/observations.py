@@ -20,7 +20,7 @@ from minivae.runtime.progress import tracked
 from minivae.runtime.records import read_record
 from minivae.study.run.loop import Jobs, Task, run_all
 from minivae.study.run.presets import ModelSpec
-from minivae.study.run.runs import SPLIT, Job, finished, read_note, trained_with
+from minivae.study.run.runs import SPLIT, Job, finished, read_note, seen_from, trained_with
 from minivae.study.run.schemas import TestedMetrics
 from minivae.theory import anchoring, bottleneck, locality, masking, toy, transfer
 from minivae.theory.card.evidence import LIPSCHITZ, in_float64
@@ -84,11 +84,11 @@ def jobs(seeds: int, variants: tuple[str, ...] = tuple(VARIANTS)) -> list[Job]:
 
 def train(todo: list[Job], split: StrongSplit, digest: str, out: Path, jobs: Jobs = 1) -> None:
     """Run what is not finished yet in `out`/runs; a job that was interrupted continues from its checkpoint."""
-    data = str((out / SPLIT).absolute())
-    tasks = [
-        Task(job, out / "runs" / job.name, f"{job.name} ({k} of {len(todo)})", job.identity(split, digest, data))
-        for k, job in enumerate(todo, 1)
-    ]
+    tasks = []
+    for k, job in enumerate(todo, 1):
+        folder = out / "runs" / job.name
+        note = job.identity(split, digest, seen_from(folder, out / SPLIT))
+        tasks.append(Task(job, folder, f"{job.name} ({k} of {len(todo)})", note))
     run_all(tasks, split, jobs)
 
 

@@ -1,6 +1,7 @@
 """One run: one model, one seed, in a folder of its own."""
 
 import hashlib
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -119,10 +120,18 @@ def read_note(folder: Path) -> dict[str, Any]:
         If it is missing or damaged.
     """
     note = read_record(folder / "config.json", RunNote)
-    if not Path(note["data"]["split"]).is_file():
-        nearby = [parent / SPLIT for parent in (folder, *folder.absolute().parents[1:2])]
-        note["data"]["split"] = next((str(path) for path in nearby if path.is_file()), note["data"]["split"])
+    stated = folder / note["data"]["split"]
+    nearby = [parent / SPLIT for parent in (folder, *folder.absolute().parents[1:2])]
+    note["data"]["split"] = str(next((path for path in (stated, *nearby) if path.is_file()), stated))
     return note
+
+
+def seen_from(folder: Path, data: Path) -> str:
+    """Where data lies, as a path from a run's folder: nothing in it names this machine, and both can move together."""
+    try:
+        return Path(os.path.relpath(data.resolve(), folder.resolve())).as_posix()
+    except ValueError:  # on another drive of Windows
+        return data.name
 
 
 def trained_with(note: Mapping[str, Any], folder: Path) -> TrainConfig:
