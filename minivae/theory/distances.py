@@ -7,13 +7,14 @@ the theory: Villani (2009), chapters 6 and 22; Peyré and Cuturi (2019), remarks
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import ot
 import torch
 
 from minivae.errors import InputError
-from minivae.theory.numerics.arrays import Array, Same, as_tensors, check_sd
+from minivae.theory.numerics.arrays import Array, Same, as_tensors, check_fit, check_sd
 
 
 def w2_gaussian(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array) -> Same:
@@ -32,7 +33,7 @@ def w2_gaussian(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array) -> Same:
     Raises
     ------
     InputError
-        If a spread is negative or NaN.
+        If a spread is negative or NaN, or the shapes do not fit together.
 
     Examples
     --------
@@ -40,6 +41,7 @@ def w2_gaussian(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array) -> Same:
     5.0
     """
     (mu_u, sd_u, mu_v, sd_v), back = as_tensors(mu_u, sd_u, mu_v, sd_v)
+    check_fit(mu_u=mu_u, sd_u=sd_u, mu_v=mu_v, sd_v=sd_v)
     check_sd(sd_u, sd_v)
     mean, spread = torch.broadcast_tensors(mu_u - mu_v, sd_u - sd_v)
     return back(torch.linalg.vector_norm(torch.cat([mean, spread], dim=-1), dim=-1))
@@ -57,12 +59,13 @@ def w2_gaussian_full(mu_u: Array, cov_u: Array, mu_v: Array, cov_v: Array) -> Sa
     mu_u, mu_v : Array
         Means, (..., d).
     cov_u, cov_v : Array
-        Covariances, (..., d, d), symmetric positive semi-definite.
+        Covariances, (..., d, d), symmetric positive semi-definite, singular ones included. What float32 leaves of
+        zero counts as zero whatever the dtype: covariances are often estimated in float32 and cast afterwards.
 
     Raises
     ------
     InputError
-        If a covariance is not symmetric or has a negative eigenvalue.
+        If a covariance is not symmetric or has a negative eigenvalue, or the dimensions differ.
 
     Examples
     --------
@@ -71,21 +74,49 @@ def w2_gaussian_full(mu_u: Array, cov_u: Array, mu_v: Array, cov_v: Array) -> Sa
     2.0
     """
     (mu_u, cov_u, mu_v, cov_v), back = as_tensors(mu_u, cov_u, mu_v, cov_v)
-    a, b = torch.broadcast_tensors(_root(cov_u, "cov_u"), _root(cov_v, "cov_v"))
-    w, _, vh = torch.linalg.svd(b.mT @ a)  # the rotation of B that comes closest to A (Procrustes)
+    check_fit(mu_u=mu_u[..., None], cov_u=cov_u, mu_v=mu_v[..., None], cov_v=cov_v)
+    _check_covariance(cov_u, "cov_u")
+    _check_covariance(cov_v, "cov_v")
+    a, b = torch.broadcast_tensors(_Root.apply(cov_u), _Root.apply(cov_v))
+    with torch.no_grad():  # Q is a minimiser, so the gradient is that of the norm with Q held fixed (envelope theorem)
+        w, _, vh = torch.linalg.svd(b.mT @ a)  # the rotation of B that comes closest to A (Procrustes)
     bures = torch.linalg.matrix_norm(a - b @ w @ vh)
-    return back(torch.hypot(torch.linalg.vector_norm(mu_u - mu_v, dim=-1), bures))
+    means = torch.linalg.vector_norm(mu_u - mu_v, dim=-1)
+    return back(torch.linalg.vector_norm(torch.stack(torch.broadcast_tensors(means, bures), -1), dim=-1))
 
 
-def _root(cov: torch.Tensor, name: str) -> torch.Tensor:
-    """The symmetric square root of a positive semi-definite matrix."""
-    values, vectors = torch.linalg.eigh(cov)
-    scale = values.abs().amax(-1, keepdim=True)
-    tolerance = 1e3 * torch.finfo(cov.dtype).eps * scale
+def _check_covariance(cov: torch.Tensor, name: str) -> None:
+    """Square, symmetric, no negative eigenvalue beyond what d float32 numbers of its size leave."""
+    if cov.ndim < 2 or cov.shape[-1] != cov.shape[-2]:
+        raise InputError(f"{name} has shape {tuple(cov.shape)}, expected (..., d, d)")
+    values = torch.linalg.eigvalsh(cov.detach())
+    eps = max(torch.finfo(torch.float32).eps, torch.finfo(cov.dtype).eps)
+    tolerance = 8 * cov.shape[-1] * eps * values.abs().amax(-1)
     asymmetry = (cov - cov.mT).abs().amax((-2, -1))
-    if bool((asymmetry > tolerance[..., 0]).any()) or bool((values < -tolerance).any()):
+    if not bool(((asymmetry <= tolerance) & (values[..., 0] >= -tolerance)).all()):
         raise InputError(f"{name} is not symmetric positive semi-definite; pass covariances, not standard deviations")
-    return vectors * values.clamp_min(0).sqrt()[..., None, :] @ vectors.mT
+
+
+class _Root(torch.autograd.Function):
+    """The symmetric square root S of a positive semi-definite matrix, and its gradient.
+
+    ``S dS + dS S = dA``: in the eigenvectors of A an entry of dS is that of dA over ``s_i + s_j``, which exists where
+    eigenvalues are equal, and automatic differentiation of the eigenvectors does not.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, cov: torch.Tensor) -> torch.Tensor:
+        values, vectors = torch.linalg.eigh(cov)
+        roots = values.clamp_min(0).sqrt()
+        ctx.save_for_backward(roots, vectors)
+        return vectors * roots[..., None, :] @ vectors.mT
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:
+        roots, vectors = ctx.saved_tensors
+        sums = roots[..., :, None] + roots[..., None, :]
+        inner = vectors.mT @ (grads[0] + grads[0].mT) @ vectors / 2
+        return vectors @ torch.where(sums > 0, inner / sums, 0.0) @ vectors.mT
 
 
 def w1_bounds(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array) -> tuple[Same, Same]:
@@ -104,6 +135,7 @@ def w1_bounds(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array) -> tuple[Same,
         (...) each, of the kind given.
     """
     (mu_u, sd_u, mu_v, sd_v), back = as_tensors(mu_u, sd_u, mu_v, sd_v)
+    check_fit(mu_u=mu_u, sd_u=sd_u, mu_v=mu_v, sd_v=sd_v)
     high = w2_gaussian(mu_u, sd_u, mu_v, sd_v)
     low = torch.linalg.vector_norm(mu_u - mu_v, dim=-1).expand(high.shape)
     return back(low), back(high)

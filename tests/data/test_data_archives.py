@@ -477,7 +477,7 @@ def test_nobody_listens(tmp_path):
 def test_catalogue_looks_where_it_says(tmp_path, monkeypatch, toy_split):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MINIVAE_DATA", raising=False)
-    with pytest.raises(InputError, match=r"ml-1m is not prepared in data; make it with python data_scripts"):
+    with pytest.raises(InputError, match=r"ml-1m is not prepared in data; make it with minivae data prepare ml-1m"):
         resolve("ml-1m")
     with pytest.raises(InputError, match="neither a file nor one of the data sets"):
         resolve("ml-2m")

@@ -79,6 +79,19 @@ def test_numbers_are_those_of_the_model(found, folder, toy_split):
         assert_sound(found[prototype.MASKED][0], model, toy_split)  # another seed's
 
 
+def test_a_model_without_a_proved_constant_has_all_other_numbers(found, toy_split):
+    config, one = observations.TrainConfig(), found[prototype.MASKED]
+    for kind in (mv.RecVAE, mv.HVamp):
+        row = observations.measure(
+            observations.Trained("x", kind(toy_split.n_items, hidden=12, latent=4), config, 0.3), toy_split
+        )
+        assert set(one[0]) - set(row) == {"proved", "seed", "beta"}  # the last two come from collect
+        rows = prototype.compare({prototype.MASKED: [row | {"seed": 0, "beta": 0.2}]}, [], comparable=False)
+        assert not [r for r in rows if "proved" in r.what]
+        assert [r for r in rows if "seen" in r.what]
+    assert [r for r in prototype.compare({prototype.MASKED: one}, [], comparable=False) if "proved" in r.what]
+
+
 def test_another_split_is_refused(folder, toy_split, tmp_path):
     with pytest.raises(InputError, match="another split"):
         next(observations.load(folder, toy_split, "0" * 64))
@@ -102,13 +115,20 @@ def test_the_table_says_what_agrees():
     assert [prototype._claim("2", "x", "yes", h).agrees for h in ([1, 1], [0, 0], [1, 0])] == ["yes", "no", "mixed"]
 
 
+class EveryNumber(defaultdict):
+    """Has a number under every key."""
+
+    def __contains__(self, key):
+        return True
+
+
 def test_every_number_of_the_prototype_has_a_source_and_a_row(monkeypatch):
     """Each row of prototype.csv stands in the table once; a number under a misspelt key would stand nowhere."""
     text = (files("minivae.study") / "published" / "prototype.csv").read_text(encoding="utf-8")
     source = list(csv.DictReader(text.splitlines()))
     assert len(source) == len(published.prototype())
     assert all(r["source"] for r in source)
-    seed = defaultdict(lambda: 0.5, seed=0, beta=0.2)
+    seed = EveryNumber(lambda: 0.5, seed=0, beta=0.2)
     found = {variant: [seed] for variant in prototype.NAMES.values()}
 
     def stated():

@@ -435,3 +435,62 @@ def test_talagrand_twin_without_the_two_is_rejected():
 def test_what_are_no_clouds_of_one_space_is_refused(u, v):
     with pytest.raises(InputError):
         D.w1_empirical(u, v)
+
+
+# --- what estimated covariances and optimisers need ------------------------------------------------------------------
+
+
+def estimated(seed, d=40, n=41):
+    """A covariance of few samples in float32: its zero eigenvalue comes out slightly negative."""
+    return torch.cov(torch.randn(n, d, generator=torch.Generator().manual_seed(seed)).T)
+
+
+def test_float32_covariances_are_taken_whatever_their_container():
+    c, d = estimated(1), estimated(2)
+    mu = torch.zeros(40)
+    single = D.w2_gaussian_full(mu, c, mu, d)
+    double = D.w2_gaussian_full(mu.double(), c.double(), mu.double(), d.double())
+    assert float(single) == pytest.approx(float(double), rel=1e-3)
+    with pytest.raises(InputError, match="cov_u"):  # a hundred times the rounding is no rounding
+        D.w2_gaussian_full(mu.double(), c.double() - 0.01 * torch.eye(40), mu.double(), d.double())
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_gradients_exist_where_eigenvalues_are_equal(scale):
+    """W2² of c·I against I is ‖μ‖² + d (√c − 1)²; the gradient of its trace part in c is 1 − 1/√c, in each entry."""
+    cov = (scale * torch.eye(3, dtype=torch.float64)).requires_grad_()
+    mu = torch.ones(3, dtype=torch.float64)
+    squared = D.w2_gaussian_full(mu, cov, 0 * mu, torch.eye(3, dtype=torch.float64)).square()
+    squared.backward()
+    assert torch.allclose(cov.grad, (1 - scale**-0.5) * torch.eye(3, dtype=torch.float64), atol=1e-12)
+
+
+def test_gradient_against_finite_differences():
+    r = rng(4)
+    a, b = (torch.from_numpy(m @ m.T + 0.1 * np.eye(4)) for m in r.normal(size=(2, 4, 4)))
+    mu = torch.from_numpy(r.normal(size=(2, 4)))
+
+    def of(c):
+        return D.w2_gaussian_full(mu[0], (c + c.mT) / 2, mu[1], b)
+
+    assert torch.autograd.gradcheck(of, (a.requires_grad_(),), atol=1e-6)
+
+
+def test_equal_gaussians_have_a_finite_gradient():
+    cov = torch.eye(3, dtype=torch.float64).requires_grad_()
+    mu = torch.zeros(3, dtype=torch.float64)
+    D.w2_gaussian_full(mu, cov, mu, torch.eye(3, dtype=torch.float64)).backward()
+    assert torch.isfinite(cov.grad).all()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: D.w2_gaussian_full(np.zeros(2), np.eye(2), np.zeros(3), np.eye(3)),
+        lambda: D.w2_gaussian(np.zeros(2), np.ones(2), np.zeros(3), np.ones(3)),
+        lambda: D.w1_bounds(np.zeros(2), np.ones(2), np.zeros(3), np.ones(3)),
+    ],
+)
+def test_users_of_different_dimension_are_refused(call):
+    with pytest.raises(InputError, match="do not fit together"):
+        call()

@@ -53,6 +53,21 @@ def _numbers(value: Array) -> np.ndarray:
     return a
 
 
+def check_fit(**arrays: torch.Tensor) -> None:
+    """Refuse arrays whose shapes do not broadcast: users of different dimension, for instance.
+
+    Raises
+    ------
+    InputError
+        With the name and shape of each.
+    """
+    try:
+        torch.broadcast_shapes(*(a.shape for a in arrays.values()))
+    except RuntimeError as e:
+        shapes = ", ".join(f"{name} {tuple(a.shape)}" for name, a in arrays.items())
+        raise InputError(f"the shapes do not fit together: {shapes}; all but leading axes must be the same") from e
+
+
 def check_sd(*sds: torch.Tensor) -> None:
     """Refuse a spread that is negative or NaN: a log variance handed over as `sd` is the usual slip.
 
