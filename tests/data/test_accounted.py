@@ -46,7 +46,7 @@ def test_rows_in_are_events_and_dropped(tmp_path_factory, written):
     table = pl.DataFrame([*written, ("u", "i", 5)], schema=["user", "item", "rating"], orient="row")
     low = int((table["rating"] < 3).sum())
     liked = {(u, i) for u, i, r in table.rows() if r >= 3}
-    with patch.object(columnar, "refuse_deadly"):
+    with patch.object(columnar, "check_in_child"):
         for path in files(tmp_path_factory.mktemp("files"), table):
             reading = account(path, table.height, low)
             assert reading.dropped["repeated pair"] == table.height - low - reading.events

@@ -58,9 +58,14 @@ def sources():
     return [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
 
 
+# Grading runs what a student has handed in: that is its purpose, in a process of its own for each call.
+RUNS_SUBMISSIONS = {ROOT / "minivae" / "course" / "grading.py"}
+
+
 def test_nothing_is_ever_unpickled():
     assert len(sources()) > 50
-    assert {str(p): lines for p in sources() if (lines := unsafe(p.read_text(encoding="utf-8")))} == {}
+    found = {p: lines for p in sources() if (lines := unsafe(p.read_text(encoding="utf-8")))}
+    assert set(found) == RUNS_SUBMISSIONS, found
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,7 @@ def test_the_report_says_on_whose_users_settings_were_searched(own, said, folder
     sha = {s: json.loads((folders / s / "results.json").read_text())["data"]["searchable"] for s in ("s5", "s6")}
     for s in ("s5", "s6"):
         shutil.copytree(folders / s, tmp_path / s)
+        shutil.copy(folders / f"{s[1:]}.safetensors", tmp_path)  # the data, seen from the runs' folders
         results = json.loads((tmp_path / s / "results.json").read_text())
         results["preset"]["origin"] = {"sha256": sha[s if s in own else "s5"] if own else "another"}
         write_record(tmp_path / s / "results.json", results)

@@ -120,7 +120,7 @@ def read_note(folder: Path) -> dict[str, Any]:
         If it is missing or damaged.
     """
     note = read_record(folder / "config.json", RunNote)
-    stated = folder / note["data"]["split"]
+    stated = Path(os.path.normpath(folder / note["data"]["split"]))
     nearby = [parent / SPLIT for parent in (folder, *folder.absolute().parents[1:2])]
     note["data"]["split"] = str(next((path for path in (stated, *nearby) if path.is_file()), stated))
     return note
