@@ -1,6 +1,7 @@
 """Shared by all tests: one thread, reproducible hypothesis, and a small split that can be learned."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -15,6 +16,35 @@ from minivae import FoldIn, StrongSplit
 torch.set_num_threads(1)
 settings.register_profile("minivae", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("minivae")
+
+
+ROOT = Path(__file__).resolve().parents[1]
+# What starts programs, browsers or kernels, or trains: `pytest -m "not slow"` leaves it out and answers at once.
+SLOW = (
+    *("chapters", "tests/faults", "tests/docs", "tests/explorables/test_browser.py", "tests/explorables/test_math.py"),
+    *("tests/runtime/test_distributed.py", "tests/cli", "tests/test_chapters.py", "tests/test_grading.py"),
+    *(
+        f"tests/study/test_{name}.py"
+        for name in ("draws", "folds", "forecast", "loop", "observations", "search", "study")
+    ),
+    *("tests/models/test_own_model.py", "tests/models/test_saved.py", "tests/explain", "tests/online"),
+    *("tests/data/test_interactions.py", "tests/data/test_population.py", "tests/data/test_debian.py"),
+    *("tests/data/test_labelling.py", "tests/data/test_accounted.py", "tests/study/test_anchor_law.py"),
+    *(
+        "tests/models/test_models.py",
+        "tests/models/test_export.py",
+        "tests/runtime/test_moved.py",
+        "tests/test_course.py",
+    ),
+    "tests/theory/test_report.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        path = item.path.resolve()
+        if any(path.is_relative_to(ROOT / place) for place in SLOW):
+            item.add_marker(pytest.mark.slow)
 
 
 def communities(rng: np.random.Generator, n_users: int, n_items: int, n_communities: int) -> np.ndarray:

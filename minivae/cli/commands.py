@@ -54,7 +54,9 @@ def resumable(what: str, folder: Path) -> Iterator[None]:
 
     def kept() -> Resumable:
         """What lies there now: a full disk can end a run before its first checkpoint."""
-        some = any(next(folder.rglob(name), None) for name in ("checkpoint*.safetensors", "metrics.json", "sums.safetensors"))
+        some = any(
+            next(folder.rglob(name), None) for name in ("checkpoint*.safetensors", "metrics.json", "sums.safetensors")
+        )
         return Resumable(what if some else "nothing is finished yet", folder)
 
     try:
