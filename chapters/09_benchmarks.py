@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 9. What can a table of results tell, and what did we measure?
-# **Study** 75 min · **runs** 22 CPU seconds (88 s when it was built), 0.6 GB on 1 core · **needs** [chapter 01](01_protocol.ipynb), variance of a sum; chapter 08 for what PIA is
+# **Study** 75 min · **runs** 22 CPU seconds (13 s when it was built), 0.6 GB on 2 cores · **needs** [chapter 01](01_protocol.ipynb), variance of a sum; chapter 08 for what PIA is
 #
 # **You will be able to** (1) say from a published table alone which differences can be told apart, (2) separate the
 # chance of users from the chance of seeds, and give an interval that covers both, (3) find contradictions inside a
@@ -32,7 +32,7 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## 9.2 What was published
 #
-# Every published figure of this project stands in one file, with its source and an [**evidence tag**](GLOSSARY.md#evidence-tag): V, read in a primary
+# The published figures of the main tables stand in one file, with their source and an [**evidence tag**](GLOSSARY.md#evidence-tag): V, read in a primary
 # artefact; S, read in a secondary text; M, recalled from the named table and not read again. Nothing below was measured
 # here: we do not have these three data sets. Mind the tags: **none** of these values was read in a primary artefact, and
 # some were only recalled. So what follows is an exercise in reading a table, and no verdict on the paper.
