@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BROWSER = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
-pytest.importorskip("sphinx", reason="the extra `docs` is not installed")
+pytest.importorskip("myst_nb", reason="the extra `docs` is not installed")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium on this machine")
 
