@@ -10,7 +10,7 @@ from minivae.version import __version__
 project = "minivae"
 author = "The minivae authors"
 release = version = __version__
-extensions = ["myst_nb", "numpydoc", "sphinx.ext.autodoc", "sphinx_copybutton", "sphinx_design", "mathml"]
+extensions = ["myst_nb", "numpydoc", "sphinx.ext.autodoc", "sphinx_copybutton", "sphinx_design", "mathml", "statements"]
 source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb", ".rst": "restructuredtext"}
 exclude_patterns = ["examples/**", "_ext/**"]
 nb_execution_mode = "off"
@@ -20,7 +20,12 @@ myst_heading_anchors = 4
 suppress_warnings = ["mystnb.unknown_mime_type"]
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
-autodoc_typehints = "none"  # the types stand in the docstrings, in words
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+maximum_signature_line_length = 70
+autodoc_member_order = "bysource"
+toc_object_entries_show_parents = "hide"
 html_theme = "sphinx_book_theme"
 html_title = "minivae"
 html_static_path = ["_static"]

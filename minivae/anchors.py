@@ -163,6 +163,14 @@ def register_anchor_loss(name: str) -> Callable[[AnchorLoss], AnchorLoss]:
     """Decorator: make ``fn(mu, variance, anchors, batch, temperature)``, (B,), the `anchor_variant` of that name.
 
     μ and σ² are (B, d), the anchors (I, d), and the batch holds the full item sets of the B users.
+
+    Examples
+    --------
+    >>> @register_anchor_loss("distance_in_example")
+    ... def distance(mu, variance, anchors, batch, temperature):
+    ...     return (mu - centroids(anchors, batch, shares(batch, mu))).norm(dim=-1)
+    >>> "distance_in_example" in ANCHOR_LOSSES
+    True
     """
     return ANCHOR_LOSSES.register(name)
 
@@ -181,5 +189,15 @@ def anchor_loss(
     ------
     InputError
         If the variant is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import scipy.sparse as sp
+    >>> from minivae.batches import DeviceCSR
+    >>> batch = DeviceCSR(sp.csr_matrix(np.ones((1, 2)))).batch(torch.tensor([0]))  # a user with both items
+    >>> anchors = torch.tensor([[3.0, 0.0], [5.0, 0.0]])
+    >>> anchor_loss(torch.zeros(1, 2), torch.ones(1, 2), anchors, batch, "full")  # 16 + 2 + 1
+    tensor([19.])
     """
     return ANCHOR_LOSSES.find(variant)(mu, variance, anchors, batch, temperature)

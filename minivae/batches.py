@@ -240,6 +240,14 @@ def register_mask(name: str) -> Callable[[MaskFunction], MaskFunction]:
     """Decorator: make ``fn(rows, counts, kept, keep)`` the input convention `name`, as `input_weights` describes it.
 
     Where everything is kept with ``keep = 1`` it must give ``x/‖x‖`` or ``x``: that is how a trained model is fed.
+
+    Examples
+    --------
+    >>> @register_mask("never_in_example")
+    ... def never(rows, counts, kept, keep):
+    ...     return counts.clamp_min(1).rsqrt()[rows]  # x/‖x‖, whatever was to be hidden
+    >>> mask_input(np.array([[1, 1, 1, 1]]), keep=0.5, mask="never_in_example").toarray()
+    array([[0.5, 0.5, 0.5, 0.5]], dtype=float32)
     """
     return MASKS.register(name)
 

@@ -65,6 +65,11 @@ class TrainConfig:
         Auto (cuda, else cpu), cpu, cuda, cuda:1, ...
     precision : Precision
         Of the item-sized products: auto (bf16 where the hardware multiplies it natively), fp32, bf16.
+
+    Examples
+    --------
+    >>> TrainConfig(anchor=1.0, anchor_steps=100).anchor_at(50)  # half of the way to λ_A
+    0.5
     """
 
     keep: float = 0.5

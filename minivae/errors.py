@@ -40,7 +40,17 @@ class UserError(Exception):
 
 
 class InputError(UserError, ValueError):
-    """Bad input from outside: a file, a table, an option."""
+    """Bad input from outside: a file, a table, an option.
+
+    Examples
+    --------
+    >>> import minivae as mv
+    >>> try:
+    ...     mv.TrainConfig(keep=0)
+    ... except InputError as error:
+    ...     print(error)
+    keep=0.0 is not possible; it must be in (0, 1]
+    """
 
 
 class WriteError(InputError):

@@ -114,6 +114,16 @@ def multinomial_nll(
     -------
     Tensor
         Scalar in nats, dtype of `h`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import scipy.sparse as sp
+    >>> from minivae.batches import DeviceCSR
+    >>> batch = DeviceCSR(sp.csr_matrix(np.array([[1, 1, 0, 0]]))).batch(torch.tensor([0]))  # 2 of 4 items
+    >>> nll = multinomial_nll(torch.zeros(1, 3), torch.zeros(4, 3), torch.zeros(4), batch)
+    >>> float(nll / math.log(4))  # equal logits: log 4 for each of the two
+    2.0
     """
     if user_weights is None:
         user_weights = torch.full_like(h[:, 0], 1 / h.shape[0]).detach()

@@ -46,6 +46,15 @@ class Evaluation:
         Share of the items that appear in the top k of at least one user, with k the largest cutoff.
     popularity : float
         Mean training count of the items in the top 20 (NaN unless `item_counts` was given).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minivae import FoldIn, Popularity
+    >>> users = FoldIn(history=np.array([[1, 0, 0], [1, 0, 0]]), heldout=np.array([[0, 1, 0], [0, 0, 1]]))
+    >>> found = evaluate(Popularity().fit(np.array([[1, 1, 0], [1, 0, 0]])), users, ["recall@1"])
+    >>> found["recall@1"], found.per_user["recall@1"].tolist()  # the mean with its standard error, and both users
+    ((0.5, 0.35355339059327373), [1.0, 0.0])
     """
 
     per_user: Mapping[str, np.ndarray] = field(repr=False)
@@ -167,6 +176,14 @@ def evaluate(
     ------
     InputError
         For an unknown metric, unequal shapes, or NaN scores.
+
+    Examples
+    --------
+    >>> from minivae import FoldIn, Popularity
+    >>> users = FoldIn(history=np.array([[1, 0, 0]]), heldout=np.array([[0, 0, 1]]))
+    >>> model = Popularity().fit(np.array([[1, 1, 0], [1, 1, 0], [1, 0, 1]]))
+    >>> evaluate(model, users, ["recall@1", "mrr@2"])["mrr@2"]  # item 2 stands second; one user has no standard error
+    (0.5, 0.0)
     """
     history, heldout = as_csr(fold_in.history), as_csr(fold_in.heldout)
     if history.shape != heldout.shape:
@@ -211,6 +228,13 @@ def compare(a: Evaluation, b: Evaluation) -> dict[str, Difference]:
     ------
     InputError
         If the evaluations are not of the same users: their numbers of held-out items differ.
+
+    Examples
+    --------
+    >>> counts = np.array([1, 1, 1])
+    >>> a, b = (Evaluation({"recall@1": np.array(v)}, counts, 1.0, 1.0) for v in ([1.0, 1.0, 0.0], [0.0, 0.5, 0.0]))
+    >>> compare(a, b)["recall@1"].difference
+    0.5
     """
     n, m = len(a.n_heldout), len(b.n_heldout)
     if n != m:
@@ -258,6 +282,12 @@ class Recommendations:
         (B, k), −inf there.
     item_labels : ndarray, optional
         (I,) what the items are called.
+
+    Examples
+    --------
+    >>> items, scores = found = Recommendations(torch.tensor([[2, 0, -1]]), torch.tensor([[0.9, 0.1, -torch.inf]]))
+    >>> found.labels  # without what is only there to fill the row
+    [[2, 0]]
     """
 
     items: Tensor

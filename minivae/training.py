@@ -49,6 +49,12 @@ class Run:
     log : list[dict]
         One dict per epoch: epoch, updates, beta, loss, nll, kl, anchor, anchor_lambda, anchor_norm, validation,
         seconds; what a model does not have is left out.
+
+    Examples
+    --------
+    >>> run = Run(model=None, config=TrainConfig(), best_epoch=2, log=[{"validation": 0.1}, {"validation": 0.3}])
+    >>> run.validation
+    0.3
     """
 
     model: VAE
@@ -322,6 +328,15 @@ def fit(
         If another process of the run is gone; the first process leaves a checkpoint.
     KeyboardInterrupt
         On Ctrl-C or SIGTERM, after the current update, with a checkpoint in `folder`.
+
+    Examples
+    --------
+    >>> import minivae as mv
+    >>> split = mv.strong_split(mv.planted(n_users=60, n_items=40, n_events=900), n_heldout=10)
+    >>> model = mv.MultVAE(split.n_items, hidden=8, latent=4)
+    >>> run = fit(model, split, TrainConfig(epochs=2, batch_size=20))
+    >>> len(run.log), sorted(run.log[0])[:4], run.best_epoch in (1, 2)
+    (2, ['beta', 'epoch', 'kl', 'loss'], True)
     """
     config = config or TrainConfig()
     _require_trainable(model, split)

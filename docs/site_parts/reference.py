@@ -5,22 +5,45 @@ import inspect
 from pathlib import Path
 
 ROOMS = {
-    "theory": ("distances", "transfer", "locality", "bottleneck", "masking", "conventions", "anchoring", "toy"),
+    "theory": (
+        "distances",
+        "transfer",
+        "locality",
+        "bottleneck",
+        "masking",
+        "conventions",
+        "anchoring",
+        "toy",
+        "mean_square",
+        "merging",
+        "smoothing",
+    ),
     "plots": (),
     "online": (),
     "explain": (),
     "explorables": (),
 }
-STATEMENTS = {
-    "transfer": "Theorem 2.3 (chapter 04)",
-    "locality": "Lemma 2.4 and Theorem 2.5 (chapter 05)",
-    "bottleneck": "the β-KL term (chapter 06)",
-    "masking": "Theorem 2.6 (chapter 07)",
-    "conventions": "masks and input scale (chapter 07)",
-    "anchoring": "Propositions 3.1 and 3.2 (chapter 08)",
-    "distances": "distances between posteriors (chapter 03)",
-    "toy": "a VAE small enough to prove its constants (chapter 04)",
+PAPER = "https://arxiv.org/abs/2511.06781"
+STATEMENTS = {  # what a module is about, whether the paper states it, and the chapter that teaches it
+    "distances": ("Distances between posteriors", True, "03_latent_geometry"),
+    "transfer": ("Theorem 2.3", True, "04_sharing_radius"),
+    "locality": ("Lemma 2.4 and Theorem 2.5", True, "05_local_collaboration"),
+    "bottleneck": ("The β-KL term", True, "06_beta_kl"),
+    "masking": ("Theorem 2.6", True, "07_masking"),
+    "conventions": ("Masks and the scale of the input", False, "07_masking"),
+    "anchoring": ("Propositions 3.1 and 3.2", True, "08_anchors"),
+    "toy": ("A VAE small enough to prove its constants", False, "04_sharing_radius"),
+    "mean_square": ("Contraction of all users in the mean square", False, "06_beta_kl"),
+    "merging": ("When two users fall together under β-KL", False, "05_local_collaboration"),
+    "smoothing": ("The anchor loss as smoothing over shared items", False, "08_anchors"),
 }
+
+
+def lead(module: str) -> str:
+    """The first sentence of a module's page: what it is about, where the paper states it, where it is taught."""
+    about, stated, chapter = STATEMENTS[module]
+    where = f"of `the paper <{PAPER}>`_" if stated else "(not in the paper)"
+    return f"{about} {where}; taught in :doc:`chapter {chapter[:2]} </course/{chapter}>`."
 
 
 def members(module: str) -> list[str]:
@@ -35,13 +58,10 @@ def members(module: str) -> list[str]:
 
 
 def directive(module: str, name: str) -> list[str]:
-    """What autodoc is asked for: a class with its own public methods, or a function."""
-    value = getattr(importlib.import_module(module), name)
-    if not inspect.isclass(value):
+    """What autodoc is asked for: a class with its own documented members, or a function."""
+    if not inspect.isclass(getattr(importlib.import_module(module), name)):
         return [f".. autofunction:: {module}.{name}", ""]
-    methods = [k for k, v in vars(value).items() if not k.startswith("_") and inspect.isfunction(v) and v.__doc__]
-    options = [f"   :members: {', '.join(methods)}"] if methods else []
-    return [f".. autoclass:: {module}.{name}", *options, ""]
+    return [f".. autoclass:: {module}.{name}", "   :members:", ""]
 
 
 def page(target: Path, module: str, title: str, lead: str) -> None:
@@ -63,7 +83,7 @@ def write(target: Path) -> None:
             page(target, name, name, inspect.getdoc(importlib.import_module(name)) or "")
             pages.append(name)
         for module in modules:
-            page(target, f"{name}.{module}", f"{name}.{module}", f"Functions of {STATEMENTS[module]}.")
+            page(target, f"{name}.{module}", f"{name}.{module}", lead(module))
             pages.append(f"{name}.{module}")
     lines = ["# Reference", "", "Every public name, from its docstring.", "", "```{toctree}", *pages, "```", ""]
     (target / "index.md").write_text("\n".join(lines), encoding="utf-8")

@@ -36,6 +36,15 @@ def given_split(
     ------
     InputError
         If fewer than two users of a part are in the training set.
+
+    Examples
+    --------
+    >>> from minivae import Interactions
+    >>> train = Interactions.from_labels([1, 1, 2, 2, 3, 3, 3], list("ab" "ac" "bcd"))
+    >>> validation = Interactions.from_labels([1, 2], ["c", "b"])
+    >>> split = given_split(train, test=Interactions.from_labels([1, 2, 4], ["d", "d", "a"]), validation=validation)
+    >>> split.test.n_users  # user 4 has no training events
+    2
     """
     n_users, n_items = train.n_users, train.n_items
     known = train.matrix

@@ -280,6 +280,15 @@ def read_interactions(
     InputError
         If the file is missing, unreadable or of another format; a line has more or fewer fields than the first; a
         column is not there; a label is missing; a rating is no finite number; or nothing is left.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     table = Path(folder) / "ratings.csv"
+    ...     _ = table.write_text("user,item,rating\\nann,tea,5\\nann,rye,2\\nbob,tea,4\\n")
+    ...     read_interactions(table, rating="rating", min_rating=4)
+    Interactions('ratings', 2 users, 1 items, 2 events)
     """
     if min_rating is not None and not np.isfinite(min_rating):
         raise InputError(f"{option('min_rating')} must be a finite number, not {min_rating}")

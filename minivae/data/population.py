@@ -154,7 +154,14 @@ class Truth:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Planted(Interactions):
-    """`Interactions` whose labels are their codes and whose preferences are known: `.truth`."""
+    """`Interactions` whose labels are their codes and whose preferences are known: `.truth`.
+
+    Examples
+    --------
+    >>> data = planted(n_users=50, n_items=40, n_events=500)
+    >>> data.truth.user_community.shape, data.truth.similarity([0, 1], [0, 1]).round(6).tolist()
+    ((50,), [1.0, 1.0])
+    """
 
     truth: Truth | None = None
 

@@ -41,6 +41,11 @@ class FoldIn:
     ------
     InputError
         If the two shapes differ, or a matrix is not finite.
+
+    Examples
+    --------
+    >>> FoldIn(history=np.array([[1, 1, 0]]), heldout=np.array([[0, 0, 1]]))
+    FoldIn(1 users, 3 items, history and held out 2 + 1 events)
     """
 
     history: scipy.sparse.csr_matrix
@@ -92,6 +97,13 @@ class StrongSplit:
     ------
     InputError
         If the parts do not fit each other.
+
+    Examples
+    --------
+    >>> from minivae import planted
+    >>> split = strong_split(planted(n_users=60, n_items=40, n_events=900), n_heldout=10)
+    >>> split.train.shape, split.test.history.shape, sorted(split.protocol)
+    ((40, 40), (10, 40), ['min_item', 'min_user', 'n_heldout', 'seed'])
     """
 
     train: scipy.sparse.csr_matrix
@@ -253,6 +265,12 @@ def strong_split(
     ------
     InputError
         If fewer users than 2 n_heldout + 1 are left, or an argument is out of range.
+
+    Examples
+    --------
+    >>> from minivae import planted
+    >>> strong_split(planted(n_users=60, n_items=40, n_events=900), n_heldout=10)
+    StrongSplit('planted', 40 + 10 + 10 training, validation and test users, 40 items, 599 training events)
     """
     if n_heldout is None:
         n_heldout = min(1000, max(1, active(data, min_user, min_item)[0].size // 10))

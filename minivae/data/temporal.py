@@ -46,6 +46,14 @@ def time_split(
     ------
     InputError
         If there are no times, a share is out of range, or a part stays empty.
+
+    Examples
+    --------
+    >>> from minivae import Interactions
+    >>> user, item = [1, 2, 3, 4, 5, 6] * 3, list("abcabc" "bcabca" "cabcab")
+    >>> split = time_split(Interactions.from_labels(user, item, time=np.arange(18.0)), 0.67, 0.17, min_user=1)
+    >>> split.protocol["train_until"], split.validation.n_users, split.test.n_users
+    (12.0, 3, 3)
     """
     if not (0 < train < 1 and 0 < validation < 1 and train + validation < 1):
         raise InputError(f"the shares train={train} and validation={validation} must be positive and sum to below 1")
@@ -73,6 +81,14 @@ def leave_last_out(data: Interactions, min_user: int = 5, min_item: int = 0) -> 
     ------
     InputError
         If there are no times, or no user has 3 items.
+
+    Examples
+    --------
+    >>> from minivae import Interactions
+    >>> user, item = [1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3], list("abcd" "bcda" "cdab")
+    >>> split = leave_last_out(Interactions.from_labels(user, item, time=np.arange(12.0)), min_user=3)
+    >>> split.item_labels[split.test.heldout.indices].tolist()  # what each user took last
+    ['d', 'a', 'b']
     """
     time = times(data)
     alive, filters = filtered(data, max(min_user, 3), min_item)

@@ -21,6 +21,23 @@ class Baseline(ABC):
     ----------
     n_items : int
         I, known once it is fitted or loaded.
+
+    Examples
+    --------
+    >>> import torch
+    >>> class Newest(Baseline):
+    ...     sizes = {}
+    ...     def fit(self, train):
+    ...         self.n_items = train.shape[1]
+    ...         return self
+    ...     def score(self, history):
+    ...         return torch.arange(self.n_items).repeat(history.shape[0], 1)
+    ...     def state(self):
+    ...         return {"n_items": np.array(self.n_items)}
+    ...     def set_state(self, arrays):
+    ...         self.n_items = int(arrays["n_items"])
+    >>> Newest().fit(np.eye(3)).score(np.eye(3)[:1])
+    tensor([[0, 1, 2]])
     """
 
     n_items: int

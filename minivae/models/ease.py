@@ -32,6 +32,13 @@ class EASE(Baseline):
     ----------
     l2 : float, default 400.0
         Ridge weight; 500, 1000 and 200 are usual for ML-20M, Netflix and MSD.
+
+    Examples
+    --------
+    >>> x = np.array([[1, 1, 0], [1, 1, 0], [0, 1, 1]])
+    >>> scores = EASE(l2=1.0).fit(x).score(np.array([[1, 0, 0]]))
+    >>> int(scores.argmax())  # item 1, which both users of item 0 have
+    1
     """
 
     def __init__(self, l2: float = 400.0) -> None:

@@ -42,6 +42,12 @@ class HVamp(VAE):
     ------
     InputError
         If a size is less than 1 or the prior is unknown.
+
+    Examples
+    --------
+    >>> model = HVamp(n_items=5, hidden=4, latent=2, components=3)
+    >>> model.latent, model.encode(torch.eye(5))[0].shape  # z₁ and z₂ together
+    (4, torch.Size([5, 4]))
     """
 
     def __init__(

@@ -40,6 +40,12 @@ class IALS(Baseline):
     ------
     InputError
         If the library is not installed, or a number is out of range.
+
+    Examples
+    --------
+    >>> x = np.eye(4, dtype=int)[[0, 0, 1, 2, 3]]
+    >>> IALS(factors=2, l2=1.0).fit(x).score(x[:1]).shape
+    torch.Size([1, 4])
     """
 
     def __init__(

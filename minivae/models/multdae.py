@@ -26,6 +26,12 @@ class MultDAE(VAE):
     ------
     InputError
         If a size is less than 1.
+
+    Examples
+    --------
+    >>> code, sd = MultDAE(n_items=5, latent=2).encode(torch.eye(5))
+    >>> code.shape, float(sd.max())  # a point: no spread
+    (torch.Size([5, 2]), 0.0)
     """
 
     def __init__(self, n_items: int, latent: int = 200) -> None:

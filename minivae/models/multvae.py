@@ -33,6 +33,12 @@ class MultVAE(VAE):
     ------
     InputError
         If a size is less than 1 or the prior is unknown.
+
+    Examples
+    --------
+    >>> mu, sd = MultVAE(n_items=5, hidden=4, latent=2).encode(torch.eye(5))
+    >>> mu.shape, bool((sd > 0).all())
+    (torch.Size([5, 2]), True)
     """
 
     def __init__(

@@ -12,7 +12,13 @@ from minivae.models.baseline import Baseline
 
 
 class Popularity(Baseline):
-    """Scores each item by its number of training users."""
+    """Scores each item by its number of training users.
+
+    Examples
+    --------
+    >>> Popularity().fit(np.array([[1, 1, 0], [0, 1, 0]])).score(np.zeros((1, 3)))
+    tensor([[1., 2., 0.]])
+    """
 
     @property
     def sizes(self) -> dict[str, Any]:

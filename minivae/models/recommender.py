@@ -13,6 +13,12 @@ class Recommender(Protocol):
 
     A `Baseline` learns by ``model.fit(train)``; a `VAE`, which needs validation users and settings, by
     ``minivae.fit(model, split, config)``. Both are kept by `save_model` and come back by `load_model`.
+
+    Examples
+    --------
+    >>> from minivae.models import EASE
+    >>> isinstance(EASE().fit([[1, 1], [0, 1]]), Recommender)
+    True
     """
 
     n_items: int

@@ -70,6 +70,12 @@ class RecVAE(VAE):
     ------
     InputError
         If a size is less than 1, ε is not positive, or the prior is unknown.
+
+    Examples
+    --------
+    >>> model = RecVAE(n_items=5, hidden=4, latent=2)
+    >>> [(phase.passes, phase.encoder, phase.decoder) for phase in model.phases]
+    [(3, True, False), (1, False, True)]
     """
 
     phases = (Phase(passes=3, decoder=False), Phase(encoder=False, masked=False))

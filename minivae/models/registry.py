@@ -35,6 +35,15 @@ def register_model(name: str) -> Callable[[Model], Model]:
     ------
     InputError
         If the class is neither a `VAE` nor a `Baseline`, or the name is taken.
+
+    Examples
+    --------
+    >>> @register_model("Small_in_example")
+    ... class Small(MultVAE):
+    ...     def __init__(self, n_items: int) -> None:
+    ...         super().__init__(n_items, hidden=4, latent=2)
+    >>> model_class("Small_in_example").__name__
+    'Small'
     """
     add = MODELS.register(name)
 

@@ -32,6 +32,15 @@ def save_model(model: VAE | Baseline, path: Path | str, notes: Mapping[str, str]
     InputError
         If it is not a model, its class is not registered, its constructor and `sizes` do not make it again, or the
         parameters are bfloat16, which NumPy does not know; training never makes them so.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from minivae.models import MultVAE
+    >>> with TemporaryDirectory() as folder:
+    ...     save_model(MultVAE(5, hidden=4, latent=2), f"{folder}/model.safetensors", notes={"trained on": "nothing"})
+    ...     load_model(folder).sizes
+    {'n_items': 5, 'hidden': 4, 'latent': 2, 'prior': 'normal', 'components': 1000}
     """
     name = require_savable(model)
     if isinstance(model, VAE):
@@ -144,6 +153,15 @@ def load_model(path: Path | str) -> VAE | Baseline:
     ------
     InputError
         If the file is missing, damaged, no model, of a class that is not there, or its parts do not fit its sizes.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from minivae.models import Popularity
+    >>> with TemporaryDirectory() as folder:
+    ...     save_model(Popularity().fit(np.array([[1, 1, 0]])), f"{folder}/model.safetensors")
+    ...     load_model(folder).score(np.zeros((1, 3)))
+    tensor([[1., 1., 0.]])
     """
     path = Path(path)
     path = path / "model.safetensors" if path.is_dir() else path

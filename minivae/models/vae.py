@@ -47,6 +47,14 @@ class VAE(nn.Module):
         Whether the encoder sees L2-normalised rows (False after training with ``mask="raw"``).
     anchors : Parameter, optional
         (I, d) parameter e_i of the anchor regularizer (PIA), or None without it.
+
+    Examples
+    --------
+    >>> from minivae.models import MultVAE
+    >>> model: VAE = MultVAE(n_items=5, hidden=4, latent=2)
+    >>> mu, sd = model.encode(np.eye(5))  # five users with one item each
+    >>> model.decode(mu).shape
+    torch.Size([5, 5])
     """
 
     n_items: int

@@ -43,6 +43,11 @@ class Alignment:
         ``tr Σ(x_h)``
     scatter_term : Array
         ``(1/N_x) Σ_{i∈S_x} ‖e_i − ē_x‖²``, which no encoder can change.
+
+    Examples
+    --------
+    >>> Alignment(np.array([16.0]), np.array([2.0]), np.array([1.0])).total
+    array([19.])
     """
 
     mean_term: Same
@@ -158,6 +163,13 @@ class Shrinkage:
         ``L/(L+2λ)`` with L the largest eigenvalue of H.
     loewner_gap : Array
         Smallest eigenvalue of ``τ²·free − anchored``; it may be negative: no inequality of matrices holds.
+
+    Examples
+    --------
+    >>> model = QuadraticModel(H=np.eye(2), lam=0.5, centroid=np.zeros(2))
+    >>> shrunk = model.shrink(np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 2.0]]))
+    >>> float(shrunk.tau), float(shrunk.trace_ratio)  # τ² where all curvatures are equal
+    (0.5, 0.25)
     """
 
     free: Same
@@ -277,6 +289,12 @@ class AnchorNorms:
         Mean ‖e_i − ē‖² over all items, ē their mean.
     user_scatter : Array
         Mean over users with items of ``(1/N_x) Σ_{i∈S_x} ‖e_i − ē_x‖²``.
+
+    Examples
+    --------
+    >>> norms = anchor_norms(np.array([[3.0, 4.0], [3.0, 4.0]]), np.ones((1, 2)))
+    >>> norms.norms.tolist(), float(norms.scatter)  # both anchors at one place: collapsed
+    ([5.0, 5.0], 0.0)
     """
 
     norms: Same
@@ -301,6 +319,12 @@ def anchor_norms(anchors: Array, x: Users) -> AnchorNorms:
     ------
     InputError
         If x and the anchors do not have the same items, or no user has any.
+
+    Examples
+    --------
+    >>> apart = anchor_norms(np.array([[-1.0], [1.0]]), np.ones((1, 2)))
+    >>> float(apart.scatter), float(apart.user_scatter)
+    (1.0, 1.0)
     """
     (anchors,), back = as_tensors(anchors)
     x = as_csr(x)

@@ -37,7 +37,13 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Contraction:
-    """`W2(q_u, q_v) <= r_u + r_v` with `r = sqrt(2 KL(q || N(0, I)))`, for all pairs: how β pulls users together."""
+    """`W2(q_u, q_v) <= r_u + r_v` with `r = sqrt(2 KL(q || N(0, I)))`, for all pairs: how β pulls users together.
+
+    Examples
+    --------
+    >>> contraction([[-3.0], [3.0]], [[1.0], [1.0]]).radius.tolist()
+    [3.0, 3.0]
+    """
 
     w2: Same
     """(U, U)."""
@@ -85,14 +91,28 @@ def active_units(mu: Array, threshold: float = 0.01) -> Same:
 
 
 def kl_per_dimension(mu: Array, sd: Array) -> Same:
-    """Mean over users of the KL of every latent dimension, (U, d) gives (d,), in nats; its sum is `mean_kl`."""
+    """Mean over users of the KL of every latent dimension, (U, d) gives (d,), in nats; its sum is `mean_kl`.
+
+    Examples
+    --------
+    >>> kl_per_dimension([[2.0, 0.0], [0.0, 0.0]], [[1.0, 1.0], [1.0, 1.0]]).tolist()
+    [1.0, 0.0]
+    """
     (kl,), back = as_tensors(gaussian_kl(mu, sd, per_dimension=True))
     return back(kl.mean(0))
 
 
 @dataclass(frozen=True)
 class Collapse:
-    """A sweep of β as a table, one row for each trained model, in ascending β: float64 tensors of length B."""
+    """A sweep of β as a table, one row for each trained model, in ascending β: float64 tensors of length B.
+
+    Examples
+    --------
+    >>> sweep = [(1.0, [[0.0], [0.0]], [[1.0], [1.0]], 0.1), (0.1, [[-3.0], [3.0]], [[1.0], [1.0]], 0.3)]
+    >>> table = collapse(sweep)
+    >>> table.beta.tolist(), table.active_units.tolist(), table.mean_kl.tolist()
+    ([0.1, 1.0], [1.0, 0.0], [4.5, 0.0])
+    """
 
     beta: torch.Tensor
     active_units: torch.Tensor
@@ -122,6 +142,12 @@ def collapse(
     n_samples : int, default 2
     generator : Generator, optional
         For `kl_decomposition`.
+
+    Examples
+    --------
+    >>> off, on = [[0.0], [0.0]], [[-3.0], [3.0]]
+    >>> collapse([(1.0, off, [[1.0], [1.0]], 0.1), (0.1, on, [[1.0], [1.0]], 0.3)]).active_units.tolist()
+    [1.0, 0.0]
     """
     rows = sorted(sweep, key=lambda row: row[0])
     if not rows:

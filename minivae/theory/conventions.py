@@ -34,6 +34,11 @@ class InputDistance:
         Expectation over independent masks.
     se : Array
         Standard error of `masked`: 0 where it is exact.
+
+    Examples
+    --------
+    >>> InputDistance(clean=np.float64(4.0), masked=np.float64(3.0), se=np.float64(0.0)).ratio
+    np.float64(0.75)
     """
 
     clean: Same

@@ -133,6 +133,12 @@ def w1_bounds(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array) -> tuple[Same,
     -------
     low, high
         (...) each, of the kind given.
+
+    Examples
+    --------
+    >>> low, high = w1_bounds([0.0, 0.0], [1.0, 1.0], [3.0, 0.0], [1.0, 5.0])
+    >>> float(low), float(high)
+    (3.0, 5.0)
     """
     (mu_u, sd_u, mu_v, sd_v), back = as_tensors(mu_u, sd_u, mu_v, sd_v)
     check_fit(mu_u=mu_u, sd_u=sd_u, mu_v=mu_v, sd_v=sd_v)
@@ -146,6 +152,11 @@ def w2_matrix(mu_u: Array, sd_u: Array, mu_v: Array | None = None, sd_v: Array |
 
     Matrix products; see `distance_matrix` for why it is safe. The lower end of the W1 bracket for all pairs is
     `distance_matrix(mu_u, mu_v)`.
+
+    Examples
+    --------
+    >>> w2_matrix([[0.0], [3.0]], [[1.0], [5.0]]).tolist()
+    [[0.0, 5.0], [5.0, 0.0]]
     """
     (mu_u, sd_u), back = as_tensors(mu_u, sd_u)
     check_sd(sd_u)
@@ -163,6 +174,11 @@ def distance_matrix(a: Array, b: Array | None = None, block: int = 1024) -> Same
     `||a||^2 + ||b||^2 - 2<a, b>` is one matrix product but cancels for close rows. So it is taken in float64 around
     the common mean, and every pair whose square comes out below 1e-6 of its terms is computed again from the
     difference. The relative error stays near 1e-9 at worst, for equal rows it is zero.
+
+    Examples
+    --------
+    >>> distance_matrix([[0.0, 0.0], [3.0, 4.0]]).tolist()
+    [[0.0, 5.0], [5.0, 0.0]]
     """
     (a, b), back = as_tensors(a, a if b is None else b)
     dtype = a.dtype
@@ -269,6 +285,12 @@ class EmpiricalBias:
 
     In expectation `estimate - floor <= W1 <= estimate` for every n: the estimate is convex in its two measures, and
     `floor = W1(u, u') + W1(v, v')`, clouds against second clouds of the same law, is at least what both fall short.
+
+    Examples
+    --------
+    >>> bias = empirical_bias([0.0], [1.0], [3.0], [1.0], sizes=(5, 50), repeats=4)
+    >>> bias.sizes.tolist(), float(bias.low), float(bias.high)
+    ([5, 50], 3.0, 3.0)
     """
 
     sizes: Same
@@ -294,7 +316,15 @@ def empirical_bias(
     repeats: int = 10,
     generator: torch.Generator | None = None,
 ) -> EmpiricalBias:
-    """How the empirical W1 of two diagonal Gaussians (d,) returns to its bracket as the samples grow."""
+    """How the empirical W1 of two diagonal Gaussians (d,) returns to its bracket as the samples grow.
+
+    Examples
+    --------
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> bias = empirical_bias([0.0] * 4, [1.0] * 4, [0.0] * 4, [1.0] * 4, sizes=(5, 50), generator=generator)
+    >>> bool(bias.estimate[0] > bias.estimate[1] > 0)  # in truth 0, and nearer to it with more samples
+    True
+    """
     low, high = w1_bounds(mu_u, sd_u, mu_v, sd_v)
     tensors, back = as_tensors(mu_u, sd_u, mu_v, sd_v)
     m_u, s_u, m_v, s_v = torch.broadcast_tensors(*tensors)
@@ -319,7 +349,13 @@ def empirical_bias(
 def directions(
     d: int, n: int, generator: torch.Generator | None = None, like: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """`n` directions drawn uniformly from the unit sphere of R^d, as columns (d, n)."""
+    """`n` directions drawn uniformly from the unit sphere of R^d, as columns (d, n).
+
+    Examples
+    --------
+    >>> directions(3, 5).norm(dim=0)
+    tensor([1.0000, 1.0000, 1.0000, 1.0000, 1.0000], dtype=torch.float64)
+    """
     dtype, device = (torch.float64, None) if like is None else (like.dtype, like.device)
     drawn = torch.randn(d, n, generator=generator, dtype=dtype, device=device)
     return torch.nn.functional.normalize(drawn, dim=0)
@@ -329,6 +365,12 @@ def sliced_w1(samples_u: Array, samples_v: Array, along: Array) -> Same:
     """Sliced W1 of two clouds, (..., n, d) and (..., m, d): the mean exact W1 of their projections on `along` (d, L).
 
     It is at most W1 and in high d lies below `||mu_u - mu_v||`: compare it with `sliced_w1_gaussian`, nothing else.
+
+    Examples
+    --------
+    >>> axes = np.eye(2)
+    >>> float(sliced_w1([[0.0, 0.0]], [[3.0, 1.0]], axes))  # 3 along one axis, 1 along the other
+    2.0
     """
     (u, v, along), back = as_tensors(samples_u, samples_v, along)
     return back(w1_samples_1d((u @ along).mT, (v @ along).mT).mean(-1))
@@ -338,6 +380,12 @@ def sliced_w1_gaussian(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array, along
     """Sliced W1 of diagonal Gaussians (..., d) over the directions `along` (d, L): exact in every direction.
 
     The projection on `t` is `N(<t, mu>, sum_j t_j^2 sd_j^2)`, whose W1 is `w1_gaussian_1d`.
+
+    Examples
+    --------
+    >>> axes = np.eye(2)
+    >>> float(sliced_w1_gaussian([0.0, 0.0], [1.0, 1.0], [3.0, 1.0], [1.0, 1.0], axes))
+    2.0
     """
     (mu_u, sd_u, mu_v, sd_v, along), back = as_tensors(mu_u, sd_u, mu_v, sd_v, along)
     check_sd(sd_u, sd_v)
@@ -371,6 +419,11 @@ def t1_bound(mu: Array, sd: Array) -> Same:
     """Talagrand's bound `W1(q, N(0, I)) <= W2(q, N(0, I)) <= sqrt(2 KL(q || N(0, I)))`, (..., d) gives (...).
 
     N(0, I) satisfies T2, the inequality for W2, and with it T1 (Talagrand 1996).
+
+    Examples
+    --------
+    >>> float(t1_bound([3.0], [1.0]))  # attained by a shift
+    3.0
     """
     (kl,), back = as_tensors(gaussian_kl(mu, sd))
     return back((2 * kl).sqrt())

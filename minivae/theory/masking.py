@@ -38,6 +38,12 @@ class MaskedDistance:
     """The law of ``D_h = ‖x_u⊙b_u − x_v⊙b_v‖_1``; made by `masked_distance`.
 
     Moments and probabilities broadcast over arrays of pairs; `pmf` is for one pair.
+
+    Examples
+    --------
+    >>> law = masked_distance(n_common=0, n_different=2, keep=0.5)
+    >>> law.tail(1.0), law.contracts  # 0 or 2 items differ, with probability 1/4 each
+    (np.float64(0.5), np.True_)
     """
 
     n_common: Same

@@ -28,6 +28,12 @@ class MaskedDistanceByItem:
         (s,) ρ_i of the items that both have.
     keep_different : Array
         (d,) ρ_i of the items that one of them has.
+
+    Examples
+    --------
+    >>> law = masked_distance_by_item(keep_common=[], keep_different=[0.5, 0.5])
+    >>> law.tail(1.0), law.contracts
+    (np.float64(0.5), np.True_)
     """
 
     keep_common: Same

@@ -17,6 +17,12 @@ class MeanSquare:
         The left side.
     bound : Same
         The right side.
+
+    Examples
+    --------
+    >>> one_place = mean_square_contraction([[0.0], [0.0]], [[1.0], [1.0]])
+    >>> one_place.distance, one_place.bound
+    (np.float64(0.0), np.float64(0.0))
     """
 
     distance: Same

@@ -57,6 +57,13 @@ def best_anchors(mu: Array, x: Users) -> Same:
         (U, d) posterior means.
     x : sparse matrix | ndarray | Tensor
         (U, I) users.
+
+    Examples
+    --------
+    >>> best_anchors(np.array([[0.0], [2.0]]), np.array([[1, 1, 0], [0, 1, 1]]))  # the shared item stands between
+    array([[0.],
+           [1.],
+           [2.]])
     """
     (mu,), back = as_tensors(mu)
     profile, w = _profiles(x)

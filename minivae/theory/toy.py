@@ -20,7 +20,13 @@ from minivae.theory.transfer import Sharing, sharing, step_effect
 
 
 class BoundedFeatures(nn.Module):
-    """``h(z) = tanh(A z + c)``, fixed: (..., d) -> (..., H), every coordinate in (−1, 1)."""
+    """``h(z) = tanh(A z + c)``, fixed: (..., d) -> (..., H), every coordinate in (−1, 1).
+
+    Examples
+    --------
+    >>> BoundedFeatures(a=torch.ones(3, 2), c=torch.zeros(3))(torch.zeros(1, 2))
+    tensor([[0., 0., 0.]])
+    """
 
     a: Tensor
     c: Tensor
@@ -51,6 +57,12 @@ class ToyVAE(VAE):
         Whether the output layer has one.
     generator : Generator, optional
         Draws A, c and the weights.
+
+    Examples
+    --------
+    >>> model = ToyVAE(n_items=6)
+    >>> model.decode(torch.zeros(1, 2, dtype=torch.float64)).shape
+    torch.Size([1, 6])
     """
 
     def __init__(
@@ -107,6 +119,14 @@ def proved_lipschitz(decoder: nn.Sequential, x: Tensor) -> Tensor:
     -------
     Tensor
         (U,)
+
+    Examples
+    --------
+    >>> x, _ = toy_users(n_users=3, n_items=6)
+    >>> model = ToyVAE(6, features=4)
+    >>> s = sharing(model, x, lipschitz="user")  # the largest ratio that these samples show
+    >>> bool((s.lipschitz[:, 0] <= proved_lipschitz(model.decoder, x)).all())
+    True
     """
     features, output = _parts(decoder)
     with torch.no_grad():
@@ -126,6 +146,11 @@ def proved_smoothness(decoder: nn.Sequential, x: Tensor) -> Tensor:
     """M with ``∇_θ L_u`` M-Lipschitz on all of θ-space, one per user: ``M = N (H + 1)/2``, N H/2 without bias; (U,).
 
     The Hessian is ``N (diag π − ππᵀ) ⊗ (h, 1)(h, 1)ᵀ``, and a softmax Jacobian has norm at most 1/2.
+
+    Examples
+    --------
+    >>> proved_smoothness(ToyVAE(6, features=3).decoder, torch.ones(1, 6))  # N (H + 1) / 2
+    tensor([12.], dtype=torch.float64)
     """
     _, output = _parts(decoder)
     n = torch.as_tensor(x).to(output.weight).sum(-1)
@@ -186,6 +211,12 @@ def train_toy(
     """Train by plain full-batch SGD on ``ℓ/N_x + β KL``; yields at each of the `stops` (numbers of steps done).
 
     Theorem 2.3 is about SGD, so the toy uses it. The loss is per interaction.
+
+    Examples
+    --------
+    >>> x, _ = toy_users(n_users=6, n_items=6)
+    >>> list(train_toy(ToyVAE(6, features=4), x, stops=[0, 3]))
+    [0, 3]
     """
     optimizer = torch.optim.SGD(model.parameters(), lr=lr)
     goal = x / x.sum(1, keepdim=True)
@@ -227,6 +258,13 @@ class SharingMap:
         (U,) bool.
     eta : float
         The learning rate of the steps.
+
+    Examples
+    --------
+    >>> x, community = toy_users(n_users=6, n_items=6)
+    >>> seen = sharing_map(ToyVAE(6, features=4), x, community, user=0)
+    >>> seen.mu.shape, bool(seen.change[0] < 0)  # a step on user 0 helps user 0
+    ((6, 2), True)
     """
 
     user: int
@@ -253,6 +291,12 @@ def sharing_map(
 
     `eta` defaults to a tenth of ``1 / max M``, M proved: small enough that the sign of a change is that of −⟨g_u, g_v⟩
     unless the two are almost orthogonal.
+
+    Examples
+    --------
+    >>> x, community = toy_users(n_users=6, n_items=6)
+    >>> float(sharing_map(ToyVAE(6, features=4), x, community, user=2).distance[2])
+    0.0
     """
     goal = x / x.sum(1, keepdim=True)
     s: Sharing = sharing(model, x, n_samples, generator, lipschitz="user", target=goal)
@@ -285,6 +329,12 @@ def closing_radius(
         the largest ratio seen per user ("seen"); over pairs of one community, the means of Δ_x ("mismatch") and of W2
         ("distance"), and the fraction with Δ_x ≥ ‖g_u‖, whose radius is 0 whatever L is ("covered"). Loss per
         interaction.
+
+    Examples
+    --------
+    >>> rows = closing_radius(seed=0, stops=[0], n_samples=2)
+    >>> {row["test"] for row in rows} == {"theorem", "polarised"}, rows[0]["link"]
+    (True, 'inner product')
     """
     generator = torch.Generator().manual_seed(seed)
     x, community = toy_users(seed=seed)

@@ -69,6 +69,13 @@ class Sharing:
         (..., U, S, d) the samples that stand for the posteriors.
     status : dict[str, str]
         What each number is: exact, bound or measured.
+
+    Examples
+    --------
+    >>> from minivae.models import MultVAE
+    >>> s = sharing(MultVAE(5, hidden=3, latent=2), torch.eye(5))
+    >>> s.exact.shape, s.status["radius"], list(s.chain())[0]
+    (torch.Size([5, 5]), 'measured', 'inner product')
     """
 
     exact: Tensor
@@ -225,6 +232,13 @@ def view_sharing(
     -------
     Sharing
         Sharing with one V × V matrix per user, (U, V, V).
+
+    Examples
+    --------
+    >>> from minivae.models import MultVAE
+    >>> s = view_sharing(MultVAE(5, hidden=3, latent=2), torch.ones(2, 5), keep=0.5)
+    >>> s.exact.shape, float(s.mismatch.max())
+    (torch.Size([2, 2, 2]), 0.0)
     """
     with still(model), torch.no_grad():
         views = [model.encode(mask_input(x, keep, mask, generator), normalize=False) for _ in range(n_views)]

@@ -1,6 +1,8 @@
 """The parts of the site: links that lead nowhere are found, formulas become MathML or are refused."""
 
+import inspect
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "docs"), str(ROOT / "docs" / "_ext")]
 
-from site_parts import chapters, links  # noqa: E402
+from site_parts import chapters, links, reference  # noqa: E402
 
 
 def site(folder: Path, **pages: str) -> Path:
@@ -60,3 +62,23 @@ def test_an_unknown_command_is_refused():
 
     with pytest.raises(ExtensionError, match="unknown to the converter"):
         mathml.mathml(r"\lambdaa + 1", "inline")
+
+
+THEORY = [f"minivae.theory.{name}" for name in reference.ROOMS["theory"]]
+NO_FORMULA = {"directions", "toy_users"}  # draws
+
+
+def test_every_function_of_the_theory_has_its_formula():
+    statements = pytest.importorskip("statements", reason="the extra `docs` is not installed")
+    names = {(m, n): getattr(import_module(m), n) for m in (*THEORY, "minivae") for n in reference.members(m)}
+    functions = {n for (m, n), value in names.items() if m in THEORY and inspect.isfunction(value)}
+    assert functions - set(statements.formulas()) == NO_FORMULA
+    assert set(statements.formulas()) <= {n for _, n in names}, "a formula of a name that is not public"
+
+
+def test_every_page_of_the_theory_says_what_it_is_about():
+    assert set(reference.STATEMENTS) == set(reference.ROOMS["theory"])
+    for module in reference.ROOMS["theory"]:
+        chapter = reference.STATEMENTS[module][2]
+        assert (ROOT / "chapters" / f"{chapter}.py").is_file()
+        assert chapter in reference.lead(module)

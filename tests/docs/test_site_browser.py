@@ -1,10 +1,13 @@
 """The built site in a real browser: no errors, no request to elsewhere, nothing wider than the window, search finds."""
 
+import inspect
 import os
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -84,3 +87,36 @@ def test_formulas_are_mathml_with_their_tex(html):
     text = (html / "course" / "04_sharing_radius.html").read_text(encoding="utf-8")
     assert text.count("<math ") > 30
     assert "alttext=" in text
+
+
+ENTRIES = """() => [...document.querySelectorAll('dl.py.function > dt, dl.py.class > dt')].map((dt) => ({
+    name: dt.id, signature: dt.textContent, example: !!dt.nextElementSibling.querySelector('.doctest'),
+    formula: !!dt.nextElementSibling.querySelector('div.formula math'),
+    chapters: [...dt.nextElementSibling.querySelectorAll('a[href*="course/"]')].length }))"""
+
+
+def test_reference_has_signature_types_formula_and_example(html, browser):
+    """Each public name of `minivae` and its theory; the page leads to the chapter and to the paper."""
+    sys.path[:0] = [str(ROOT / "docs"), str(ROOT / "docs" / "_ext")]
+    from site_parts import reference
+    from statements import formulas
+
+    page = browser.new_page()
+    for module in ("minivae", *(f"minivae.theory.{name}" for name in reference.ROOMS["theory"])):
+        page.goto((html / "reference" / f"{module}.html").as_uri())
+        entries = {e["name"]: e for e in page.evaluate(ENTRIES)}
+        assert set(entries) == {f"{module}.{name}" for name in reference.members(module)}
+        for name, entry in entries.items():
+            own = name.rpartition(".")[2]
+            assert entry["example"], f"{name} has no example"
+            assert entry["formula"] == (own in formulas()), f"{name} has no rendered formula"
+            value = getattr(import_module(module), own)
+            no_fields = inspect.isclass(value) and (issubclass(value, Exception) or Protocol in value.__bases__)
+            if not no_fields and inspect.signature(value).parameters:
+                assert ": " in entry["signature"], f"{name} shows no types"
+        if module != "minivae":
+            chapter = reference.STATEMENTS[module.rpartition(".")[2]][2]
+            assert page.locator(f"article p a[href$='{chapter}.html']").count() >= 1
+            stated = reference.STATEMENTS[module.rpartition(".")[2]][1]
+            assert (page.locator(f"article p a[href='{reference.PAPER}']").count() == 1) == stated
+    page.close()

@@ -33,6 +33,16 @@ def register_prior(name: str) -> Callable[[MakePrior], MakePrior]:
     name : str
         Of the argument ``prior``. The class is called with those of `encoder`, `n_items`, `latent` and `components`
         that its constructor names.
+
+    Examples
+    --------
+    >>> from minivae.models import MultVAE
+    >>> @register_prior("flat_in_example")
+    ... class Flat(Prior):
+    ...     def log_prob(self, z, batch, encoder):
+    ...         return z.new_zeros(len(z))
+    >>> type(MultVAE(5, hidden=4, latent=2, prior="flat_in_example").prior).__name__
+    'Flat'
     """
     return PRIORS.register(name)
 

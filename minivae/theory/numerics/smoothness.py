@@ -45,6 +45,12 @@ class EncoderConstants:
 
     `W2(q_u, q_v) <= joint ||x_u - x_v||_1 <= separate ||x_u - x_v||_1`, and `unit ||x_u/||x_u|| - x_v/||x_v||||_2` is
     the same bound before the normalisation is bounded, tighter for every pair.
+
+    Examples
+    --------
+    >>> c = encoder_constants(MultVAE(5, hidden=3, latent=2), min_count=4)
+    >>> c.joint <= c.separate, c.normalisation_l2
+    (True, 0.5)
     """
 
     normalisation: float
@@ -115,6 +121,13 @@ def encoder_constants(model: VAE, min_count: int = 1) -> EncoderConstants:
     ------
     InputError
         If the encoder is another: nothing is proved about it here (`observed_smoothness` measures any).
+
+    Examples
+    --------
+    >>> model = MultVAE(5, hidden=3, latent=2)
+    >>> few, many = encoder_constants(model, min_count=1), encoder_constants(model, min_count=100)
+    >>> many.joint < few.joint  # one item more or less moves a long history less
+    True
     """
     if not isinstance(model, MultVAE):
         raise InputError(
@@ -159,6 +172,13 @@ class ObservedSmoothness:
     """Lemma 2.4 over pairs of users: distances at the input and in latent space, float64, same shape each.
 
     (U, U) for all pairs of one set, (B,) for paired rows. Pairs of equal users have ratio zero.
+
+    Examples
+    --------
+    >>> model, x = MultVAE(5, hidden=3, latent=2), np.eye(5)
+    >>> seen = observed_smoothness(model, x)
+    >>> seen.ratio.shape, seen.tightness <= 1, seen.worst_slack >= 0
+    (torch.Size([5, 5]), True, True)
     """
 
     input_distance: torch.Tensor
@@ -204,6 +224,12 @@ def observed_smoothness(model: VAE | Wrapped, x: Users, y: Users | None = None) 
     ------
     InputError
         If a row is empty or not binary.
+
+    Examples
+    --------
+    >>> users, shorter = without_one(np.ones((2, 4)))
+    >>> observed_smoothness(MultVAE(4, hidden=3, latent=2), users, shorter).input_distance
+    tensor([1., 1.], dtype=torch.float64)
     """
     x = as_csr(x)
     mu, sd = (t.double() for t in model.encode(x))
@@ -228,7 +254,14 @@ def observed_smoothness(model: VAE | Wrapped, x: Users, y: Users | None = None) 
 
 
 def without_one(x: Users, generator: torch.Generator | None = None) -> tuple[sp.csr_matrix, sp.csr_matrix]:
-    """Users with at least two interactions, and the same users each without one drawn interaction."""
+    """Users with at least two interactions, and the same users each without one drawn interaction.
+
+    Examples
+    --------
+    >>> users, shorter = without_one(np.array([[1, 1, 1, 0], [1, 0, 0, 0]]))
+    >>> users.toarray().tolist(), int(shorter.sum())  # a user with one item cannot lose it
+    ([[1, 1, 1, 0]], 2)
+    """
     csr = as_csr(x)
     x = sp.csr_matrix(csr[np.diff(csr.indptr) >= 2])
     drop = x.indptr[:-1] + (torch.rand(shape_of(x)[0], generator=generator).numpy() * np.diff(x.indptr)).astype(int)

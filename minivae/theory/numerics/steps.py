@@ -38,6 +38,15 @@ def step_effect(
     -------
     Tensor
         (U,) for one v, (U, len(step_on)) for several; float64, in nats.
+
+    Examples
+    --------
+    >>> from minivae.theory import toy, transfer
+    >>> x, _ = toy.toy_users(n_users=3, n_items=6)
+    >>> model = toy.ToyVAE(6, features=4)
+    >>> z = transfer.sharing(model, x, n_samples=2).z
+    >>> bool(step_effect(model, x, 0, 0.01, z)[0] < 0)  # a small step on user 0 helps user 0
+    True
     """
     check_rows(model, x, z)
     users = list(step_on) if isinstance(step_on, Sequence) else [int(step_on)]
@@ -61,6 +70,16 @@ def curvature(model: VAE | Wrapped, x: Users, step_on: int, z: Tensor) -> Tensor
 
     A measured stand-in for the M of the descent lemma, at θ and in the direction of this step only; negative where
     L_u is concave along it. By two nested forward-mode derivatives. Parameters as in `step_effect`.
+
+    Examples
+    --------
+    >>> from minivae.theory import toy, transfer
+    >>> x, _ = toy.toy_users(n_users=3, n_items=6)
+    >>> model = toy.ToyVAE(6, features=4)
+    >>> z = transfer.sharing(model, x, n_samples=2).z
+    >>> along = curvature(model, x, 0, z)
+    >>> bool((along <= toy.proved_smoothness(model.decoder, x)).all())  # M bounds it in every direction
+    True
     """
     check_rows(model, x, z)
     decoder = float64_decoder(model).requires_grad_(True)
