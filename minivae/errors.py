@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+AT_SHELL = {"n_heldout": "heldout"}  # options whose flag has another name
 _shell = False  # whether the reader of a message sits at a command line
 
 
@@ -101,7 +102,7 @@ def option(name: str, value: object = None) -> str:
     """
     if not _shell:
         return name if value is None else f"{name}={value!r}"
-    flag = name.replace("_", "-")
+    flag = AT_SHELL.get(name, name).replace("_", "-")
     if isinstance(value, bool):
         return f"--{flag}" if value else f"--no-{flag}"
     return f"--{flag}" if value is None else f"--{flag} {value}"

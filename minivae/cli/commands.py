@@ -41,7 +41,7 @@ from minivae.study.output.report import figure as in_markdown
 from minivae.study.run import conclusions, folders, presets
 from minivae.study.run.folds import folds
 from minivae.study.run.runs import Job, by_activity, check_evaluable, execute, means, read_note, seen_from, trained_with
-from minivae.study.run.sources import TABLE_OPTIONS, Source, fingerprint
+from minivae.study.run.sources import EMBEDDED, TABLE_OPTIONS, Source, fingerprint
 from minivae.study.search import report as search_report
 from minivae.study.search import search
 from minivae.theory import report_card
@@ -637,11 +637,17 @@ def load_both(path: Path, options: flags.SplitFlags) -> tuple[VAE | Baseline, St
     InputError
         If the model or the split is not there, or they do not belong together.
     """
+    refuse_several(path)
     model = load_model(path)
     folder = path if path.is_dir() else path.parent
     known = read_note(folder)["data"] if (folder / "config.json").is_file() else None
     if options.data is None and known is None:
         raise InputError(f"no config.json beside {path} says which data it was trained on; give --data")
+    if options.data is None and known and known["split"] not in EMBEDDED and not Path(known["split"]).is_file():
+        raise InputError(
+            f"the split that {path} was trained on is not in {known['split']}; put that split.safetensors beside the "
+            "model, or give --data"
+        )
     split = source_of(options, known["split"] if known else "").load(tables=False)
     if known and fingerprint(split) != known["sha256"]:
         raise InputError(
@@ -652,6 +658,15 @@ def load_both(path: Path, options: flags.SplitFlags) -> tuple[VAE | Baseline, St
             f"{path} knows {model.n_items} items but the data has {split.n_items}; they do not belong together"
         )
     return model, split
+
+
+def refuse_several(path: Path) -> None:
+    """A folder of a study holds several models."""
+    if path.is_dir() and not (path / "model.safetensors").is_file():
+        runs = sorted(p.parent for p in [*path.glob("runs/*/model.safetensors"), *path.glob("*/model.safetensors")])
+        if runs:
+            shown = ", ".join(map(str, runs[:5])) + (", …" if len(runs) > 5 else "")
+            raise InputError(f"{path} holds {len(runs)} models; give one of them: {shown}")
 
 
 def load_vae(path: Path, options: flags.SplitFlags) -> tuple[VAE, StrongSplit]:

@@ -42,6 +42,8 @@ def recommend_items(options: flags.Recommend, model: VAE | Baseline, split: Stro
     if options.rank is not None:
         return _show_rank(options, model, split, labels, history)
     among, exclude = (None if f is None else _items(split, _lines(f)) for f in (options.among, options.exclude))
+    if among is not None and exclude is not None and np.isin(among, exclude).all():
+        raise InputError(f"every item of {options.among} is in {options.exclude} too: no item is left to be shown")
     found = recommend(model, history, options.k, among=among, exclude=exclude)
     items, scores = found.items.numpy(), found.scores.numpy()
     if options.out is not None:
@@ -70,11 +72,15 @@ def _users(options: flags.Recommend, split: StrongSplit) -> Found:
         return labels, rows
     wanted = options.user or _lines(options.users or Path())
     place = {label: k for k, label in reversed(list(enumerate(labels)))}
-    for label in wanted:
-        if label not in place and label.strip() not in place:
-            lookup.history_of(split, label)  # says which labels are close
-    chosen = rows[[place[w] if w in place else place[w.strip()] for w in wanted]]
-    return list(wanted), chosen
+    known = [next((form for form in lookup.written(w) if form in place), None) for w in wanted]
+    for line, (label, found) in enumerate(zip(wanted, known, strict=True), 1):
+        if found is None:
+            try:
+                lookup.history_of(split, label)  # says which labels are close
+            except InputError as e:
+                raise InputError(f"{options.users}, label {line:,}: {e}" if options.users else str(e)) from None
+    names = [label for label in known if label is not None]
+    return names, rows[[place[label] for label in names]]
 
 
 def _everybody(split: StrongSplit) -> Found:
@@ -104,7 +110,9 @@ def _lines(path: Path) -> list[str]:
 def _items(split: StrongSplit, wanted: Sequence[str]) -> np.ndarray:
     """Positions of items by their labels, or else by title."""
     place = {str(label): k for k, label in enumerate(split.item_labels.tolist())}
-    return np.unique([place[w] if w in place else lookup.find_item(split, w) for w in wanted]).astype(np.int64)
+    known = [next((place[form] for form in lookup.written(w) if form in place), None) for w in wanted]
+    found = [lookup.find_item(split, w) if k is None else k for w, k in zip(wanted, known, strict=True)]
+    return np.unique(found).astype(np.int64)
 
 
 def _show_rank(

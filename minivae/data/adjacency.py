@@ -7,39 +7,58 @@ import polars as pl
 
 from minivae.data.columns import Columns
 from minivae.data.content import line_of
-from minivae.data.delimited import Layout, Rows, find_separator, first_ragged, head, single_byte
+from minivae.data.delimited import WORDS, Layout, Rows, find_separator, first_ragged, head, single_byte
 from minivae.errors import InputError, option
 
 MOST_FIELDS = 4  # of a table of numbers whose columns have no names: user, item, rating, time
+FEWEST_LINES = 3  # of which equal counts are no accident
 
 
 def is_adjacency(
     path: Path, raw: bytes, suffix: str, columns: Columns, separator: str | None, header: bool | None
 ) -> bool:
-    """Whether blanks separate numbers of which lines hold different amounts.
+    """Whether lines hold different amounts of numbers, each line another user's.
 
     Raises
     ------
     InputError
-        If all lines hold equally many, more than a table of interactions has columns: that may be either.
+        If that may be a table too: all lines hold equally many, more than a table of interactions has columns; or a
+        user has several lines and none is longer than a row.
     """
     first = head(raw, path)
     wanted = separator or find_separator(first[0], suffix)
-    if header or wanted not in (" ", "space") or set(columns) > {"user", "item"}:
+    wanted = WORDS.get(wanted, wanted)
+    if header or wanted not in (" ", "\t", ",") or set(columns) > {"user", "item"}:
         return False
-    if not all(re.fullmatch(r"[\d ]+", line.rstrip()) for line in first):
+    if not all(re.fullmatch(rf"[\d{wanted}]+", line.rstrip()) for line in first):
         return False
-    text, _ = single_byte(path, raw, " ")
+    text, _ = single_byte(path, raw, wanted)
     text = text.rstrip(b"\n") + b"\n"
-    k = head(text, path)[0].count(" ") + 1
-    if first_ragged(text, Layout(" ", False, [str(i) for i in range(k)], False, 0)) is not None:
+    k = head(text, path)[0].count(wanted) + 1
+    equal = first_ragged(text, Layout(wanted, False, [str(i) for i in range(k)], False, 0)) is None
+    if equal and (k <= MOST_FIELDS or wanted != " "):
+        return False
+    lines = text.decode(errors="replace").removesuffix("\n").split("\n")
+    users = [line.partition(wanted)[0] for line in lines]
+    longest = max(line.count(wanted) + 1 for line in lines)
+    if not equal and (longest > MOST_FIELDS or (wanted == " " and len(set(users)) == len(users))):
         return True
-    if k > MOST_FIELDS:
-        raise InputError(
-            f"{path} has {k} numbers on every line: say {option('adjacency', True)} if they are a user and its items, "
-            f"{option('adjacency', False)} if they are columns"
-        )
-    return False
+    if equal:
+        said = f"{k} numbers on every line"
+    elif wanted == " ":
+        said = f"different amounts of numbers on its lines, and several lines of user {repeated(users)}"
+    else:
+        return False
+    raise InputError(
+        f"{path} has {said}: say {option('adjacency', True)} if they are a user and its items, "
+        f"{option('adjacency', False)} if they are columns"
+    )
+
+
+def repeated(users: list[str]) -> str:
+    """The first user that has a second line."""
+    seen: set[str] = set()
+    return next(u for u in users if u in seen or seen.add(u))
 
 
 def read_adjacency(path: Path, raw: bytes, columns: Columns, separator: str | None) -> Rows:
@@ -56,12 +75,15 @@ def read_adjacency(path: Path, raw: bytes, columns: Columns, separator: str | No
             f"{path} holds a user and its items on each line and no other columns; leave "
             f"{', '.join(option(c) for c in sorted(others)) or option('user') + ' and ' + option('item')} out"
         )
-    raw, separator = single_byte(path, raw, {"space": " ", "tab": "\t"}.get(separator or " ", separator or " "))
+    if separator is None:
+        separator = next((s for s in "\t ,;" if s.encode() in raw), " ")
+    raw, separator = single_byte(path, raw, WORDS.get(separator, separator))
     blank = len(raw) - len(raw.rstrip(b"\n")) - raw.endswith(b"\n")
     raw = raw.rstrip(b"\n") + b"\n"
     if (at := raw.find(b"\n\n")) >= 0 or raw.startswith(b"\n"):
         raise InputError(f"{path}, {line_of(raw, at + 1)} is empty; expected a user and its items: remove it")
     lines = pl.Series(raw.decode().removesuffix("\n").split("\n")).str.split(separator)
+    refuse_counts(path, lines)
     table = pl.DataFrame({"line": range(1, len(lines) + 1), "user": lines.list.first(), "item": lines.list.slice(1)})
     alone = int((table["item"].list.len() == 0).sum())
     table = table.filter(pl.col("item").list.len() > 0).explode("item")
@@ -72,3 +94,13 @@ def read_adjacency(path: Path, raw: bytes, columns: Columns, separator: str | No
         "line",
         {"blank lines at the end": max(blank, 0), "users without items": alone},
     )
+
+
+def refuse_counts(path: Path, lines: pl.Series) -> None:
+    """Lines that begin with the number of their items, as in CiteULike's files, say nowhere whose they are."""
+    numbers = lines.list.first().cast(pl.Int64, strict=False)
+    if len(lines) >= FEWEST_LINES and (numbers == lines.list.len() - 1).fill_null(False).all():
+        raise InputError(
+            f"{path}: each line begins with the number of its items, not with a user; put a user in its place, for "
+            f"instance the number of the line: awk '{{$1 = NR}} 1' OLD > NEW"
+        )

@@ -107,20 +107,33 @@ def read_matrix(path: Path) -> Rows:
             n_rows, n_columns = m.shape[0] // of_rows, m.shape[1] // of_columns
             axes = (n_columns, n_rows) if m.format == "csc" else (n_rows, n_columns)
             refuse_false_pointers(m.indptr, m.indices, *axes)
-        m = scipy.sparse.csr_matrix(m)
+        return entries(m, str(path))
     except InputError:
         raise
     except NOT_NPZ as e:
         why = " ".join(str(e).split()) or type(e).__name__
         raise InputError(f"{path} is no scipy sparse matrix ({why}); write it with scipy.sparse.save_npz") from e
-    if m.dtype.kind not in "biuf":
-        raise InputError(f"{path} holds {m.dtype}; ratings must be real numbers")
+
+
+def entries(matrix: Any, source: str) -> Rows:
+    """The non-zero entries of a sparse matrix, row by row: user, item, rating; repeated ones are summed.
+
+    Raises
+    ------
+    InputError
+        If an entry is not a finite number.
+    """
+    if matrix.dtype.kind not in "biuf":
+        raise InputError(f"{source} holds {matrix.dtype}; ratings must be real numbers")
+    stored = matrix.nnz
+    m = scipy.sparse.csr_matrix(matrix.astype(np.float64))  # sums of small integers could overflow
     m.sum_duplicates()
+    summed = stored - m.nnz
     m.eliminate_zeros()
-    rating = m.data.astype(np.float64)
     row = np.repeat(np.arange(m.indptr.size - 1), np.diff(m.indptr))
-    odd = np.flatnonzero(~np.isfinite(rating))
+    odd = np.flatnonzero(~np.isfinite(m.data))
     if odd.size:
         at = odd[0]
-        raise InputError(f"{path}: entry ({row[at]}, {m.indices[at]}) is {rating[at]}, no finite number; remove it")
-    return Rows(pl.DataFrame({"user": row, "item": m.indices, "rating": rating}), unit="entry")
+        raise InputError(f"{source}: entry ({row[at]}, {m.indices[at]}) is {m.data[at]}, no finite number; remove it")
+    others = {"repeated entries, summed": summed, "entries of zero": stored - summed - m.nnz}
+    return Rows(pl.DataFrame({"user": row, "item": m.indices, "rating": m.data}), unit="entry", other_lines=others)

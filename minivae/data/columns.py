@@ -42,6 +42,8 @@ def locate(column: str | int, names: list[str], where: Path | str, by_position: 
         if column in stripped:
             return stripped.index(column)
     try:
+        if isinstance(column, str) and not column.isdecimal():
+            raise ValueError
         return range(len(names))[int(column)]
     except (ValueError, IndexError):
         near = difflib.get_close_matches(str(column), stripped, 1)
@@ -54,15 +56,25 @@ def as_number(values: pl.Series, name: str, where: Where) -> pl.Series:
     """Finite float64, nothing missing."""
     refuse_missing(values, name, where)
     if values.dtype == pl.String:
-        values = values.str.strip_chars()
+        values = as_plain_numbers(values.str.strip_chars())
     elif not values.dtype.is_numeric() and values.dtype != pl.Boolean:
-        raise InputError(f"{name} holds {values.dtype}; ratings must be numbers")
+        raise InputError(f"{name} holds {values.dtype}; it must hold numbers")
     number = values.cast(pl.Float64, strict=False)
     odd = (~number.is_finite().fill_null(False)).arg_true()
     if len(odd):
         shown = str(values[int(odd[0])])[:40]
         raise InputError(f"{name}, {where(int(odd[0]))}: {shown!r} is no finite number; correct or remove that row")
     return number
+
+
+def as_plain_numbers(text: pl.Series) -> pl.Series:
+    """Words for yes and no as 1 and 0, decimal commas as points, where a whole column has them."""
+    words = text.str.to_lowercase()
+    if words.is_in(["true", "false"]).all():
+        return (words == "true").cast(pl.String).replace({"true": "1", "false": "0"})
+    if text.str.contains(r"^[+-]?\d+(,\d\d?)?$").all() and text.str.contains(",", literal=True).any():
+        return text.str.replace(",", ".", literal=True)
+    return text
 
 
 def as_time(values: pl.Series, name: str, where: Where) -> pl.Series:

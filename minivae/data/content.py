@@ -5,6 +5,7 @@ import codecs
 import gzip
 import io
 import lzma
+import re
 import struct
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -26,7 +27,10 @@ FOREIGN = {  # first bytes -> what the file is, and what to do
     b"\x80\x05": "a pickle, which could run code; write the table as Parquet or CSV",
     b"%%MatrixMarket": "a MatrixMarket file; read it with scipy.io.mmread and write it with scipy.sparse.save_npz",
     b"%PDF": "a PDF; export the table as CSV",
+    b"\x93NUMPY": "an array of NumPy; write a table as Parquet or CSV, or a matrix with scipy.sparse.save_npz",
+    b"PK\x05\x06": "an empty zip archive",
 }
+MARK = b"\xef\xbb\xbf"
 
 
 def inner_suffix(path: Path) -> str:
@@ -90,7 +94,7 @@ def text_of(path: Path, raw: bytes, encoding: str | None) -> bytes:
     """
     if encoding is not None:
         raw = recoded(path, raw, encoding)
-    raw = raw.removeprefix(b"\xef\xbb\xbf")
+    raw = without_marks(raw)
     start = raw[:4096].lstrip().lower()
     if not start:
         raise InputError(f"{path} is empty; expected one row per interaction")
@@ -99,6 +103,8 @@ def text_of(path: Path, raw: bytes, encoding: str | None) -> bytes:
     for magic, what in FOREIGN.items():
         if raw.startswith(magic):
             raise InputError(f"{path} is {what}")
+    if raw[257:262] == b"ustar":
+        raise InputError(f"{path} is a tar archive; unpack it and give the table in it")
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise InputError(f"{path} is not plain UTF-8 text but UTF-16; say {option('encoding', 'utf-16')}")
     if raw.startswith(b"PK\x03\x04"):
@@ -111,9 +117,27 @@ def text_of(path: Path, raw: bytes, encoding: str | None) -> bytes:
     return one_line_end(path, raw)
 
 
+def without_marks(raw: bytes) -> bytes:
+    """The text without byte order marks: at its start, and where files that begin with one were joined."""
+    while raw.startswith(MARK):
+        raw = raw[len(MARK) :]
+    if MARK in raw:
+        for end in (b"\n", b"\r"):
+            raw = raw.replace(end + MARK, end)
+    return raw
+
+
 def recoded(path: Path, raw: bytes, encoding: str) -> bytes:
-    """Text of the given encoding as UTF-8."""
+    """Text of the given encoding as UTF-8.
+
+    What Latin-1 calls control characters are the quotation marks and dashes of Windows (cp1252).
+    """
     try:
+        if codecs.lookup(encoding).name == "iso8859-1" and (odd := re.search(rb"[\x80-\x9f]", raw)):
+            raise InputError(
+                f"{path}, {line_of(raw, odd.start())}: byte {odd[0][0]:#04x} is a control character in Latin-1; say "
+                f"{option('encoding', 'cp1252')}"
+            )
         return raw.decode(encoding).encode()
     except LookupError:
         raise InputError(f"encoding {encoding!r} is unknown; some are utf-8, latin-1, cp1252, utf-16, gbk") from None
@@ -121,6 +145,8 @@ def recoded(path: Path, raw: bytes, encoding: str) -> bytes:
         raise InputError(
             f"{path}, {line_of(raw, e.start)}: byte {raw[e.start]:#04x} is not {encoding}; try another"
         ) from None
+    except UnicodeError as e:
+        raise InputError(f"{path} cannot be read as {encoding} ({e}); try another encoding") from None
 
 
 def refuse_other_encoding(path: Path, raw: bytes) -> None:
@@ -134,9 +160,11 @@ def refuse_other_encoding(path: Path, raw: bytes) -> None:
     except UnicodeDecodeError as e:
         kept = len(e.object) - min(PIECE, len(raw) - start)  # bytes of a character that began in the piece before
         at = start - kept + e.start
+        windows = re.search(rb"[\x80-\x9f]", raw) is not None
+        name, known = ("cp1252", "text of Windows") if windows else ("latin-1", "Latin-1")
         raise InputError(
-            f"{path}, {line_of(raw, at)}: byte {raw[at]:#04x} is not UTF-8; is it Latin-1? Then say "
-            f"{option('encoding', 'latin-1')}, else save it as UTF-8"
+            f"{path}, {line_of(raw, at)}: byte {raw[at]:#04x} is not UTF-8; is it {known}? Then say "
+            f"{option('encoding', name)}, else save it as UTF-8"
         ) from None
 
 

@@ -91,12 +91,16 @@ def read_delimited(
         If a line has more or fewer fields than the first, a quotation mark is not closed, or a column is not there.
     """
     raw, others = without_blank_end(raw)
+    given = separator
     raw, skipped, separator = without_preamble(path, raw, columns, separator)
     separator = WORDS.get(separator, separator) if separator else find_separator(head(raw, path)[0], suffix)
     raw, separator = single_byte(path, raw, separator)
     layout = find_layout(path, head(raw, path), separator, columns, header, skipped)
     others |= {"header": int(layout.header), "comment lines": skipped}
-    found = found_columns(path, columns, layout.names, by_position=not layout.header)
+    try:
+        found = found_columns(path, columns, layout.names, by_position=not layout.header)
+    except InputError as e:
+        raise InputError(f"{e}{another_reading(head(raw, path)[0], layout, given, header)}") from None
     if not (layout.quoted and b'"' in raw):
         refuse_ragged(path, raw, layout)
         table, lines = fast(raw, layout, found, quoted=False), None
@@ -104,6 +108,9 @@ def read_delimited(
         table, lines = fast(raw, layout, found, quoted=True), None
     else:
         table, lines = slow(path, raw, layout, found)
+        others["lines inside quoted fields"] = raw.count(b"\n") - layout.header - table.height
+    if not layout.quoted and b'"' in raw:
+        table = unwrapped(table)
     first = 1 + skipped + layout.header
     repeated = repeated_headers(raw, layout, table, found)
     if repeated is not None:
@@ -181,7 +188,10 @@ def find_layout(
 ) -> Layout:
     """Quoting, header and names, from the first two lines."""
     quoted = separator in ",;" or all(f[:1] == f[-1:] == '"' and len(f) > 1 for f in lines[0].split(separator))
-    fields = [next(csv.reader([x], delimiter=separator), [""]) if quoted else x.split(separator) for x in lines]
+    fields = [
+        next(csv.reader([x], delimiter=separator, skipinitialspace=True), [""]) if quoted else x.split(separator)
+        for x in lines
+    ]
     typed = all(TYPED.fullmatch(f.strip()) for f in fields[0])
     if header is None:
         header = typed or find_header(path, fields, columns)
@@ -191,6 +201,26 @@ def find_layout(
     if lines[0].startswith("#"):
         names = [names[0].lstrip("# "), *names[1:]]
     return Layout(separator, quoted, names, True, skipped)
+
+
+def another_reading(line: str, layout: Layout, separator: str | None, header: bool | None) -> str:
+    """What may be wrong where line 1 does not name a column that was asked for."""
+    if layout.header and header is None and any(is_number(name) for name in layout.names):
+        return f"; if line 1 is a row, say {option('header', False)} and {option('user', 0)} {option('item', 1)}"
+    if separator and len(layout.names) == 1 and (found := find_separator(line, "")) in line:
+        return f"; is {option('separator')} {found!r}?"
+    return ""
+
+
+def unwrapped(table: pl.DataFrame) -> pl.DataFrame:
+    """Labels without the quotation marks that stand around every one of them, where the format knows no quoting."""
+    for role in ("user", "item"):
+        labels = table[role]
+        if len(labels) and labels.str.contains(r'^".*"$').fill_null(False).all() and (labels.str.len_chars() > 2).all():
+            table = table.with_columns(
+                labels.str.slice(1, labels.str.len_chars() - 2).str.replace_all('""', '"').alias(role)
+            )
+    return table
 
 
 def find_header(path: Path, fields: list[list[str]], columns: Columns) -> bool:
@@ -212,9 +242,11 @@ def find_header(path: Path, fields: list[list[str]], columns: Columns) -> bool:
             return True
         if len(fields) > 1 and any(high and low for high, low in both):
             return False
+    ragged_lines = len({len(line) for line in fields}) > 1
     raise InputError(
         f"{path}: cannot tell whether line 1 names the columns; say {option('header', True)} or "
         f"{option('header', False)}"
+        + (f", or {option('adjacency', True)} if each line is a user and its items" if ragged_lines else "")
     )
 
 
@@ -257,6 +289,8 @@ def ragged(path: Path, layout: Layout, index: int, text: str) -> InputError:
     advice = "remove or mend it"
     if n > k and layout.separator in ",;":
         advice = f"put a field that holds {layout.separator!r} in quotation marks"
+    elif layout.separator in " \t" and not layout.header:
+        advice += f", or say {option('adjacency', True)} if each line is a user and its items"
     return InputError(f"{line} has {n} fields but line {1 + layout.skipped} has {k}: {text[:60]!r}; {advice}")
 
 
@@ -301,7 +335,8 @@ def slow(path: Path, raw: bytes, layout: Layout, found: Mapping[str, int]) -> tu
     chosen: dict[str, list[str | None]] = {role: [] for role in found}
     lines: list[int] = []
     long_fields: list[tuple[int, str]] = []
-    reader = csv.reader(io.StringIO(raw.decode(), newline=""), delimiter=layout.separator, strict=True)
+    text_file = io.StringIO(raw.decode(), newline="")
+    reader = csv.reader(text_file, delimiter=layout.separator, strict=True, skipinitialspace=True)
     try:
         for row in reader:
             text = layout.separator.join(row)
@@ -336,12 +371,15 @@ def refuse_swallowed(
     chosen: Mapping[str, list[str | None]],
     long_fields: list[tuple[int, str]],
 ) -> None:
-    """A field over several lines must not hold rows: a line in it with a known user and a known item."""
+    """A field over several lines must not hold rows: a line in it with a known user or a known item."""
     users, items = set(chosen["user"]), set(chosen["item"])
     for start, text in long_fields:
         for piece in text.split("\n"):
             fields = piece.split(layout.separator)
-            if len(fields) == len(layout.names) and fields[found["user"]] in users and fields[found["item"]] in items:
+            known = len(fields) == len(layout.names) and (
+                fields[found["user"]] in users or fields[found["item"]] in items
+            )
+            if known:
                 raise InputError(
                     f"{path}, line {start:,}: a quotation mark opens a field that holds the row {piece[:60]!r}; "
                     "close it on its own line"
@@ -354,5 +392,5 @@ def repeated_headers(raw: bytes, layout: Layout, table: pl.DataFrame, found: Map
     if not layout.header or b"\n" + line not in raw:
         return None
     fields = next(csv.reader([line.decode().rstrip("\n")], delimiter=layout.separator))
-    same = pl.all_horizontal(pl.col(role) == fields[at] for role, at in found.items())
+    same = pl.all_horizontal(pl.col(role).str.strip_chars() == fields[at].strip() for role, at in found.items())
     return table.select(same.fill_null(False)).to_series()

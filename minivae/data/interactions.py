@@ -2,7 +2,7 @@
 
 from __future__ import annotations  # so that scipy.sparse is loaded at its first use, not for its name
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,7 +14,7 @@ import polars as pl
 import scipy
 
 from minivae.data.codes import binary_csr, lookup, order_of_appearance
-from minivae.data.columnar import is_frame, read_frame
+from minivae.data.columnar import entries, is_frame, read_frame
 from minivae.data.columns import Columns
 from minivae.data.delimited import Rows
 from minivae.data.labelling import LONGEST_LABEL, Where, as_series, by_row, factorize
@@ -25,6 +25,7 @@ from minivae.errors import InputError, option
 from minivae.runtime.storage import load_arrays, save_arrays
 
 KIND = "interactions"
+MANY, RARE = 100, 0.01  # of so many labels a share that is too small to be meant
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -244,14 +245,14 @@ def read_interactions(
 
     CSV and its relatives (TSV, `::`, `;`, blanks; RecBole's .inter; plain, .gz, .bz2, .xz, .zip), adjacency text
     (`user item item …`), JSON (one object a line), Parquet, Feather, a scipy sparse matrix (.npz); a data frame of
-    pandas or polars.
+    pandas or polars, or a scipy sparse matrix.
 
     Parameters
     ----------
-    path : str | Path | data frame
+    path : str | Path | data frame | sparse matrix
         The file; its ending and its first bytes decide the format.
     user, item, rating, title, time : str | int, optional
-        Columns, by name or by position (counted from 0). In an .npz matrix rows are users, columns items and values
+        Columns, by name or by position (counted from 0). In a matrix rows are users, columns items and values
         ratings; these five are ignored.
     min_rating : float, optional
         Keep rating >= min_rating; without it every row is an event, whatever its rating, but ratings of 0 and less
@@ -298,7 +299,16 @@ def read_interactions(
     if is_frame(path):
         source, rows = "the data frame", read_frame(path, columns)
         rows = checked(rows, columns, source)
+    elif scipy.sparse.issparse(path):
+        source, rows = "the matrix", entries(path, "the matrix")
+        if rows.table.height == 0:
+            raise InputError("the matrix holds no interaction: every entry is zero")
     else:
+        if not isinstance(path, str | Path):
+            raise InputError(
+                f"a {type(path).__name__} is no table; give the path of a file, a data frame of pandas or polars, or a "
+                "scipy sparse matrix; for lists of labels there is Interactions.from_labels"
+            )
         path = Path(path)
         name = path.name.split(".")[0] if name is None else name
         source, rows = str(path), read_table(path, columns, form)
@@ -323,6 +333,7 @@ def read_interactions(
         data = Interactions.from_labels(table["user"], table["item"], titles, name or "", when, where)
     except InputError as e:
         raise InputError(f"{source}: {e}") from None
+    notes += tuple(odd_ones_out(data.user_labels, "user")) + tuple(odd_ones_out(data.item_labels, "item"))
     if titles is not None:
         found = sum(str(label) in titles for label in data.item_labels.tolist())
         notes += (f"titles of {found:,} of {data.n_items:,} items",) if found < data.n_items else ()
@@ -336,6 +347,17 @@ def read_interactions(
         notes,
     )
     return replace(data, reading=reading)
+
+
+def odd_ones_out(labels: np.ndarray, role: str) -> Iterator[str]:
+    """A sentence where hardly any labels are no numbers, as a line of totals or a word for "unknown" makes it."""
+    if labels.dtype.kind == "U" and len(labels) >= MANY:
+        odd = np.flatnonzero(~np.char.isdecimal(labels))
+        if 0 < len(odd) <= RARE * len(labels):
+            yield (
+                f"{len(odd):,} of {len(labels):,} {role}s are no numbers, such as {str(labels[odd[0]])[:40]!r}, so all "
+                f"{role} labels are text"
+            )
 
 
 def liked(
@@ -364,6 +386,11 @@ def liked(
         used = () if matrix else (f"every row counts, whatever its rating, without {option('min_rating')}",)
         return None, {}, used
     kept = rating >= min_rating
+    if kept.all() and (rating <= 0).any():
+        raise InputError(
+            f"{source}: every rating is at least {min_rating:g}, those of 0 and less too: every row would be a like; "
+            f"raise {option('min_rating')}, or leave {option('rating')} out to count every row"
+        )
     if not kept.any():
         raise InputError(
             f"{source}: none of the {len(kept):,} ratings is at least {min_rating:g}; the highest is "

@@ -7,6 +7,8 @@ no labels, and whole numbers above 2⁵³ that were floats once have lost digits
 """
 
 from collections.abc import Callable, Iterable
+from datetime import date, datetime
+from decimal import Decimal
 
 import numpy as np
 import polars as pl
@@ -16,9 +18,11 @@ from minivae.errors import InputError
 
 LONGEST_LABEL = 500
 EXACT = 2**53  # up to here every whole number is a float
+NATIVE = {"rating": (bool, np.bool_), "time": (date, datetime)}  # what columns of objects may hold beside numbers
 INTEGER = r"^(0|-?[1-9][0-9]*)$"
 NUMBER = r"^(0|-?[1-9][0-9]*|-?(0|[1-9][0-9]*)(\.[0-9]+([eE][+-]?[0-9]+)?|[eE][+-]?[0-9]+))$"
 MISSING = ("", "nan", "null", "none", "<na>", "nat")
+WANTED = {"rating": "ratings must be numbers", "time": "times must be numbers or dates", "title": "titles must be text"}
 Where = Callable[[int], str]  # row, counted from 0 -> how a message names it
 
 
@@ -41,6 +45,8 @@ def as_series(values: object, role: str = "") -> pl.Series:
         return values
     if hasattr(values, "isna") and hasattr(values, "array"):  # a column of pandas
         missing = np.asarray(values.isna())  # pyright: ignore[reportAttributeAccessIssue]
+        if str(getattr(values, "dtype", "")).startswith("datetime64"):
+            return pl.Series(np.asarray(values, "datetime64[us]")).set(pl.Series(missing), None)
         array = np.asarray(values)
         if array.dtype.kind == "f" and missing.any():
             return pl.Series(array, nan_to_null=True)
@@ -66,25 +72,44 @@ def from_objects(values: Iterable[object], role: str = "") -> pl.Series:
         return pl.Series(values, dtype=pl.Int64)
     if kinds == {float}:
         return pl.Series(values, dtype=pl.Float64, nan_to_null=False)
-    return pl.Series([as_text(v, k, role) for k, v in enumerate(values)], dtype=pl.String)
+    if role in ("rating", "time") and len(kinds) == 1 and next(iter(kinds)) in NATIVE[role]:
+        return pl.Series(values)
+    text = [as_text(v, k, role) for k, v in enumerate(values)]
+    try:
+        return pl.Series(text, dtype=pl.String)
+    except UnicodeEncodeError:
+        row = next(k for k, t in enumerate(text) if t is not None and not encodable(t))
+        raise InputError(f"{by_row(row)}: {ascii(text[row])[:60]} holds half a character; write it again") from None
+
+
+def encodable(text: str) -> bool:
+    """Whether it is whole characters: a surrogate alone, as JSON may write it, is none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def as_text(value: object, row: int, role: str) -> str | None:
     """One entry as text; None if it is missing."""
     if value is None or isinstance(value, str):
         return value
+    wanted = WANTED.get(role, "labels must be integers or text")
     if isinstance(value, bool | np.bool_):
-        raise InputError(f"{by_row(row)}: {value!r} is no {role or 'label'}; labels must be integers or text")
+        raise InputError(f"{by_row(row)}: {value!r} is no {role or 'label'}; {wanted}")
     if isinstance(value, int | float | np.integer | np.floating):
         return None if value != value else str(value.item() if isinstance(value, np.generic) else value)
     if isinstance(value, bytes):
         try:
             return value.decode()
         except UnicodeDecodeError:
-            raise InputError(f"{by_row(row)}: {value[:40]!r} is not UTF-8; labels must be integers or text") from None
+            raise InputError(f"{by_row(row)}: {value[:40]!r} is not UTF-8; {wanted}") from None
     if type(value).__name__ in ("NAType", "NaTType"):
         return None
-    raise InputError(f"{by_row(row)}: {str(value)[:40]!r} is a {type(value).__name__}; labels must be integers or text")
+    if isinstance(value, Decimal):
+        return None if value.is_nan() else f"{value:f}"
+    raise InputError(f"{by_row(row)}: {str(value)[:40]!r} is a {type(value).__name__}; {wanted}")
 
 
 def factorize(labels: pl.Series, role: str, where: Where = by_row) -> tuple[np.ndarray, np.ndarray]:
@@ -129,7 +154,7 @@ def plain(labels: pl.Series, role: str, where: Where) -> pl.Series:
         fits = labels.len() == 0 or (labels.max() < 2**63 and labels.min() >= -(2**63))  # pyright: ignore
         return labels.cast(pl.Int64 if fits else pl.String)
     if kind.is_decimal():
-        labels = labels.cast(pl.Float64)
+        return labels.cast(pl.String)
     if not labels.dtype.is_float():
         if kind == pl.Binary:
             return from_objects(labels.to_list(), role)
@@ -139,17 +164,17 @@ def plain(labels: pl.Series, role: str, where: Where) -> pl.Series:
     odd = ((whole.cast(pl.Float64) != labels) | (whole.is_null() & labels.is_not_null())).arg_true()
     if len(odd):
         raise InputError(f"{where(int(odd[0]))}: {labels[int(odd[0])]} is no label; {role}s must be integers or text")
-    refuse_lost_digits(whole, role, where)
+    refuse_lost_digits(whole, role, where, *((2**24, 7) if kind == pl.Float32 else (EXACT, 16)))
     return whole
 
 
-def refuse_lost_digits(numbers: pl.Series, role: str, where: Where) -> None:
-    """Floats above 2⁵³ stand for several whole numbers each."""
-    large = (numbers.abs() > EXACT).arg_true()
+def refuse_lost_digits(numbers: pl.Series, role: str, where: Where, exact: int, digits: int) -> None:
+    """Floats above 2⁵³, or 2²⁴ of 32 bits, stand for several whole numbers each."""
+    large = (numbers.abs() > exact).arg_true()
     if len(large):
         raise InputError(
-            f"{where(int(large[0]))}: {role} {numbers[int(large[0])]} was stored as a float, which keeps 16 digits; "
-            "store these labels as integers or text"
+            f"{where(int(large[0]))}: {role} {numbers[int(large[0])]} was stored as a float, which keeps {digits} "
+            "digits; store these labels as integers or text"
         )
 
 

@@ -1,6 +1,7 @@
 """From what a person types to rows of a split: a user's label, an item's title."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -21,6 +22,18 @@ def names(split: StrongSplit) -> np.ndarray:
     return (split.item_labels if split.item_titles is None else split.item_titles).astype(str)
 
 
+def written(text: str) -> Iterator[str]:
+    """The forms under which a label that somebody typed may be known: as it is, composed, a whole float as an integer.
+
+    >>> list(written(" 10.0"))
+    [' 10.0', '10.0', '10']
+    """
+    yield text
+    yield canonical(text)
+    if match := re.fullmatch(r"(0|-?[1-9]\d*)\.0+", canonical(text)):
+        yield match[1]
+
+
 def history_of(split: StrongSplit, label: str) -> sp.csr_matrix:
     """(1, I) all that is known of a user, held-out items too; training, validation and test users are searched.
 
@@ -38,7 +51,7 @@ def history_of(split: StrongSplit, label: str) -> sp.csr_matrix:
     for labels, matrix in parts:
         if labels is None:
             continue
-        found = np.flatnonzero(labels.astype(str) == canonical(label))
+        found = np.flatnonzero(np.isin(labels.astype(str), list(written(label))))
         if found.size:
             return matrix[found[0]]
         everybody += labels.astype(str).tolist()

@@ -12,6 +12,7 @@ from minivae.data.delimited import Rows
 from minivae.data.labelling import from_objects
 from minivae.errors import InputError
 
+SEARCHED = 1000  # objects whose keys are looked through first
 TO_JSON = "import ast, json, sys; [print(json.dumps(ast.literal_eval(line))) for line in sys.stdin]"
 
 
@@ -35,10 +36,14 @@ def read_records(path: Path, raw: bytes, columns: Columns) -> Rows:
             else:
                 blank += 1
         blank -= raw.endswith(b"\n")
-    keys = list(dict.fromkeys(key for record in records[:1000] for key in record))
+    keys = list(dict.fromkeys(key for record in records[:SEARCHED] for key in record))
+    if not set(columns.values()) <= set(keys):
+        keys = list(dict.fromkeys(key for record in records for key in record))
     found = found_columns(path, columns, keys, by_position=False)
     where = Rows(pl.DataFrame(), None if lines is None else np.array(lines), 1, unit).where
-    table = {role: column(path, [r.get(keys[at]) for r in records], keys[at], where) for role, at in found.items()}
+    table = {
+        role: column(path, [r.get(keys[at]) for r in records], keys[at], role, where) for role, at in found.items()
+    }
     numbers = None if lines is None else np.array(lines, np.int64)
     return Rows(pl.DataFrame(table), numbers, 1, unit, {"blank lines": blank})
 
@@ -46,7 +51,7 @@ def read_records(path: Path, raw: bytes, columns: Columns) -> Rows:
 def whole_list(path: Path, raw: bytes) -> list[dict[str, Any]]:
     """A file that is one list of objects."""
     try:
-        records = json.loads(raw)
+        records = json.loads(raw, object_pairs_hook=once)
     except (ValueError, RecursionError) as e:
         raise InputError(f"{path} begins like JSON and is none: {e}; write one object a line") from None
     if not records or not all(isinstance(r, dict) for r in records):
@@ -57,7 +62,7 @@ def whole_list(path: Path, raw: bytes) -> list[dict[str, Any]]:
 def parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
     """One line as an object."""
     try:
-        record = json.loads(line)
+        record = json.loads(line, object_pairs_hook=once)
     except (ValueError, RecursionError) as e:
         text = line[:60].decode(errors="replace")
         if line.lstrip()[:2] in (b"{'", b"{u"):
@@ -71,9 +76,28 @@ def parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
     return record
 
 
-def column(path: Path, values: list[Any], key: str, where: Any) -> pl.Series:
-    """The values of one key."""
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object each of whose keys stands in it once; Python would keep the last of two."""
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(k for k in keys if keys.count(k) > 1)!r} stands in it twice")
+    return record
+
+
+def column(path: Path, values: list[Any], key: str, role: str, where: Any) -> pl.Series:
+    """The values of one key; true and false as 1 and 0 where they rate something."""
+    nested = (list, dict) if role == "rating" else (list, dict, bool)
     for row, value in enumerate(values):
-        if isinstance(value, list | dict | bool):
-            raise InputError(f"{path}, {where(row)}: {key!r} is {json.dumps(value)[:40]}, not a number or text")
-    return from_objects(values)
+        if isinstance(value, nested):
+            whole = "; one object for the whole table? Write one object a line, one for each interaction"
+            raise InputError(
+                f"{path}, {where(row)}: {key!r} is {json.dumps(value)[:40]}, not a number or text"
+                f"{whole if len(values) == 1 and isinstance(value, list | dict) else ''}"
+            )
+    if role == "rating" and any(isinstance(v, bool) for v in values):
+        values = [int(v) if isinstance(v, bool) else v for v in values]
+    try:
+        return from_objects(values)
+    except InputError as e:
+        raise InputError(f"{path}: {e}") from None

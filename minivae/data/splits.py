@@ -321,7 +321,7 @@ def assign_events(data: Interactions, n_heldout: int, seed: int, min_user: int, 
         if not isinstance(value, int | np.integer):
             raise InputError(f"{name} must be a whole number, not {value!r}")
     if n_heldout < 1:
-        raise InputError(f"n_heldout must be at least 1, not {n_heldout}")
+        raise InputError(f"{option('n_heldout')} must be at least 1, not {n_heldout}")
     if not 0 <= seed < 2**32:
         raise InputError(f"seed must lie in 0..2**32 - 1, not {seed}")
     kept, dropped, activity = active(data, min_user, min_item)

@@ -2,6 +2,7 @@
 
 import csv
 import lzma
+import re
 import zipfile
 import zlib
 from dataclasses import dataclass, replace
@@ -54,7 +55,10 @@ def read_table(path: Path, columns: Columns, form: Form) -> Rows:
         See `minivae.read_interactions`.
     """
     if not path.exists():
-        raise InputError(f"{path} does not exist; check the path")
+        address = re.match(r"[a-z0-9]+:/", str(path))
+        raise InputError(
+            f"{path} {'is an address; fetch the file first' if address else 'does not exist; check the path'}"
+        )
     if not path.is_file():
         raise InputError(f"{path} is a folder or a device, not a file; give the table itself")
     try:
@@ -86,7 +90,7 @@ def read_rows(path: Path, columns: Columns, form: Form) -> Rows:
         refuse_given(path, form, ("separator", "header", "encoding", "adjacency"))
         return read_matrix(path)
     raw = text_of(path, unpacked(path), form.encoding)
-    if raw.lstrip()[:1] == b"{" or (raw.lstrip()[:1] == b"[" and suffix in (".json", ".jsonl", ".ndjson")):
+    if is_json(raw, suffix):
         refuse_given(path, form, ("separator", "header", "adjacency"))
         return read_records(path, raw, columns)
     linked = form.adjacency
@@ -95,6 +99,13 @@ def read_rows(path: Path, columns: Columns, form: Form) -> Rows:
     if linked:
         return read_adjacency(path, raw, columns, form.separator)
     return read_delimited(path, raw, suffix, columns, form.separator, form.header)
+
+
+def is_json(raw: bytes, suffix: str) -> bool:
+    """Whether it begins as an object or a list of objects does; with a name that says JSON, as any list."""
+    start = raw[:4096].lstrip()
+    listed = suffix in (".json", ".jsonl", ".ndjson") or start[1:].lstrip()[:1] == b"{"
+    return start[:1] == b"{" or (start[:1] == b"[" and listed)
 
 
 def refuse_given(path: Path, form: Form, names: tuple[str, ...]) -> None:

@@ -61,6 +61,11 @@ def time_split(
     alive, filters = filtered(data, min_user, min_item)
     ordered = np.sort(time[alive])
     first, second = (float(ordered[int(share * ordered.size)]) for share in (train, train + validation))
+    if not ordered[0] < first < second:
+        raise InputError(
+            f"the events fall on too few moments to be cut ({np.unique(ordered).size:,} of {ordered.size:,} events "
+            f"differ in time); is this the column of times? {option('split', 'users')} needs none"
+        )
     part = np.where(time < first, TRAIN, np.where(time < second, VALIDATION, TEST)).astype(np.int8)
     part[~alive] = DROPPED
     protocol = {"rule": "time", "train_until": first, "validation_until": second}
@@ -150,7 +155,10 @@ def built(
     def fold_in(history: tuple[int, ...], heldout: int, what: str) -> FoldIn:
         rows = np.unique(uid[part == heldout])
         if rows.size < 2:
-            raise InputError(f"{rows.size} users have {what} events; choose other shares or more data")
+            raise InputError(
+                f"{rows.size} users have {what} events after training events of theirs: hardly anybody comes back; "
+                f"hold out users instead ({option('split', 'users')})"
+            )
         return FoldIn(matrix(*history, rows=rows), matrix(heldout, rows=rows), data.user_labels[users[rows]])
 
     return StrongSplit(

@@ -2,6 +2,8 @@
 
 import json
 import random
+import shutil
+import unicodedata
 
 import numpy as np
 import polars as pl
@@ -129,6 +131,41 @@ def test_bad_words_are_one_sentence(run, words, sentence, capsys):
     said = capsys.readouterr().err
     assert sentence in said
     assert len(said.splitlines()) == 1
+
+
+def test_a_folder_of_several_models_and_a_lost_split_are_named(study, run, tmp_path, capsys):
+    assert main(["evaluate", "--model", str(study)]) == 2
+    assert "holds 2 models; give one of them" in capsys.readouterr().err
+    shutil.copytree(run, tmp_path / "run")
+    assert main(["evaluate", "--model", str(tmp_path / "run")]) == 2
+    assert "put that split.safetensors beside the model, or give --data" in capsys.readouterr().err
+
+
+def test_labels_are_found_in_every_form(tmp_path, capsys):
+    """Composed or not, as an integer or as the float that a table program made of it."""
+    rows = [f"{u},Café {i}" for u in range(60) for i in random.Random(u).sample(range(20), 6)]
+    (tmp_path / "t.csv").write_text("user,item\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    assert main(["study", "--data", str(tmp_path / "t.csv"), "--models", "ease", "--out", str(tmp_path / "s")]) == 0
+    (tmp_path / "users.txt").write_text("7.0\r\n 8\r\n")
+    (tmp_path / "items.txt").write_text(unicodedata.normalize("NFD", "Café 3\nCafé 4\n"), encoding="utf-8")
+    words = [
+        "recommend",
+        "--model",
+        str(tmp_path / "s" / "runs" / "ease-seed0"),
+        "--users",
+        str(tmp_path / "users.txt"),
+    ]
+    found = ["--out", str(tmp_path / "found.csv"), "-k", "20"]
+    assert main([*words, *found, "--among", str(tmp_path / "items.txt")]) == 0
+    table = pl.read_csv(tmp_path / "found.csv")
+    assert set(table["user"]) <= {7, 8}
+    assert set(table["item"]) <= {"Café 3", "Café 4"}
+    items = str(tmp_path / "items.txt")
+    assert main([*words, "--among", items, "--exclude", items]) == 2
+    assert "no item is left to be shown" in capsys.readouterr().err
+    (tmp_path / "users.txt").write_text("7\nnobody\n")
+    assert main(words) == 2
+    assert "users.txt, label 2: user 'nobody' is not in the data" in capsys.readouterr().err
 
 
 def test_evaluate_with_other_metrics_in_any_capitals(run, capsys):

@@ -184,7 +184,7 @@ BAD_TEXT = {
     ),
     "rating NaN": (b"user,item,rating\n1,2,nan\n", {"rating": "rating"}, "'nan' is no finite number"),
     "rating infinite": (b"user,item,rating\n1,2,inf\n", {"rating": "rating"}, "'inf' is no finite number"),
-    "decimal comma": (b'user,item,rating\n1,2,"3,5"\n', {"rating": "rating"}, "'3,5' is no finite number"),
+    "thousands": (b'user,item,rating\n1,2,"3,500"\n', {"rating": "rating"}, "'3,500' is no finite number"),
     "nothing left": (b"user,item,rating\n1,2,3\n", {"rating": "rating", "min_rating": 4}, "none of the 1 ratings"),
     "threshold without column": (b"user,item\n1,2\n", {"min_rating": 4}, "give rating"),
     "threshold NaN": (b"user,item\n1,2\n", {"min_rating": np.nan, "rating": 0}, "finite"),
@@ -235,7 +235,7 @@ def test_brackets_in_a_file_name_are_no_pattern(tmp_path):
         ({"user": [[1], [2]], "item": [1, 2]}, "labels must be"),
         ({"user": [1, None], "item": [1, 2]}, "row 2 is empty"),
         ({"user": [1, 2], "item": [1, 2], "rating": [4.0, float("nan")]}, "row 2: 'nan' is no finite number"),
-        ({"user": [1, 2], "item": [1, 2], "rating": [[4.0], [5.0]]}, "ratings must be numbers"),
+        ({"user": [1, 2], "item": [1, 2], "rating": [[4.0], [5.0]]}, "it must hold numbers"),
         ({"user": ["a\x00b", "c"], "item": [1, 2]}, "control characters"),
     ],
 )

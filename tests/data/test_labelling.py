@@ -1,6 +1,7 @@
 """One rule for labels: a table gives the same labels, order and split through every door."""
 
 import json
+from decimal import Decimal
 from unittest.mock import patch
 
 import numpy as np
@@ -122,6 +123,9 @@ def test_the_same_table_gives_the_same_split(tmp_path):
         ([np.int64(4), np.float32(5), "6"], [4, 5, 6]),
         ([b"x", "y"], ["x", "y"]),
         (pd.Series([1, 2, 10], dtype="Int64"), [1, 2, 10]),
+        ([Decimal("1.00"), Decimal(2)], [1, 2]),
+        (pl.Series([Decimal(2**53 + 1), Decimal(2**53)]), [2**53, 2**53 + 1]),
+        (pl.Series([1.0, 2.0], dtype=pl.Float32), [1, 2]),
         (pd.Series(["b", "a"], dtype="string"), ["a", "b"]),
         (pl.Series(["b", "a"], dtype=pl.Categorical), ["a", "b"]),
     ],
@@ -142,6 +146,7 @@ def test_the_rule_by_examples(labels, expected):
         ([[1], [2]], "labels must be integers or text"),
         ([float(2**53 + 2), 1.0], "stored as a float"),
         (["9007199254740994.0", "1"], "stored as a float"),
+        (np.array([2**24 + 2, 1], np.float32), "keeps 7 digits"),
         (["a", ""], "is empty"),
         (["a", "b\tc"], "control characters"),
         (np.ones((2, 2)), "one-dimensional"),

@@ -90,6 +90,34 @@ READ = {  # name of the file, content, arguments
     "CSV, bzip2": ("t.csv.bz2", bz2.compress(CSV.encode()), {}),
     "CSV, xz": ("t.csv.xz", lzma.compress(CSV.encode()), {}),
     "CSV in a zip": ("t.zip", zipped(t__csv=CSV, README=b"x"), {}),
+    "files with byte order marks joined": (
+        "t.csv",
+        ("\ufeff" + CSV[:18] + "\ufeffuser,item\n" + CSV[18:]).encode(),
+        {},
+    ),
+    "two byte order marks": ("t.csv", ("\ufeff\ufeff" + CSV).encode(), {}),
+    "CSV, blanks before quotation marks": ("t.csv", re.sub(r",([a-z]+)", r', "\1"', CSV), {}),
+    "TSV, every label in quotation marks": ("t.tsv", 'user\titem\n1\t"a"\n1\t"b"\n2\t"a"\n3\t"c"\n3\t"a"\n', {}),
+    "JSON list in a .txt": ("t.txt", json.dumps([{"user": u, "item": i} for u, i in PAIRS]), {}),
+    "JSON, true and false as ratings": (
+        "t.jsonl",
+        JSON.replace("}", ', "liked": true}'),
+        {"rating": "liked", "min_rating": 1},
+    ),
+    "CSV, True and False as ratings": (
+        "t.csv",
+        "user,item,liked\n" + "".join(f"{u},{i},True\n" for u, i in PAIRS),
+        {"rating": "liked", "min_rating": 1},
+    ),
+    "semicolons and decimal commas": (
+        "t.csv",
+        "user;item;rating\n" + "".join(f"{u};{i};4,5\n" for u, i in PAIRS),
+        {"rating": "rating", "min_rating": 4.5},
+    ),
+    "adjacency text with tabs, told": ("t.txt", "0\t5\t6\n1\t5\n", {"adjacency": True, "n": 3}),
+    "adjacency text with tabs": ("t.txt", "0\t5\t6\t7\t8\n1\t5\t6\n", {"user": 0, "item": 1, "n": 6}),
+    "adjacency text with commas, told": ("t.txt", "0,5,6\n1,5\n", {"adjacency": True, "n": 3}),
+    "cp1252, told": ("t.csv", CSV.replace("c", "é").encode("cp1252"), {"encoding": "cp1252"}),
     "Latin-1, told": ("t.csv", CSV.replace("c", "é").encode("latin-1"), {"encoding": "latin-1"}),
     "UTF-16, told": ("t.csv", CSV.encode("utf-16"), {"encoding": "utf-16"}),
     "Parquet": ("t.parquet", written("write_parquet"), {}),
@@ -113,6 +141,57 @@ REFUSED = {  # … and what the sentence must say
         {},
         "line 3: a quotation mark opens a field that holds the row '1,z,2'",
     ),
+    "a quotation mark that swallows the one row of a user": (
+        "t.csv",
+        'user,item,t\n1,a,x\n1,b,"y\n2,a,z\n3,c,w"\n',
+        {},
+        "line 3: a quotation mark opens a field that holds the row '2,a,z'",
+    ),
+    "a key twice in an object": (
+        "t.jsonl",
+        '{"user": 1, "item": 2, "item": 3}\n',
+        {},
+        "the key 'item' stands in it twice",
+    ),
+    "half a character": ("t.jsonl", '{"user": 1, "item": "\\ud800"}\n', {}, "holds half a character"),
+    "one object for the whole table": (
+        "t.json",
+        '{"user": {"0": 1}, "item": {"0": 2}}',
+        {},
+        "one object for the whole",
+    ),
+    "a user with two lines, or a row cut short": (
+        "t.txt",
+        "0 5 3\n0 6\n1 5 4\n",
+        {"user": 0, "item": 1},
+        "several lines of user 0: say adjacency=True",
+    ),
+    "a number of items in place of a user": (
+        "t.txt",
+        "2 5 6\n1 5\n3 5 6 7\n",
+        {"adjacency": True},
+        "begins with the number of its items",
+    ),
+    "adjacency text of words": ("t.txt", "u0 a b c\nu1 a\n", {"user": 0, "item": 1}, "or adjacency=True"),
+    "text of Windows": ("t.csv", CSV + "4,\u201ca\u201d\n", {"encoding": "ascii"}, "is not ascii"),
+    "text of Windows, not told": ("t.csv", (CSV + "4,\u201ca\u201d\n").encode("cp1252"), {}, "say encoding='cp1252'"),
+    "text of Windows, called Latin-1": (
+        "t.csv",
+        (CSV + "4,\u201ca\u201d\n").encode("cp1252"),
+        {"encoding": "latin-1"},
+        "line 7: byte 0x93 is a control character in Latin-1; say encoding='cp1252'",
+    ),
+    "no header and names": ("t.csv", lines(","), {}, "if line 1 is a row, say header=False and user=0 item=1"),
+    "another separator than told": ("t.csv", CSV, {"separator": ";"}, "is separator ','?"),
+    "a threshold that every rating reaches": (
+        "t.csv",
+        "user,item,r\n1,2,1\n1,3,0\n",
+        {"rating": "r", "min_rating": 0},
+        "every row would be a like",
+    ),
+    "a position before the first": ("t.csv", CSV, {"user": "-1"}, "has no column '-1'"),
+    "an array of NumPy": ("t.npy", b"\x93NUMPY\x01\0" + b"\0" * 80, {}, "an array of NumPy"),
+    "an empty zip": ("t.zip", zipped(), {}, "an empty zip archive"),
     "text after a quoted field": ("t.csv", 'user,item\n"1"x,2\n', {}, "line 2"),
     "a zero byte": ("t.csv", CSV + "4,a\0\n", {}, "line 7 holds a zero byte"),
     "a lone carriage return": ("t.csv", CSV + "4,a\r5,b\n", {}, "line 7 holds a carriage return"),
@@ -202,6 +281,44 @@ def test_data_frames(make):
         read_interactions(make(TABLE), item="movie")
 
 
+@pytest.mark.parametrize(
+    ("thing", "sentence"),
+    [
+        ({"user": [1], "item": [2]}, "a dict is no table"),
+        ([(1, 2)], "Interactions.from_labels"),
+        (None, "a NoneType is no table"),
+        ("https://example.org/t.csv", "is an address; fetch the file first"),
+    ],
+)
+def test_what_is_no_table_is_said(thing, sentence):
+    with pytest.raises(InputError, match=sentence):
+        read_interactions(thing)
+
+
+def test_a_matrix_in_memory_is_read_as_its_file(tmp_path):
+    m = sp.coo_matrix(([100, 100, 100, 0, 1], ([0, 0, 0, 1, 2], [1, 1, 1, 0, 2])), shape=(3, 3), dtype=np.int8)
+    sp.save_npz(tmp_path / "m.npz", m)
+    for door in (m, tmp_path / "m.npz"):
+        data = read_interactions(door, min_rating=200)  # in 8 bits 300 would be 44
+        assert data.user_labels.tolist() == [0]
+        assert data.item_labels.tolist() == [1]
+        assert dict(data.reading.other_lines) == {"repeated entries, summed": 2, "entries of zero": 1}
+    with pytest.raises(InputError, match="the matrix holds no interaction"):
+        read_interactions(sp.csr_matrix((2, 2)))
+
+
+def test_lines_inside_quoted_fields_are_counted(tmp_path):
+    path = write(tmp_path, "t.csv", 'user,text,item\n1,"so,\nso,\nso",a\n2,x,b\n')
+    assert read_interactions(path).reading.other_lines["lines inside quoted fields"] == 2
+
+
+def test_a_line_of_totals_is_named(tmp_path):
+    path = write(tmp_path, "t.csv", "user,item\n" + "".join(f"{u},{u % 7}\n" for u in range(150)) + "Total,150\n")
+    assert "1 of 151 users are no numbers, such as 'Total', so all user labels are text" in str(
+        read_interactions(path).reading
+    )
+
+
 def test_titles_of_a_second_file(tmp_path):
     path = write(tmp_path, "t.csv", CSV)
     titles = write(tmp_path, "titles.csv", 'item,title\na,"Alien, the first"\nb,Brazil\n')
@@ -226,6 +343,11 @@ def test_times(tmp_path, when, seconds):
     assert read_interactions(path, time="at").time.tolist() == seconds
     frame = pd.DataFrame({"user": [1, 1], "item": [0, 1], "at": pd.to_datetime(np.array(seconds), unit="s")})
     assert read_interactions(frame, time="at").time.tolist() == seconds
+    for zoned in (frame["at"].dt.tz_localize("UTC"), frame["at"].dt.to_pydatetime().astype(object)):
+        assert read_interactions(frame.assign(at=zoned), time="at").time.tolist() == seconds
+    frame.loc[1, "at"] = pd.NaT
+    with pytest.raises(InputError, match="column 'at', row 2 is empty"):
+        read_interactions(frame, time="at")
 
 
 def test_a_time_that_is_none_is_named(tmp_path):

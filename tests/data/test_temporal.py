@@ -97,6 +97,12 @@ def test_times_are_needed_and_shares_make_sense():
         leave_last_out(data_of([(1, 1, 1), (2, 1, 1)]))
 
 
+def test_one_moment_cannot_be_cut():
+    data = Interactions.from_labels([u for u in range(9) for _ in range(6)], list(range(6)) * 9, time=np.ones(54))
+    with pytest.raises(InputError, match=r"too few moments.*split='users'"):
+        time_split(data)
+
+
 def test_own_files_are_a_weak_split_and_said_to_be_given():
     rng = np.random.default_rng(0)
     pairs = sorted({(int(u), int(i)) for u, i in zip(rng.integers(0, 40, 900), rng.integers(0, 30, 900), strict=True)})

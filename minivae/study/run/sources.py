@@ -168,7 +168,11 @@ class Source:
             if self.test is None:
                 raise InputError("--validation needs --test, the events of the test part")
             validation = None if self.validation is None else self._read_table(self.validation)
-            return given_split(data, self._read_table(self.test), validation, **seed)
+            test = self._read_table(self.test)
+            for path, part in ((self.test, test), (self.validation, validation)):
+                if part is not None and part.reading is not None:
+                    print(f"{path}: {part.reading}", file=sys.stderr)
+            return given_split(data, test, validation, **seed)
         if self.split in ("time", "last"):
             self._refuse(("heldout", "split_seed"), f"--split {self.split} draws no users")
             return (time_split if self.split == "time" else leave_last_out)(data, **filters)
