@@ -1,0 +1,248 @@
+"""Single errors that can be planted in a Python source: each is one small change of its syntax tree.
+
+A mutant keeps the line numbers of the original, so that a function of it can take the place of the original's.
+Texts that only people read (docstrings, messages, f-strings) are left alone.
+"""
+
+import ast
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+ARITHMETIC: dict[type, tuple[type, ...]] = {
+    ast.Add: (ast.Sub,),
+    ast.Sub: (ast.Add,),
+    ast.Mult: (ast.Div,),
+    ast.Div: (ast.Mult,),
+    ast.Pow: (ast.Mult,),
+    ast.FloorDiv: (ast.Mult,),
+    ast.Mod: (ast.Mult,),
+    ast.BitAnd: (ast.BitOr,),
+    ast.BitOr: (ast.BitAnd,),
+}
+COMPARISON: dict[type, tuple[type, ...]] = {
+    ast.Lt: (ast.LtE, ast.Gt),
+    ast.LtE: (ast.Lt, ast.GtE),
+    ast.Gt: (ast.GtE, ast.Lt),
+    ast.GtE: (ast.Gt, ast.LtE),
+    ast.Eq: (ast.NotEq,),
+    ast.NotEq: (ast.Eq,),
+    ast.In: (ast.NotIn,),
+    ast.NotIn: (ast.In,),
+    ast.Is: (ast.IsNot,),
+    ast.IsNot: (ast.Is,),
+}
+OPPOSITES = (
+    *(("min", "max"), ("amin", "amax"), ("minimum", "maximum"), ("clamp_min", "clamp_max"), ("argmin", "argmax")),
+    *(("any", "all"), ("cos", "sin"), ("floor", "ceil"), ("mean", "sum"), ("std", "var"), ("low", "high")),
+    *(("exp", "expm1"), ("cumsum", "cumprod"), ("nanmean", "nansum"), ("lower", "upper"), ("mT", "mH")),
+    *(("PROVED", "MEASURED"), ("EXACT", "BOUND"), ("zeros", "ones"), ("zeros_like", "ones_like")),
+)
+OTHER = {a: b for pair in OPPOSITES for a, b in (pair, pair[::-1])} | {"mT": "contiguous"}
+STATUSES = {"proved": "measured", "measured": "proved", "exact": "bound holds", "bound holds": "exact"}
+DROPPABLE = {"sqrt", "square", "abs", "clamp_min", "clamp", "clip", "log", "exp", "mT", "T", "double", "sort"}
+AXES = {"dim", "axis", "dim1", "dim2"}
+FREEDOM = {"ddof", "correction", "unbiased"}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One planted error.
+
+    Attributes
+    ----------
+    line : int
+        Of the change, from 1.
+    what : str
+        The change in words.
+    build : Callable[[], ast.Module]
+        Makes the whole module with it.
+    """
+
+    line: int
+    what: str
+    build: Callable[[], ast.Module]
+
+
+def mutants(source: str) -> list[Mutant]:
+    """Every single error that the operators can plant in a source, in the order of its lines."""
+    tree = ast.parse(source)
+    found = [
+        Mutant(getattr(node, "lineno", 0), what, partial(_planted, tree, path, node, new))
+        for path, node in _walk(tree, ())
+        for what, new in _variants(node, path, tree)
+    ]
+    return sorted(found, key=lambda m: (m.line, m.what))
+
+
+def _planted(tree: ast.Module, path: "Path", old: ast.AST, new: ast.AST) -> ast.Module:
+    """A copy of the module in which one node is another."""
+    changed = copy.deepcopy(tree)
+    place, step = _at(changed, path[:-1]), path[-1]
+    new = ast.copy_location(copy.deepcopy(new), old)
+    if isinstance(step, tuple):
+        getattr(place, step[0])[step[1]] = new
+    else:
+        setattr(place, step, new)
+    return ast.fix_missing_locations(changed)
+
+
+Path = tuple[str | tuple[str, int], ...]
+
+
+def _walk(node: ast.AST, path: Path) -> Iterator[tuple[Path, ast.AST]]:
+    """Nodes that count, with the way to them from the root."""
+    for name, value in ast.iter_fields(node):
+        if name in ("annotation", "returns", "type_params"):
+            continue
+        children = [((name, k), c) for k, c in enumerate(value)] if isinstance(value, list) else [(name, value)]
+        for step, child in children:
+            if isinstance(child, ast.AST) and not _for_people(child):
+                yield (*path, step), child
+                yield from _walk(child, (*path, step))
+
+
+def _for_people(node: ast.AST) -> bool:
+    """Docstrings, messages, f-strings, imports, lists of exported names, what only type checkers read."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return True
+    if isinstance(node, (ast.JoinedStr, ast.Import, ast.ImportFrom, ast.Raise, ast.Assert)):
+        return True
+    if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        return True
+    names = [ast.unparse(t) for t in getattr(node, "targets", [])]
+    return names == ["__all__"]
+
+
+def _at(tree: ast.AST, path: Path) -> ast.AST:
+    for step in path:
+        tree = getattr(tree, step[0])[step[1]] if isinstance(step, tuple) else getattr(tree, step)
+    return tree
+
+
+def _variants(node: ast.AST, path: Path, tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
+    match node:
+        case ast.BinOp(left, op, right):
+            for other in ARITHMETIC.get(type(op), ()):
+                yield f"{_show(node)} with {other.__name__}", ast.BinOp(left, other(), right)
+            if isinstance(op, (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.MatMult)):
+                yield f"{_show(node)} → {_show(left)}", left
+            if isinstance(op, (ast.Add, ast.Mult)):
+                yield f"{_show(node)} → {_show(right)}", right
+        case ast.AugAssign(target, op, value):
+            for other in ARITHMETIC.get(type(op), ()):
+                yield f"{_show(node)} with {other.__name__}", ast.AugAssign(target, other(), value)
+            yield f"{_show(node)} deleted", ast.Pass()
+        case ast.Compare(left, [op], right):
+            for other in COMPARISON.get(type(op), ()):
+                yield f"{_show(node)} with {other.__name__}", ast.Compare(left, [other()], right)
+        case ast.BoolOp(op, values):
+            other = ast.Or() if isinstance(op, ast.And) else ast.And()
+            yield f"{_show(node)}: and ↔ or", ast.BoolOp(other, values)
+            for k in range(len(values)):
+                rest = values[:k] + values[k + 1 :]
+                yield f"{_show(node)} without {_show(values[k])}", rest[0] if len(rest) == 1 else ast.BoolOp(op, rest)
+        case ast.UnaryOp(ast.USub() | ast.Not() | ast.Invert(), operand):
+            yield f"{_show(node)} → {_show(operand)}", operand
+        case ast.Constant(bool() as value):
+            yield f"{value} → {not value}", ast.Constant(not value)
+        case ast.Constant(int() | float() as value):
+            yield from _numbers(value, path)
+        case ast.Constant(str() as value) if value in STATUSES:
+            yield f"{value!r} → {STATUSES[value]!r}", ast.Constant(STATUSES[value])
+        case ast.Call():
+            yield from _calls(node)
+        case ast.Attribute(value, attr) if not isinstance(_at(tree, path[:-1]), ast.Call) and attr in DROPPABLE:
+            yield f"{_show(node)} → {_show(value)}", value
+        case ast.Name(name, ast.Load()) if name in OTHER and name.isupper():
+            yield f"{name} → {OTHER[name]}", ast.Name(OTHER[name], ast.Load())
+        case ast.Subscript(value, ast.Constant(str() as key), ast.Load()):
+            yield from _keys(value, key, path, tree)
+        case ast.IfExp(test, body, orelse):
+            yield f"{_show(node)}: branches exchanged", ast.IfExp(test, orelse, body)
+        case ast.If(test, body, orelse):
+            yield f"if {_show(test)}: negated", ast.If(ast.UnaryOp(ast.Not(), test), body, orelse)
+            if not orelse:
+                yield f"if {_show(test)}: deleted", ast.Pass()
+        case ast.Expr(ast.Call()):
+            yield f"{_show(node)} deleted", ast.Pass()
+        case ast.Assign([ast.Subscript() | ast.Attribute()]):
+            yield f"{_show(node)} deleted", ast.Pass()
+        case ast.Continue() | ast.Break():
+            yield f"{_show(node)} deleted", ast.Pass()
+        case ast.Return(ast.Name(name)):
+            for earlier in _assigned_before(node, path, tree):
+                if earlier != name:
+                    yield f"return {name} → {earlier}", ast.Return(ast.Name(earlier, ast.Load()))
+
+
+def _numbers(value: float, path: Path) -> Iterator[tuple[str, ast.AST]]:
+    axis = isinstance(value, int) and path and path[-1] in (("args", 0), ("elts", 0), ("elts", 1), "slice")
+    yield f"{value!r} → {value + 1!r}", ast.Constant(value + 1)
+    if value and not axis:
+        yield f"{value!r} → {value * 2!r}", ast.Constant(value * 2)
+    if isinstance(value, float):
+        yield f"{value!r} → {value * 1e6!r}", ast.Constant(value * 1e6)
+
+
+def _calls(node: ast.Call) -> Iterator[tuple[str, ast.AST]]:
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    if name in OTHER:
+        func = copy.copy(node.func)
+        setattr(func, "attr" if isinstance(func, ast.Attribute) else "id", OTHER[name])
+        yield f"{_show(node)} with {OTHER[name]}", ast.Call(func, node.args, node.keywords)
+    if isinstance(node.func, ast.Attribute) and name in DROPPABLE:
+        module = isinstance(node.func.value, ast.Name) and node.func.value.id in ("torch", "np", "math")
+        if not module:
+            yield f"{_show(node)} → {_show(node.func.value)}", node.func.value
+        elif node.args:
+            yield f"{_show(node)} → {_show(node.args[0])}", node.args[0]
+    if len(node.args) >= 2 and not any(isinstance(a, (ast.Starred, ast.Constant)) for a in node.args[:2]):
+        swapped = [node.args[1], node.args[0], *node.args[2:]]
+        yield f"{_show(node)}: first two arguments exchanged", ast.Call(node.func, swapped, node.keywords)
+    for k, keyword in enumerate(node.keywords):
+        if keyword.arg in AXES | FREEDOM and isinstance(keyword.value, ast.Constant):
+            value = keyword.value.value
+            other = (not value) if isinstance(value, bool) else (0 if value else 1)
+            changed = [*node.keywords[:k], ast.keyword(keyword.arg, ast.Constant(other)), *node.keywords[k + 1 :]]
+            yield f"{_show(node)} with {keyword.arg}={other}", ast.Call(node.func, node.args, changed)
+
+
+def _keys(value: ast.expr, key: str, path: Path, tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
+    """Another string key that the same function reads from a mapping."""
+    function = _function(path, tree)
+    others = sorted(
+        {
+            n.slice.value
+            for n in ast.walk(function)
+            if isinstance(n, ast.Subscript) and isinstance(n.slice, ast.Constant) and isinstance(n.slice.value, str)
+        }
+        - {key}
+    )
+    for other in others[:2]:
+        yield f"[{key!r}] → [{other!r}]", ast.Subscript(value, ast.Constant(other), ast.Load())
+
+
+def _function(path: Path, tree: ast.Module) -> ast.AST:
+    """Innermost function around a place, else the module."""
+    inner, node = tree, tree
+    for step in path[:-1]:
+        node = _at(node, (step,))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            inner = node
+    return inner
+
+
+def _assigned_before(node: ast.stmt, path: Path, tree: ast.Module) -> list[str]:
+    names = [
+        n.id
+        for n in ast.walk(_function(path, tree))
+        if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store) and n.lineno < node.lineno
+    ]
+    return sorted(set(names))[:2]
+
+
+def _show(node: ast.AST) -> str:
+    text = " ".join(ast.unparse(node).split())
+    return text if len(text) <= 60 else text[:57] + "…"

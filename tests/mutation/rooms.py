@@ -1,0 +1,58 @@
+"""Which tests concern which sources: a room's files, and the tests that run them within the process."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Room:
+    """Sources and the tests that should notice an error in them, as globs from the root."""
+
+    sources: tuple[str, ...]
+    tests: tuple[str, ...]
+
+    def files(self) -> list[Path]:
+        return _found(self.sources)
+
+    def suite(self) -> list[Path]:
+        return _found(self.tests)
+
+
+THEORY = ("tests/theory/test_*.py", "tests/checks/test_*.py", "tests/test_anchor*.py")
+ROOMS = {
+    "theory": Room(("minivae/theory/*.py",), THEORY),
+    "numerics": Room(("minivae/theory/numerics/*.py",), THEORY),
+    "card": Room(("minivae/theory/card/*.py",), ("tests/theory/test_card*.py", "tests/theory/test_report.py")),
+    "core": Room(
+        tuple(f"minivae/{name}.py" for name in ("objective", "anchors", "ranking", "metrics", "batches", "config")),
+        tuple(
+            f"tests/{name}.py"
+            for name in (
+                *("test_objective", "test_anchors", "test_anchor_direction", "test_ranking", "test_batches"),
+                *("test_core_numbers", "test_keep_by_popularity", "test_own_parts", "models/test_models"),
+                *("models/test_priors", "theory/test_anchoring", "runtime/test_streams", "data/test_splits"),
+            )
+        ),
+    ),
+    "streams": Room(("minivae/runtime/streams.py",), ("tests/runtime/test_streams.py", "tests/test_batches.py")),
+    "training": Room(("minivae/training.py",), ("tests/test_training.py", "tests/test_core_numbers.py")),
+    "splits": Room(("minivae/data/splits.py",), ("tests/data/test_splits.py", "tests/data/test_shapes.py")),
+    "checks": Room(("minivae/checks/*.py",), ("tests/checks/test_*.py",)),
+    "online": Room(("minivae/online/*.py",), ("tests/online/test_*.py", "tests/checks/test_online*.py")),
+    "study": Room(
+        (
+            "minivae/study/output/*.py",
+            "minivae/study/draws/*.py",
+            "minivae/study/run/*.py",
+            "minivae/study/search/*.py",
+        ),
+        ("tests/study/test_*.py",),
+    ),
+    "explain": Room(("minivae/explain/*.py",), ("tests/explain/test_*.py",)),
+}
+
+
+def _found(globs: tuple[str, ...]) -> list[Path]:
+    return sorted({p for g in globs for p in ROOT.glob(g) if p.name != "__init__.py"})

@@ -1,0 +1,140 @@
+"""The tool that plants errors: what it plants, where, and that a planted error is noticed and a file never changed."""
+
+import ast
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.mutation import report, server
+from tests.mutation.operators import mutants
+from tests.mutation.rooms import ROOMS, ROOT
+
+SOURCE = '''"""A text."""
+
+LIMIT = 1e-6
+
+
+def share(a, b, status="measured"):
+    """Ten times nothing."""
+    total = a + b
+    if total <= LIMIT:
+        raise ValueError(f"{total + 1} is too small")
+    low = min(a, b) / total
+    return low
+'''
+
+
+def planted():
+    return {(m.line, m.what): ast.unparse(m.build()) for m in mutants(SOURCE)}
+
+
+def test_every_mutant_is_one_change_of_what_the_program_does():
+    original = ast.unparse(ast.parse(SOURCE))
+    found = planted()
+    assert len(found) == len(mutants(SOURCE))
+    for (line, _), text in found.items():
+        changed = [a for a, b in zip(original.splitlines(), text.splitlines(), strict=False) if a != b]
+        assert text != original
+        assert len(changed) <= 1 or line == 9  # an `if` that is deleted takes its body along
+        assert "Ten times nothing" in text
+
+
+@pytest.mark.parametrize(
+    ("line", "what", "text"),
+    [
+        (3, "1e-06 → 1.0", "LIMIT = 1.0"),
+        (6, "'measured' → 'proved'", "status='proved'"),
+        (8, "a + b with Sub", "total = a - b"),
+        (8, "a + b → a", "total = a\n"),
+        (9, "total <= LIMIT with Lt", "if total < LIMIT"),
+        (11, "min(a, b) with max", "low = max(a, b) / total"),
+        (11, "min(a, b): first two arguments exchanged", "low = min(b, a) / total"),
+        (12, "return low → total", "return total"),
+    ],
+)
+def test_kinds_of_errors(line, what, text):
+    assert text in planted()[line, what]
+
+
+def test_messages_and_docstrings_are_left_alone():
+    assert {line for line, _ in planted()} == {3, 6, 8, 9, 11, 12}
+
+
+def test_a_planted_error_reaches_functions_that_are_already_imported(tmp_path):
+    """Beside a broken twin: the tree as it stands changes no function."""
+    path = tmp_path / "sample.py"
+    path.write_text(SOURCE, encoding="utf-8")
+    space = {}
+    exec(compile(SOURCE, str(path), "exec"), space)
+    assert server.plant(path, ast.parse(SOURCE)) == 0
+    assert space["share"](1.0, 3.0) == 0.25
+    (wrong,) = [m for m in mutants(SOURCE) if m.what == "min(a, b) with max"]
+    assert server.plant(path, wrong.build()) == 1
+    assert space["share"](1.0, 3.0) == 0.75
+    assert path.read_text(encoding="utf-8") == SOURCE
+
+
+def test_where_a_line_is_at_home():
+    tree = ast.parse(SOURCE)
+    assert server.home(3, tree) is None
+    assert server.home(6, tree) is None  # a default is set when the function is made
+    assert server.home(11, tree) == 6
+
+
+def test_tests_are_chosen_by_the_functions_they_run():
+    path, tree = Path("sample.py"), ast.parse(SOURCE)
+    profiles = {
+        "slow": server.Profile(3.0, {("sample.py", 6)}),
+        "quick": server.Profile(0.1, {("sample.py", 6)}),
+        "elsewhere": server.Profile(0.1, {("other.py", 6)}),
+    }
+    assert server.concerned(path, 11, tree, profiles, 10) == ["quick", "slow"]
+    assert server.concerned(path, 11, tree, profiles, 2) == ["quick"]
+    assert server.concerned(path, 3, tree, profiles, 10) == ["quick", "slow"]
+
+
+def test_a_child_gives_its_result_or_the_reason_why_not():
+    assert server.fork(lambda: {"a": 1}, 5) == ("done", {"a": 1})
+    assert server.fork(lambda: 1 / 0, 5) == ("crash", None)
+
+    def forever():
+        while True:
+            pass
+
+    assert server.fork(forever, 0.2) == ("timeout", None)
+
+
+def test_kept_errors_stand_where_they_say():
+    """Each occurs once in its file, keeps the number of lines and is a program."""
+    kept = tomllib.loads((ROOT / "tests/mutation/planted.toml").read_text(encoding="utf-8"))["mutant"]
+    for m in kept:
+        source = (ROOT / m["file"]).read_text(encoding="utf-8")
+        assert source.count(m["old"]) == 1, f"{m['old']!r} stands {source.count(m['old'])} times in {m['file']}"
+        changed = source.replace(m["old"], m["new"])
+        assert changed.count("\n") == source.count("\n")
+        ast.parse(changed)
+        assert any(ROOT / m["file"] in room.files() for room in ROOMS.values())
+
+
+def test_equivalents_stand_where_they_say():
+    kept = tomllib.loads(report.EQUIVALENT.read_text(encoding="utf-8")).get("mutant", [])
+    for file in {m["file"] for m in kept}:
+        known = {m.what for m in mutants((ROOT / file).read_text(encoding="utf-8"))}
+        for m in kept:
+            assert m["file"] != file or m["what"] in known, f"{m['what']!r} is no mutant of {file} any more"
+            assert m["reason"]
+
+
+def test_the_score_counts_what_nobody_can_notice_apart(tmp_path, monkeypatch):
+    log = tmp_path / "room.jsonl"
+    rows = [("a", "killed"), ("b", "survived"), ("c", "survived"), ("d", "timeout"), ("b", "killed"), ("e", "survived")]
+    log.write_text(
+        "\n".join(f'{{"file": "f.py", "line": 1, "what": "{w}", "result": "{r}", "tests": 3}}' for w, r in rows),
+        encoding="utf-8",
+    )
+    monkeypatch.setattr(report, "equivalents", lambda: {("f.py", "c")})
+    text = report.summary(log)
+    assert "| f.py | 5 | 3 | 1 | 1 | 75% |" in text
+    assert "`f.py:1` e (3 tests ran)" in text
+    assert "` c " not in text
