@@ -362,13 +362,19 @@ def explain_model(options: flags.Explain) -> None:
         "lds": ("subsets", "receivers", "epochs", "hidden", "latent", "again"),
         "anchors": ("study",),
         "far": ("users", "seeds", "features", "epochs", "hidden", "latent"),
+        "removal": ("receivers", "helpers", "epochs", "hidden", "latent"),
     }[options.what]
+    rooms = {
+        "transfer": explain_transfer,
+        "lds": explain_lds,
+        "far": explain_far,
+        "anchors": explain_anchors,
+        "removal": explain_removal,
+    }
     identity = {k: str(getattr(options, k)) for k in ("what", "data", "heldout", "split_seed", *own)}
     folders.claim(options.out, "explain.json", identity, options.resume, frozenset({"again"}))
     with resumable("what is finished is", options.out):
-        {"transfer": explain_transfer, "lds": explain_lds, "far": explain_far, "anchors": explain_anchors}[
-            options.what
-        ](options)
+        rooms[options.what](options)
     print(visible(f"results: {options.out}"))
 
 
@@ -531,6 +537,43 @@ def explain_anchors(options: flags.Explain) -> None:
     rows = anchor_law.collect(options.study)
     write_json(options.out / "anchors.json", {"command": command_line(), "rows": rows})
     print_table(anchor_law.table(rows), "nDCG@100 of test users, with anchors minus without")
+
+
+def explain_removal(options: flags.Explain) -> None:
+    """Trainings without a test user's best helpers beside trainings without others of like activity."""
+    split = source_of(options).load(tables=False)
+    config = TrainConfig(batch_size=100, anneal_steps=300, epochs=options.epochs, patience=options.epochs, device="cpu")
+    receivers = experiment.receivers_of(split, options.receivers)
+
+    def build() -> VAE:
+        return MultVAE(split.n_items, options.hidden, options.latent)
+
+    snapshots, _, _ = explain.record(build, split, config, to_the_end=True)
+    transfer = explain.transfer(snapshots, split.train, receivers.history, receivers.heldout)
+    users, folder = range(receivers.n_users), options.out / "without"
+    with lines() as progress:
+        found = explain.removal(
+            build, split, config, transfer, receivers, users, options.helpers, folder=folder, progress=progress
+        )
+    of = found.difference
+    value = {
+        "command": command_line(),
+        "data": split.name,
+        "receivers": receivers.n_users,
+        "left out": options.helpers,
+        "loss without helpers": found.helpers.tolist(),
+        "loss without others": found.others.tolist(),
+        "difference": {"mean": of.difference, "low": of.low, "high": of.high},
+        "receivers who miss the helpers more": float((found.helpers > found.others).mean()),
+    }
+    write_json(options.out / "removal.json", value)
+    rows = [
+        ["receivers", f"{receivers.n_users}"],
+        [f"loss without the {options.helpers} best helpers − without others, nats", f"{of.difference:+.4f}"],
+        ["95 % interval over receivers", f"{of.low:+.4f} … {of.high:+.4f}"],
+        ["receivers who miss the helpers more", f"{value['receivers who miss the helpers more']:.0%}"],
+    ]
+    print_table([["", "value"], *rows], f"{split.name}: are the helpers missed?")
 
 
 def shown_interval(line: Mapping[str, float | None]) -> str:

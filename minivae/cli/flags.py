@@ -344,13 +344,14 @@ class Theory(SplitFlags):
 @dataclass(frozen=True)
 class Explain(SplitFlags):
     what: Annotated[
-        tyro.conf.Positional[Literal["transfer", "lds", "far", "anchors"]],
-        option("{transfer,lds,far,anchors}", "transfer"),
+        tyro.conf.Positional[Literal["transfer", "lds", "far", "anchors", "removal"]],
+        option("{transfer,lds,far,anchors,removal}", "transfer"),
     ] = "transfer"
     """transfer: who helps whom in a model?
     lds: do such scores predict what retraining on half of the users does?
     far: do masks and anchors reach users who are related but have hardly a common item?
-    anchors: which form of the anchor loss helps which model, from finished studies of the preset anchor-law?"""
+    anchors: which form of the anchor loss helps which model, from finished studies of the preset anchor-law?
+    removal: are a test user's best helpers missed more than others with as many items?"""
     data: Annotated[str | None, option("DATA", "what the model was trained on, else planted")] = None
     """A split file (.safetensors), the name of a prepared data set ($MINIVAE_DATA, then data/), or planted."""
     model: Annotated[Path | None, option("DIR", "one is trained")] = None
@@ -365,7 +366,9 @@ class Explain(SplitFlags):
     again: Annotated[int, option("N", "20")] = 20
     """lds: halves to train on a second time with another seed, for a ceiling; 0 is none."""
     receivers: Annotated[int, option("N", "300")] = 300
-    """lds: test users whose losses are to be predicted."""
+    """lds, removal: test users whose losses are looked at. removal trains two models for each of them."""
+    helpers: Annotated[int, option("N", "10")] = 10
+    """removal: training users that are left out."""
     study: Annotated[tuple[Path, ...], option("DIR …", "none")] = ()
     """anchors: finished studies of the preset anchor-law, one for each draw of held-out users."""
     seeds: Annotated[int, option("N", "5")] = 5
@@ -376,9 +379,9 @@ class Explain(SplitFlags):
     epochs: Annotated[int, option("N", "30")] = 30
     """Passes over the training users when a model is trained here."""
     hidden: Annotated[int, option("N", "100")] = 100
-    """lds, far: width of the Mult-VAE that is trained again and again."""
+    """lds, far, removal: width of the Mult-VAE that is trained again and again."""
     latent: Annotated[int, option("N", "32")] = 32
-    """lds, far: its latent dimension."""
+    """lds, far, removal: its latent dimension."""
     out: Annotated[Path, option("DIR", "runs/explain")] = Path("runs/explain")
     """Folder for the results; new, empty, or to be resumed."""
     resume: bool = False

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,7 +13,10 @@ from minivae.explain.kernel import Transfer
 from minivae.explain.retraining import retrain
 from minivae.models import VAE
 from minivae.ranking import Difference, paired_difference
+from minivae.runtime.storage import load_arrays, save_arrays
 from minivae.training import TrainConfig
+
+PAIR = "losses without helpers and without others"
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ def removal(
     users: Sequence[int],
     k: int = 10,
     seed: int = 0,
+    folder: Path | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Removal:
     """Train without the k best helpers of each receiver, and without k others; two trainings for every receiver.
 
@@ -88,6 +94,10 @@ def removal(
         Users left out.
     seed : int, default 0
         Of the draw of the others.
+    folder : Path, optional
+        Where each receiver's two losses are kept; what it holds already is read, so that a run can be continued.
+    progress : callable
+        Told how many of the receivers are done, and of how many.
 
     Raises
     ------
@@ -101,16 +111,28 @@ def removal(
         )
     rng = np.random.default_rng(seed)
     lost = []
-    for u in users:
+    for done, u in enumerate(users, 1):
         order = np.argsort(-transfer.total[u], kind="stable")
         best = order[:k]
         others = matched_others(split.train, best, order[: 3 * k], rng)
-        only = FoldIn(receivers.history[[u]], receivers.heldout[[u]])
-        pair = []
-        for left_out in (best, others):
-            stays = np.ones(split.train.shape[0], bool)
-            stays[left_out] = False
-            pair.append(retrain(build, split, config, stays, only).heldout[0])
+        path = None if folder is None else folder / f"receiver{u:05d}.safetensors"
+        if path is not None and path.is_file():
+            pair = load_arrays(path, PAIR)[0]["loss"]
+        else:
+            only = FoldIn(receivers.history[[u]], receivers.heldout[[u]])
+            pair = np.array([_without(build, split, config, left_out, only) for left_out in (best, others)])
+            if path is not None:
+                save_arrays(path, PAIR, {"loss": pair}, {})
         lost.append(pair)
+        progress(done, len(users))
     helpers, those = np.array(lost).reshape(-1, 2).T
     return Removal(helpers, those, paired_difference(helpers - those))
+
+
+def _without(
+    build: Callable[[], VAE], split: StrongSplit, config: TrainConfig, left_out: np.ndarray, receiver: FoldIn
+) -> float:
+    """Held-out loss of one receiver after training without some users."""
+    stays = np.ones(split.train.shape[0], bool)
+    stays[left_out] = False
+    return float(retrain(build, split, config, stays, receiver).heldout[0])

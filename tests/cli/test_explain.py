@@ -122,3 +122,16 @@ def test_bad_input_is_one_sentence(extra, says, data, tmp_path, capsys):
     assert message.startswith("error: ")
     assert says in re.sub(r"\s+", " ", message)
     assert "Traceback" not in message
+
+
+def test_the_removal_test_is_made_by_a_command(data, tmp_path, capsys):
+    out = tmp_path / "removal"
+    words = ["explain", "removal", "--data", str(data), "--epochs", "2", "--receivers", "3", "--helpers", "4"]
+    assert main([*words, "--out", str(out)]) == 0
+    assert "are the helpers missed?" in capsys.readouterr().out
+    value = json.loads((out / "removal.json").read_text("utf-8"))
+    gaps = np.array(value["loss without helpers"]) - np.array(value["loss without others"])
+    assert (value["receivers"], value["left out"]) == (3, 4)
+    assert value["difference"]["mean"] == pytest.approx(gaps.mean())
+    assert value["difference"]["low"] < gaps.mean() < value["difference"]["high"]
+    assert main([*words, "--out", str(out), "--resume"]) == 0

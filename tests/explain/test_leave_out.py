@@ -1,11 +1,14 @@
 """Leaving out helpers: who is left out, and a user whose only source of help is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 from minivae import FoldIn, InputError, MultVAE, StrongSplit, TrainConfig, explain
-from minivae.explain.leave_out import matched_others, removal
+from minivae.explain.leave_out import PAIR, matched_others, removal
+from minivae.runtime.storage import save_arrays
 
 
 def test_the_others_are_alike_and_somebody_else():
@@ -59,3 +62,20 @@ def test_helpers_by_the_wrong_sign_are_not_missed(world):
     assert result.helpers[0] < result.others[0] + 1
     with pytest.raises(InputError, match="receivers"):
         removal(build, split, config, transfer, FoldIn(split.test.history[:2], split.test.heldout[:2]), [0])
+
+
+def test_a_removal_test_is_continued_not_begun_again(world, tmp_path):
+    """What the folder holds is read; a value planted there shows it, and the other receiver's draw is as before."""
+    build, split, config, transfer = world
+    short = replace(config, epochs=2)
+    whole = removal(build, split, short, transfer, split.test, [0, 1, 2], folder=tmp_path)
+    (tmp_path / "receiver00001.safetensors").unlink()
+    save_arrays(tmp_path / "receiver00000.safetensors", PAIR, {"loss": np.array([7.0, 5.0])}, {})
+    seen = []
+    again = removal(
+        build, split, short, transfer, split.test, [0, 1, 2], folder=tmp_path, progress=lambda *a: seen.append(a)
+    )
+    assert (again.helpers[0], again.others[0]) == (7.0, 5.0)
+    np.testing.assert_array_equal(again.helpers[1:], whole.helpers[1:])
+    np.testing.assert_array_equal(again.others[1:], whole.others[1:])
+    assert seen == [(1, 3), (2, 3), (3, 3)]

@@ -27,6 +27,7 @@ nav ul { columns: 14rem; padding-left: 1.2rem; }
 td:last-child:not(:first-child) { white-space: normal; min-width: 9rem; }
 table { border-collapse: collapse; font-size: .85rem; }
 th, td { padding: .3rem .5rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
+@media (max-width: 40rem) { th:first-child, td:first-child { white-space: normal; } }
 thead th { border-bottom: 2px solid var(--ink); }
 th button { font: inherit; color: inherit; background: none; border: 0; padding: 0; cursor: pointer; }
 th[aria-sort=ascending] button::after { content: " ▲"; } th[aria-sort=descending] button::after { content: " ▼"; }
