@@ -1,0 +1,141 @@
+"""Densities, weights, coverage and random numbers against other libraries, Python integers and counting by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from torch.distributions import Normal, kl_divergence
+
+from minivae import FoldIn, evaluate
+from minivae.batches import item_weights
+from minivae.objective import beta_at, gaussian_kl_between, kl_to_standard_normal, log_normal
+from minivae.ranking import activity_groups, paired_difference
+from minivae.runtime import streams
+
+
+def gaussians(seed):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(4, 3, generator=generator, dtype=torch.float64) for _ in range(5)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_densities_and_divergences_are_those_of_torch(seed):
+    z, mu, logvar, mu_p, logvar_p = gaussians(seed)
+    q, p = Normal(mu, (0.5 * logvar).exp()), Normal(mu_p, (0.5 * logvar_p).exp())
+    torch.testing.assert_close(log_normal(z, mu, logvar), q.log_prob(z))
+    torch.testing.assert_close(gaussian_kl_between(mu, logvar, mu_p, logvar_p), kl_divergence(q, p).sum(-1))
+    standard = Normal(torch.zeros_like(mu), torch.ones_like(mu))
+    torch.testing.assert_close(kl_to_standard_normal(mu, logvar), kl_divergence(q, standard).sum(-1))
+
+
+def test_beta_rises_to_its_value_and_stays():
+    assert [beta_at(t, 0.2, 4) for t in (0, 1, 3, 4, 5)] == pytest.approx([0, 0.05, 0.15, 0.2, 0.2])
+    assert beta_at(0, 0.2, 0) == 0.2
+
+
+def test_weights_of_items_by_hand():
+    """Ten users; items that five, two and none of them have: the last counts as one with a single user."""
+    counts = np.array([5, 2, 0])
+    assert item_weights(counts, 10, "idf").tolist() == pytest.approx([math.log(3), math.log(6), math.log(11)])
+    assert item_weights(counts, 10, "popularity").tolist() == [5, 2, 1]
+    assert item_weights(counts, 10, "uniform").tolist() == [1, 1, 1]
+
+
+# ------------------------------------------------------------------------------------------------------------ ranking
+
+
+class Descending:
+    """Item 0 is always the best, the last always the worst."""
+
+    def score(self, history):
+        return -torch.arange(history.shape[1], dtype=torch.float64).repeat(history.shape[0], 1)
+
+
+def fold_in(history, heldout):
+    return FoldIn(*(sp.csr_matrix(np.asarray(x), dtype=np.float32) for x in (history, heldout)))
+
+
+def test_padding_is_no_item_that_is_shown():
+    """Both users have the last item, and fewer new items than k: position −1 of the ranking is not the last item."""
+    test = fold_in([[0, 0, 1, 1], [0, 1, 0, 1]], [[1, 0, 0, 0], [0, 0, 1, 0]])
+    result = evaluate(Descending(), test, ["recall@4"], item_counts=np.array([10, 20, 30, 40]))
+    assert result.coverage == 0.75
+    assert result.popularity == pytest.approx((10 + 20 + 10 + 30) / 4)
+
+
+def test_padding_is_no_hit():
+    """The user's one held-out item is the last; what pads the list must not be taken for it."""
+    test = fold_in([[1, 1, 0, 0], [1, 1, 1, 0]], [[0, 0, 0, 1], [0, 0, 0, 1]])
+    result = evaluate(Descending(), test, ["precision@4", "mrr@4", "hit@1"])
+    assert result.per_user["precision@4"].tolist() == pytest.approx([1 / 4, 1 / 4])
+    assert result.per_user["mrr@4"].tolist() == pytest.approx([1 / 2, 1])
+    assert result.per_user["hit@1"].tolist() == [0, 1]
+
+
+def test_popularity_is_that_of_the_first_twenty():
+    n = 30
+    test = fold_in(np.zeros((1, n)), np.eye(1, n))
+    result = evaluate(Descending(), test, ["recall@25"], item_counts=np.arange(n) ** 2)
+    assert result.popularity == pytest.approx(np.mean(np.arange(20) ** 2))
+    assert result.coverage == pytest.approx(25 / 30)
+
+
+def test_a_paired_interval_by_hand():
+    """1, 2 and 3: mean 2, sd 1, t with two degrees of freedom 4.3027; one value or none has no interval."""
+    d = paired_difference(np.array([1.0, np.nan, 2.0, 3.0]))
+    assert (d.difference, d.se) == pytest.approx((2.0, 3**-0.5))
+    assert (d.low, d.high) == pytest.approx((2 - 4.302652729696144 / 3**0.5, 2 + 4.302652729696144 / 3**0.5))
+    one, none = paired_difference(np.array([0.5, np.nan])), paired_difference(np.array([np.nan]))
+    assert one.difference == 0.5
+    assert math.isnan(none.difference)
+    assert all(math.isnan(v) for v in (one.se, one.low, one.high, none.se))
+
+
+def test_groups_of_activity_count_both_halves_and_meet_at_their_borders():
+    sizes = [4, 5, 10, 11, 50, 51, 100, 101, 300]
+    history = np.array([[1] * (n // 2) + [0] * (300 - n // 2) for n in sizes])
+    heldout = np.array([[0] * (n // 2) + [1] * (n - n // 2) + [0] * (300 - n) for n in sizes])
+    found = activity_groups(fold_in(history, heldout))
+    assert {k: np.array(sizes)[v].tolist() for k, v in found.items()} == {
+        "1–4": [4],
+        "5–10": [5, 10],
+        "11–50": [11, 50],
+        "51–100": [51, 100],
+        "101+": [101, 300],
+    }
+    assert "1–4" not in activity_groups(fold_in(history[1:], heldout[1:]))
+
+
+# ------------------------------------------------------------------------------------------------------------ streams
+
+
+def words(seed, number, step, n):
+    """The stream of the purpose with that number in Python integers, as SplitMix64 was published."""
+    full, golden = (1 << 64) - 1, 0x9E3779B97F4A7C15
+
+    def mixed(state):
+        z = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & full
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & full
+        return z ^ (z >> 31)
+
+    key = seed & full
+    for part in (number, step):
+        key = mixed((key + golden * (part + 1)) & full)
+    return [mixed((key + golden * (k + 1)) & full) for k in range(n)]
+
+
+def test_a_normal_number_is_box_and_muller_of_its_word():
+    """Radius from the upper 23 bits, angle from the lower 24, the cosine of both parts."""
+    found = streams.normal(7, "noise", 3, torch.arange(200)).tolist()
+    expected = []
+    for w in words(7, 3, 3, 200):
+        radius, angle = ((w >> 41) + 0.5) / 2**23, 2 * math.pi * (w % 2**24) / 2**24
+        expected.append(math.sqrt(-2 * math.log(radius)) * math.cos(angle))
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_order_of_an_epoch_has_a_stream_of_its_own():
+    signed = [w - 2**64 if w >> 63 else w for w in words(5, 1, 2, 50)]
+    assert streams.permutation(5, 2, 50).tolist() == np.argsort(signed, kind="stable").tolist()
