@@ -182,7 +182,7 @@ def _numbers(value: float, path: Path) -> Iterator[tuple[str, ast.AST]]:
     yield f"{value!r} → {value + 1!r}", ast.Constant(value + 1)
     if value and not axis:
         yield f"{value!r} → {value * 2!r}", ast.Constant(value * 2)
-    if isinstance(value, float):
+    if value and isinstance(value, float):
         yield f"{value!r} → {value * 1e6!r}", ast.Constant(value * 1e6)
 
 
