@@ -5,7 +5,6 @@
     python chapters/build.py --student DIR      and write the student versions, without solutions, to a new folder
     python chapters/build.py --student DIR --no-run
     python chapters/build.py --release DIR      the sources of an nbgrader course, with solutions, to a new folder
-    python chapters/build.py --slides DIR       run, and write every figure as a PNG of slide size
 
 Each chapter runs in a fresh kernel. What was measured is written into its header and into the notebook's metadata.
 """
@@ -32,7 +31,7 @@ sys.path.insert(0, str(ROOT))  # this checkout, installed or not
 
 from minivae.course import blank
 from minivae.errors import InputError
-from minivae.runtime.storage import write_text, write_whole
+from minivae.runtime.storage import write_text
 
 RUNS = re.compile(r"\*\*runs\*\* [^·\n]+ ·")
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -169,19 +168,6 @@ def write_release(folder: Path) -> list[Path]:
     return list(targets.values())
 
 
-def write_slides(source: Path, folder: Path, threads: int) -> list[Path]:
-    """Every figure of a chapter, large enough for a projector, named after its chapter and its place."""
-    notebook = read_source(source.read_text(encoding="utf-8"))
-    run(notebook, threads)
-    folder.mkdir(parents=True, exist_ok=True)
-    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    images = [output.data["image/png"] for output in outputs if "image/png" in output.get("data", {})]
-    paths = [folder / f"{source.stem}-{k}.png" for k in range(1, len(images) + 1)]
-    for path, image in zip(paths, images, strict=True):
-        write_whole(path, lambda p, image=image: p.write_bytes(base64.b64decode(image)))
-    return paths
-
-
 def write(notebook: NotebookNode, path: Path) -> None:
     nbformat.validate(notebook)
     write_text(path, nbformat.writes(notebook) + "\n")
@@ -192,7 +178,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("chapters", nargs="*", help="numbers, for instance 00 04; all if none is given")
     parser.add_argument("--student", type=Path, metavar="DIR", help="where the student versions go")
     parser.add_argument("--release", type=Path, metavar="DIR", help="where an nbgrader course goes")
-    parser.add_argument("--slides", type=Path, metavar="DIR", help="where figures of slide size go; runs the chapters")
     parser.add_argument("--no-run", action="store_true", help="leave the notebooks as they are")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args(arguments)
@@ -205,11 +190,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.release:
         for path in write_release(options.release):
             print(path)
-    if options.slides:
-        for source in chosen:
-            for path in write_slides(source, options.slides, options.threads):
-                print(path, flush=True)
-    for source in chosen if not (options.no_run or options.slides) else ():
+    for source in chosen if not options.no_run else ():
         measured = build(source, options.threads)
         print(f"{source.with_suffix('.ipynb').name}: {header(measured).removesuffix(' ·')}", flush=True)
 

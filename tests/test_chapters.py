@@ -353,15 +353,6 @@ def test_a_release_for_nbgrader_holds_the_solutions_and_overwrites_nothing(tmp_p
         build.write_release(tmp_path / "lab")
 
 
-def test_figures_for_slides_are_large(tmp_path):
-    written = build.write_slides(SOURCES[0], tmp_path / "slides", threads=1)
-    assert written
-    for path in written:
-        header = path.read_bytes()[:24]
-        assert header.startswith(b"\x89PNG")
-        assert int.from_bytes(header[16:20], "big") >= 900  # pixels across
-
-
 def test_student_versions_hold_no_solution_and_overwrite_nothing(tmp_path):
     written = build.write_students(tmp_path / "set")
     assert [p.name for p in written] == [s.with_suffix(".ipynb").name for s in SOURCES]
