@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 0. Does my machine work, and what does the whole thing look like?
-# **Study** 30 min · **runs** 6 CPU seconds (35 s when it was built), 0.5 GB on 1 core · **needs** Python and basic PyTorch; nothing about recommenders
+# **Study** 30 min · **runs** 5 CPU seconds (21 s when it was built), 0.5 GB on 1 core · **needs** Python and basic PyTorch; nothing about recommenders
 #
 # **You will be able to** (1) say what a recommender gets and what it must predict, (2) split data so that the evaluation
 # is fair, (3) train a variational autoencoder and compare it with two simple baselines, (4) compute nDCG by hand, (5) say
@@ -193,7 +193,34 @@ print("better than popularity, by more than chance:", beats)
 # are equal. And one thing is missing here: the interval covers the choice of users, not the randomness of training.
 # Another `seed` gives another Mult-VAE. Change `seed=0` above to 1, 2, 3 and look; later chapters use several seeds
 # whenever they compare.
+
+# %% [markdown] tags=["fault"]
+# **Find the fault.** Every chapter has one cell with a fault, put there on purpose, which its numbers give away. Here is the first: EASE on a small data set.
+# The cell prints `of 20 recommended items the user already has 7.5, on average`. A recommender should name new items. Find the line
+# before you unfold the hint.
+
+# %% tags=["fault", "nbval-check-output"]
+part = mv.strong_split(mv.planted(n_users=1_000, n_items=200, n_events=20_000, seed=0), n_heldout=200)
+known = torch.tensor(part.test.history.toarray())
+scores = mv.EASE(l2=200.0).fit(part.train).score(part.test.history)
+listed = scores.topk(20).indices  # (200, 20)
+print(f"of 20 recommended items the user already has {known.gather(1, listed).sum(1).mean():.1f}, on average")
+
+# %% [markdown] tags=["fault"]
+# <details><summary>Hint</summary>
 #
+# Compare with the six lines of `ndcg` above. What do they do before they sort?
+#
+# </details>
+#
+# <details><summary>Solution</summary>
+#
+# Write `scores.masked_fill(known > 0, -torch.inf).topk(20)`, not `scores.topk(20)`; then it prints `of 20 recommended items the user already has 0.0, on average`. The history has high scores
+# itself. Left in the ranking, it takes the places of new items.
+#
+# </details>
+
+# %% [markdown]
 # ## 0.6 What does it recommend?
 
 # %%

@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 1. What is a fair benchmark?
-# **Study** 100 min · **runs** 15 CPU seconds (90 s when it was built), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), linear algebra, [standard errors](GLOSSARY.md#standard-error)
+# **Study** 100 min · **runs** 12 CPU seconds (54 s when it was built), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), linear algebra, [standard errors](GLOSSARY.md#standard-error)
 #
 # **You will be able to** (1) say which question an evaluation answers, and split data for the one you mean, (2) compute
 # [Recall@k](GLOSSARY.md#recall-k) and [nDCG@k](GLOSSARY.md#ndcg-k) by hand and name four versions that share these names, (3) derive [EASE](GLOSSARY.md#ease), a strong linear
@@ -267,6 +267,12 @@ np.testing.assert_allclose(result.per_user["recall@20"], recall(hits, n, 20))
 np.testing.assert_allclose(result.per_user["ndcg@100"], ndcg(hits, n, 100))
 print("from scratch = mv.evaluate, for all 500 users:", True)
 
+# %% [markdown] tags=["explorable"]
+# **Move it by hand.** Drag a hit of a list from rank 9 to rank 1: which of the three measures notices? Run the cell; a viewer without scripts shows a picture.
+
+# %% tags=["explorable"]
+mv.explorable("recall-and-ndcg")
+
 # %% [markdown]
 # ## 1.7 Many metrics with one name
 #
@@ -435,7 +441,41 @@ print("the separate bars overlap in every draw, and the paired interval never co
 # **Reading.** Draw 3 is a hard one, for both. EASE on draw 3 scores below the SVD on any other draw: compared across
 # draws, the order is reversed. Inside a draw the separate bars overlap, but the [paired](GLOSSARY.md#paired) difference is clear each
 # time. # For models trained with random numbers, the seed is a third source of chance, covered neither by users nor by draws.
+
+# %% [markdown] tags=["fault"]
+# **Find the fault.** The first 200 test users and the other 200 have the same model, EASE. How far do their means lie apart? The cell
+# prints `the means of the two halves differ by 8.8 standard errors`. For two groups drawn by chance more than 3 is already
+# rare.
+
+# %% tags=["fault", "nbval-check-output"]
+part = mv.strong_split(mv.planted(n_users=1_500, n_items=200, n_events=30_000, seed=0), n_heldout=400)
+values = mv.evaluate(mv.EASE(l2=200.0).fit(part.train), part.test, ["ndcg@100"]).per_user["ndcg@100"]  # (400,)
+halves = values.reshape(2, 200)  # two groups of users, drawn by chance
+
+
+def standard_error(values):
+    return values.std(ddof=1) / len(values)
+
+
+difference = abs(halves[0].mean() - halves[1].mean())
+error = np.hypot(standard_error(halves[0]), standard_error(halves[1]))
+print(f"the means of the two halves differ by {difference / error:.1f} standard errors")
+
+# %% [markdown] tags=["fault"]
+# <details><summary>Hint</summary>
 #
+# Take four times as many users. By how much should a standard error fall, and by how much does this one?
+#
+# </details>
+#
+# <details><summary>Solution</summary>
+#
+# Write `len(values) ** 0.5`, not `len(values)`; then it prints `the means of the two halves differ by 0.6 standard errors`. The standard deviation $s$ is divided by
+# $\sqrt U$. Divided by $U$ the error is $\sqrt U$ times too small, here 14 times, and every difference seems sure.
+#
+# </details>
+
+# %% [markdown]
 # ## 1.10 Choose on one group, report on another
 #
 # Why two groups of held-out users? Here are 20 models, *equally good by construction*: EASE, each on a random 80 % of the

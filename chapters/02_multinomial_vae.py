@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 2. Where does the objective come from, and how little code is it?
-# **Study** 130 min · **runs** 18 CPU seconds (112 s when it was built), 0.5 GB on 1 core · **needs** [chapter 01](01_protocol.ipynb), Gaussians, Bayes' rule, PyTorch
+# **Study** 130 min · **runs** 14 CPU seconds (57 s when it was built), 0.6 GB on 1 core · **needs** [chapter 01](01_protocol.ipynb), Gaussians, Bayes' rule, PyTorch
 #
 # **You will be able to** (1) derive the [ELBO](GLOSSARY.md#elbo) and say exactly how much it gives away, (2) derive the KL term and the
 # gradient of the [logits](GLOSSARY.md#logit), (3) write [Mult-VAE](GLOSSARY.md#mult-vae) in forty lines that give the loss of the package, (4) say where its noise
@@ -78,6 +78,53 @@ nll.backward()
 torch.testing.assert_close(f.grad, heavy.sum() * torch.softmax(f.detach(), 0) - heavy)
 assert abs(float(f.grad.sum())) < 1e-12
 print("the loss is the multinomial likelihood up to log N!, its gradient is N π − x and sums to 0:", True)
+
+# %% [markdown] tags=["mine"]
+# **Build your own.** This is the first part of a recommender of your own. [Chapter 09](09_benchmarks.ipynb) puts the parts together, trains them,
+# and compares your numbers with the package's, so keep your functions in a file. From `logits` (B, I) and rows `x` (B, I)
+# of zeros and ones return the loss $\ell$ of every user, (B,).
+#
+# <details><summary>Hint</summary>
+#
+# Write $-\log\pi_i$ with `log_softmax`, or use the formula of 2.2. Sum over the items of each user; no mean.
+#
+# </details>
+
+
+# %% tags=["solution", "mine"] jupyter={"source_hidden": true} nbgrader={"grade": false, "grade_id": "mine-nll", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def mine_nll(logits, x):  # (B, I), (B, I) -> (B,)
+    ### BEGIN SOLUTION
+    return x.sum(1) * logits.logsumexp(1) - (x * logits).sum(1)
+    ### END SOLUTION
+
+
+# %% tags=["mine", "nbval-check-output", "raises-exception"]
+mv.checks.check_mine_nll(mine_nll)
+
+# %% [markdown] tags=["fault"]
+# **Find the fault.** Before training all logits are 0 and each of 300 items is equally probable, so a user of 10 items has the loss
+# $10\log 300 = 57.0$. The cell prints `loss of a user before training: 39.1`.
+
+# %% tags=["fault", "nbval-check-output"]
+rows = torch.zeros(50, 300)
+rows[:, :10] = 1  # 50 users with 10 of 300 items each
+start = torch.zeros(50, 300)  # logits before training
+nll = -(rows * start.log_softmax(0)).sum(1)
+print(f"loss of a user before training: {nll.mean():.1f}")
+
+# %% [markdown] tags=["fault"]
+# <details><summary>Hint</summary>
+#
+# Which number $n$ has $10\log n = 39.1$? Where do you find it in the cell?
+#
+# </details>
+#
+# <details><summary>Solution</summary>
+#
+# Write `log_softmax(1)`, not `log_softmax(0)`; then it prints `loss of a user before training: 57.0`. The items of *one user* compete for
+# probability, not the users of one item: $10\log 50 = 39.1$, with 50 users in the batch.
+#
+# </details>
 
 # %% [markdown]
 # ## 2.3 The bound
@@ -198,7 +245,14 @@ print(f"mean gap in nats (1 seed): own q {each:.1e}, wide encoder {wide:.1e}, na
 # %% [markdown]
 # **Reading.** A Gaussian of one's own is nearly the posterior. A shared encoder gives away more, the **amortisation gap**,
 # less so if it is wider. It pays with accuracy for a number of parameters that does not grow with the users.
-#
+
+# %% [markdown] tags=["explorable"]
+# **Move it by hand.** Close the gap between the bound and $\log p(x)$ yourself, then let the page do it. Run the cell; a viewer without scripts shows a picture.
+
+# %% tags=["explorable"]
+mv.explorable("elbo")
+
+# %% [markdown]
 # ## 2.4 KL by hand, and a draw with a gradient
 #
 # $\mathrm{KL}(q\,\|\,\mathcal N(0,I)) = \mathbb E_q[\log q - \log p]$, and per dimension
@@ -234,6 +288,26 @@ for draws, want in ((through.detach(), exact), (score, exact), (kl_draws.detach(
 assert score.std() > 5 * through.std()
 print("both gradients and the KL agree with integrals, within 4 standard errors:", True)
 print("the score-function gradient is at least five times as noisy:", True)
+
+# %% [markdown] tags=["mine"]
+# **Build your own.** From `mu` (B, d) and `logvar` $=\log\sigma^2$ (B, d) return $\mathrm{KL}(q\,\|\,\mathcal N(0,I))$ of every user, (B,).
+#
+# <details><summary>Hint</summary>
+#
+# The formula above, with $\sigma^2$ = `logvar.exp()` and $\log\sigma^2$ = `logvar`.
+#
+# </details>
+
+
+# %% tags=["solution", "mine"] jupyter={"source_hidden": true} nbgrader={"grade": false, "grade_id": "mine-kl", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def mine_kl(mu, logvar):  # (B, d), (B, d) -> (B,)
+    ### BEGIN SOLUTION
+    return (mu.square() + logvar.exp() - 1 - logvar).sum(1) / 2
+    ### END SOLUTION
+
+
+# %% tags=["mine", "nbval-check-output", "raises-exception"]
+mv.checks.check_mine_kl(mine_kl)
 
 # %% [markdown]
 # ## 2.5 Where is the noise?

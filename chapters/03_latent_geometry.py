@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 3. How far apart are two posteriors?
-# **Study** 105 min · **runs** 18 CPU seconds (98 s when it was built), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb); expectation, covariance, Gaussians
+# **Study** 105 min · **runs** 13 CPU seconds (42 s when it was built), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb); expectation, covariance, Gaussians
 #
 # **You will be able to** (1) define $W_1$ and $W_2$ by [couplings](GLOSSARY.md#coupling), (2) derive $W_2$ of diagonal Gaussians, (3) bracket
 # $W_1$ and prove both sides, (4) say why $W_1$ from samples is too large, and how the excess depends on the dimension,
@@ -139,6 +139,34 @@ for mu_u, sd_u, mu_v, sd_v in pairs.values():
     way = (mu_u - mu_v + (sd_u - sd_v) * eps).square().sum(1)  # squared ways under common noise
     assert abs(way.mean() - exact**2) < 5 * way.std() / len(eps) ** 0.5 + 1e-12
 print("from scratch = package = Bures formula, turned = POT; common noise attains it:", True)
+
+# %% [markdown] tags=["fault"]
+# **Find the fault.** Somebody writes $W_2$ of two diagonal Gaussians. A distance has a unit: with all lengths doubled, means and spreads, it must
+# be doubled. The cell prints `all lengths doubled: the distance is 3.89 times what it was`.
+
+
+# %% tags=["fault", "nbval-check-output"]
+def distance(mu_u, sd_u, mu_v, sd_v):
+    return ((mu_u - mu_v).square().sum() + (sd_u.square() - sd_v.square()).square().sum()).sqrt()
+
+
+q = [torch.tensor(t) for t in ([0.0, 1.0], [0.5, 2.0], [1.0, 1.0], [1.5, 1.0])]
+doubled = [2 * t for t in q]
+print(f"all lengths doubled: the distance is {distance(*doubled) / distance(*q):.2f} times what it was")
+
+# %% [markdown] tags=["fault"]
+# <details><summary>Hint</summary>
+#
+# A number that grows fourfold where lengths grow twofold is the square of a length. Which term has the wrong unit?
+#
+# </details>
+#
+# <details><summary>Solution</summary>
+#
+# Write `(sd_u - sd_v).square()`, not `(sd_u.square() - sd_v.square()).square()`; then it prints `all lengths doubled: the distance is 2.00 times what it was`. $W_2$ compares spreads, not
+# variances (3.3).
+#
+# </details>
 
 # %% [markdown]
 # ## 3.4 $W_1$: a bracket
@@ -349,6 +377,12 @@ torch.testing.assert_close(
 bound = distances.t1_bound(mu, sd)
 assert (distances.w2_matrix(mu, sd) <= bound[:, None] + bound).all()
 print("gap of T2 exact; T1 attained by shifts; walk over the prior bounds all pairs:", True)
+
+# %% [markdown] tags=["explorable"]
+# **Move it by hand.** Find two settings with the same $W_2$ and a KL a hundred times as large. Run the cell; a viewer without scripts shows a picture.
+
+# %% tags=["explorable"]
+mv.explorable("transport")
 
 # %% [markdown]
 # ## 3.8 The users of a trained model

@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 4. When does a step on one user help another?
-# **Study** 95 min · **runs** 35 CPU seconds (204 s when it was built), 0.7 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), gradients, norms; [chapter 03](03_latent_geometry.ipynb) helps
+# **Study** 95 min · **runs** 23 CPU seconds (76 s when it was built), 0.8 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), gradients, norms; [chapter 03](03_latent_geometry.ipynb) helps
 #
 # **You will be able to** (1) state Theorem 2.3 and derive it in three steps, (2) compute the [sharing radius](GLOSSARY.md#sharing-radius) in a few
 # lines and check it against the package, (3) find the link of the proof that loses most, (4) measure which of
@@ -99,6 +99,12 @@ fig.tight_layout()
 # $$0 < \eta < \frac{2\|g_u\|(\|g_u\|-D_{uv})}{M\|g_v\|^2}. \qquad\blacksquare$$
 #
 # The condition $D_{uv}<\|g_u\|$ is $W_1 < r_{\text{share}}$, solved for $W_1$. This bound on $\eta$ is not in the paper.
+
+# %% [markdown] tags=["explorable"]
+# **Move it by hand.** Move $v$ out of its circle on the left: what happens to the disc on the right? Run the cell; a viewer without scripts shows a picture.
+
+# %% tags=["explorable"]
+mv.explorable("sharing-disc")
 
 # %% [markdown]
 # ## 4.4 From scratch
@@ -261,6 +267,64 @@ print(f"ordered pairs that help (exact):                   {int(helps.sum())}")
 print(f"certified with a proved constant (bound):          {int(pairs.sum())}")
 print(f"certified although they harm (the theorem says 0): {int((pairs & ~helps).sum())}")
 
+# %% [markdown] tags=["mine"]
+# **Build your own.** One certificate for your recommender. From `mu`, `sd` (U, d), the norms `norm` $=\|g_u\|$ (U,), `mismatch`
+# $=\Delta_x(u,v)$ (U, U) and constants `K` (U,) return $r_{\text{share}}(u,v)-W_2(q_u,q_v)$, (U, U). Where it is above
+# 0 and $K$ is proved, the pair is certified. The second line of the check compares with the package.
+#
+# <details><summary>Hint</summary>
+#
+# $W_2^2=\|\mu_u-\mu_v\|^2+\|\sigma_u-\sigma_v\|^2$. Norm and constant are those of $u$, the row. $[a]_+$ is `clamp_min(0)`.
+#
+# </details>
+
+
+# %% tags=["solution", "mine"] jupyter={"source_hidden": true} nbgrader={"grade": false, "grade_id": "mine-certificate", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def mine_certificate(mu, sd, norm, mismatch, K):
+    ### BEGIN SOLUTION
+    place = torch.cat([mu, sd], 1)  # (U, 2d)
+    w2 = (place[:, None] - place).square().sum(-1).sqrt()  # (U, U)
+    return (norm[:, None] - mismatch).clamp_min(0) / K[:, None] - w2
+    ### END SOLUTION
+
+
+# %% tags=["mine", "nbval-check-output", "raises-exception"]
+mv.checks.check_mine_certificate(mine_certificate)
+assert ((mine_certificate(mu, sd, s.norm, s.mismatch, K) > 0) == s.certified).all()
+
+# %% [markdown] tags=["fault"]
+# **Find the fault.** The decoder below ignores $z$, and its logits are its parameters. So $\nabla\ell = N\pi - x$: Ann's gradient is
+# $(-\frac23,-\frac23,\frac13,\frac13,\frac13,\frac13)$, Bob's $(\frac12,\frac12,-\frac12,-\frac12,-\frac12,\frac12)$. They share no item, and a step
+# on one harms the other. The cell prints `cosine of the gradients of Ann and Bob: 0.32`, as if it helped.
+
+# %% tags=["fault", "nbval-check-output"]
+w = torch.zeros(6, requires_grad=True)  # a decoder that ignores z: its logits are its parameters
+ann, bob = torch.tensor([1.0, 1, 0, 0, 0, 0]), torch.tensor([0.0, 0, 1, 1, 1, 0])
+
+
+def own_gradient(items):
+    loss = items.sum() * w.logsumexp(0) - items @ w
+    loss.backward()
+    return w.grad.clone()
+
+
+cosine = torch.cosine_similarity(own_gradient(ann), own_gradient(bob), dim=0)
+print(f"cosine of the gradients of Ann and Bob: {cosine:.2f}")
+
+# %% [markdown] tags=["fault"]
+# <details><summary>Hint</summary>
+#
+# Print both gradients. Which of the two is right?
+#
+# </details>
+#
+# <details><summary>Solution</summary>
+#
+# Write `w.grad = None; loss.backward()`, not `loss.backward()`; then it prints `cosine of the gradients of Ann and Bob: -0.71`. `backward` *adds* to `.grad`. Without
+# the reset Bob's gradient holds Ann's as well, and whatever contains $g_u$ tends to point the way of $g_u$.
+#
+# </details>
+
 # %% [markdown]
 # ## 4.7 How tight?
 #
@@ -378,7 +442,14 @@ assert over_seeds(300, "Lipschitz proved").max() < 0.05 < over_seeds(0, "Lipschi
 # 0, whatever $K$ is. The decoder does not become sharper: the largest ratio *seen* falls. Only the *proved*
 # constant grows, about tenfold; that is looseness of the bound. Nor does training pull a community together: $W_2$
 # grows. Here the theorem describes the **beginning** of training.
-#
+
+# %% [markdown] tags=["explorable"]
+# **Move it by hand.** Choose a user $u$, then move the time of training: who still helps, and who is still certified? Run the cell; a viewer without scripts shows a picture.
+
+# %% tags=["explorable"]
+mv.explorable("sharing-plane")
+
+# %% [markdown]
 # ## 4.9 Where it stops being true
 #
 # So what about a real model, trained to the end? We train a Mult-VAE as in chapter 00, only smaller, once on [clean input](GLOSSARY.md#clean-input)

@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 5. What do clean inputs share?
-# **Study** 150 min · **runs** 26 CPU seconds (161 s when it was built), 0.9 GB on 1 core · **needs** [chapter 03](03_latent_geometry.ipynb), [chapter 04](04_sharing_radius.ipynb); convex functions, entropy
+# **Study** 150 min · **runs** 18 CPU seconds (64 s when it was built), 0.9 GB on 1 core · **needs** [chapter 03](03_latent_geometry.ipynb), [chapter 04](04_sharing_radius.ipynb); convex functions, entropy
 #
 # **You will be able to** (1) prove a Lipschitz constant of an encoder and say which part of it is weak, (2) derive the
 # [compromise gap](GLOSSARY.md#compromise-gap) of Theorem 2.5, (3) compute it as a Jensen-Shannon divergence and integrate it over the latent space,
@@ -300,6 +300,34 @@ sampled = locality.compromise_monte_carlo(*plane, p_u, p_v, N, N, 20_000, rng)
 assert abs(sampled.value - on_the_line) < 5 * sampled.se
 print("numerical optimisation at each z = quadrature; line = plane = sampling:", True)
 
+# %% [markdown] tags=["fault"]
+# **Find the fault.** The compromise gap once more. Where $v$ has hardly any mass, the decoder may answer for $u$ alone, and the gap must be near 0.
+# The cell prints `gap at a place where v has hardly any mass: 6.9 nats`.
+
+
+# %% tags=["fault", "nbval-check-output"]
+def gap_at(p_u, p_v, w_u, w_v):
+    m = (p_u + p_v) / 2
+    return sum(w * (torch.xlogy(p, p) - torch.xlogy(p, m)).sum() for w, p in ((w_u, p_u), (w_v, p_v)))
+
+
+half = torch.tensor([0.5, 0.5, 0.0, 0.0])
+print(f"gap at a place where v has hardly any mass: {gap_at(half, half.flip(0), 10.0, 1e-6):.1f} nats")
+
+# %% [markdown] tags=["fault"]
+# <details><summary>Hint</summary>
+#
+# $6.9 = 10\log 2$. Of which two profiles is `m` the mean, and with which weights?
+#
+# </details>
+#
+# <details><summary>Solution</summary>
+#
+# Write `(w_u * p_u + w_v * p_v) / (w_u + w_v)`, not `(p_u + p_v) / 2`; then it prints `gap at a place where v has hardly any mass: 0.0 nats`. The best common answer is the mean of the
+# profiles *weighted* by $w_u$ and $w_v$. With the plain mean the cell pays for a compromise that nobody has to make.
+#
+# </details>
+
 # %% [markdown]
 # ## 5.5 One formula, when both have the same number of items
 #
@@ -435,7 +463,14 @@ print("trained: merged up to 2β, parted above, at the predicted distance:", Tru
 # **Reading.** The network merges up to $2\beta$ and finds the distance above; the black curve is the best pair of Gaussians
 # with equal spreads. At the usual $\beta=0.2$ only users who do not differ at all would merge. The limits: two users
 # alone, equal $N$, and a decoder that is free at each $z$. A real one has 2,000 users and a limited slope.
-#
+
+# %% [markdown] tags=["explorable"]
+# **Move it by hand.** With $\beta=3$ raise $D$ two by two: at which $D$ do the two users part? Run the cell; a viewer without scripts shows a picture.
+
+# %% tags=["explorable"]
+mv.explorable("compromise")
+
+# %% [markdown]
 # ## 5.7 The push in a real model
 #
 # Back to 5.1 and the five Mult-VAEs. What do the four kinds of pairs pay for their overlap, as a fraction of the full gap at

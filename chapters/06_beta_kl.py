@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 6. What does a tighter bottleneck buy and cost?
-# **Study** 75 min · **runs** 15 CPU seconds (59 s when it was built), 0.8 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), the normal distribution, logarithms
+# **Study** 75 min · **runs** 13 CPU seconds (44 s when it was built), 0.8 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), the normal distribution, logarithms
 #
 # **You will be able to** (1) split the KL term into information and a distance of the whole population, (2) catch two
 # estimates that cannot fail or cannot rise, (3) bound the distance of *any* two users by their KL and prove the bound,
@@ -123,7 +123,14 @@ for beta, part in parts.items():
 # %% [markdown]
 # **Reading.** With a larger β a point tells less about its user; in the figure the posteriors are wider and overlap more.
 # And $\bar q$ moves to the prior: at β = 0.05 more than half of the KL is $\mathrm{KL}(\bar q\|p)$.
-#
+
+# %% [markdown] tags=["explorable"]
+# **Move it by hand.** Move β and watch both parts of the KL term, and the bound for the two outer users. Run the cell; a viewer without scripts shows a picture.
+
+# %% tags=["explorable"]
+mv.explorable("beta")
+
+# %% [markdown]
 # ## 6.4 Two checks that check nothing
 #
 # **The sum cannot see a wrong $\bar q$.** Suppose someone forgets to divide by $U$, and uses $\bar q' = U\bar q$. The log
@@ -195,7 +202,34 @@ assert saturated[1.0] < 0.6
 # **Reading.** At β = 0.02 the lower estimate *is* $\log B$ for every batch: it has measured the batch. The
 # upper one (arrows: off the scale) is far above. Nothing is known, except that the users hardly overlap. At β = 1 the two
 # approach one value, and that is a measurement.
+
+# %% [markdown] tags=["fault"]
+# **Find the fault.** Four users on a line, estimated from samples. A point can tell at most which of the four it is, $\log 4 = 1.4$ nats. The
+# cell prints `information about four users: 20.0 nats`.
+
+# %% tags=["fault", "nbval-check-output"]
+mean = torch.tensor([-6.0, -2.0, 2.0, 6.0])  # four users on a line, spreads 1
+z = mean + torch.randn(20_000, 4, generator=torch.Generator().manual_seed(0))  # (S, U) one draw of each
+log_q = torch.distributions.Normal(mean, 1.0).log_prob(z[:, :, None])  # (S, U, U) at [s, u, v]: log q_v(z_u)
+own = log_q.diagonal(dim1=1, dim2=2)
+log_mean = log_q.mean(2)
+print(f"information about four users: {(own - log_mean).mean():.1f} nats")
+
+# %% [markdown] tags=["fault"]
+# <details><summary>Hint</summary>
 #
+# $\bar q$ is a mean of densities. Of what does the cell take the mean?
+#
+# </details>
+#
+# <details><summary>Solution</summary>
+#
+# Write `log_q.logsumexp(2) - math.log(4)`, not `log_q.mean(2)`; then it prints `information about four users: 1.3 nats`. The mean of the logarithms lies below
+# the logarithm of the mean (Jensen), so the difference came out too large. An information above $\log U$ is always a fault.
+#
+# </details>
+
+# %% [markdown]
 # ## 6.5 A bound for every pair
 #
 # **Claim.** For any two users, whatever they like:
@@ -447,7 +481,30 @@ print("annealed models keep more nats at the end, in all 5 seeds, and rank bette
 # %% [markdown]
 # **Reading.** The usual explanation, not tested here: a free start lets the dimensions find a use before they cost. Part of
 # it may be that 8 epochs are too few to end at the same place.
+
+# %% [markdown] tags=["mine"]
+# **Build your own.** The objective of an update of your recommender: from `nll` (B,) and `kl` (B,) of the batch, the number `step` of the update
+# (0, 1, …), `beta` and `rise` return the mean of $\ell+\beta_t\,\mathrm{KL}$, a scalar. $\beta_t$ rises in a straight line
+# from 0 to `beta` over `rise` updates and stays there.
 #
+# <details><summary>Hint</summary>
+#
+# `min(1, step / rise)` is the fraction of the way. It multiplies `beta`.
+#
+# </details>
+
+
+# %% tags=["solution", "mine"] jupyter={"source_hidden": true} nbgrader={"grade": false, "grade_id": "mine-objective", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def mine_objective(nll, kl, step, beta, rise):
+    ### BEGIN SOLUTION
+    return (nll + beta * min(1, step / rise) * kl).mean()
+    ### END SOLUTION
+
+
+# %% tags=["mine", "nbval-check-output", "raises-exception"]
+mv.checks.check_mine_objective(mine_objective)
+
+# %% [markdown]
 # ## 6.9 Why a simple prior? An argument, not a theorem
 #
 # The paper argues for $\mathcal N(0,I)$: one common centre brings all users together. The argument rests on the

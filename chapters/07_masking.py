@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 7. What does a mask do to distances?
-# **Study** 75 min · **runs** 15 CPU seconds (100 s when it was built), 0.7 GB on 1 core · **needs** [chapter 04](04_sharing_radius.ipynb), the binomial distribution
+# **Study** 75 min · **runs** 13 CPU seconds (45 s when it was built), 0.7 GB on 1 core · **needs** [chapter 04](04_sharing_radius.ipynb), the binomial distribution
 #
 # **You will be able to** (1) derive the exact law of a masked distance and say which pairs come closer, (2) place
 # users on the map of [contraction](GLOSSARY.md#contraction-expansion), (3) say how the *scale* of the input sets the sign, (4) measure how much a
@@ -152,7 +152,40 @@ print("one shared mask never drives a pair apart:", never)
 
 # %% [markdown]
 # So expansion needs masks that remove *different* items.
+
+# %% [markdown] tags=["explorable"]
+# **Move it by hand.** Move ρ from .95 to .05, then give both users one mask. Run the cell; a viewer without scripts shows a picture.
+
+# %% tags=["explorable"]
+mv.explorable("masked-distance")
+
+# %% [markdown] tags=["fault"]
+# **Find the fault.** Near-duplicates again, $s=12$ and $d=4$ at ρ = ½, by drawing masks. The law of 7.2 has the mean
+# $\rho d+2\rho(1-\rho)s=8$. The cell prints `mean distance of two masked near-duplicates: 2.0`.
+
+# %% tags=["fault", "nbval-check-output"]
+s, d, keep = 12, 4, 0.5
+position, g = torch.arange(s + d), torch.Generator().manual_seed(0)
+u, v = position < s + d // 2, (position < s) | (position >= s + d // 2)
+b_u = torch.rand(100_000, s + d, generator=g) < keep
+b_v = b_u
+print(f"mean distance of two masked near-duplicates: {((b_u & u) != (b_v & v)).sum(1).double().mean():.1f}")
+
+# %% [markdown] tags=["fault"]
+# <details><summary>Hint</summary>
 #
+# 2 is $\rho d$. Which term of the mean is missing, and which masks make it vanish?
+#
+# </details>
+#
+# <details><summary>Solution</summary>
+#
+# Write `b_v = torch.rand(100_000, s + d, generator=g) < keep`, not `b_v = b_u`; then it prints `mean distance of two masked near-duplicates: 8.0`. Both users had *one* mask, so a
+# common item never counted. Theorem 2.6 needs independent masks.
+#
+# </details>
+
+# %% [markdown]
 # ## 7.5 Users on the map
 #
 # Contraction depends on two numbers, $\rho$ and $J$. Here is the map, and beside it users of the embedded
@@ -268,6 +301,27 @@ print("the mean of a masked input is c times the clean one, over all masks:", Tr
 distance = [conventions.input_distance(60, 20, 11, 0.5, norm=norm) for norm in ("l1", "l2", "l2-squared")]
 assert all(mean.ratio > 1 for mean in distance)
 print("Mult-VAE's input contracts in none of three norms:", True)
+
+# %% [markdown] tags=["mine"]
+# **Build your own.** The input of your recommender. From rows `x` (B, I), the probability `keep` $=\rho$ and `coins` (B, I), uniform between 0
+# and 1, return $\tilde x=\hat x\odot b/\rho$, (B, I), where $b=1$ if the coin lies below ρ.
+#
+# <details><summary>Hint</summary>
+#
+# `torch.nn.functional.normalize(x)` divides rows by their length. First the length, then the mask.
+#
+# </details>
+
+
+# %% tags=["solution", "mine"] jupyter={"source_hidden": true} nbgrader={"grade": false, "grade_id": "mine-input", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def mine_input(x, keep, coins):
+    ### BEGIN SOLUTION
+    return torch.nn.functional.normalize(x) * (coins < keep) / keep
+    ### END SOLUTION
+
+
+# %% tags=["mine", "nbval-check-output", "raises-exception"]
+mv.checks.check_mine_input(mine_input)
 
 # %% [markdown]
 # ## 7.7 In latent space

@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 8. What do item anchors repair, and what not?
-# **Study** 75 min · **runs** 23 CPU seconds (121 s when it was built), 0.7 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), eigenvalues of symmetric matrices
+# **Study** 75 min · **runs** 17 CPU seconds (60 s when it was built), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), eigenvalues of symmetric matrices
 #
 # **You will be able to** (1) derive the three terms of the [anchor](GLOSSARY.md#anchor) loss and compute them with one sparse product,
 # (2) name the term that no encoder can change, and what it does, (3) derive how far an anchor shrinks the variance over
@@ -140,6 +140,57 @@ for a, b in zip(mine, (package.mean_term, package.variance_term, package.scatter
 away = (loss.mean(0) - package.total[:10]).abs() / (loss.std(0) / 2_000**0.5)
 assert away.max() < 5  # standard errors
 print("one product = package; the definition, with samples, agrees within its error:", True)
+
+# %% [markdown] tags=["mine"]
+# **Build your own.** The anchor term of your recommender. From `mu`, `logvar` (B, d), `anchors` (I, d) and the *full* rows `x` (B, I), none of
+# them empty, return $L_A$ of every user, (B,).
+#
+# <details><summary>Hint</summary>
+#
+# $L_A=\frac1N\sum_{i\in S_x}\big(\|\mu-e_i\|^2+\mathrm{tr}\,\Sigma\big)$, or the three terms of 8.2. $\mathrm{tr}\,\Sigma$ is the sum of the
+# variances.
+#
+# </details>
+
+
+# %% tags=["solution", "mine"] jupyter={"source_hidden": true} nbgrader={"grade": false, "grade_id": "mine-anchor", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def mine_anchor(mu, logvar, anchors, x):
+    ### BEGIN SOLUTION
+    share = x / x.sum(1, keepdim=True)  # (B, I)
+    square = mu.square().sum(1) - 2 * (mu * (share @ anchors)).sum(1) + share @ anchors.square().sum(1)
+    return square + logvar.exp().sum(1)
+    ### END SOLUTION
+
+
+# %% tags=["mine", "nbval-check-output", "raises-exception"]
+mv.checks.check_mine_anchor(mine_anchor)
+
+# %% [markdown] tags=["fault"]
+# **Find the fault.** One user, two masks, and suppose that the encoder gives the same $\mu$ for both. Then the pull of the anchors must be the
+# same for both. The cell prints `distance to the centroid, squared: 0.73 and 0.13`.
+
+# %% tags=["fault", "nbval-check-output"]
+g = torch.Generator().manual_seed(0)
+points, own, mean = torch.randn(40, 3, generator=g), torch.arange(40) < 20, torch.zeros(3)
+losses = []
+for _ in range(2):  # two masks of one user; suppose that the encoder gives the same μ for both
+    seen = own & (torch.rand(40, generator=g) < 0.5)
+    losses.append((mean - points[seen].mean(0)).square().sum())
+print(f"distance to the centroid, squared: {losses[0]:.2f} and {losses[1]:.2f}")
+
+# %% [markdown] tags=["fault"]
+# <details><summary>Hint</summary>
+#
+# Which set of items defines $\bar e_x$ in Proposition 3.1, and which one does the cell use?
+#
+# </details>
+#
+# <details><summary>Solution</summary>
+#
+# Write `points[own]`, not `points[seen]`; then it prints `distance to the centroid, squared: 0.17 and 0.17`. The centroid is that of **all** the user's
+# items, the masked ones too. A centroid of the view moves with the mask, and then the anchors hold nothing still.
+#
+# </details>
 
 # %% [markdown]
 # ## 8.4 The term that no encoder can change
@@ -431,7 +482,14 @@ for name in ("ml-1m", "planted"):
 # %% [markdown]
 # On MovieLens-1M anchors even lower the fraction of views within the radius of Theorem 2.3. So *stable neighbourhoods* is
 # true in absolute units only.
-#
+
+# %% [markdown] tags=["explorable"]
+# **Move it by hand.** Raise λ, and read the variance over masks in absolute units and relative to the distances between users. Run the cell; a viewer without scripts shows a picture.
+
+# %% tags=["explorable"]
+mv.explorable("anchors")
+
+# %% [markdown]
 # ## 8.7 Yet accuracy may rise
 #
 # Which term helps, and how much $\lambda_A$? Test nDCG@100, the mean and the range of five seeds:

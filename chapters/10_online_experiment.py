@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 10. How would one know that it works for people?
-# **Study** 75 min · **runs** 33 CPU seconds (170 s when it was built), 0.8 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), variance, the normal distribution
+# **Study** 75 min · **runs** 24 CPU seconds (75 s when it was built), 0.8 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), variance, the normal distribution
 #
 # **You will be able to** (1) write a model of how people look at a list and click, (2) say how far an offline metric
 # predicts clicks, (3) plan the size of an experiment, (4) find the unit of randomisation and its standard error,
@@ -316,6 +316,35 @@ assert abs(wrong["persons"] / 250 - 0.05) < 4 * noise
 assert wrong["impressions"] / 250 > 0.05 + 4 * noise
 print("persons: as promised.  impressions: far too many false alarms.")
 
+# %% [markdown] tags=["fault"]
+# **Find the fault.** What people did before the experiment explains a part of what they buy in it, and subtracting that part makes the interval shorter
+# ([CUPED](GLOSSARY.md#cuped), task 10.2). Here the treatment adds 0.5 by construction. The cell prints
+# `effect of the treatment: -0.01`.
+
+# %% tags=["fault", "nbval-check-output"]
+g = np.random.default_rng(0)
+arm, taste = np.arange(20_000) % 2, g.normal(size=20_000)
+before, during = taste, taste + 0.5 * arm  # visits in the week before, and in the week of the experiment
+bought = taste + 0.5 * arm + g.normal(size=20_000)  # the treatment adds 0.5
+covariate = during
+theta = np.cov(bought, covariate)[0, 1] / covariate.var(ddof=1)
+adjusted = bought - theta * (covariate - covariate.mean())
+print(f"effect of the treatment: {adjusted[arm == 1].mean() - adjusted[arm == 0].mean():.2f}")
+
+# %% [markdown] tags=["fault"]
+# <details><summary>Hint</summary>
+#
+# Whom does the treatment change? Is the covariate the same in both arms, apart from chance?
+#
+# </details>
+#
+# <details><summary>Solution</summary>
+#
+# Write `covariate = before`, not `covariate = during`; then it prints `effect of the treatment: 0.49`. Visits during the experiment are a
+# result of the treatment. Subtracting them takes the effect away with them. A covariate must be fixed before the first day.
+#
+# </details>
+
 # %% [markdown]
 # ## 10.7 Looking many times
 #
@@ -400,7 +429,14 @@ print("14 looks at the always-valid interval: not more than promised:", valid < 
 # **Reading.** The lists of both arms are equal, and yet many tests "succeed" on some evening. The always-valid interval
 # keeps its promise for any number of looks; its price is width: its $z$ is about 3 instead of 1.96, and the people needed
 # grow with $z^2$. One look at the planned end needs fewest.
-#
+
+# %% [markdown] tags=["explorable"]
+# **Move it by hand.** Draw new experiments a few times and compare the curves of false alarms. Run the cell; a viewer without scripts shows a picture.
+
+# %% tags=["explorable"]
+mv.explorable("peeking")
+
+# %% [markdown]
 # ## 10.8 The lift depends on the control
 #
 # Now the experiment: Mult-VAE with anchors against four controls, five pairs of trained models, half of 7,000 people in

@@ -91,8 +91,11 @@ def run(notebook: NotebookNode, threads: int) -> dict[str, float]:
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         for output in cell.get("outputs", []):
-            if "image/png" in output.get("data", {}):
-                output.data["image/png"] = stored_figure(output.data["image/png"])
+            data = output.get("data", {})
+            if "image/png" in data:
+                data["image/png"] = stored_figure(data["image/png"])
+            if "image/svg+xml" in data:  # an explorable: its page lives in the package and comes when the cell is run
+                data.pop("text/html", None)
     return {"seconds": round(seconds), "cpu_seconds": round(cpu), "gigabytes": round(peak / 1e9, 1), "threads": threads}
 
 

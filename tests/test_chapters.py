@@ -23,6 +23,7 @@ SOURCES = build.sources()
 TEXTS = sorted(FOLDER.glob("*.md"))
 NOTEBOOK_KEYS = {"kernelspec", "measured", "language_info"}
 MACHINE_PATH = re.compile(r"/home/|/Users/|/root/|/tmp/|/work/|/private/|/content/|[A-Z]:\\\\?Users|site-packages")
+WORKSHOP = {"mine", "fault", "explorable"}  # tags of what learners do between sections
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
@@ -87,9 +88,14 @@ def limits_hold(_, notebook):
     measured = notebook.metadata["measured"]
     assert measured["cpu_seconds"] <= 90, f"runs {measured['cpu_seconds']} s on one core"  # not what else ran meanwhile
     assert measured["gigabytes"] <= 4
-    assert 25 <= len(notebook.cells) <= 45, f"{len(notebook.cells)} cells"
-    words = len(markdown(notebook).split())
+    workshop = [c for c in notebook.cells if WORKSHOP & set(tags(c))]
+    lesson = [c for c in notebook.cells if not WORKSHOP & set(tags(c))]
+    assert 25 <= len(lesson) <= 50, f"{len(lesson)} cells"
+    assert len(workshop) <= 20, f"{len(workshop)} cells of tasks between sections"
+    words = sum(len(c.source.split()) for c in lesson if c.cell_type == "markdown")
     assert 1000 <= words <= 2000, f"{words} words"
+    words = sum(len(c.source.split()) for c in workshop if c.cell_type == "markdown")
+    assert words <= 900, f"{words} words of tasks between sections"
     figures = sum("image/png" in o.get("data", {}) for c in code(notebook) for o in c.outputs)
     assert 1 <= figures <= 6, f"{figures} figures"
     assert len(nbformat.writes(notebook)) <= 400_000
@@ -295,24 +301,35 @@ def test_the_glossary_is_sorted_and_points_to_chapters():
 
 def exercises(notebook):
     """(solution cell, check cell) of every exercise."""
-    graded = [c for c in code(notebook) if "nbgrader" in c.metadata]
+    graded = [c for c in code(notebook) if "nbgrader" in c.metadata and "mine" not in tags(c)]
     assert [c.metadata["nbgrader"]["solution"] for c in graded] == [True, False] * (len(graded) // 2)
     return list(zip(graded[::2], graded[1::2], strict=True))
 
 
+def parts(notebook):
+    """(solution cell, check cell) of every part of the recommender that learners build."""
+    cells = code(notebook)
+    pairs = zip(cells, cells[1:], strict=False)
+    return [(a, b) for a, b in pairs if "mine" in tags(a) and re.match(r"mv\.checks\.check_mine_", b.source)]
+
+
+def tasks(notebook):
+    return exercises(notebook) + parts(notebook)
+
+
 def names():
     with_exercises = [s for s in SOURCES if s.name[:2] != "00"]
-    return [(s, k) for s in with_exercises for k in range(len(exercises(read(s))))]
+    return [(s, k) for s in with_exercises for k in range(len(tasks(read(s))))]
 
 
 @pytest.fixture(params=names(), ids=lambda p: f"{p[0].stem}-{p[1]}")
 def exercise(request):
     source, k = request.param
     text = source.read_text(encoding="utf-8")
-    solved, check = exercises(build.read_source(text))[k]
-    stub, same_check = exercises(blank(build.read_source(text)))[k]
+    solved, check = tasks(build.read_source(text))[k]
+    stub, same_check = tasks(blank(build.read_source(text)))[k]
     assert same_check.source == check.source
-    return solved.source, stub.source, check.source
+    return solved.source, stub.source, check.source.splitlines()[0]
 
 
 def attempt(function, check):
@@ -341,6 +358,27 @@ def test_stubs_fail(exercise):
         attempt(stub, check)
 
 
+def test_the_parts_of_a_recommender_come_with_checks_and_hints():
+    checked = [re.search(r"check_(\w+)", check.source)[1] for s in SOURCES for _, check in parts(read(s))]
+    assert sorted(checked) == sorted(n.removeprefix("check_") for n in mv.checks.__all__ if "_mine_" in n)
+    for source in SOURCES:
+        asked = [c for c in read(source).cells if c.cell_type == "markdown" and "**Build your own.**" in c.source]
+        assert all("<details><summary>Hint</summary>" in c.source for c in asked)
+        assert len(asked) >= len(parts(read(source)))
+
+
+def test_every_explorable_has_its_place_and_stores_a_picture_without_a_page():
+    shown = []
+    for source in SOURCES:
+        for c in code(read(source)):
+            if "explorable" in tags(c):
+                shown.append(re.fullmatch(r'mv\.explorable\("([\w-]+)"\)', c.source)[1])
+                (output,) = c.outputs
+                assert set(output.data) == {"image/svg+xml", "text/plain"}
+                assert "".join(output.data["image/svg+xml"]).strip() == mv.explorables.picture(shown[-1]).strip()
+    assert sorted(shown) == sorted(mv.explorables.names())
+
+
 def test_a_release_for_nbgrader_holds_the_solutions_and_overwrites_nothing(tmp_path):
     written = build.write_release(tmp_path / "lab")
     assert [p.stem for p in written] == [s.stem for s in SOURCES]
@@ -348,7 +386,8 @@ def test_a_release_for_nbgrader_holds_the_solutions_and_overwrites_nothing(tmp_p
         assert path.parent == tmp_path / "lab" / "source" / path.stem
         graded = [c.metadata["nbgrader"] for c in code(nbformat.read(path, as_version=4)) if "nbgrader" in c.metadata]
         assert len({g["grade_id"] for g in graded}) == len(graded)
-        assert path.read_text(encoding="utf-8").count("BEGIN SOLUTION") == len(graded) // 2
+        solutions = sum(g["solution"] for g in graded)
+        assert path.read_text(encoding="utf-8").count("BEGIN SOLUTION") == solutions
     with pytest.raises(SystemExit, match="not empty"):
         build.write_release(tmp_path / "lab")
 
@@ -359,6 +398,7 @@ def test_student_versions_hold_no_solution_and_overwrite_nothing(tmp_path):
     for path in written:
         notebook = nbformat.read(path, as_version=4)
         assert "BEGIN SOLUTION" not in nbformat.writes(notebook)
+        assert "<summary>Solution</summary>" not in nbformat.writes(notebook)
         assert not any(c.outputs for c in code(notebook))
     written[0].write_text("my work", encoding="utf-8")
     with pytest.raises(SystemExit, match="somebody's work"):

@@ -39,6 +39,15 @@ def test_blank_copies_differ_from_the_chapters_in_tasks_and_outputs_only(tmp_pat
         assert "SOLUTION" not in mine.read_text(encoding="utf-8")
 
 
+def test_blank_copies_keep_hints_and_lose_the_find_of_a_fault(tmp_path):
+    for source, mine in zip(SOURCES, copy_course(tmp_path / "mine"), strict=True):
+        solved, empty = source.read_text(encoding="utf-8"), mine.read_text(encoding="utf-8")
+        assert empty.count("<summary>Hint</summary>") == solved.count("<summary>Hint</summary>")
+        assert "<summary>Solution</summary>" in solved
+        assert "<summary>Solution</summary>" not in empty
+        assert "then it prints" not in empty
+
+
 def test_the_command_copies_solved_notebooks_and_results(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["course", "--out", "solved", "--solutions"]) == 0

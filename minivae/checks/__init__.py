@@ -2,7 +2,7 @@
 
 The inputs are drawn afresh at every call, so that no number can be copied; the message of a failure names the seed, and
 the same seed draws the same inputs again. The same functions serve the notebook, pytest and nbgrader. One file a
-chapter.
+chapter, and one for the recommender that learners build.
 """
 
 from minivae.checks.anchors import check_anchor_weight, check_nearest_centroid, check_weighted_anchor_terms
@@ -11,6 +11,15 @@ from minivae.checks.bottleneck import check_batch_bracket, check_pair_bound, che
 from minivae.checks.geometry import check_all_distances, check_lower_bound, check_middle
 from minivae.checks.locality import check_crowd_gap, check_gaussian_gap, check_sampled_gap
 from minivae.checks.masking import check_break_even, check_ideal_answer, check_item_law
+from minivae.checks.mine import (
+    check_mine_anchor,
+    check_mine_certificate,
+    check_mine_input,
+    check_mine_kl,
+    check_mine_ndcg,
+    check_mine_nll,
+    check_mine_objective,
+)
 from minivae.checks.multinomial import check_importance_bound, check_kl_to_prior, check_nll_of_lists
 from minivae.checks.online import check_click_probability, check_cuped, check_first_success
 from minivae.checks.protocol import check_fair_ndcg, check_mean_recall, check_users_needed
@@ -43,6 +52,13 @@ __all__ = [
     "check_lower_bound",
     "check_mean_recall",
     "check_middle",
+    "check_mine_anchor",
+    "check_mine_certificate",
+    "check_mine_input",
+    "check_mine_kl",
+    "check_mine_ndcg",
+    "check_mine_nll",
+    "check_mine_objective",
     "check_nearest_centroid",
     "check_needed_correlation",
     "check_nll_of_lists",

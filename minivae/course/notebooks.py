@@ -13,6 +13,8 @@ from minivae.runtime.storage import write_text
 
 SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?^ *### END SOLUTION *$", re.DOTALL | re.MULTILINE)
 STUB = r"\1# YOUR CODE HERE\n\1raise NotImplementedError()"
+UNFOLDED = re.compile(r"<details><summary>Solution</summary>.*?</details>", re.DOTALL)
+ELSEWHERE = "(Its solution is in the solved copy: `minivae course --out solved --solutions`.)"
 FOLDED = ("jupyter",)  # cell metadata that folds a solution away
 
 
@@ -36,7 +38,8 @@ def blank(notebook: dict[str, Any]) -> dict[str, Any]:
     notebook = copy.deepcopy(notebook)
     for cell in notebook["cells"]:
         source = cell["source"]
-        cell["source"] = SOLUTION.sub(STUB, source if isinstance(source, str) else "".join(source))
+        text = source if isinstance(source, str) else "".join(source)
+        cell["source"] = UNFOLDED.sub(ELSEWHERE, SOLUTION.sub(STUB, text))
         for key in FOLDED:
             cell["metadata"].pop(key, None)
         if cell["cell_type"] == "code":

@@ -1,0 +1,220 @@
+"""Self-checks of the recommender that learners build: one part each in chapters 02, 04, 06, 07, 08 and 09."""
+
+import contextlib
+import io
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from minivae.checks.verdict import compare, generator_of
+
+
+def _rows(generator: torch.Generator, users: int, items: int) -> Tensor:
+    """Users of different activity, no row empty, (users, items)."""
+    x = (torch.rand(users, items, generator=generator) < torch.linspace(0.2, 0.7, users)[:, None]).double()
+    x[:, 0] = 1
+    x[0, :2], x[1, :3] = 1, 1
+    return x
+
+
+def check_mine_nll(fn: Callable[[Tensor, Tensor], Tensor], seed: int | None = None) -> None:
+    """Chapter 02: ``fn(logits, x)`` gives ``N log Σ_i exp f_i − ⟨x, f⟩`` of every user, (B,).
+
+    Raises
+    ------
+    AssertionError
+        With what is wrong.
+    """
+    generator, seed = generator_of(seed)
+    x = _rows(generator, 5, 9)
+    f = 2 * torch.randn(5, 9, generator=generator, dtype=torch.float64)
+    want = -(x * f.log_softmax(1)).sum(1)
+    wrong = {
+        "one logsumexp a user: each of the N draws has one": f.logsumexp(1) - (x * f).sum(1),
+        "the mean over the items: the items of a user are summed": want / 9,
+        "the mean over the user's items: they are summed": want / x.sum(1),
+        "the log likelihood: a loss has the other sign": -want,
+        "the sum over users: one number a user is wanted": want.sum(),
+    }
+    compare("mine_nll", fn(f, x), want, wrong, seed)
+
+
+def check_mine_kl(fn: Callable[[Tensor, Tensor], Tensor], seed: int | None = None) -> None:
+    """Chapter 02: ``fn(mu, logvar)`` gives ``KL(N(μ, σ²) ‖ N(0, I))`` with ``log σ²`` given, (B,).
+
+    Raises
+    ------
+    AssertionError
+        With what is wrong.
+    """
+    generator, seed = generator_of(seed)
+    mu, logvar = torch.randn(2, 6, 4, generator=generator, dtype=torch.float64)
+    q = torch.distributions.Normal(mu, (0.5 * logvar).exp())
+    want = torch.distributions.kl_divergence(q, torch.distributions.Normal(0.0 * mu, 1.0 + 0.0 * mu)).sum(1)
+    wrong = {
+        "a KL in which logvar is log σ: it is log σ²": 0.5 * (mu.square() + (2 * logvar).exp() - 1 - 2 * logvar).sum(1),
+        "twice the KL: the factor ½ is missing": 2 * want,
+        "the mean over dimensions: independent dimensions add up": want / 4,
+        "the negative of the KL": -want,
+    }
+    compare("mine_kl", fn(mu, logvar), want, wrong, seed)
+
+
+def check_mine_certificate(
+    fn: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor], seed: int | None = None
+) -> None:
+    """Chapter 04: ``fn(mu, sd, norm, mismatch, K)`` gives ``[‖g_u‖ − Δ(u, v)]₊ / K_u − W₂(q_u, q_v)``, (U, U).
+
+    Raises
+    ------
+    AssertionError
+        With what is wrong.
+    """
+    generator, seed = generator_of(seed)
+    mu = torch.randn(6, 3, generator=generator, dtype=torch.float64)
+    sd, norm, K = (0.3 + torch.rand(*s, generator=generator, dtype=torch.float64) for s in ((6, 3), (6,), (6,)))
+    mismatch = 1.5 * torch.rand(6, 6, generator=generator, dtype=torch.float64)
+    square = torch.zeros(6, 6, dtype=torch.float64)
+    for u in range(6):
+        for v in range(6):
+            square[u, v] = (mu[u] - mu[v]).square().sum() + (sd[u] - sd[v]).square().sum()
+    radius = (norm[:, None] - mismatch).clamp_min(0) / K[:, None]
+    want = radius - square.sqrt()
+    wrong = {
+        "the certificate with the gradient and K of v: those of u count": (norm - mismatch).clamp_min(0) / K
+        - square.sqrt(),
+        "a negative radius where Δ exceeds ‖g_u‖: there it is 0": (norm[:, None] - mismatch) / K[:, None]
+        - square.sqrt(),
+        "W₂², not W₂": radius - square,
+        "the distance of the means alone": radius - torch.cdist(mu, mu),
+        "the radius alone": radius,
+    }
+    compare("mine_certificate", fn(mu, sd, norm, mismatch, K), want, wrong, seed)
+
+
+def check_mine_objective(fn: Callable[[Tensor, Tensor, int, float, int], Tensor], seed: int | None = None) -> None:
+    """Chapter 06: ``fn(nll, kl, step, beta, rise)`` gives the mean of ``ℓ + β_t KL``, a scalar, β_t rising to `beta`.
+
+    Raises
+    ------
+    AssertionError
+        With what is wrong.
+    """
+    generator, seed = generator_of(seed)
+    nll, kl = 1 + 9 * torch.rand(2, 7, generator=generator, dtype=torch.float64)
+    beta, rise = 0.3, 40
+
+    def at(step: int) -> None:
+        want = torch.stack([a + beta * min(1.0, step / rise) * b for a, b in zip(nll, kl, strict=True)]).mean()
+        wrong = {
+            "a sum over users: the mean is wanted": want * 7,
+            "a weight that has no rise": (nll + beta * kl).mean(),
+            "a weight that goes on rising after `rise` updates": (nll + beta * step / rise * kl).mean(),
+            "step / rise cut at beta: β rises to beta over `rise` updates": (nll + min(beta, step / rise) * kl).mean(),
+        }
+        compare("mine_objective", fn(nll, kl, step, beta, rise), want, wrong, seed)
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        at(10)
+    at(90)
+
+
+def check_mine_input(fn: Callable[[Tensor, float, Tensor], Tensor], seed: int | None = None) -> None:
+    """Chapter 07: ``fn(x, keep, coins)`` gives ``x/‖x‖ ⊙ b/ρ`` with ``b = 1`` where the coin lies below ρ, (B, I).
+
+    Raises
+    ------
+    AssertionError
+        With what is wrong.
+    """
+    generator, seed = generator_of(seed)
+    x = _rows(generator, 5, 9)
+    coins = torch.rand(5, 9, generator=generator, dtype=torch.float64)
+    coins[:, 0], coins[:, 1] = 0.1, 0.9
+    keep = 0.3
+    b = (coins < keep).double()
+    want = torch.zeros(5, 9, dtype=torch.float64)
+    for u in range(5):
+        want[u] = x[u] / x[u].sum() ** 0.5 * b[u] / keep
+    masked = x * b
+    wrong = {
+        "the row masked first, then normalised: the order of Mult-VAE is the other": masked
+        / masked.norm(dim=1, keepdim=True),
+        "an input that is not divided by ρ: its mean is ρ times the clean one": want * keep,
+        "a mask that hides with probability ρ: it keeps with probability ρ": x
+        / x.norm(dim=1, keepdim=True)
+        * (1 - b)
+        / keep,
+        "the raw masked row": masked,
+        "rows divided by N: they are divided by √N": x / x.sum(1, keepdim=True) * b / keep,
+    }
+    compare("mine_input", fn(x, keep, coins), want, wrong, seed)
+
+
+def check_mine_anchor(fn: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], seed: int | None = None) -> None:
+    """Chapter 08: ``fn(mu, logvar, anchors, x)`` gives ``1/N Σ_{i∈S} E‖z − e_i‖²`` of every user, (B,).
+
+    Raises
+    ------
+    AssertionError
+        With what is wrong.
+    """
+    generator, seed = generator_of(seed)
+    x = _rows(generator, 5, 9)
+    mu, logvar = torch.randn(2, 5, 3, generator=generator, dtype=torch.float64)
+    anchors = torch.randn(9, 3, generator=generator, dtype=torch.float64)
+    n = x.sum(1)
+    far = torch.cdist(mu, anchors).square()  # (B, I)
+    spread = logvar.exp().sum(1)
+    want = (x * far).sum(1) / n + spread
+    centre = x @ anchors / n[:, None]
+    wrong = {
+        "the loss of the mean μ: the spread of the posterior is missing": want - spread,
+        "a spread with σ in place of σ²": want - spread + (0.5 * logvar).exp().sum(1),
+        "the distance to the centroid alone: the scatter of the anchors is missing": (mu - centre).square().sum(1)
+        + spread,
+        "the sum over the user's items: their mean is wanted": n * want,
+        "the mean over all items: the user's items count": far.mean(1) + spread,
+    }
+    compare("mine_anchor", fn(mu, logvar, anchors, x), want, wrong, seed)
+
+
+def check_mine_ndcg(fn: Callable[[Tensor, Tensor, Tensor, int], Tensor], seed: int | None = None) -> None:
+    """Chapter 09: ``fn(scores, history, heldout, k)`` gives nDCG@k of every user, (U,).
+
+    Raises
+    ------
+    AssertionError
+        With what is wrong.
+    """
+    generator, seed = generator_of(seed)
+    role = torch.rand(7, 14, generator=generator)
+    history, heldout = (role < 0.3).double(), (role > 0.6).double()
+    history[:, 0], heldout[:, 0] = 1, 0
+    heldout[:, 1:7], history[:, 1:7] = 1, 0  # more than k
+    heldout[0, 3:], heldout[0, 1:3] = 0, 1  # and one user with less
+    scores = torch.randn(7, 14, generator=generator, dtype=torch.float64)
+    scores[:, 0], scores[0, 1] = 9, 8  # what is known scores highest, and the user with less has a hit
+    k = 4
+
+    def mean(hide: bool, first: int, at_most: int) -> Tensor:
+        out = torch.zeros(7, dtype=torch.float64)
+        for u in range(7):
+            items = [i for i in scores[u].argsort(descending=True).tolist() if not (hide and history[u, i])]
+            gain = [1 / torch.log2(torch.tensor(r + first, dtype=torch.float64)) for r in range(max(k, at_most))]
+            best = sum(gain[: min(at_most, int(heldout[u].sum()) if at_most == k else at_most)])
+            out[u] = sum(g * heldout[u, i] for g, i in zip(gain, items[:k], strict=False)) / best
+        return out
+
+    want = mean(True, 2, k)
+    full = 1 / torch.log2(torch.arange(k, dtype=torch.float64) + 2)
+    wrong = {
+        "a ranking with the history in it: what is known is not recommended": mean(False, 2, k),
+        "gains that begin with 1/log2(3): rank 1 has 1/log2(2)": mean(True, 3, k),
+        "a best sum over k ranks for everybody: it ends at min(k, n)": want
+        * torch.stack([full[: min(k, int(n))].sum() for n in heldout.sum(1)])
+        / full.sum(),
+        "the mean over users: one number a user is wanted": want.mean(),
+    }
+    compare("mine_ndcg", fn(scores, history, heldout, k), want, wrong, seed)
