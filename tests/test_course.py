@@ -43,7 +43,8 @@ def test_blank_copies_keep_hints_and_lose_the_find_of_a_fault(tmp_path):
     for source, mine in zip(SOURCES, copy_course(tmp_path / "mine"), strict=True):
         solved, empty = source.read_text(encoding="utf-8"), mine.read_text(encoding="utf-8")
         assert empty.count("<summary>Hint</summary>") == solved.count("<summary>Hint</summary>")
-        assert "<summary>Solution</summary>" in solved
+        hidden = solved.count("<summary>Solution</summary>")
+        assert empty.count("(Its solution is in the solved copy") == hidden
         assert "<summary>Solution</summary>" not in empty
         assert "then it prints" not in empty
 

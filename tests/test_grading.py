@@ -33,7 +33,9 @@ def submission(folder, change, name=CHAPTER.name):
 
 
 def answers(notebook):
-    return [c for c in notebook["cells"] if c["metadata"].get("nbgrader", {}).get("solution")]
+    """The answer cells of the tasks with points."""
+    marked = [c for c in notebook["cells"] if c["metadata"].get("nbgrader", {}).get("solution")]
+    return [c for c in marked if "mine" not in c["metadata"].get("tags", [])]
 
 
 def put(source):
