@@ -1,4 +1,4 @@
-"""Each chapter holds one deliberate fault: it prints the wrong number that the text states, and mended the right one."""
+"""Each chapter holds one planted fault: it prints the wrong number that the text states, and mended the right one."""
 
 import contextlib
 import io

@@ -4,6 +4,7 @@ import base64
 import copy
 import importlib.util
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -309,8 +310,7 @@ def exercises(notebook):
 def parts(notebook):
     """(solution cell, check cell) of every part of the recommender that learners build."""
     cells = code(notebook)
-    pairs = zip(cells, cells[1:], strict=False)
-    return [(a, b) for a, b in pairs if "mine" in tags(a) and re.match(r"mv\.checks\.check_mine_", b.source)]
+    return [(a, b) for a, b in pairwise(cells) if "mine" in tags(a) and re.match(r"mv\.checks\.check_mine_", b.source)]
 
 
 def tasks(notebook):
