@@ -4,7 +4,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from minivae.ranking import evaluate
 from minivae.runtime import distributed
 from minivae.runtime.progress import Event, board
 from minivae.runtime.storage import write_json, write_text
+from minivae.runtime.table import Part, Table, numbers, report, words
 from minivae.runtime.text import PlainConsole, code, markdown, visible
 from minivae.study import forecast, runner
 from minivae.study.draws import anchor_law, draws
@@ -38,6 +39,7 @@ from minivae.study.output import figures, tables
 from minivae.study.output.display import fact, print_metrics, print_table
 from minivae.study.output.page import to_html
 from minivae.study.output.report import figure as in_markdown
+from minivae.study.output.report import page_source
 from minivae.study.run import conclusions, folders, presets
 from minivae.study.run.folds import folds
 from minivae.study.run.runs import Job, by_activity, check_evaluable, execute, means, read_note, seen_from, trained_with
@@ -212,8 +214,9 @@ def tune(options: flags.Tune) -> None:
         preset, specs, options.method, options.trials, options.seed, options.space, options.seeds, **given
     )
     if options.dry_run:
-        rows = [[t.spec.name, str(t.number), ", ".join(f"{k} {v}" for k, v in t.values().items())] for t in plan.trials]
-        print_table([["model", "trial", "settings"], *rows], f"{split.name}: nothing was run")
+        rows = [[t.spec.name, t.number, ", ".join(f"{k} {v}" for k, v in t.values().items())] for t in plan.trials]
+        columns = [words("model"), numbers("trial"), words("settings")]
+        print_table(Table.make(columns, rows), f"{split.name}: nothing was run")
         return
     out = options.out or Path("runs") / f"tune-{datetime.now():%Y%m%d-%H%M%S-%f}"
     with folders.hold(out), resumable("the finished trials and the checkpoint are", out):
@@ -276,8 +279,7 @@ def evaluate_model(options: flags.Evaluate) -> None:
     print_metrics(means(scored), f"{split.name}: {scored.n_users:,} {options.part} users")
     groups = by_activity(scored, fold_in)
     if SELECTION in scored.per_user:
-        table = tables.groups([{"model": "nDCG@100", "groups": groups}])
-        print_table([["by activity", *table[0][1:]], *table[1:]])
+        print_table(tables.groups([{"model": "nDCG@100", "groups": groups}], "by activity"))
     print(f"items in the top {max(cutoff(m) for m in metrics)} of any user: {scored.coverage:.1%}")
     if options.json_file:
         value = {"data": split.name, "part": options.part, "metrics": means(scored), "groups": groups}
@@ -321,11 +323,9 @@ def theory(options: flags.Theory) -> None:
     card = report_card(model, split, **settings, n_users=options.users, seed=options.seed, label=label)
     PlainConsole(width=None if sys.stdout.isatty() else 200).print(card.table())
     if options.out is not None:
-        write_text(options.out / "card.md", card.markdown())
+        text = page_source(card.parts(), options.out, "card")
         write_json(options.out / "card.json", {"command": command_line(), **card.as_dict()})
-        write_page(
-            f"Report card: {markdown(label)}", [card.markdown()], plots.theory_figures(card), options.out, "card"
-        )
+        write_page(f"Report card: {markdown(label)}", [text], plots.theory_figures(card), options.out, "card")
     if options.study is not None or options.seeds:
         observe(options, split)
     if options.out is not None:
@@ -344,15 +344,13 @@ def observe(options: flags.Theory, split: StrongSplit) -> None:
     toys = observations.toy_radius(max(len(of) for of in found.values()))
     rows = prototype.compare(found, toys, comparable=split.name == "ml-1m")
     title = f"Observations on {split.name}"
-    print_table(
-        [["section", "what", "observed", "prototype", "agrees?"], *([*asdict(r).values()] for r in rows)], title
-    )
+    print_table(prototype.table(rows), title)
     if options.out is not None:
-        write_text(options.out / "observations.md", prototype.markdown(rows, title))
+        _, *text = prototype.compose(rows, title)
+        page_source(prototype.compose(rows, title), options.out, "observations")
         value = {"command": command_line(), "data": split.name} | prototype.as_dict(rows, found, toys)
         write_json(options.out / "observations.json", value)
-        table = prototype.markdown(rows, title)
-        write_page(markdown(title), [table], plots.observation_figures(found, toys), options.out, "observations")
+        write_page(markdown(title), text, plots.observation_figures(found, toys), options.out, "observations")
 
 
 def explain_model(options: flags.Explain) -> None:
@@ -402,12 +400,11 @@ def explain_transfer(options: flags.Explain) -> None:
     ]
     drawn = plots.explain_figures(value)
     shown = save_figures(drawn, options.out)
-    text = summary.markdown(value, split.name, notes, tables.markdown)
-    write_text(options.out / "explain.md", text)
+    text = page_source(summary.compose(value, split.name, notes), options.out, "explain")
     write_text(options.out / "explain.html", to_html(text, options.out, shown))
     write_json(options.out / "transfer.json", {"command": command_line(), "data": split.name, **value})
     of = value["segments"]["activity"]
-    print_table(summary.flow_rows(of), f"{split.name}: help from training users for test users, mean in nats")
+    print_table(summary.flow_table(of), f"{split.name}: help from training users for test users, mean in nats")
     print(visible(f"page: {options.out}/explain.html"))
 
 
@@ -475,11 +472,10 @@ def explain_lds(options: flags.Explain) -> None:
         )
     write_json(options.out / "lds.json", {"command": command_line(), **value})
     for outcome, scores in value["scores"].items():
-        rows = [
-            [name, f"{v['lds']:.3f}", f"{v['low']:.3f} … {v['high']:.3f}", f"{v['users above 0']:.0%}"]
-            for name, v in scores.items()
-        ]
-        print_table([["score", "LDS", "95 % interval", "users above 0"], *rows], f"{split.name}: {outcome}")
+        rows = ([name, v["lds"], f"{v['low']:.3f} … {v['high']:.3f}", v["users above 0"]] for name, v in scores.items())
+        columns = [words("score"), numbers("LDS", "{:.3f}".format), numbers("95 % interval")]
+        columns += [numbers("users above 0", "{:.0%}".format)]
+        print_table(Table.make(columns, rows), f"{split.name}: {outcome}")
 
 
 def explain_far(options: flags.Explain) -> None:
@@ -514,20 +510,13 @@ def explain_far(options: flags.Explain) -> None:
         )
     result = {"command": command_line(), "data": split.name, "pairs": len(pairs.related), "variants": value}
     write_json(options.out / "far.json", result)
-    header = ["training", "related", "unrelated", "difference", "95 % interval"]
+    kinds = ("related", "unrelated", "difference")
+    columns = [words("training"), *(numbers(k, "{:.4f}".format) for k in kinds)]
+    columns += [numbers("95 % interval", shown_interval)]
     for moment in ("along training", "end"):
-        table = [
-            [
-                name,
-                *(f"{of[moment][k]:.4f}" for k in ("related", "unrelated", "difference")),
-                shown_interval(of[moment]),
-            ]
-            for name, of in value.items()
-        ]
-        header = ["training", "related", "unrelated", "difference", "95 % interval"]
-        print_table(
-            [header, *table], f"{split.name}: mean cosine of gradients of {len(pairs.related):,} pairs, {moment}"
-        )
+        rows = ([name, *(of[moment][k] for k in kinds), of[moment]] for name, of in value.items())
+        title = f"{split.name}: mean cosine of gradients of {len(pairs.related):,} pairs, {moment}"
+        print_table(Table.make(columns, rows), title)
 
 
 def explain_anchors(options: flags.Explain) -> None:
@@ -600,12 +589,12 @@ def save_figures(drawn: Mapping[str, Figure], out: Path) -> list[str]:
     return [f"{name}.png" for name in drawn]
 
 
-def write_page(title: str, parts: Sequence[str], drawn: Mapping[str, Figure], out: Path, name: str) -> None:
+def write_page(title: str, parts: Sequence[Part], drawn: Mapping[str, Figure], out: Path, name: str) -> None:
     """out/NAME.html: how it was made, some parts in Markdown, and figures with their titles."""
     shown = save_figures(drawn, out)
     pictures = [line for f in shown for line in in_markdown(f, f.removesuffix(".png").replace("-", " ").capitalize())]
     made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    text = "\n\n".join([f"# {title}", code(command_line()), made, *parts, "## Figures", *pictures])
+    text = report([f"# {title}", code(command_line()), made, *parts, "## Figures", *pictures])
     write_text(out / f"{name}.html", to_html(text, out, shown))
 
 
@@ -617,9 +606,8 @@ def copy_chapters(options: flags.Course) -> None:
 
 def list_data(_: flags.List) -> None:
     """Known data sets and where they are prepared."""
-    rows = catalogue.listing()
     keys = ("name", "licence", "download", "source", "prepared", "obtain")
-    print_table([list(keys), *([row[k] for k in keys] for row in rows)])
+    print_table(Table.make(map(words, keys), ([row[k] for k in keys] for row in catalogue.listing())))
 
 
 def prepare_data(options: flags.Prepare) -> None:
@@ -635,7 +623,9 @@ def data_info(options: flags.Info) -> None:
     told = catalogue.describe(Source(options.data).load(tables=False))
     doubts, audit = told.pop("warnings"), told.pop("leakage")
     facts = folders.flat(told)
-    print_table([["fact", "value"], *([k.replace(".", ", "), fact(v)] for k, v in facts.items())])
+    print_table(
+        Table.make([words("fact"), words("value", fact)], ((k.replace(".", ", "), v) for k, v in facts.items()))
+    )
     print_table(tables.leakage(audit), "leakage audit")
     for sentence in doubts:
         print(f"warning: {sentence}")

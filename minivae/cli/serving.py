@@ -15,6 +15,7 @@ from minivae.errors import InputError
 from minivae.models import VAE, Baseline
 from minivae.ranking import ranks_of, recommend
 from minivae.runtime.storage import write_whole
+from minivae.runtime.table import Table, numbers, words
 from minivae.runtime.text import visible
 from minivae.study.output.display import print_table
 
@@ -56,8 +57,9 @@ def recommend_items(options: flags.Recommend, model: VAE | Baseline, split: Stro
         more = f" and {len(known) - 5} more" if len(known) > 5 else ""
         print(visible(f"knowing {'; '.join(known[:5])}{more}:"))
     for label, line, values in zip(labels[:SHOWN_USERS], items, scores, strict=False):
-        rows = [[str(r), names[i], f"{s:.3f}"] for r, (i, s) in enumerate(zip(line, values, strict=True), 1) if i >= 0]
-        print_table([["rank", "item", "score"], *rows], label if len(labels) > 1 else None)
+        rows = [[r, str(names[i]), s] for r, (i, s) in enumerate(zip(line, values, strict=True), 1) if i >= 0]
+        columns = [numbers("rank"), words("item"), numbers("score", "{:.3f}".format)]
+        print_table(Table.make(columns, rows), label if len(labels) > 1 else "")
     if len(labels) > SHOWN_USERS:
         print(f"and {len(labels) - SHOWN_USERS:,} more users; --out FILE writes them all")
     return None
@@ -121,13 +123,14 @@ def _show_rank(
     """Where one item stands in the list of each user."""
     item = int(_items(split, [options.rank or ""])[0])
     ranks = ranks_of(model, history, item)
-    shown = [str(r) if r else "has it" for r in ranks.tolist()]
+    shown = [r or "has it" for r in ranks.tolist()]
     if options.out is not None:
         _write(pl.DataFrame({"user": labels, "rank": ranks}), options.out)
         print(visible(f"results: {options.out}"))
         return
-    rows = [[label, rank] for label, rank in zip(labels[:SHOWN_USERS], shown, strict=False)]
-    print_table([["user", f"rank of {lookup.names(split)[item]}"], *rows], f"of {split.n_items:,} items, new ones only")
+    columns = [words("user"), numbers(f"rank of {lookup.names(split)[item]}")]
+    table = Table.make(columns, zip(labels[:SHOWN_USERS], shown, strict=False))
+    print_table(table, f"of {split.n_items:,} items, new ones only")
 
 
 def _table(labels: list[str], items: np.ndarray, scores: np.ndarray, split: StrongSplit) -> pl.DataFrame:

@@ -10,6 +10,7 @@ from scipy.stats import spearmanr
 from minivae.data.users import shape_of
 from minivae.explain.flows import best_helpers, distant_helpers, flow
 from minivae.explain.kernel import Transfer
+from minivae.runtime.table import Part, Table, numbers, words
 from minivae.runtime.text import markdown as escaped
 
 COMMON = ((0, 0), (1, 1), (2, 5), (6, 20), (21, None))
@@ -164,42 +165,27 @@ def _far(transfer: Transfer, x: sp.csr_matrix, titles: np.ndarray, labels: np.nd
     ]
 
 
-def markdown(summary: Mapping[str, Any], title: str, notes: Sequence[str], table: Any) -> str:
-    """The report; `table` turns rows of text into a Markdown table."""
+def compose(summary: Mapping[str, Any], title: str, notes: Sequence[str]) -> list[Part]:
+    """The report, from top to bottom."""
     s = summary
-    parts = [
+    parts: list[Part] = [
         f"# Who helps whom: {escaped(title)}",
         *notes,
         "## In short",
-        table(
+        Table.make(
+            [words(""), numbers("value")],
             [
-                ["", "value"],
                 ["users", f"{s['users']:,}"],
                 ["epochs of the snapshots", ", ".join(map(str, s["epochs of the snapshots"]))],
                 ["pairs in which the one helps the other", f"{s['share of pairs that help']:.1%}"],
                 ["users whom all others together help", f"{s['users helped by all others together']:.1%}"],
                 ["help from others over a user's own effect, median", f"{s['inflow over own effect, median']:.3g}"],
-                [
-                    "test users helped by all training users",
-                    f"{s['test users helped']:.1%}",
-                ],
+                ["test users helped by all training users", f"{s['test users helped']:.1%}"],
                 ["Spearman of help given and number of items", f"{s['Spearman of outflow and activity']:.2f}"],
-            ]
+            ],
         ),
         "## By the number of common items",
-        table(
-            [
-                ["common items", "pairs", "mean T (nats)", "mean cosine of gradients", "pairs with T > 0"],
-                *(
-                    [
-                        row["common items"],
-                        f"{row['pairs']:,}",
-                        *(["–"] * 3 if row["cosine"] is None else _numbers(row)),
-                    ]
-                    for row in s["by common items"]
-                ),
-            ]
-        ),
+        _by_common_table(s["by common items"]),
         "![Agreement of gradients by the number of common items](common.png)",
         "## By group",
         "From training users to the held-out items of test users. Inflow: what a test user of the group gets from all "
@@ -207,59 +193,42 @@ def markdown(summary: Mapping[str, Any], title: str, notes: Sequence[str], table
         "![Mean help of one training user of a group for one test user of a group](flows.png)",
     ]
     for name, of in s["segments"].items():
-        parts += [f"### {name}", table(flow_rows(of))]
+        parts += [f"### {name}", flow_table(of)]
     parts += ["## Ten users who helped one user most"]
     for e in s["examples"]:
         parts += [
             f"User `{e['user']}` has {e['items']} items, among them {'; '.join(map(_plain, e['titles']))}. "
             f"Help from all others: {e['inflow']:.3g} nats; own effect: {e['own effect']:.3g}.",
-            table(
-                [
-                    ["helper", "items", "common", "T (nats)", "rarest common items"],
-                    *(
-                        [
-                            h["user"],
-                            f"{h['items']}",
-                            f"{h['common']}",
-                            f"{h['transfer']:.3g}",
-                            "; ".join(h["titles"]) or "–",
-                        ]
-                        for h in e["helpers"]
-                    ),
-                ]
-            ),
+            _helpers_table(e["helpers"]),
         ]
     parts += ["## Far but related", "Pairs without any common item whose gradients agree most along training."]
-    parts += [
-        table(
-            [
-                ["users", "cosine", "rarest items of the first", "rarest items of the second"],
-                *(
-                    [" and ".join(f["users"]), f"{f['cosine']:.3f}", *("; ".join(t) for t in f["titles"])]
-                    for f in s["far but related"]
-                ),
-            ]
-        )
-    ]
-    return "\n\n".join(parts) + "\n"
+    columns = [words("users", " and ".join), numbers("cosine", "{:.3f}".format)]
+    columns += [words(f"rarest items of the {which}", "; ".join) for which in ("first", "second")]
+    return [*parts, Table.make(columns, ([f["users"], f["cosine"], *f["titles"]] for f in s["far but related"]))]
 
 
-def flow_rows(of: Mapping[str, Any]) -> list[list[str]]:
-    """Rows of text of one segment, header first."""
-    lines = zip(of["names"], of["users"], of["inflow"], of["outflow"], strict=True)
-    return [
-        ["group", "training users", "inflow", "outflow"],
-        *([n, f"{u:,}", *("–" if v is None else f"{v:.3g}" for v in (i, o))] for n, u, i, o in lines),
-    ]
+def _by_common_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    columns = [words("common items"), numbers("pairs", "{:,}".format), numbers("mean T (nats)", "{:.3g}".format)]
+    columns += [numbers("mean cosine of gradients", "{:.3f}".format), numbers("pairs with T > 0", "{:.1%}".format)]
+    keys = ("common items", "pairs", "transfer", "cosine", "helped")
+    return Table.make(columns, ([row[k] for k in keys] for row in rows))
 
 
-def _helper(h: Mapping[str, Any]) -> list[str]:
-    shared = "; ".join(h["titles"]) or "–"
-    return [h["user"], f"{h['items']}", f"{h['common']}", f"{h['transfer']:.3g}", shared]
+def _helpers_table(helpers: Sequence[Mapping[str, Any]]) -> Table:
+    columns = [words("helper"), numbers("items"), numbers("common"), numbers("T (nats)", "{:.3g}".format)]
+    keys = ("user", "items", "common", "transfer", "titles")
+    return Table.make([*columns, words("rarest common items", _titles)], ([h[k] for k in keys] for h in helpers))
 
 
-def _numbers(row: Mapping[str, Any]) -> list[str]:
-    return [f"{row['transfer']:.3g}", f"{row['cosine']:.3f}", f"{row['helped']:.1%}"]
+def _titles(titles: Sequence[str]) -> str:
+    return "; ".join(titles) or "–"
+
+
+def flow_table(of: Mapping[str, Any]) -> Table:
+    """One segment: what each group of users gets and gives."""
+    columns = [words("group"), numbers("training users", "{:,}".format)]
+    columns += [numbers(name, "{:.3g}".format) for name in ("inflow", "outflow")]
+    return Table.make(columns, zip(of["names"], of["users"], of["inflow"], of["outflow"], strict=True))
 
 
 def _plain(text: str) -> str:

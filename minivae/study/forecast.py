@@ -24,6 +24,7 @@ from minivae.options import SELECTION
 from minivae.ranking import BLOCK_CELLS, evaluate
 from minivae.runtime.memory import status
 from minivae.runtime.progress import duration
+from minivae.runtime.table import Table, numbers, words
 from minivae.study.output import tables
 from minivae.study.run.runs import Job
 from minivae.training import Trainer, resolve_device
@@ -281,18 +282,21 @@ def _baseline(job: Job, split: StrongSplit, clock: Clock) -> Cost:
     return Cost(size, memory, fitting + held * _ranking_time(model, split.validation, clock))
 
 
-def table(jobs: Sequence[Job], split: StrongSplit) -> tables.Table:
+def table(jobs: Sequence[Job], split: StrongSplit) -> Table:
     """The forecast of a study: one row per model, and the sum."""
-    rows = [["model", "seeds", "parameters", "peak memory", "updates an epoch", "epoch", "epochs at most", "at most"]]
+    columns = [words("model"), numbers("seeds"), numbers("parameters", tables.count)]
+    columns += [numbers("peak memory", tables.size), numbers("updates an epoch", tables.count)]
+    columns += [numbers("epoch", duration), numbers("epochs at most"), numbers("at most", duration)]
+    rows: list[list[object]] = []
     held, total, peak = status("VmRSS") or 0, 0.0, 0
     for spec in {job.spec.name: job.spec for job in jobs}.values():
         of = [job for job in jobs if job.spec.name == spec.name]
         cost = forecast(of[0], split)
         total, peak = total + len(of) * cost.longest, max(peak, held + cost.memory.total)
-        trained = [f"{cost.updates:,}", duration(cost.epoch), str(cost.epochs)] if cost.epochs else ["–", "–", "–"]
-        row = [spec.name, str(len(of)), f"{cost.parameters:,}", tables.size(held + cost.memory.total), *trained]
-        rows.append([*row, duration(len(of) * cost.longest)])
-    return [*rows, ["together", "", "", tables.size(peak), "", "", "", duration(total)]]
+        trained = [cost.updates, cost.epoch, cost.epochs] if cost.epochs else [None] * 3
+        size = held + cost.memory.total
+        rows.append([spec.name, len(of), cost.parameters, size, *trained, len(of) * cost.longest])
+    return Table.make(columns, [*rows, ["together", "", "", peak, "", "", "", total]])
 
 
 NOTE = (

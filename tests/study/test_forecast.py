@@ -122,7 +122,8 @@ def test_the_table_sums_runs_and_takes_the_largest_memory(split):
     spec = preset.model("multvae").changed({"hidden": 8, "latent": 4})
     jobs = [Job(spec, spec.config(seed=seed, **BRIEF)) for seed in (0, 1, 2)]
     jobs.append(Job(preset.model("ease"), preset.model("ease").config()))
-    header, vae, ease, total = forecast.table(jobs, split)
+    table = forecast.table(jobs, split)
+    header, (vae, ease, total) = table.header, table.cells()
     assert [row[0] for row in (vae, ease, total)] == ["multvae", "ease", "together"]
     assert vae[header.index("seeds")] == "3"
     assert ease[header.index("epoch")] == "–"

@@ -3,7 +3,9 @@
 `python tests/study/test_golden.py` writes the files anew; read the difference before it is committed.
 """
 
+import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,9 @@ from scipy import stats
 
 from minivae.data.splits import FoldIn
 from minivae.ranking import METRICS, Evaluation, paired_difference
+from minivae.runtime.table import report as as_text
+from minivae.runtime.table import report_tables
+from minivae.runtime.text import PlainConsole
 from minivae.study.draws import report as draws_report
 from minivae.study.draws.pooling import pool, pool_folds
 from minivae.study.output import report, tables
@@ -131,13 +136,21 @@ def composed():
     found = {}
     for name, how in {"decided": {}, "one-seed": {"seeds": 1}, "too-short": {"best": 40}}.items():
         models, value = study(**how)
-        found[f"{name}.md"] = report.compose(value, models, {})
+        found[f"{name}.md"] = as_text(report.compose(value, models, {}))
     models, value = study()
-    found["metrics.tex"] = tables.latex(tables.metrics(value["summary"]))
+    table = replace(tables.metrics(value["summary"]), title="Test metrics", caption="Made up.")
+    found |= {"metrics.tex": table.latex(), "metrics.html": table.html(), "metrics.md": table.markdown()}
+    console = PlainConsole(width=100, file=io.StringIO(), record=True)
+    console.print(table)
+    found["metrics.txt"] = console.export_text()
+    found["report.tex"] = report_tables(report.compose(value, models, {}))
     return found
 
 
-@pytest.mark.parametrize("name", ["decided.md", "one-seed.md", "too-short.md", "metrics.tex"])
+GOLDEN = ("decided.md", "one-seed.md", "too-short.md", "metrics.tex", "metrics.html", "metrics.md", "metrics.txt")
+
+
+@pytest.mark.parametrize("name", [*GOLDEN, "report.tex"])
 def test_a_report_is_word_for_word_what_was_read_and_found_right(name):
     assert composed()[name] == (FOLDER / name).read_text(encoding="utf-8")
 
@@ -223,11 +236,11 @@ def test_a_table_over_draws_names_the_winner_by_the_ends_of_the_interval():
     each = {"difference": 0.02, "se": 0.01, "low": 0.01, "high": 0.03}
     row = {"a": "x+anchor", "b": "x", "metric": "ndcg@100", "draws": [each, each], "pooled": pooled, "doubts": []}
     value = {"draws": ["1", "2"], "design": "draws", "differences": [row | {"verdict": "cannot be told apart"}]}
-    assert draws_report.differences(value)[1][-1] == "cannot be told apart"
+    assert draws_report.differences(value).rows[0][-1] == "cannot be told apart"
     row["pooled"] = pooled | {"low": 0.005}
     value["differences"] = [row | {"verdict": "helps"}]
-    assert draws_report.differences(value)[1][-1] == "x+anchor is better"
-    assert draws_report.claims(value)[1][-1] == "helps"
+    assert draws_report.differences(value).rows[0][-1] == "x+anchor is better"
+    assert draws_report.claims(value).rows[0][-1] == "helps"
 
 
 def test_the_made_up_settings_are_settings():

@@ -11,6 +11,7 @@ import pytest
 import minivae as mv
 from minivae.cli.main import main
 from minivae.errors import InputError
+from minivae.runtime.table import report
 from minivae.study.observations import observations, prototype
 from minivae.study.output import published
 from minivae.study.run.sources import fingerprint
@@ -148,7 +149,7 @@ def test_claims_pair_the_seeds_of_variants(found):
     swapped = found | {prototype.PIA: found[prototype.PIA][::-1]}
     assert [r.agrees for r in prototype.compare(swapped, [], comparable=False)] == [r.agrees for r in rows]
     assert any(r.what == "active units fall from the smallest to the largest β" for r in rows)
-    text = prototype.markdown(rows, "title")
+    text = report(prototype.compose(rows, "title"))
     assert all(r.observed in text for r in rows)
 
 

@@ -11,6 +11,7 @@ from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.models import VAE, load_model
 from minivae.ranking import Difference, activity_groups, compare, paired_difference
+from minivae.runtime.table import Table, numbers, words
 from minivae.study.run.runs import Result, read_note
 
 SELECTION = "ndcg@100"
@@ -78,22 +79,27 @@ def _line(d: Difference) -> dict[str, float]:
     return {"mean": d.difference, "low": d.low, "high": d.high}
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """Rows of text, header first."""
-    header = ["draw", "model", "form", "λ chosen", "none", "difference", "95 % interval", "5–10 items", "101+ items"]
-    return [
-        header,
-        *(
+def table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """One row for each of `collect`."""
+    columns = [words("draw"), words("model"), words("form"), numbers("λ chosen", "{:g}".format)]
+    columns += [numbers("none", "{:.4f}".format), numbers("difference", _mean), numbers("95 % interval", _interval)]
+    columns += [numbers("5–10 items", _mean), numbers("101+ items", _mean)]
+    return Table.make(
+        columns,
+        (
             [
                 str(r["seed of the draw"]),
-                r["model"],
-                r["form"],
-                f"{r['chosen weight']:g}",
-                f"{r['without anchors']:.4f}",
-                f"{r['difference']['mean']:+.4f}",
-                f"{r['difference']['low']:+.4f} … {r['difference']['high']:+.4f}",
-                *(f"{r['by activity'][g]['mean']:+.4f}" if g in r["by activity"] else "–" for g in ("5–10", "101+")),
+                *(r[k] for k in ("model", "form", "chosen weight", "without anchors", "difference", "difference")),
+                *(r["by activity"].get(g) for g in ("5–10", "101+")),
             ]
             for r in rows
         ),
-    ]
+    )
+
+
+def _mean(line: Mapping[str, float]) -> str:
+    return f"{line['mean']:+.4f}"
+
+
+def _interval(line: Mapping[str, float]) -> str:
+    return f"{line['low']:+.4f} … {line['high']:+.4f}"

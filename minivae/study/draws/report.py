@@ -8,12 +8,14 @@ from matplotlib.figure import Figure
 
 from minivae import plots
 from minivae.runtime.storage import write_json, write_text
+from minivae.runtime.table import Part, Table, numbers, words
 from minivae.runtime.text import markdown
 from minivae.study.output import tables
 from minivae.study.output.figures import save, shown
 from minivae.study.output.page import to_html
 from minivae.study.output.report import figure as in_markdown
-from minivae.study.run.conclusions import OPEN, because, better
+from minivae.study.output.report import page_source
+from minivae.study.run.conclusions import better
 from minivae.study.run.results import ANCHORED
 from minivae.training import SELECTION
 
@@ -44,47 +46,47 @@ def write(value: Mapping[str, Any], out: Path) -> None:
     figure = draw(value)
     if figure is not None:
         save(figure, out, "combined")
-    text = compose(value, figure is not None)
-    write_text(out / "combined.md", text)
+    text = page_source(compose(value, figure is not None), out, "combined")
     write_text(out / "combined.html", to_html(text, out, ["combined.png"]))
 
 
-def levels(value: Mapping[str, Any], metric: str = SELECTION) -> tables.Table:
+def levels(value: Mapping[str, Any], metric: str = SELECTION) -> Table:
     """Model by draw, and pooled."""
-    table = [["model", "seeds", *(f"{_kind(value)} {d}" for d in value["draws"]), "pooled"]]
-    for row in value["levels"]:
-        if row["metric"] == metric:
-            cells = [f"{tables.number(e['mean'])} ± {tables.number(e['se'])}" for e in row["draws"]]
-            p = row["pooled"]
-            cells.append(f"{tables.number(p['difference'])} [{tables.number(p['low'])}, {tables.number(p['high'])}]")
-            table.append([row["model"], str(value["seeds"][row["model"]]), *cells])
-    return table
+    each = [numbers(f"{_kind(value)} {d}", tables.level) for d in value["draws"]]
+    return Table.make(
+        [words("model"), numbers("seeds"), *each, numbers("pooled", _pooled)],
+        (
+            [row["model"], value["seeds"][row["model"]], *row["draws"], row["pooled"]]
+            for row in value["levels"]
+            if row["metric"] == metric
+        ),
+    )
 
 
-def differences(value: Mapping[str, Any], metric: str = SELECTION) -> tables.Table:
+def _pooled(p: Mapping[str, float]) -> str:
+    """A level with its interval."""
+    return f"{tables.number(p['difference'])} [{tables.number(p['low'])}, {tables.number(p['high'])}]"
+
+
+def differences(value: Mapping[str, Any], metric: str = SELECTION) -> Table:
     """Pair by draw, pooled, and the conclusion."""
-    table = [["difference", *(f"{_kind(value)} {d}" for d in value["draws"]), "pooled", "conclusion"]]
+    each = [numbers(f"{_kind(value)} {d}", tables.interval) for d in value["draws"]]
+    rows = []
     for row in value["differences"]:
         if row["metric"] == metric:
-            cells = [tables.interval(d) for d in (*row["draws"], row["pooled"])]
-            table.append(
-                [
-                    f"{row['a']} − {row['b']}",
-                    *cells,
-                    better(row["a"], row["b"], {**row["pooled"], "doubts": row["doubts"]}),
-                ]
-            )
-    return table
+            said = better(row["a"], row["b"], {**row["pooled"], "doubts": row["doubts"]})
+            rows.append([f"{row['a']} − {row['b']}", *row["draws"], row["pooled"], said])
+    return Table.make([words("difference"), *each, numbers("pooled", tables.interval), words("conclusion")], rows)
 
 
-def claims(value: Mapping[str, Any]) -> tables.Table:
+def claims(value: Mapping[str, Any]) -> Table:
     """Every VAE with anchors against the same without, pooled."""
-    table = [["with anchors", "without", "difference of nDCG@100, pooled", "PIA"]]
-    for row in value["differences"]:
-        if row["metric"] == SELECTION and row["a"] == row["b"] + ANCHORED:
-            said = because(row) if row["verdict"] == OPEN else row["verdict"]
-            table.append([row["a"], row["b"], tables.interval(row["pooled"]), said])
-    return table
+    rows = [
+        {"with": row["a"], "without": row["b"], "verdict": row["verdict"], "doubts": row["doubts"], **row["pooled"]}
+        for row in value["differences"]
+        if row["metric"] == SELECTION and row["a"] == row["b"] + ANCHORED
+    ]
+    return tables.claims(rows, "difference of nDCG@100, pooled")
 
 
 def _searched(value: Mapping[str, Any]) -> str:
@@ -100,35 +102,36 @@ def _searched(value: Mapping[str, Any]) -> str:
     )
 
 
-def compose(value: Mapping[str, Any], figure: bool) -> str:
-    """The report in Markdown."""
+def compose(value: Mapping[str, Any], figure: bool) -> list[Part]:
+    """The report, from top to bottom."""
     each, different = value["test users"]["each"], value["test users"]["different"]
     searched, kind = _searched(value), _kind(value)
-    parts = [
+    parts: list[Part] = [
         f"# {markdown(value['data'])}: {len(value['draws'])} {kind}s of users",
         f"{kind.capitalize()}s {', '.join(map(markdown, value['draws']))}: {sum(each):,} test users, {different:,} "
         f"different ones.{searched} In each {kind} ± is a standard error over test users, and brackets a paired 95 % t "
         "interval; a user's value is averaged over seeds first.",
         FOLDS if kind == "fold" else METHOD,
         f"## Test {shown(SELECTION)}",
-        tables.markdown(levels(value)),
+        levels(value),
     ]
-    if len(claims(value)) > 1:
-        parts += ["## Does PIA help?", tables.markdown(claims(value))]
+    if claims(value).rows:
+        parts += ["## Does PIA help?", claims(value)]
     if value["differences"]:
-        parts += ["## Paired differences", tables.markdown(differences(value))]
+        parts += ["## Paired differences", differences(value)]
     if figure:
         caption = f"Differences of test {shown(SELECTION)} in each {kind} (grey) and pooled, 95 % intervals."
         parts += in_markdown("combined.png", caption)
-    parts += [f"## Test {shown(m)}\n\n{tables.markdown(levels(value, m))}" for m in _others(value)]
-    return "\n\n".join(parts) + "\n"
+    for m in _others(value):
+        parts += [f"## Test {shown(m)}", levels(value, m)]
+    return parts
 
 
 def _others(value: Mapping[str, Any]) -> list[str]:
     return [m for m in dict.fromkeys(row["metric"] for row in value["levels"]) if m != SELECTION]
 
 
-def rows(value: Mapping[str, Any]) -> tables.Table:
+def rows(value: Mapping[str, Any]) -> tables.Lines:
     """One row per difference, metric and draw, "pooled" among the draws."""
     keys = ["difference", "low", "high"]
     table = [["a", "b", "metric", "draw", *keys]]

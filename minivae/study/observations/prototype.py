@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from minivae.runtime import text
+from minivae.runtime.table import Part, Table, numbers, words
 from minivae.study.output import published
 
 Numbers = Mapping[str, list[dict[str, float]]]
@@ -159,16 +160,15 @@ def _claim(section: str, what: str, prototype: str, holds: Sequence[bool]) -> Ro
     return Row(section, what, f"holds in {n} of {len(holds)} seeds", prototype, agrees)
 
 
-def markdown(rows: Sequence[Row], title: str) -> str:
-    """The table in Markdown."""
-    lines = [
-        f"**{text.markdown(title)}**",
-        "",
-        "| section | what | observed (mean ± sd over seeds) | prototype | agrees? |",
-    ]
-    lines.append("|---|---|---:|---:|---|")
-    cells = [[text.markdown(c) for c in asdict(r).values()] for r in rows]
-    return "\n".join([*lines, *(f"| {' | '.join(c)} |" for c in cells), "", RULE, ""])
+def table(rows: Sequence[Row]) -> Table:
+    """The table of observations."""
+    columns = [words("section"), words("what"), numbers("observed (mean ± sd over seeds)"), numbers("prototype")]
+    return Table.make([*columns, words("agrees?")], ([*asdict(r).values()] for r in rows))
+
+
+def compose(rows: Sequence[Row], title: str) -> list[Part]:
+    """The report, from top to bottom."""
+    return [f"# {text.markdown(title)}", table(rows), RULE]
 
 
 def as_dict(rows: Sequence[Row], found: Numbers, toys: Sequence[Mapping[str, float]]) -> dict[str, Any]:

@@ -1,35 +1,28 @@
 """What a command shows on the terminal."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from rich import box
-from rich.table import Table
-
+from minivae.runtime.table import Table, numbers
 from minivae.runtime.text import PlainConsole
 from minivae.study.output import figures, tables
 
 WIDTH_OF_A_FILE = 10_000  # a table that is piped into a file is neither cut nor folded
 
 
-def print_table(rows: tables.Table, title: str | None = None) -> None:
-    """Rows of text on standard output, header first, numbers to the right."""
+def print_table(table: Table, title: str = "") -> None:
+    """A table on standard output."""
     console = PlainConsole()
     if not console.is_terminal:
         console = PlainConsole(width=WIDTH_OF_A_FILE)
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    for k, name in enumerate(rows[0]):
-        numeric = all(row[k][:1] in "0123456789.+−–-" for row in rows[1:]) and len(rows) > 1
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for row in rows[1:]:
-        table.add_row(*row)
-    console.print(table)
+    console.print(replace(table, title=title))
 
 
 def print_metrics(metrics: Mapping[str, Mapping[str, float]], title: str) -> None:
     """One row of mean ± standard error."""
-    cells = [f"{tables.number(v['mean'])} ± {tables.number(v['se'])}" for v in metrics.values()]
-    print_table([[figures.shown(m) for m in metrics], cells], title)
+    columns = [numbers(figures.shown(m), tables.level) for m in metrics]
+    print_table(Table.make(columns, [list(metrics.values())]), title)
 
 
 def fact(value: Any) -> str:

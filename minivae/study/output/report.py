@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from minivae.runtime.storage import write_text
+from minivae.runtime.table import Part, report, report_tables
 from minivae.runtime.text import code, markdown, prose
 from minivae.study.output import tables
 from minivae.study.output.figures import Drawn
@@ -22,11 +23,17 @@ COST = (
 
 def write(results: Mapping[str, Any], models: Sequence[ModelResult], captions: Mapping[str, Drawn], out: Path) -> None:
     """Write report.md and report.html into `out`, where the figures of `captions` are."""
-    text = compose(results, models, captions)
-    write_text(out / "report.md", text)
+    parts = compose(results, models, captions)
+    text = page_source(parts, out, "report")
     names, best = [m.name for m in models], best_model(results["summary"])
     write_text(out / "report.html", to_html(text, out, captions, names, [best]))
-    tables.write_latex(out, {"metrics": tables.metrics(results["summary"]), **_more_latex(results)})
+
+
+def page_source(parts: Sequence[Part], out: Path, name: str) -> str:
+    """Write out/NAME.md and, as LaTeX, its tables in out/NAME.tex; returns the Markdown."""
+    write_text(out / f"{name}.tex", report_tables(parts))
+    write_text(out / f"{name}.md", text := report(parts))
+    return text
 
 
 def best_model(summary: Sequence[Mapping[str, Any]]) -> str:
@@ -34,15 +41,10 @@ def best_model(summary: Sequence[Mapping[str, Any]]) -> str:
     return max(summary, key=lambda row: row["metrics"][SELECTION]["mean"])["model"]
 
 
-def _more_latex(results: Mapping[str, Any]) -> dict[str, tables.Table]:
-    found = {"differences": tables.differences(results["differences"])} if results["differences"] else {}
-    return found | ({"anchors": tables.claims(results["claims"])} if results["claims"] else {})
-
-
-def compose(results: Mapping[str, Any], models: Sequence[ModelResult], captions: Mapping[str, Drawn]) -> str:
-    """The report in Markdown."""
+def compose(results: Mapping[str, Any], models: Sequence[ModelResult], captions: Mapping[str, Drawn]) -> list[Part]:
+    """The report, from top to bottom."""
     data = results["data"]
-    parts = [
+    parts: list[Part] = [
         f"# Study: {markdown(results['preset']['title'])}",
         *conclusion(results),
         "## Data",
@@ -50,41 +52,41 @@ def compose(results: Mapping[str, Any], models: Sequence[ModelResult], captions:
         _data(data),
     ]
     parts += ["## Test metrics", _reading(results["summary"])]
-    parts += [tables.markdown(tables.metrics(results["summary"])), *_figures(captions, "metrics.png")]
+    parts += [tables.metrics(results["summary"]), *_figures(captions, "metrics.png")]
     published = tables.published(data["name"])
-    if len(published) > 1 and at_hand(data):
+    if published.rows and at_hand(data):
         tags = "; ".join(f"[{tag}] {meaning}" for tag, meaning in TAGS.items())
         parts += ["### Published figures", f"Measured by others, on their draw of users. Evidence: {tags}."]
-        parts += [tables.markdown(published)]
+        parts += [published]
     if results["claims"]:
-        parts += ["## Does PIA help?", _claims(results), tables.markdown(tables.claims(results["claims"]))]
-        parts += ["By activity of the users:", tables.markdown(tables.claims_by_group(results["claims"]))]
+        parts += ["## Does PIA help?", _claims(results), tables.claims(results["claims"])]
+        parts += ["By activity of the users:", tables.claims_by_group(results["claims"])]
         parts += _figures(captions, "anchors.png")
     if results["differences"]:
         parts += ["## Paired differences", _pairing(results)]
-        parts += [tables.markdown(tables.differences(results["differences"])), *_figures(captions, "differences.png")]
+        parts += [tables.differences(results["differences"]), *_figures(captions, "differences.png")]
     for section in results["sections"]:
         table = tables.section(section["pairs"], results)
-        if len(table) > 1:
-            parts += [f"## {markdown(section['title'])}", prose(section["text"]), tables.markdown(table)]
+        if table.rows:
+            parts += [f"## {markdown(section['title'])}", prose(section["text"]), table]
             parts += _figures(captions, f"{section['axis']}.png") if section["axis"] else []
     parts += ["## By activity", "nDCG@100 of test users by their number of interactions, history and held out."]
     parts += [
-        tables.markdown(tables.groups(results["summary"])),
+        tables.groups(results["summary"]),
         "## Coverage",
-        tables.markdown(tables.coverage(results["summary"])),
+        tables.coverage(results["summary"]),
     ]
     parts += ["## What the definition of Recall changes", _recall(results["recall definitions"])]
-    parts += [tables.markdown(tables.recall_definitions(results["recall definitions"]))]
+    parts += [tables.recall_definitions(results["recall definitions"])]
     if "curves.png" in captions:
         parts += ["## Learning curves", *_figures(captions, "curves.png")]
     if "latent.png" in captions:
         parts += ["## Latent space", *_figures(captions, "latent.png")]
-    parts += ["## Leakage audit", tables.markdown(tables.leakage(results["data"]["leakage"]))]
+    parts += ["## Leakage audit", tables.leakage(results["data"]["leakage"])]
     parts += ["## Cost", COST]
-    parts += [tables.markdown(tables.cost(models))]
+    parts += [tables.cost(models)]
     parts += ["## Settings", *_settings(results)]
-    return "\n\n".join(parts) + "\n"
+    return parts
 
 
 def _made(results: Mapping[str, Any]) -> list[str]:

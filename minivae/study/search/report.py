@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from math import comb
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from matplotlib.figure import Figure
 from minivae import plots
 from minivae.ranking import METRICS
 from minivae.runtime.storage import write_json, write_text
+from minivae.runtime.table import Part, Table, numbers, words
 from minivae.runtime.text import code, markdown, visible
 from minivae.study.output import tables
 from minivae.study.output.figures import colours, save, shown
 from minivae.study.output.page import to_html
+from minivae.study.output.report import page_source
 from minivae.training import SELECTION
 
 
@@ -27,34 +30,37 @@ def write(results: Mapping[str, Any], command: str, out: Path) -> None:
     figure = draw(results)
     save(figure, out, "search")
     write_text(out / "best.toml", to_toml(results, command))
-    text = compose(results, command)
-    write_text(out / "search.md", text)
+    text = page_source(compose(results, command), out, "search")
     write_text(out / "search.html", to_html(text, out, ["search.png"], list(results["models"])))
 
 
-def chosen_table(results: Mapping[str, Any]) -> tables.Table:
+def chosen_table(results: Mapping[str, Any]) -> Table:
     """Per model: how much was spent, what was chosen, and what that gained over the preset."""
-    name = f"validation {shown(SELECTION)}"
-    table = [["model", "trials", "epochs at most", "epochs", "minutes", "settings chosen", name, "as in the preset"]]
+    columns = [words("model"), numbers("trials"), numbers("epochs at most"), numbers("epochs")]
+    columns += [numbers("minutes", "{:.1f}".format), words("settings chosen", _settings)]
+    columns += [numbers(f"validation {shown(SELECTION)}", _mean), numbers("as in the preset", _mean)]
+    rows = []
     for model, of in results["models"].items():
         trials = of["trials"]
-        row = [model, str(len(trials)), str(of["epochs limit"] or "–")]
-        row.append(str(sum(t.get("epochs", 0) for t in trials)) if of["epochs limit"] else "–")
-        row.append(f"{sum(t.get('seconds', 0) for t in trials) / 60:.1f}")
-        row += [_settings(of["settings"]), _mean(trials[of["chosen"]]), _mean(trials[0]) if of["own first"] else "–"]
-        table.append(row)
-    return table
+        spent = sum(t.get("epochs", 0) for t in trials) if of["epochs limit"] else None
+        minutes = sum(t.get("seconds", 0) for t in trials) / 60
+        before = trials[0] if of["own first"] else None
+        found = (of["settings"], trials[of["chosen"]], before)
+        rows.append([model, len(trials), of["epochs limit"] or None, spent, minutes, *found])
+    return Table.make(columns, rows)
 
 
-def trials_table(of: Mapping[str, Any]) -> tables.Table:
+def trials_table(of: Mapping[str, Any]) -> Table:
     """The trials of one model, the best first."""
     keys = list(of["space"])
-    table = [["trial", *keys, *map(shown, METRICS), "best epoch", "seconds"]]
+    measured = [numbers(shown(m), partial(_mean, metric=m)) for m in METRICS]
+    columns = [numbers("trial"), *(numbers(key, _value) for key in keys), *measured]
+    columns += [numbers("best epoch"), numbers("seconds", "{:.1f}".format)]
+    rows = []
     for t in sorted(of["trials"], key=score, reverse=True):
-        cells = [_mean(t, m) for m in METRICS]
-        values = [_value(t["settings"][k]) for k in keys]
-        table.append([str(t["trial"]), *values, *cells, str(t.get("best_epoch") or "–"), f"{t.get('seconds', 0):.1f}"])
-    return table
+        values = (t["settings"][k] for k in keys)
+        rows.append([t["trial"], *values, *([t] * len(METRICS)), t.get("best_epoch") or None, t.get("seconds", 0)])
+    return Table.make(columns, rows)
 
 
 def score(trial: Mapping[str, Any]) -> float:
@@ -72,8 +78,8 @@ def warnings(results: Mapping[str, Any]) -> list[str]:
     return sentences
 
 
-def compose(results: Mapping[str, Any], command: str) -> str:
-    """The report in Markdown."""
+def compose(results: Mapping[str, Any], command: str) -> list[Part]:
+    """The report, from top to bottom."""
     data, search = results["data"], results["search"]
     seed = data["protocol"].get("seed")
     draw_text = f", draw {seed} of held-out users" if seed is not None else ""
@@ -83,7 +89,7 @@ def compose(results: Mapping[str, Any], command: str) -> str:
             f" A trial of a trained model is {n} runs with seeds {search['seed']} to {search['seed'] + n - 1}; a user "
             "counts with the mean over them, epochs and seconds are added up, and the best epoch is the median."
         )
-    parts = [
+    parts: list[Part] = [
         f"# Search on {markdown(data['name']) or 'one’s own data'}",
         code(command),
         f"{search['method'].capitalize()} search, {search['budget']} trials a model at most (fewer where its space has "
@@ -92,7 +98,7 @@ def compose(results: Mapping[str, Any], command: str) -> str:
         "were cut off before the first trial. The numbers below are therefore too good as estimates of accuracy; "
         "`minivae study --settings best.toml` looks at the test users, once.",
         "## Chosen",
-        tables.markdown(chosen_table(results)),
+        chosen_table(results),
         *map(markdown, warnings(results)),
         "![Trials](search.png)",
         "*Each dot a trial, the chosen one ringed; last: the expected best of so many trials, drawn from those made.*",
@@ -101,9 +107,9 @@ def compose(results: Mapping[str, Any], command: str) -> str:
         parts += [
             f"## {markdown(model)}",
             f"Space: {code(json.dumps(of['space']))}.",
-            tables.markdown(trials_table(of)),
+            trials_table(of),
         ]
-    return "\n\n".join(parts) + "\n"
+    return parts
 
 
 def to_csv(results: Mapping[str, Any]) -> str:
@@ -159,8 +165,7 @@ def _value(value: Any) -> str:
 def _mean(trial: Mapping[str, Any], metric: str = SELECTION) -> str:
     if "validation" not in trial:
         return "diverged"
-    v = trial["validation"][metric]
-    return f"{tables.number(v['mean'])} ± {tables.number(v['se'])}"
+    return tables.level(trial["validation"][metric])
 
 
 def expected_best(scores: Sequence[float]) -> np.ndarray:

@@ -8,9 +8,6 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import torch
-from rich import box
-from rich.table import Table
-from rich.text import Text
 from torch import Tensor
 
 from minivae.batches import Mask
@@ -18,6 +15,7 @@ from minivae.data.splits import StrongSplit
 from minivae.data.users import Users, as_csr, shape_of
 from minivae.errors import InputError
 from minivae.models.vae import VAE
+from minivae.runtime.table import Column, Part, Table, numbers, report, words
 from minivae.runtime.text import markdown
 from minivae.theory.adapter import Wrapped
 from minivae.theory.card import evidence, evidence_masks
@@ -76,21 +74,19 @@ class Card:
                 yield statement if k == 0 else "", c.claim, c.on, slack, c.verdict, c.value
 
     def table(self) -> Table:
-        """For a terminal."""
-        table = Table(title=f"Report card: {self.model}, {self.data}", caption=LEGEND, box=box.SIMPLE_HEAD)
-        table.title_justify = table.caption_justify = "left"
-        for name in ("statement", "checked", "on", "slack", "verdict", "value"):
-            table.add_column(name, justify="right" if name == "slack" else "left", no_wrap=name == "verdict")
-        for row in self.rows():
-            table.add_row(*row[:4], Text(row[4], STYLES[row[4]]), row[5])
-        return table
+        """All checks; printed by `rich`, shown by a notebook, or turned into Markdown, HTML or LaTeX."""
+        columns = [words("statement"), words("checked"), words("on"), numbers("slack")]
+        columns += [Column("verdict", style=STYLES.__getitem__, wrap=False), words("value")]
+        return Table.make(columns, self.rows(), f"Report card: {self.model}, {self.data}", LEGEND)
+
+    def parts(self) -> list[Part]:
+        """Title, table and legend."""
+        title = f"**Report card: {markdown(self.model)}, {markdown(self.data)}** (seed {self.seed})"
+        return [title, self.table(), LEGEND]
 
     def markdown(self) -> str:
-        """The same as a Markdown table."""
-        lines = [f"**Report card: {markdown(self.model)}, {markdown(self.data)}** (seed {self.seed})", ""]
-        lines += ["| statement | checked | on | slack | verdict | value |", "|---|---|---|---:|---|---|"]
-        lines += ["| " + " | ".join(markdown(cell) for cell in row) + " |" for row in self.rows()]
-        return "\n".join([*lines, "", LEGEND, ""])
+        """The same in Markdown."""
+        return report(self.parts())
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; the data of the figures is left out."""
