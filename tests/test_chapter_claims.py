@@ -76,6 +76,15 @@ SAID = {
         "Many certificates are no sign of health",
         "Sum and process together are at least 85 % of the measured peak, and below it",
     ),
+    "12": (
+        "On the embedded data $T$ scores .30 where another seed reaches .57",
+        "The sharing radius scores 0 as well",
+        "the Jaccard index cannot be told apart from it, and the ceiling itself cannot be told apart from 0",
+        "higher for 74 % of the users (50 test users, 1 seed)",
+        "the median is .2",
+        "At the end it is the other way round, in every variant: slightly negative",
+        "Masks changed nothing that can be seen; anchors made the difference smaller by about a tenth",
+    ),
     "01": ("How much of that is the denominator we cannot say: we do not have the data",),
     "02": (
         "A shared encoder gives away more, the amortisation gap",
@@ -211,3 +220,34 @@ def test_11_the_sum_of_arrays_is_not_the_whole_memory():
         process, peak = (size["models"][name]["peak"] / 1e9 for name in ("popularity", "multvae"))
         assert arrays < 0.6 * peak
         assert 0.85 * peak < arrays + process < peak
+
+
+def test_12_transfer_knows_a_part_and_the_radius_nothing():
+    scores = mv.course.stored("lds-planted.json")["scores"]["reconstruction"]
+    assert f"{scores['transfer']['lds']:.2f}" == "0.30"
+    assert f"{scores['ceiling']['lds']:.2f}" == "0.57"
+    assert scores["sharing radius"]["low"] < 0 < scores["sharing radius"]["high"] < scores["transfer"]["low"]
+    movies = mv.course.stored("lds-ml-1m.json")["scores"]["reconstruction"]
+    assert movies["Jaccard"]["low"] < movies["transfer"]["lds"] < movies["Jaccard"]["high"]
+    assert movies["ceiling"]["low"] < 0 < movies["ceiling"]["high"]
+
+
+def test_12_helpers_are_missed_by_three_in_four():
+    stored = mv.course.stored("removal-debian.json")
+    gap = np.array(stored["loss without helpers"]) - np.array(stored["loss without others"])
+    error = gap.std(ddof=1) / len(gap) ** 0.5
+    assert len(gap) == 50
+    assert (gap > 0).mean() == 0.74
+    assert round(float(np.median(gap)), 1) == 0.2
+    assert (stored["difference"]["mean"], stored["difference"]["low"]) == pytest.approx(
+        (gap.mean(), gap.mean() - 2.0096 * error),
+        rel=1e-3,  # Student's t with 49 degrees of freedom
+    )
+    assert f"{gap.mean():.2f} {stored['difference']['low']:.2f} {stored['difference']['high']:.2f}" == "0.70 0.23 1.17"
+
+
+def test_12_far_but_related_users_end_as_rivals_with_and_without_masks():
+    end = {name: line["end"] for name, line in mv.course.stored("far-planted.json")["variants"].items()}
+    assert all(line["high"] < 0 for line in end.values())
+    assert end["masked"]["low"] < end["clean"]["difference"] < end["masked"]["high"]
+    assert 0.88 < end["masked + PIA"]["difference"] / end["masked"]["difference"] < 0.92

@@ -9,6 +9,7 @@ from minivae.checks.anchors import check_anchor_weight, check_nearest_centroid, 
 from minivae.checks.benchmarks import check_expected_test, check_holm, check_needed_correlation
 from minivae.checks.bottleneck import check_batch_bracket, check_pair_bound, check_water_filling
 from minivae.checks.geometry import check_all_distances, check_lower_bound, check_middle
+from minivae.checks.helping import check_lds_score, check_personal_part, check_predicted_change
 from minivae.checks.locality import check_crowd_gap, check_gaussian_gap, check_sampled_gap
 from minivae.checks.masking import check_break_even, check_ideal_answer, check_item_law
 from minivae.checks.mine import (
@@ -49,6 +50,7 @@ __all__ = [
     "check_importance_bound",
     "check_item_law",
     "check_kl_to_prior",
+    "check_lds_score",
     "check_lower_bound",
     "check_mean_recall",
     "check_middle",
@@ -63,6 +65,8 @@ __all__ = [
     "check_needed_correlation",
     "check_nll_of_lists",
     "check_pair_bound",
+    "check_personal_part",
+    "check_predicted_change",
     "check_sampled_gap",
     "check_users_needed",
     "check_water_filling",
