@@ -440,7 +440,7 @@ print("the separate bars overlap in every draw, and the paired interval never co
 # %% [markdown]
 # **Reading.** Draw 3 is a hard one, for both. EASE on draw 3 scores below the SVD on any other draw: compared across
 # draws, the order is reversed. Inside a draw the separate bars overlap, but the [paired](GLOSSARY.md#paired) difference is clear each
-# time. # For models trained with random numbers, the seed is a third source of chance, covered neither by users nor by draws.
+# time. For models trained with random numbers, the seed is a third source of chance, covered neither by users nor by draws.
 
 # %% [markdown] tags=["fault"]
 # **Find the fault.** The first 200 test users and the other 200 have the same model, EASE. How far do their means lie apart? The cell

@@ -529,7 +529,7 @@ for label, values in medians.items():
 # again. All this is *measured*, with $K$ the largest ratio seen. In the stored study of MovieLens-1M masks raise the
 # fraction in 4 of 5 seeds, not in all.
 #
-# So in trained models the theorem applies not between users but **between the views of a user**, and masking makes
+# So in these trained models the theorem applies not between users but **between the views of a user**, and masking makes
 # views. Whether masks also carry something between users is the question of [chapter 07](07_masking.ipynb).
 #
 # ## 4.10 Recap

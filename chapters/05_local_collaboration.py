@@ -562,8 +562,8 @@ print("far but related lie between; they harm each other, near but unrelated hel
 # *Helping goes with common items, not with nearness and not with taste.* Over all pairs of 500 users the [rank correlation](GLOSSARY.md#rank-correlation)
 # of helping with $W_2$ is near 0; with the Jaccard index it is about a quarter. At equal [activity](GLOSSARY.md#activity) (right) more common
 # items help more, whatever the tastes; at an equal Jaccard index below .2 users of *alike* taste help each other less.
-# Far but related pairs, who should learn from each other, harm each other in about nine of ten cases. In gradients clean
-# input is local, as the paper says.
+# Far but related pairs, who should learn from each other, harm each other in about nine of ten cases. In this sense
+# the gradients of these clean models are local, as the paper says.
 #
 # *In place it is not quite so.* Far but related pairs lie clearly nearer than far and unrelated ones. The lemma does not
 # forbid it: it bounds from above only. A guess, not measured: the encoder learns which items go together, so users without a

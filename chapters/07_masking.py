@@ -413,7 +413,7 @@ print("the other two: every fifth comes closer, in all 5 seeds:", bool(together)
 
 # %% [markdown]
 # **Reading.** The *order* is the theorem's, for all three inputs: near pairs [drift](GLOSSARY.md#drift) apart relative to far ones. The
-# *sign* is not; in latent space it is that of $c-1$. With *mask, then normalise* pairs move apart in the input and closer
+# *sign* is not; in latent space it was that of $c-1$, for all three. With *mask, then normalise* pairs move apart in the input and closer
 # in latent space: the farthest ratio is near $c\approx0.71$, as if the encoder averaged the noise away and kept the scaled
 # signal. Raw inputs stay above $c=0.5$, and the tanh does it: before it the ratio of the farthest pairs is about $c$, after
 # it far above.

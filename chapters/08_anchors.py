@@ -587,7 +587,7 @@ assert gain[5.0, "one person"].high < 0
 assert gain[5.0, "one person"].difference < gain[5.0, "two persons, unlike"].difference
 
 # %% [markdown]
-# **Reading.** Shared accounts are hard for every model, the more the less alike the two are, and anchors do not change
+# **Reading.** Shared accounts are hard for these models, the more the less alike the two are, and anchors do not change
 # that: with $\lambda=1$ all groups move by about .01 or less. With $\lambda=5$ the accounts of *one* person lose most,
 # contrary to the reviewer's concern. A possible reason, not tested: the model already puts a mixed account nearer to its
 # centroid (table), so there is less to pull.

@@ -426,7 +426,7 @@ print("PIA's own row fell with the search, and H+Vamp is below clean Mult-VAE:",
 # **Reading.** With a search of its own Mult-VAE gains .006, and the difference to PIA falls from .016 to .009. How much of it
 # was search? These trials cannot say: the search *lowered* PIA's own row by .001, so a choice among four settings on
 # validation users is noisy itself. On these users PIA helps Mult-VAE and RecVAE, and hurts Mult-DAE a little. H+Vamp is no
-# support: ours is below even clean Mult-VAE, which contradicts its paper, so our settings for it are not good.
+# support: ours is below even clean Mult-VAE, which contradicts its paper; our settings for it may be bad.
 #
 # RecVAE without anchors is behind EASE; with anchors it is level on these users. That can be chance of the users, so all
 # but H+Vamp and clean Mult-VAE were trained again on four other draws of held-out users. **Pooled**: the mean of the five
