@@ -6,8 +6,22 @@ import numpy as np
 import pytest
 import torch
 
+from minivae import theory
+from minivae.errors import InputError
 from minivae.models import MultVAE
-from minivae.theory import anchoring, bottleneck, drift, information, locality, toy
+from minivae.theory import (
+    anchoring,
+    bottleneck,
+    distances,
+    drift,
+    information,
+    locality,
+    masking,
+    masking_by_item,
+    merging,
+    toy,
+    transfer,
+)
 from minivae.theory.numerics import smoothness
 
 
@@ -266,3 +280,176 @@ def test_a_corner_bounds_what_is_far_from_a_long_history():
     turn = 7 * 0.5 * 400 * math.sqrt(2)
     assert corner < box
     assert float(toy.proved_lipschitz(net, x)[0]) == pytest.approx(turn + math.sqrt(corner))
+
+
+# ------------------------------------------------------------------------------ borders, single users and wrong input
+
+
+def test_the_bound_on_all_pairs_may_be_attained_but_not_missed(monkeypatch):
+    for far in np.linspace(0.1, 30, 400):
+        assert bottleneck.contraction(tensor([-far], [far / 3]), torch.ones(2, 1, dtype=torch.float64)).holds
+    real = bottleneck.t1_bound
+    monkeypatch.setattr(bottleneck, "t1_bound", lambda mu, sd: 0.999 * real(mu, sd))
+    assert not bottleneck.contraction(tensor([-1.0], [1.0]), torch.ones(2, 1, dtype=torch.float64)).holds
+
+
+def test_nothing_is_left_where_nothing_curves():
+    assert anchoring.shrinkage(0.0, 1.0) == 0
+    assert anchoring.shrinkage(1.0, 0.0) == 1
+    for bad in ((-1.0, 2.0), (2.0, -0.5), (0.0, 0.0)):
+        with pytest.raises(InputError):
+            anchoring.shrinkage(*bad)
+
+
+class Linear:
+    """μ = x W, and every input that was encoded is kept."""
+
+    def __init__(self, n_items):
+        self.w = torch.randn(n_items, 2, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+        self.seen = []
+
+    def encode(self, x, normalize=True):
+        assert normalize is False
+        mu = torch.from_numpy(x.toarray()).double() @ self.w
+        self.seen.append(mu)
+        return mu, torch.ones_like(mu)
+
+
+def test_contraction_in_latent_space_pair_by_pair():
+    """Means and standard errors by quantile, recomputed from what the encoder gave."""
+    x = np.random.default_rng(0).random((9, 12)) < 0.5
+    x[:, 0] = True
+    model = Linear(12)
+    found = drift.latent_contraction(model, x, 0.5, "raw", 100, 4, 3, torch.Generator().manual_seed(2))
+    pairs = [(u, v) for u in range(9) for v in range(u + 1, 9)]
+    far = np.array([[float((mu[u] - mu[v]).norm()) for u, v in pairs] for mu in model.seen])
+    clean, masked = far[0], far[1:]
+    order = np.argsort(clean, kind="stable")
+    for q, members in enumerate(np.array_split(order, 3)):
+        ratios = masked[:, members].mean(1) / clean[members].mean()
+        closer = (masked[:, members] < clean[members]).mean(1)
+        assert found.n_pairs[q] == 12
+        assert found.clean[q] == pytest.approx(clean[members].mean())
+        assert (found.ratio[q], found.ratio_se[q]) == pytest.approx((ratios.mean(), ratios.std(ddof=1) / 2))
+        assert found.prob_contract[q] == pytest.approx(closer.mean())
+        assert found.prob_contract_se[q] == pytest.approx(closer.std(ddof=1) / 2)
+
+
+def test_one_user_or_one_draw_has_no_variance():
+    x = np.ones((3, 12))
+    for rows, n_masks in ((x[:1], 4), (x, 1)):
+        with pytest.raises(InputError, match="at least 2 of each"):
+            drift.mask_variance(Linear(12), rows, 0.5, n_masks)
+    drift.mask_variance(Linear(12), x[:2], 0.5, 2)
+
+
+def test_probabilities_never_exceed_one():
+    for keep in (0.1, 0.3, 0.5, 0.7, 0.9):
+        s, d = np.meshgrid(np.arange(12), np.arange(1, 12))
+        law = masking.masked_distance(s.ravel(), d.ravel(), keep)
+        assert (law.tail(0.0) <= 1).all()
+        np.testing.assert_allclose(law.tail(0.0), 1, rtol=1e-12)
+        by_item = masking_by_item.masked_distance_by_item(np.full(5, keep), np.full(4, keep))
+        assert float(by_item.tail(0.0)) == pytest.approx(1)
+        assert float(by_item.tail(0.0)) <= 1
+
+
+def test_tail_bounds_by_hand():
+    """2 exp(−2t²/n) with n = 9 terms, t = 2."""
+    assert float(masking.masked_distance(5, 4, 0.5).hoeffding(2.0)) == pytest.approx(2 * math.exp(-8 / 9))
+    by_item = masking_by_item.masked_distance_by_item(np.full(5, 0.5), np.full(4, 0.5))
+    assert float(by_item.hoeffding(2.0)) == pytest.approx(2 * math.exp(-8 / 9))
+    assert float(by_item.hoeffding(0.0)) == 2
+
+
+@pytest.mark.parametrize(
+    ("x_u", "x_v"),
+    [
+        ([[1.0, 1.0], [0.0, 0.0]], [[1.0, 0.0], [1.0, 0.0]]),
+        ([[1.0, 1.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 0.0]]),
+        ([[2.0, -1.0], [1.0, 0.0]], [[1.0, 0.0], [1.0, 0.0]]),
+        ([[1.0, 0.0], [1.0, 0.0]], [[1.0, 0.0], [2.0, -1.0]]),
+    ],
+)
+def test_one_bad_user_of_many_is_enough_for_no_merging_threshold(x_u, x_v):
+    with pytest.raises(InputError, match="at least one interaction"):
+        merging.merging_threshold(x_u, x_v)
+
+
+def test_an_outside_encoder_is_probed_once_and_not_on_nobody():
+    """Twice for its randomness and once for its answer; afterwards once; an empty batch says nothing about it."""
+    calls = []
+
+    def encode(x):
+        calls.append(len(x))
+        return x @ torch.ones(4, 2).to(x), torch.ones(len(x), 2).to(x)
+
+    model = theory.wrap(encode=encode, decode=torch.nn.Linear(2, 4))
+    calls.clear()
+    model.encode(torch.eye(4)[:0])
+    assert calls == [0]
+    model.encode(torch.eye(4))
+    model.encode(torch.eye(4))
+    assert calls == [0, 4, 4, 4, 4]
+
+
+@pytest.mark.parametrize("where", [0, 1])
+def test_one_number_that_is_none_is_found(where):
+    def encode(x):
+        answer = [torch.zeros(len(x), 2), torch.ones(len(x), 2)]
+        answer[where][-1, -1] = math.nan
+        return tuple(answer)
+
+    with pytest.raises(InputError, match="not finite"):
+        theory.wrap(encode=encode, decode=torch.nn.Linear(2, 4)).encode(torch.eye(4))
+
+
+def test_clouds_are_of_the_sizes_that_are_documented():
+    bias = distances.empirical_bias([0.0], [1.0], [3.0], [1.0])
+    assert bias.sizes.tolist() == [10, 30, 100, 300, 1000]
+
+
+# ------------------------------------------------------------------------------------------------------------ the toy
+
+
+def test_one_step_of_the_toy_is_plain_gradient_descent():
+    """θ − lr ∇(ℓ/N + β KL), with the KL of a Gaussian from torch and a β that makes it the larger part."""
+    x, _ = toy.toy_users(n_users=6, n_items=6, seed=1)
+    model = toy.ToyVAE(6, generator=torch.Generator().manual_seed(0))
+    twin = toy.ToyVAE(6, generator=torch.Generator().manual_seed(0))
+    assert list(toy.train_toy(model, x, (1,), 0.3, 2.0, torch.Generator().manual_seed(9))) == [1]
+    mu, sd = twin.encode(x)
+    z = mu + sd * torch.randn(mu.shape, generator=torch.Generator().manual_seed(9), dtype=mu.dtype)
+    nll = -(x / x.sum(1, keepdim=True) * torch.log_softmax(twin.decode(z), -1)).sum(1)
+    prior = torch.distributions.Normal(torch.zeros_like(mu), torch.ones_like(sd))
+    kl = torch.distributions.kl_divergence(torch.distributions.Normal(mu, sd), prior).sum(1)
+    (nll + 2.0 * kl).mean().backward()
+    for (name, stepped), p in zip(model.named_parameters(), twin.parameters(), strict=True):
+        assert p.grad is not None
+        torch.testing.assert_close(stepped.detach(), (p - 0.3 * p.grad).detach(), msg=name)
+
+
+def test_the_step_of_a_picture_is_a_tenth_of_the_proved_one():
+    x, community = toy.toy_users(n_users=8, n_items=9, seed=1)
+    model = toy.ToyVAE(9, generator=torch.Generator().manual_seed(0))
+    goal = x / x.sum(1, keepdim=True)
+    shown = toy.sharing_map(model, x, community, 2, n_samples=4, generator=torch.Generator().manual_seed(3))
+    assert shown.eta == pytest.approx(0.1 / float(toy.proved_smoothness(model.decoder, goal).max()))
+    assert shown.eta == pytest.approx(0.1 * 2 / 17)  # one interaction a user, 16 features and a bias
+    s = transfer.sharing(model, x, 4, torch.Generator().manual_seed(3), "user", goal)
+    np.testing.assert_allclose(shown.distance, s.distance[2])
+    np.testing.assert_allclose(shown.radius, s.radius[2])
+    assert shown.reach == pytest.approx(float(s.norm[2] / s.lipschitz[2, 0]))
+    assert shown.reach == pytest.approx(shown.radius[2])  # the same content: nothing is taken off
+    assert (shown.change[shown.certified] < 0).all()
+
+
+def test_every_number_says_what_it_is():
+    model = toy.ToyVAE(5, generator=torch.Generator().manual_seed(0))
+    status = transfer.sharing(model, torch.eye(5), generator=torch.Generator().manual_seed(0)).status
+    exact = "exact for the sampled posteriors"
+    assert status == {"exact": exact, "norm": exact, "mismatch": exact, "distance": "bound"} | dict.fromkeys(
+        ("lipschitz", "penalty", "radius", "certified", "slack", "radius_sharp", "certified_sharp"), "measured"
+    )
+    assert transfer.sharing(model, torch.eye(5)).z.shape == (5, 8, 2)
+    assert transfer.view_sharing(model, torch.eye(5), 0.5).z.shape == (5, 2, 8, 2)

@@ -1,0 +1,124 @@
+"""The estimates of an experiment worked by hand, and the seams between its parts."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from scipy import stats
+
+from minivae.online import Audience, Behaviour, Effect, Experiment, Outcome, Shelf, analyse, rehearse, simulate
+from minivae.online.effects import boundary
+from minivae.online.rehearsal import Rehearsal
+
+# Two persons in control with 1 of 2 and 3 of 6 clicks, three treated with 2 of 4, 1 of 4 and 3 of 4.
+OUTCOME = Outcome(
+    treated=np.array([False, True, True, False, True]),
+    day=np.array([1, 1, 2, 2, 3]),
+    shown=np.array([2, 4, 4, 6, 4]),
+    clicks=np.array([1, 2, 1, 3, 3]),
+    before=np.array([0, 2, 1, 4, 3]),
+)
+
+
+def test_clicks_by_hand():
+    e = analyse(OUTCOME, "clicks")
+    assert (e.control, e.treatment, e.n) == (2, 2, (2, 3))
+    assert e.variances == pytest.approx((2 / 2, 1 / 3))
+    assert e.se == pytest.approx(math.sqrt(4 / 3))
+    assert (e.difference, e.p) == (0, 1)
+
+
+def test_rates_by_person_by_hand():
+    e = analyse(OUTCOME, "ctr per user")
+    assert (e.control, e.treatment) == pytest.approx((0.5, 0.5))
+    assert e.variances == pytest.approx((0, 0.0625 / 3))  # rates ½, ½ and ½, ¼, ¾
+
+
+def test_rates_by_impression_by_hand():
+    """Parts (c − R n) / mean n: in control (1 − 1, 3 − 3) / 4; treated (2 − 2, 1 − 2, 3 − 2) / 4."""
+    e = analyse(OUTCOME, "ctr per impression")
+    assert (e.control, e.treatment) == pytest.approx((4 / 8, 6 / 12))
+    assert e.variances == pytest.approx((0, (1 / 16) / 3))
+
+
+def test_what_persons_differ_by_anyway_is_taken_away_by_hand():
+    """θ = Σ (x − x̄)(c − c̄) / Σ (x − x̄)² within arms = (4 + 1) / (8 + 2) with x̄ = 2 in both and over all."""
+    e = analyse(OUTCOME, "clicks", cuped=True)
+    theta = (2 * 1 + 2 * 1 + (0 * 0 + -1 * -1 + 1 * 1)) / (8 + 2)
+    assert (e.control, e.treatment) == pytest.approx((2, 2))
+    control, treated = (
+        np.array([-1, 1]) - theta * np.array([-2, 2]),
+        np.array([0, -1, 1]) - theta * np.array([0, -1, 1]),
+    )
+    assert e.variances == pytest.approx((control.var(ddof=1) / 2, treated.var(ddof=1) / 3))
+    more = Outcome(OUTCOME.treated, OUTCOME.day, OUTCOME.shown, OUTCOME.clicks, np.array([0, 5, 4, 4, 6]))
+    shifted = analyse(more, "clicks", cuped=True)
+    overall, theta = 19 / 5, (4 + (-1 * -1 + 1 * 1)) / (8 + 2)
+    assert shifted.control == pytest.approx(2 - theta * (2 - overall))
+    assert shifted.treatment == pytest.approx(2 - theta * (5 - overall))
+
+
+def test_intervals_and_lift_by_hand():
+    e = Effect("clicks", 2.0, 3.0, (0.09, 0.16), (10, 10))
+    z = stats.norm.ppf(0.95)
+    assert e.interval(0.9) == pytest.approx((1 - 0.5 * z, 1 + 0.5 * z))
+    assert e.p == pytest.approx(2 * stats.norm.sf(2))
+    half = z * math.sqrt(0.09 / 4 + 0.16 / 9)
+    assert e.lift(0.9) == pytest.approx((0.5, 1.5 * math.exp(-half) - 1, 1.5 * math.exp(half) - 1))
+    width = 0.5 * math.sqrt((1 + 0.25 / 4) * math.log((1 + 4 / 0.25) / 0.1**2))
+    assert e.always_valid(2.0, 0.9) == pytest.approx((1 - width, 1 + width))
+    assert float(boundary(0.5, 2.0, 0.9)) == pytest.approx(2 * width)
+
+
+def test_the_evening_of_a_day_knows_that_day():
+    known = OUTCOME.until(2)
+    assert known.clicks.tolist() == [1, 2, 1, 3]
+    assert known.before is not None
+    assert known.before.tolist() == [0, 2, 1, 4]
+
+
+def test_misses_are_counted_at_the_last_look_and_at_any():
+    """Three repetitions of two looks, se 1: only the first look of the first one and both of the second are out."""
+    r = Rehearsal(np.array([[2.0, 1.0], [-2.5, 2.0], [0.0, 1.9]]), np.ones((3, 2)))
+    share = lambda p: (p, math.sqrt(p * (1 - p) / 3))  # noqa: E731
+    assert r.fixed() == pytest.approx(share(1 / 3))
+    assert r.peeking() == pytest.approx(share(2 / 3))
+    assert r.peeking(truth=1.0) == pytest.approx(share(1 / 3))
+    assert r.fixed(level=0.5, truth=1.9) == pytest.approx(share(1 / 3))
+    assert r.always_valid(1.0)[0] == 0
+
+
+def crowd(n):
+    appeal = np.sort(np.random.default_rng(0).random((n, 30)), 1)[:, ::-1].copy()
+    return Shelf(np.arange(n), np.tile(np.arange(30), (n, 1)), appeal)
+
+
+def test_a_rehearsal_is_of_the_experiment_that_was_given():
+    """Each row is the experiment with its own salt and seed, looked at every evening."""
+    people, plan = crowd(60), Experiment(days=2, share=0.4, salt="x", seed=5)
+    found = rehearse(people, people, plan, Behaviour(slots=3), 2, "clicks")
+    assert found.difference.shape == (2, 2)
+    for r in range(2):
+        outcome = simulate(people, people, Experiment(days=2, share=0.4, salt=f"x/{r}", seed=5 + r), Behaviour(slots=3))
+        for day in (1, 2):
+            effect = analyse(outcome.until(day), "clicks")
+            assert found.difference[r, day - 1] == effect.difference
+            assert found.se[r, day - 1] == effect.se
+
+
+def test_some_people_of_a_shelf_keep_what_is_theirs():
+    people = crowd(5)
+    some = people[np.array([3, 1])]
+    assert some.labels.tolist() == [3, 1]
+    assert len(some) == 2
+    np.testing.assert_array_equal(some.appeal, people.appeal[[3, 1]])
+    np.testing.assert_array_equal(some.items, people.items[[3, 1]])
+
+
+def test_tastes_are_shares_over_new_items_however_large_the_preferences_are():
+    history = sp.csr_matrix(np.array([[0, 0, 1], [0, 0, 0]]))
+    audience = Audience(
+        np.arange(2), history, np.array([[1000.0, 1000.0 + math.log(3), 5000.0], [0.0, 0.0, math.log(2)]])
+    )
+    np.testing.assert_allclose(audience.taste, [[0.25, 0.75, 0], [0.25, 0.25, 0.5]])
