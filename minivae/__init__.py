@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from minivae.data.embedded import debian
     from minivae.data.given import given_split
     from minivae.data.interactions import Interactions, read_interactions
+    from minivae.data.newcomers import new_users
     from minivae.data.population import Planted, planted
     from minivae.data.splits import FoldIn, StrongSplit, strong_split
     from minivae.data.temporal import leave_last_out, time_split
@@ -82,6 +83,7 @@ __all__ = [
     "leave_last_out",
     "load_model",
     "multinomial_nll",
+    "new_users",
     "online",
     "planted",
     "plots",
@@ -125,6 +127,7 @@ _HOMES = {
     "objective": ("multinomial_nll",),
     "data.given": ("given_split",),
     "data.population": ("Planted", "planted"),
+    "data.newcomers": ("new_users",),
     "data.temporal": ("leave_last_out", "time_split"),
     "ranking": ("Evaluation", "Recommendations", "compare", "evaluate", "recommend"),
     "data.splits": ("FoldIn", "StrongSplit", "strong_split"),

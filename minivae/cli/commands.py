@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from minivae import course, explain, plots
 from minivae.cli import flags, serving
 from minivae.data import catalogue, lookup
+from minivae.data.newcomers import NewUsers, new_users
 from minivae.data.population import planted, unit
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.data.users import shape_of
@@ -270,19 +271,29 @@ def train_job(options: flags.Train, data: str) -> Job:
 
 def evaluate_model(options: flags.Evaluate) -> None:
     """Metrics of a trained model, by activity too."""
-    model, split = load_both(options.model, options)
-    check_evaluable(split)
-    fold_in = getattr(split, options.part)
+    model, split, others = load_for(options.model, options)
+    if others is None:
+        check_evaluable(split)
+    fold_in = getattr(split, options.part) if others is None else others.fold_in
+    who = f"{split.name}: {{:,}} {options.part} users" if others is None else f"{options.data}: {{:,}} users"
     metrics = METRICS if options.metrics is None else [m.strip() for m in options.metrics.split(",") if m.strip()]
     counts = np.bincount(split.train.indices, minlength=split.n_items)
     scored = evaluate(on_device(model, options.device), fold_in, metrics, counts)
-    print_metrics(means(scored), f"{split.name}: {scored.n_users:,} {options.part} users")
+    if scored.n_users < 2:
+        raise InputError(
+            f"{scored.n_users} of the users of {options.data} have held-out items, but at least 2 are needed: a user "
+            "needs 5 items that the model knows"
+        )
+    print_metrics(means(scored), who.format(scored.n_users))
     groups = by_activity(scored, fold_in)
     if SELECTION in scored.per_user:
         print_table(tables.groups([{"model": "nDCG@100", "groups": groups}], "by activity"))
     print(f"items in the top {max(cutoff(m) for m in metrics)} of any user: {scored.coverage:.1%}")
     if options.json_file:
-        value = {"data": split.name, "part": options.part, "metrics": means(scored), "groups": groups}
+        of = {"data": split.name, "part": options.part}
+        if others is not None:
+            of = {"data": options.data, "filters": dict(others.filters), "trained on": others.trained_on}
+        value = of | {"metrics": means(scored), "groups": groups}
         write_json(options.json_file, value | {"coverage": scored.coverage})
         print(visible(f"results: {options.json_file}"))
 
@@ -301,15 +312,19 @@ def recommend_items(options: flags.Recommend) -> None:
 def theory(options: flags.Theory) -> None:
     """The report card of a model, all of it computed here; exit status 1 if a statement is broken."""
     model, split, known, folder = None, None, {}, Path()
+    users: StrongSplit | sp.csr_matrix | None = None
     if options.model is not None:
-        model, split = load_vae(options.model, options)
+        found, split, others = load_for(options.model, options)
+        model = only_vae(found, options.model)
+        users = None if others is None else others.matrix
         folder = options.model if options.model.is_dir() else options.model.parent
         known = read_note(folder) if (folder / "config.json").is_file() else {}
     split = split or source_of(options).load(tables=False)
     if options.out is None and (options.seeds or options.resume):
         raise InputError("--seeds and --resume need --out, the folder for the trained models")
     if options.out is not None:
-        identity = {"data": split.name, "model": str(options.model or ""), "study": str(options.study or "")}
+        data = split.name if users is None else str(options.data)
+        identity = {"data": data, "model": str(options.model or ""), "study": str(options.study or "")}
         identity |= {"users": options.users, "seed": options.seed, "seeds": options.seeds}
         folders.claim(options.out, "theory.json", identity, options.resume)
     label = known.get("model", str(options.model))
@@ -320,7 +335,9 @@ def theory(options: flags.Theory) -> None:
         config = spec.config(epochs=options.epochs, seed=options.seed)
         model = fit(spec.build_vae(split.n_items), split, config, label=spec.name).model.cpu()
         label, settings = f"{spec.name}, {options.epochs} epochs", {"keep": config.keep, "mask": config.mask}
-    card = report_card(model, split, **settings, n_users=options.users, seed=options.seed, label=label)
+    card = report_card(
+        model, split if users is None else users, **settings, n_users=options.users, seed=options.seed, label=label
+    )
     PlainConsole(width=None if sys.stdout.isatty() else 200).print(card.table())
     if options.out is not None:
         text = page_source(card.parts(), options.out, "card")
@@ -647,12 +664,12 @@ def source_of(options: flags.SplitFlags, default: str = "planted") -> Source:
     source = Source(
         default if options.data is None else options.data, heldout=options.heldout, split_seed=options.split_seed
     )
-    if isinstance(options, flags.TableFlags):
-        source = replace(source, **{k: chosen(options, k) for k in TABLE_OPTIONS})
+    if isinstance(options, flags.ColumnFlags):
+        source = replace(source, **{k: chosen(options, k) for k in TABLE_OPTIONS if hasattr(options, k)})
     return source
 
 
-def chosen(options: flags.TableFlags, name: str) -> Any:
+def chosen(options: flags.ColumnFlags, name: str) -> Any:
     """What was said about an option, None if nothing; yes and no are two flags."""
     if name not in ("header", "adjacency"):
         return getattr(options, name)
@@ -693,6 +710,20 @@ def load_both(path: Path, options: flags.SplitFlags) -> tuple[VAE | Baseline, St
     return model, split
 
 
+def load_for(path: Path, options: flags.ColumnFlags) -> tuple[VAE | Baseline, StrongSplit, NewUsers | None]:
+    """As `load_both`; if --data is a raw table, also its users, matched with the model's items."""
+    table = None if options.data is None else source_of(options)
+    if table is None or not table.table:
+        return *load_both(path, options), None
+    own = flags.SplitFlags()
+    model, split = load_both(path, own)
+    if options.heldout is not None:
+        raise InputError("--heldout cannot go with a table of other users: all of them are evaluated; leave it out")
+    others = new_users(table.events(), split, options.split_seed, options.min_user)
+    print(others, file=sys.stderr)
+    return model, split, others
+
+
 def refuse_several(path: Path) -> None:
     """A folder of a study holds several models."""
     if path.is_dir() and not (path / "model.safetensors").is_file():
@@ -705,9 +736,14 @@ def refuse_several(path: Path) -> None:
 def load_vae(path: Path, options: flags.SplitFlags) -> tuple[VAE, StrongSplit]:
     """As `load_both`, for what looks into a latent space."""
     model, split = load_both(path, options)
+    return only_vae(model, path), split
+
+
+def only_vae(model: VAE | Baseline, path: Path) -> VAE:
+    """The model, if it has a latent space."""
     if not isinstance(model, VAE):
         raise InputError(f"{path} holds a {type(model).__name__}, which has no latent space; give a VAE")
-    return model, split
+    return model
 
 
 def held(command: Callable[[Any], None]) -> Callable[[Any], None]:

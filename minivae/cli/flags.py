@@ -91,18 +91,9 @@ class SplitFlags:
 
 
 @dataclass(frozen=True)
-class TableFlags(SplitFlags):
-    """Where the data comes from, a raw table included."""
+class ColumnFlags(SplitFlags):
+    """How a raw table is read."""
 
-    data: Annotated[str | None, option("DATA", "planted")] = None
-    """planted or debian; a split file (.safetensors); the name of a prepared data set ($MINIVAE_DATA, then data/);
-    or a table (CSV, TSV, JSON lines, adjacency text, Parquet, Feather, NPZ)."""
-    heldout: Annotated[
-        int | None, option("N", "2000 of planted, 1500 of debian; of a table a tenth of the users left, at most 1000")
-    ] = None
-    """Users held out for validation, and as many for test."""
-    split_seed: Annotated[int | None, option("N", "98765")] = None
-    """Seed of the draw of held-out users and items."""
     user: Annotated[str | None, option("COLUMN", "user")] = None
     """Table: column of users, by name or position (0, 1, …)."""
     item: Annotated[str | None, option("COLUMN", "item")] = None
@@ -133,6 +124,21 @@ class TableFlags(SplitFlags):
     """Table: refuse what takes more memory to read than SIZE, for instance 4G."""
     min_user: Annotated[int | None, option("N", "5")] = None
     """Leave out users of fewer than N items."""
+
+
+@dataclass(frozen=True)
+class TableFlags(ColumnFlags):
+    """Where the data comes from, a raw table included."""
+
+    data: Annotated[str | None, option("DATA", "planted")] = None
+    """planted or debian; a split file (.safetensors); the name of a prepared data set ($MINIVAE_DATA, then data/);
+    or a table (CSV, TSV, JSON lines, adjacency text, Parquet, Feather, NPZ)."""
+    heldout: Annotated[
+        int | None, option("N", "2000 of planted, 1500 of debian; of a table a tenth of the users left, at most 1000")
+    ] = None
+    """Users held out for validation, and as many for test."""
+    split_seed: Annotated[int | None, option("N", "98765")] = None
+    """Seed of the draw of held-out users and items."""
     min_item: Annotated[int | None, option("N", "0")] = None
     """Leave out items of fewer than N users, before that."""
     split: Annotated[Literal["users", "time", "last"] | None, option("{users,time,last}", "users")] = None
@@ -278,7 +284,10 @@ class Train(TableFlags):
 
 
 @dataclass(frozen=True)
-class Evaluate(SplitFlags):
+class Evaluate(ColumnFlags):
+    data: Annotated[str | None, option("DATA", "what the model was trained on")] = None
+    """A split file (.safetensors), the name of a prepared data set, planted or debian; or a table of other users, whose
+    items are matched with the model's by label."""
     model: Annotated[Path, tyro.conf.arg(metavar="DIR")] = tyro.MISSING
     """Folder of a trained model, or its model.safetensors."""
     part: Annotated[Literal["test", "validation"], option("{test,validation}", "test")] = "test"
@@ -318,9 +327,10 @@ class Recommend(SplitFlags):
 
 
 @dataclass(frozen=True)
-class Theory(SplitFlags):
+class Theory(ColumnFlags):
     data: Annotated[str | None, option("DATA", "what the model was trained on, else planted")] = None
-    """A split file (.safetensors), the name of a prepared data set ($MINIVAE_DATA, then data/), planted or debian."""
+    """A split file (.safetensors), the name of a prepared data set ($MINIVAE_DATA, then data/), planted or debian; with
+    --model also a table of other users, whose items are matched with the model's by label."""
     model: Annotated[Path | None, option("DIR", "one is trained, in some seconds")] = None
     """Folder of a trained model; without it the preset's multvae+anchor is trained for --epochs."""
     epochs: Annotated[int, option("N", "10")] = 10

@@ -48,6 +48,7 @@ EXAMPLES = {
       minivae evaluate --model runs/mine
       minivae evaluate --model runs/mine --part validation --json-file numbers.json
       minivae evaluate --model runs/mine --metrics ndcg@10,map@10,mrr@10
+      minivae evaluate --model runs/mine --data other_users.csv --user customer --item product
     """,
     "recommend": """
       minivae recommend --model runs/mine --user 42

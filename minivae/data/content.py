@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from minivae.errors import InputError, option
 from minivae.runtime.limits import COPIES, allowed_memory, read_limited, refuse_large
+from minivae.runtime.text import visible
 
 PIECE = 1 << 24
 TABLES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".inter", ".json", ".jsonl", ".ndjson")
@@ -79,7 +80,7 @@ def only_table(names: list[str], path: Path) -> str:
     files = [n for n in names if not n.endswith("/") and not n.startswith("__MACOSX/")]
     tables = [n for n in files if PurePosixPath(n.lower()).suffix in TABLES]
     if len(tables) != 1:
-        shown = ", ".join((tables or files)[:5]) or "nothing"
+        shown = ", ".join(map(visible, (tables or files)[:5])) or "nothing"
         raise InputError(f"{path} holds {shown}; unpack it and give the one table that is meant")
     return tables[0]
 

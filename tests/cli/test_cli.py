@@ -302,7 +302,7 @@ BAD = {
     "nobody": (["recommend", "--model", "{run}"], "--user"),
     "no recommendations": (["recommend", "--model", "{run}", "--items", "0", "-k", "0"], "k=0"),
     "a table where a split is due": (["data", "info", "{table}"], "is no split"),
-    "evaluated on a table": (["evaluate", "--model", "{run}", "--data", "{table}"], "is no split"),
+    "evaluated on a table": (["evaluate", "--model", "{run}", "--data", "{table}"], "has no column 'user'"),
     "no such data": (["data", "info", "ml-2m"], "ml-2m"),
 }
 

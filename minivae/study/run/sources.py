@@ -128,6 +128,13 @@ class Source:
         self._refuse(others, "it is split already")
         return StrongSplit.load(path)
 
+    def events(self) -> Interactions:
+        """A raw table as it is, with the account of its rows on standard error."""
+        data = self._read_table(self.data)
+        if data.reading is not None:
+            print(f"{self.data}: {data.reading}", file=sys.stderr)
+        return data
+
     def _refuse(self, options: tuple[str, ...], why: str) -> None:
         given = [f"--{k.replace('_', '-')}" for k in options if getattr(self, k) is not None]
         if given:
