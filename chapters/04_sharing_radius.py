@@ -179,7 +179,7 @@ fig.tight_layout()
 # %% [markdown]
 # ## 4.5 The radius drawn
 #
-# Now the answer to 4.1. Colour: what the step on each user really did to the loss of the star. Circles around the star:
+# The answer to 4.1. Colour: what the step on each user really did to the loss of the star. Circles around the star:
 # the radius for *equal* content, $\|g_u\|/K$, outside of which nobody can be certified, and the median radius of its
 # community, with the content mismatch subtracted. On the left $K$ is the largest ratio *seen* on the samples; a ring
 # there says "would be certified if $K$ were that". On the right $K$ is *proved* (4.6); a ring is a certificate.
