@@ -6,6 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from tests.mutation.rooms import ROOT
+
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 
 
@@ -15,10 +17,10 @@ def last(log: Path) -> list[dict[str, Any]]:
     return list({(r["file"], r["line"], r["what"]): r for r in rows}.values())
 
 
-def equivalents() -> set[tuple[str, str]]:
-    """Survivors that change nothing that anybody could notice, as (file, what); the reason stands in the list."""
+def equivalents() -> set[tuple[str, str, str]]:
+    """Survivors that change nothing that anybody could notice: file, line as it stands there, and what changes."""
     kept = tomllib.loads(EQUIVALENT.read_text(encoding="utf-8")).get("mutant", [])
-    return {(m["file"], m["what"]) for m in kept}
+    return {(m["file"], m["line"], m["what"]) for m in kept}
 
 
 def summary(log: Path) -> str:
@@ -31,8 +33,10 @@ def summary(log: Path) -> str:
         files.setdefault(row["file"], []).append(row)
     for file, rows in sorted(files.items()):
         count = Counter()
+        source = (ROOT / file).read_text(encoding="utf-8").splitlines() if (ROOT / file).exists() else []
         for row in rows:
-            same = row["result"] == "survived" and (file, row["what"]) in known
+            text = source[row["line"] - 1].strip() if row["line"] <= len(source) else ""
+            same = row["result"] == "survived" and (file, text, row["what"]) in known
             count["equivalent" if same else "survived" if row["result"] == "survived" else "killed"] += 1
             if row["result"] == "survived" and not same:
                 left.append(f"- `{file}:{row['line']}` {row['what']} ({row['tests']} tests ran)")

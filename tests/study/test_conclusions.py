@@ -153,3 +153,11 @@ def test_every_pair_comes_once_with_the_simpler_model_second():
 
 def test_a_doubt_is_about_settings_that_a_run_has():
     assert {"anneal_steps", "beta", "anchor", "anchor_steps", "epochs", "patience"} <= set(vars(TrainConfig()))
+
+
+def test_the_ends_of_the_interval_decide_who_is_better_and_not_its_middle():
+    """Whatever the difference says, both ends have to lie on one side."""
+    assert conclusions.better("x", "y", {"difference": 0.5, "low": -0.02, "high": -0.01}) == "y is better"
+    assert conclusions.better("x", "y", {"difference": -0.5, "low": 0.01, "high": 0.02}) == "x is better"
+    for low, high in ((0.0, 0.02), (-0.02, 0.0), (-0.01, 0.02)):
+        assert conclusions.better("x", "y", {"difference": 0.5, "low": low, "high": high}) == conclusions.TIED

@@ -453,3 +453,19 @@ def test_every_number_says_what_it_is():
     )
     assert transfer.sharing(model, torch.eye(5)).z.shape == (5, 8, 2)
     assert transfer.view_sharing(model, torch.eye(5), 0.5).z.shape == (5, 2, 8, 2)
+
+
+def test_the_unbiased_diagonal_leaves_out_pairs_of_a_sample_with_itself():
+    """Mean over s ≠ t of ⟨∇ℓ(z_s), ∇ℓ(z_t)⟩ for each user, gradient by gradient."""
+    model = toy.ToyVAE(5, generator=torch.Generator().manual_seed(0))
+    x = torch.eye(5, dtype=torch.float64) + torch.roll(torch.eye(5, dtype=torch.float64), 1, 0)
+    z = torch.randn(5, 3, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    found = transfer.gram(model, x, z=z, unbiased=True).diagonal()
+    parameters = list(model.decoder.parameters())
+    for u in range(5):
+        rows = []
+        for s in range(3):
+            loss = -(x[u] * torch.log_softmax(model.decode(z[u, s]), -1)).sum()
+            rows.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters)]))
+        inner = torch.stack(rows) @ torch.stack(rows).T
+        assert float(found[u]) == pytest.approx(float(inner.sum() - inner.trace()) / 6)
