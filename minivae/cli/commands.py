@@ -39,8 +39,8 @@ from minivae.study.observations import observations, prototype
 from minivae.study.output import figures, tables
 from minivae.study.output.display import fact, print_metrics, print_table
 from minivae.study.output.page import to_html
+from minivae.study.output.report import degenerate, page_source
 from minivae.study.output.report import figure as in_markdown
-from minivae.study.output.report import page_source
 from minivae.study.run import conclusions, folders, presets
 from minivae.study.run.folds import folds
 from minivae.study.run.runs import Job, by_activity, check_evaluable, execute, means, read_note, seen_from, trained_with
@@ -92,6 +92,8 @@ def study(options: flags.Study) -> None:
     print_table(tables.metrics(results["summary"]), f"{split.name}: test metrics, mean ± standard error over users")
     if results["differences"]:
         print_table(tables.differences(results["differences"]), "paired over users, 95 % intervals")
+    for sentence in degenerate(results):
+        print(visible(f"warning: {sentence}"))
     if results["to decide"]:
         print(visible(f"to decide what is not decided: {results['to decide']}"))
     print(visible(f"results: {out}/report.html, {out}/results.json"))

@@ -59,7 +59,7 @@ def test_unknown_items_and_known_users_are_counted(split):
     user = ["a"] * 8 + [str(split.train_labels[0])] * 6 + ["short"] * 2 + ["strange"] * 7
     item = [*known, *strange, *known, *known[:2], *known[:4], *strange, "new 3"]
     found = new_users(Interactions.from_labels(user, item), split)
-    assert found.fold_in.user_labels.tolist() == sorted(["a", str(split.train_labels[0]), "strange"])
+    assert np.asarray(found.fold_in.user_labels).tolist() == sorted(["a", str(split.train_labels[0]), "strange"])
     assert list(found.filters.values()) == [(4, 9, 23), (3, 9, 21), (3, 6, 16)]
     assert (found.trained_on, found.without_heldout) == (1, 1)
     assert found.matrix.nnz == 16

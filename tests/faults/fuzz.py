@@ -177,6 +177,7 @@ def prepare(folder: Path) -> None:
     assert command_line(["train", "--data", str(folder / "split.safetensors"), *flags, "--out", str(run)]) == 0
     for name in ("model", "checkpoint"):
         (folder / f"{name}.safetensors").write_bytes((run / f"{name}.safetensors").read_bytes())
+    (run / "split.safetensors").write_bytes((folder / "split.safetensors").read_bytes())  # a moved folder looks there
     mv.save_model(mv.MultVAE(30, 8, 4), folder / "model.safetensors")
     table.write_csv(folder / "t.csv")
     table.write_csv(folder / "t.tsv", separator="\t")

@@ -146,7 +146,7 @@ def _pairing(results: Mapping[str, Any]) -> str:
 def conclusion(results: Mapping[str, Any]) -> list[str]:
     """What the study found, in words that its doubts allow, then what would decide the rest."""
     lines = [f"* {prose(sentence)}" for sentence in [*_best(results), *map(_claim, results["claims"])]]
-    parts = ["## Conclusion", "\n".join(lines)]
+    parts = ["## Conclusion", *(f"**Warning:** {markdown(w)}." for w in degenerate(results)), "\n".join(lines)]
     open_rows = [
         d for d in results["differences"] if d["metric"] == SELECTION and better(d["a"], d["b"], d)[:3] == "not"
     ]
@@ -154,6 +154,19 @@ def conclusion(results: Mapping[str, Any]) -> list[str]:
     if details:
         parts += [f"Not decided yet: {prose(' '.join(details))} This would decide:", code(results["to decide"])]
     return parts
+
+
+def degenerate(results: Mapping[str, Any]) -> list[str]:
+    """Why the numbers of this study say little: what the split shows, and models that all score the same."""
+    found = list(results["data"]["warnings"])
+    summary = results["summary"]
+    scores = {row["metrics"][SELECTION]["mean"] for row in summary}
+    if len(summary) > 1 and len(scores) == 1:
+        found.append(f"all {len(summary)} models have the same nDCG@100: these data do not tell models apart")
+    if max(scores) == 1:
+        perfect = [row["model"] for row in summary if row["metrics"][SELECTION]["mean"] == 1]
+        found.append(f"{', '.join(perfect)} ranks perfectly: see whether the held-out items are known to the model")
+    return found
 
 
 def _best(results: Mapping[str, Any]) -> list[str]:
