@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ from minivae.study.output.report import degenerate, page_source
 from minivae.study.output.report import figure as in_markdown
 from minivae.study.run import conclusions, folders, presets
 from minivae.study.run.folds import folds
+from minivae.study.run.results import made
 from minivae.study.run.runs import Job, by_activity, check_evaluable, execute, means, read_note, seen_from, trained_with
 from minivae.study.run.sources import EMBEDDED, TABLE_OPTIONS, Source, fingerprint
 from minivae.study.search import report as search_report
@@ -344,7 +345,9 @@ def theory(options: flags.Theory) -> None:
     if options.out is not None:
         text = page_source(card.parts(), options.out, "card")
         write_json(options.out / "card.json", {"command": command_line(), **card.as_dict()})
-        write_page(f"Report card: {markdown(label)}", [text], plots.theory_figures(card), options.out, "card")
+        parts = [markdown(card.conclusion), "## Checks", text]
+        drawn, words = plots.theory_figures(card), plots.theory_words(card)
+        write_page(f"Report card: {markdown(label)}", parts, drawn, words, options.out, "card")
     if options.study is not None or options.seeds:
         observe(options, split)
     if options.out is not None:
@@ -369,7 +372,9 @@ def observe(options: flags.Theory, split: StrongSplit) -> None:
         page_source(prototype.compose(rows, title), options.out, "observations")
         value = {"command": command_line(), "data": split.name} | prototype.as_dict(rows, found, toys)
         write_json(options.out / "observations.json", value)
-        write_page(markdown(title), text, plots.observation_figures(found, toys), options.out, "observations")
+        parts = [prototype.conclusion(rows), "## Observations", *text]
+        drawn, words = plots.observation_figures(found, toys), plots.observation_words(found, toys)
+        write_page(markdown(title), parts, drawn, words, options.out, "observations")
 
 
 def explain_model(options: flags.Explain) -> None:
@@ -412,6 +417,8 @@ def explain_transfer(options: flags.Explain) -> None:
         segments_of(options.groups, x, others, labels),
     )
     notes = [
+        code(command_line()),
+        markdown(made()),
         f"Data {code(split.name)}, {len(rows):,} of {split.train.shape[0]:,} training users. {label}",
         "T(u, v) is the sum over the snapshots of learning rate × inner product of the decoder gradients of two users: "
         "to first order and for plain gradient descent, by how much training on v lowered the loss of u. The run "
@@ -608,12 +615,20 @@ def save_figures(drawn: Mapping[str, Figure], out: Path) -> list[str]:
     return [f"{name}.png" for name in drawn]
 
 
-def write_page(title: str, parts: Sequence[Part], drawn: Mapping[str, Figure], out: Path, name: str) -> None:
-    """out/NAME.html: how it was made, some parts in Markdown, and figures with their titles."""
+def write_page(
+    title: str,
+    parts: Sequence[Part],
+    drawn: Mapping[str, Figure],
+    words: Mapping[str, tuple[str, str]],
+    out: Path,
+    name: str,
+) -> None:
+    """out/NAME.html: the conclusion, how it was made, further parts, and figures with their words."""
     shown = save_figures(drawn, out)
-    pictures = [line for f in shown for line in in_markdown(f, f.removesuffix(".png").replace("-", " ").capitalize())]
-    made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    text = report([f"# {title}", code(command_line()), made, *parts, "## Figures", *pictures])
+    pictures = [line for f in shown for line in in_markdown(f, *words[f.removesuffix(".png")])]
+    conclusion, *rest = parts
+    head = [f"# {title}", "## Conclusion", conclusion, code(command_line()), markdown(made())]
+    text = report([*head, *rest, "## Figures", *pictures])
     write_text(out / f"{name}.html", to_html(text, out, shown))
 
 

@@ -168,10 +168,15 @@ def _far(transfer: Transfer, x: sp.csr_matrix, titles: np.ndarray, labels: np.nd
 def compose(summary: Mapping[str, Any], title: str, notes: Sequence[str]) -> list[Part]:
     """The report, from top to bottom."""
     s = summary
+    rows = [row for row in s["by common items"] if row["cosine"] is not None]
+    cosines = ", ".join(f"{row['common items']}: {row['cosine']:.3f}" for row in rows)
     parts: list[Part] = [
         f"# Who helps whom: {escaped(title)}",
-        *notes,
         "## In short",
+        f"{s['share of pairs that help']:.0%} of the pairs of training users help each other, and all training users "
+        f"together help {s['test users helped']:.0%} of the test users. For half of the users the help from others "
+        f"together is at least {s['inflow over own effect, median']:.3g} times the effect of their own steps.",
+        *notes,
         Table.make(
             [words(""), numbers("value")],
             [
@@ -186,11 +191,11 @@ def compose(summary: Mapping[str, Any], title: str, notes: Sequence[str]) -> lis
         ),
         "## By the number of common items",
         _by_common_table(s["by common items"]),
-        "![Agreement of gradients by the number of common items](common.png)",
+        f"![Mean cosine of the gradients of two users by their common items: {cosines}](common.png)",
         "## By group",
         "From training users to the held-out items of test users. Inflow: what a test user of the group gets from all "
         "training users together. Outflow: what a training user of the group gives to all test users. Means, in nats.",
-        "![Mean help of one training user of a group for one test user of a group](flows.png)",
+        f"![Mean help of training users of a group for test users of a group: {_strongest(s['segments'])}](flows.png)",
     ]
     for name, of in s["segments"].items():
         parts += [f"### {name}", flow_table(of)]
@@ -218,6 +223,16 @@ def _helpers_table(helpers: Sequence[Mapping[str, Any]]) -> Table:
     columns = [words("helper"), numbers("items"), numbers("common"), numbers("T (nats)", "{:.3g}".format)]
     keys = ("user", "items", "common", "transfer", "titles")
     return Table.make([*columns, words("rarest common items", _titles)], ([h[k] for k in keys] for h in helpers))
+
+
+def _strongest(segments: Mapping[str, Any]) -> str:
+    """The largest entry of each heat map, in words."""
+    said = []
+    for name, of in segments.items():
+        known = [(v, to, start) for to, row in enumerate(of["between"]) for start, v in enumerate(row) if v is not None]
+        value, to, start = max(known)
+        said.append(f"by {name} most from {of['names'][start]} to {of['names'][to]}, {value:.2g} nats")
+    return "; ".join(said)
 
 
 def _titles(titles: Sequence[str]) -> str:

@@ -24,6 +24,7 @@ from minivae.plots.theory import (
     sharing_plane,
     shrinkage_bound,
 )
+from minivae.plots.words import observation_words, theory_words
 
 __all__ = [
     "COLOURS",
@@ -50,6 +51,7 @@ __all__ = [
     "lipschitz_line",
     "masked_law",
     "observation_figures",
+    "observation_words",
     "predicted_and_seen",
     "pull",
     "rate_distortion",
@@ -57,6 +59,7 @@ __all__ = [
     "sharing_plane",
     "shrinkage_bound",
     "theory_figures",
+    "theory_words",
     "tried",
     "vae_diagram",
     "water_filling",

@@ -37,7 +37,7 @@ def _sharing(data: dict[str, Any]) -> Figure:
     theory.sharing_plane(m.mu, m.community, m.change, m.certified, m.user, m.reach, typical, ax=left)
     left.set_title("toy: steps on its own community (circles) help the star")
     theory.certificate_chain(data["chains"], ax=right)
-    right.set_title("this model: what each bound still certifies")
+    right.set_title("this model: what each bound still certifies", pad=24)  # the legend stands between
     return figure
 
 

@@ -25,7 +25,7 @@ LINKS = {
 """What each link of `minivae.theory.transfer.Sharing.chain` bounds, for an axis."""
 
 NOTHING = 1e-16
-"""Shares below it are drawn there: a logarithmic axis has no 0."""
+"""Shares below it are counted, not drawn: a logarithmic axis has no 0."""
 
 
 def sharing_plane(
@@ -179,12 +179,19 @@ def compromise_curve(
     for k, curve in enumerate(curves):
         label = "theorem: one pair each, equal spreads" if k == 0 else None
         ax.plot(at, curve, color=COLOURS[0], linewidth=1.2, alpha=0.8, label=label)
+    drawn = share >= NOTHING
     dots = {"s": 10, "color": COLOURS[3], "alpha": 0.6, "linewidths": 0}
-    ax.scatter(distance, np.maximum(share, NOTHING), label="pairs of this model", **dots)
+    ax.scatter(distance[drawn], share[drawn], label="pairs of this model", **dots)
     ax.set_xlabel("distance of the posterior means, in spreads")
     ax.set_ylabel("compromise gap / gap at distance 0")
     ax.set_yscale("log")  # it falls like exp(−distance² / 8): a model's pairs are many powers of ten below 1
-    ax.set_ylim(max(NOTHING, 0.3 * min(float(np.min(share, initial=1.0)), 1e-3)), 3)
+    least = float(np.min(share[drawn], initial=1e-3))
+    ax.set_ylim(0.3 * least, 3)
+    if not drawn.all():
+        far = float(np.median(distance[~drawn]))
+        left_out = f"{int((~drawn).sum())} of {len(share)} pairs are not drawn:"
+        left_out += f"\ntheir share is below $10^{{-16}}$\n(median distance {far:.0f})"
+        ax.text(0.03, 0.04, left_out, transform=ax.transAxes, ha="left", va="bottom", color="0.25")
     ax.legend(frameon=False, loc="upper right")
     return _open(ax)
 
@@ -192,10 +199,10 @@ def compromise_curve(
 def kl_sides(mean_kl: float, information: float, marginal: float, ceiling: float, ax: Axes | None = None) -> Axes:
     """β-KL: the KL term on one side, its two parts on the other, in nats a user."""
     ax = plt.gca() if ax is None else ax
-    ax.bar(["left side"], [mean_kl], color="0.6", width=0.6, label="$E\\,KL(q_u \\| p)$, analytic")
-    ax.bar(["right side"], [information], color=COLOURS[0], width=0.6, label="$I(U; Z)$")
+    ax.bar(["the KL term"], [mean_kl], color="0.6", width=0.6, label="$E\\,KL(q_u \\| p)$, analytic")
+    ax.bar(["its two parts"], [information], color=COLOURS[0], width=0.6, label="$I(U; Z)$")
     label = "$KL(\\bar q \\| p)$"
-    ax.bar(["right side"], [marginal], bottom=[information], color=COLOURS[1], width=0.6, label=label)
+    ax.bar(["its two parts"], [marginal], bottom=[information], color=COLOURS[1], width=0.6, label=label)
     ax.hlines(ceiling, 0.65, 1.35, color="black", linestyle="--", label="ceiling of $I$: $\\log U$")
     ax.set_ylabel("nats per user")
     ax.set_xlim(-0.5, 1.5)

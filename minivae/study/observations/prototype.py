@@ -166,6 +166,15 @@ def table(rows: Sequence[Row]) -> Table:
     return Table.make([*columns, words("agrees?")], ([*asdict(r).values()] for r in rows))
 
 
+def conclusion(rows: Sequence[Row]) -> str:
+    """How many of the observations agree, in a sentence."""
+    kinds = [r.agrees for r in rows]
+    return (
+        f"Of {len(kinds)} observations {kinds.count('yes')} agree with the prototype, {kinds.count('no')} do not, "
+        f"{kinds.count('mixed')} depend on the seed, and {kinds.count('–')} have nothing to be compared with."
+    )
+
+
 def compose(rows: Sequence[Row], title: str) -> list[Part]:
     """The report, from top to bottom."""
     return [f"# {text.markdown(title)}", table(rows), RULE]

@@ -24,7 +24,7 @@ h1, h2, h3 { line-height: 1.2; } h2 { margin-top: 2.2rem; }
 a { color: var(--link); }
 nav ul { columns: 14rem; padding-left: 1.2rem; }
 .wide { display: block; overflow-x: auto; margin: 1rem 0; }
-td:last-child:not(:first-child) { white-space: normal; min-width: 9rem; }
+td:last-child:not(:first-child), td:not([style*=right]):not(:first-child) { white-space: normal; min-width: 7rem; }
 table { border-collapse: collapse; font-size: .85rem; }
 th, td { padding: .3rem .5rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
 @media (max-width: 40rem) { th:first-child, td:first-child { white-space: normal; } }

@@ -4,6 +4,7 @@ import os
 import platform
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,13 @@ def environment(device: str, precision: Precision) -> dict[str, Any]:
         "device": str(chosen),
         "products": str(product_dtype(precision, chosen)).removeprefix("torch."),
     }
+
+
+def made() -> str:
+    """When and where a page was made, in a line."""
+    here = environment("cpu", "fp32")
+    now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    return f"{now}, minivae {here['minivae']}, torch {here['torch']}, {here['processor']}."
 
 
 def processor() -> str:

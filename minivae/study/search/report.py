@@ -20,6 +20,7 @@ from minivae.study.output import tables
 from minivae.study.output.figures import colours, save, shown
 from minivae.study.output.page import to_html
 from minivae.study.output.report import page_source
+from minivae.study.run.results import made
 from minivae.training import SELECTION
 
 
@@ -78,6 +79,23 @@ def warnings(results: Mapping[str, Any]) -> list[str]:
     return sentences
 
 
+def found(results: Mapping[str, Any]) -> list[str]:
+    """A sentence for every model: what the best trial gave and how far the others lie."""
+    sentences = []
+    for model, of in results["models"].items():
+        scores = [s for t in of["trials"] if np.isfinite(s := score(t))]
+        if len(scores) < 2:
+            sentences.append(f"{model}: {len(scores)} trial, nothing to choose from.")
+            continue
+        best = of["trials"][of["chosen"]]
+        sentences.append(
+            f"{model}: trial {best['trial']} is best of {len(of['trials'])}, "
+            f"validation {shown(SELECTION)} {_mean(best)}; "
+            f"the others lie between {tables.number(min(scores))} and {tables.number(sorted(scores)[-2])}."
+        )
+    return sentences
+
+
 def compose(results: Mapping[str, Any], command: str) -> list[Part]:
     """The report, from top to bottom."""
     data, search = results["data"], results["search"]
@@ -91,7 +109,10 @@ def compose(results: Mapping[str, Any], command: str) -> list[Part]:
         )
     parts: list[Part] = [
         f"# Search on {markdown(data['name']) or 'one’s own data'}",
+        "## Conclusion",
+        markdown(" ".join(found(results))),
         code(command),
+        markdown(made()),
         f"{search['method'].capitalize()} search, {search['budget']} trials a model at most (fewer where its space has "
         f"fewer points), seed {search['seed']}{draw_text}. Every trial trains on {data['users']['training']:,} users "
         f"and is judged on {data['users']['validation']:,} validation users.{repeated} Test users took no part: they "
@@ -100,7 +121,7 @@ def compose(results: Mapping[str, Any], command: str) -> list[Part]:
         "## Chosen",
         chosen_table(results),
         *map(markdown, warnings(results)),
-        "![Trials](search.png)",
+        f"![Trials: {markdown(' '.join(found(results)))}](search.png)",
         "*Each dot a trial, the chosen one ringed; last: the expected best of so many trials, drawn from those made.*",
     ]
     for model, of in results["models"].items():

@@ -66,6 +66,18 @@ class Card:
         """The broken ones; a right program on a right theory has none."""
         return [c for c in self.checks if c.verdict == "FAILED"]
 
+    @property
+    def conclusion(self) -> str:
+        """The verdicts in a sentence, those that failed by name."""
+        kinds = [c.verdict for c in self.checks]
+        counts = (
+            f"Of {len(kinds)} checks {kinds.count('exact')} are identities that agree, "
+            f"{kinds.count('bound holds')} are bounds that hold, "
+            f"and {kinds.count('measured')} are measured, for which no theorem fixes the value."
+        )
+        broken = "; ".join(f"{c.statement}, {c.claim}" for c in self.failed)
+        return f"FAILED: {broken}. {counts}" if broken else f"No statement is broken on this model. {counts}"
+
     def rows(self) -> Iterator[tuple[str, ...]]:
         """Statement (once), what was checked, on what, slack, verdict, numbers."""
         for statement, group in groupby(self.checks, lambda c: c.statement):
