@@ -588,7 +588,7 @@ def explain_removal(options: flags.Explain) -> None:
         ["95 % interval over receivers", f"{of.low:+.4f} … {of.high:+.4f}"],
         ["receivers who miss the helpers more", f"{value['receivers who miss the helpers more']:.0%}"],
     ]
-    print_table([["", "value"], *rows], f"{split.name}: are the helpers missed?")
+    print_table(Table.make([words(""), numbers("value")], rows), f"{split.name}: are the helpers missed?")
 
 
 def shown_interval(line: Mapping[str, float | None]) -> str:
