@@ -85,6 +85,13 @@ SAID = {
         "At the end it is the other way round, in every variant: slightly negative",
         "Masks changed nothing that can be seen; anchors made the difference smaller by about a tenth",
     ),
+    "13": (
+        "With `direction` they do not shrink, but they do not stay either: they grow, by two thirds as much",
+        "The full loss costs a Mult-DAE accuracy at $\\lambdaA=1$, and `direction` costs it nothing that can be seen",
+        "`direction` keeps nothing of the gain",
+        "users with more than 100 gain most",
+        "two of our seven failed, in part or wholly",
+    ),
     "01": ("How much of that is the denominator we cannot say: we do not have the data",),
     "02": (
         "A shared encoder gives away more, the amortisation gap",
@@ -251,3 +258,22 @@ def test_12_far_but_related_users_end_as_rivals_with_and_without_masks():
     assert all(line["high"] < 0 for line in end.values())
     assert end["masked"]["low"] < end["clean"]["difference"] < end["masked"]["high"]
     assert 0.88 < end["masked + PIA"]["difference"] / end["masked"]["difference"] < 0.92
+
+
+def test_13_direction_lengthens_codes_by_two_thirds_and_keeps_no_gain():
+    rows = {(r["model"], r["form"]): r for r in mv.course.stored("anchor-law-planted.json")["rows"]}
+    full, turned = (rows["multdae", form]["norm of codes"] for form in ("full", "direction"))
+    assert 0.6 < (turned["100"] - turned["0"]) / (full["0"] - full["10"]) < 0.7
+    assert rows["multdae", "full"]["at every weight"]["1"]["high"] < 0
+    free = rows["multdae", "direction"]["difference"]
+    assert free["low"] < 0 < free["high"]
+    assert rows["multvae", "direction"]["difference"]["mean"] < 0 < rows["multvae", "full"]["difference"]["low"]
+    groups = rows["multvae", "full"]["by activity"]
+    assert max(groups, key=lambda g: groups[g]["mean"]) == "101+"
+
+
+def test_13_two_of_seven_predictions_failed():
+    outcomes = (CHAPTERS / "results/predictions-anchors.md").read_text("utf-8").split("## Outcomes")[1]
+    verdicts = re.findall(r"^\| P\d \| ([^|]+) \|", outcomes, re.MULTILINE)
+    assert len(verdicts) == 7
+    assert sum(verdict != "holds" for verdict in verdicts) == 2

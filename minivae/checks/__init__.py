@@ -26,10 +26,12 @@ from minivae.checks.online import check_click_probability, check_cuped, check_fi
 from minivae.checks.protocol import check_fair_ndcg, check_mean_recall, check_users_needed
 from minivae.checks.scaling import check_epoch_operations, check_global_gradient, check_heard_noise
 from minivae.checks.sharing import check_batch_transfer, check_content_mismatch, check_gradient_distance
+from minivae.checks.smoothing import check_anchors_in_closed_form, check_direction_loss, check_smoothing_matrix
 
 __all__ = [
     "check_all_distances",
     "check_anchor_weight",
+    "check_anchors_in_closed_form",
     "check_batch_bracket",
     "check_batch_transfer",
     "check_break_even",
@@ -37,6 +39,7 @@ __all__ = [
     "check_content_mismatch",
     "check_crowd_gap",
     "check_cuped",
+    "check_direction_loss",
     "check_epoch_operations",
     "check_expected_test",
     "check_fair_ndcg",
@@ -68,6 +71,7 @@ __all__ = [
     "check_personal_part",
     "check_predicted_change",
     "check_sampled_gap",
+    "check_smoothing_matrix",
     "check_users_needed",
     "check_water_filling",
     "check_weighted_anchor_terms",
