@@ -56,7 +56,9 @@ def as_number(values: pl.Series, name: str, where: Where) -> pl.Series:
     """Finite float64, nothing missing."""
     refuse_missing(values, name, where)
     if values.dtype == pl.String:
-        values = as_plain_numbers(values.str.strip_chars())
+        values = values.str.strip_chars()
+        if values.cast(pl.Float64, strict=False).null_count():
+            values = as_plain_numbers(values)
     elif not values.dtype.is_numeric() and values.dtype != pl.Boolean:
         raise InputError(f"{name} holds {values.dtype}; it must hold numbers")
     number = values.cast(pl.Float64, strict=False)
