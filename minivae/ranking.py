@@ -97,6 +97,9 @@ class Difference(NamedTuple):
     low: float
     high: float
 
+    def __repr__(self) -> str:
+        return f"Difference({self.difference:+.4f} ± {self.se:.4f}, 95 % [{self.low:+.4f}, {self.high:+.4f}])"
+
 
 def top_items(
     scores: Tensor, history: sp.csr_matrix, k: int, hidden: np.ndarray | None = None

@@ -62,6 +62,10 @@ class Run:
     best_epoch: int
     log: list[dict[str, Any]] = field(repr=False)
 
+    def __repr__(self) -> str:
+        at = f"epoch {self.best_epoch} of {len(self.log)}"
+        return f"Run({type(self.model).__name__}, {at}, validation nDCG@100 {self.validation:.4f})"
+
     @property
     def validation(self) -> float:
         """Validation nDCG@100 of the best epoch."""

@@ -231,7 +231,7 @@ def tune(options: flags.Tune) -> None:
     )
     for sentence in search_report.warnings(results):
         print(visible(sentence))
-    print(visible(f"results: {out}/search.md; one look at the test users: minivae study --settings {out}/best.toml"))
+    print(visible(f"results: {out}/search.md; one look at the test users: {flags.after_search(options, out)}"))
 
 
 def train(options: flags.Train) -> None:
@@ -362,7 +362,10 @@ def observe(options: flags.Theory, split: StrongSplit) -> None:
     if options.seeds:
         with resumable("the finished runs and the checkpoint are", out):
             observations.train(observations.jobs(options.seeds), split, digest, out, options.jobs)
-    found = observations.collect(observations.load(options.study or out, split, digest), split)
+    left_out: list[str] = []
+    found = observations.collect(observations.load(options.study or out, split, digest, left_out), split)
+    for sentence in left_out:
+        print(visible(sentence))
     toys = observations.toy_radius(max(len(of) for of in found.values()))
     rows = prototype.compare(found, toys, comparable=split.name == "ml-1m")
     title = f"Observations on {split.name}"
@@ -759,7 +762,7 @@ def load_vae(path: Path, options: flags.SplitFlags) -> tuple[VAE, StrongSplit]:
 def only_vae(model: VAE | Baseline, path: Path) -> VAE:
     """The model, if it has a latent space."""
     if not isinstance(model, VAE):
-        raise InputError(f"{path} holds a {type(model).__name__}, which has no latent space; give a VAE")
+        raise InputError(f"{path} holds a model of class {type(model).__name__}, which has no latent space; give a VAE")
     return model
 
 

@@ -61,6 +61,16 @@ def deciding(options: "Study", out: Path, changes: Mapping[str, Any], search: Se
     return command(options, {**changes, **(same if set(changes) <= {"seeds"} else elsewhere)})
 
 
+def after_search(options: "Tune", out: Path) -> str:
+    """The command that looks at the test users once, with the data of the search and the settings that it chose.
+
+    >>> after_search(Tune(data="debian", heldout=100, trials=5), Path("runs/t"))
+    'minivae study --data debian --heldout 100 --settings runs/t/best.toml'
+    """
+    where = {k: v for k, v in vars(options).items() if k in TABLE_FIELDS | {"preset"}}
+    return command(Study(**where, settings=out / "best.toml"))
+
+
 def labels_apart(argv: Sequence[str], command: type, named: Sequence[str]) -> list[str]:
     """The words of a command with each label behind its own flag, so that a label may begin with a hyphen.
 
@@ -363,7 +373,7 @@ class Explain(SplitFlags):
     anchors: which form of the anchor loss helps which model, from finished studies of the preset anchor-law?
     removal: are a test user's best helpers missed more than others with as many items?"""
     data: Annotated[str | None, option("DATA", "what the model was trained on, else planted")] = None
-    """A split file (.safetensors), the name of a prepared data set ($MINIVAE_DATA, then data/), or planted."""
+    """A split file (.safetensors), the name of a prepared data set ($MINIVAE_DATA, then data/), planted or debian."""
     model: Annotated[Path | None, option("DIR", "one is trained")] = None
     """transfer: folder of a trained model. It is trained again with the same settings, to see it on the way.
     Without its config.json beside it the final parameters alone are looked at."""

@@ -87,7 +87,7 @@ def _as_json(model: VAE | Baseline) -> str:
         return json.dumps(model.sizes)
     except (TypeError, ValueError) as e:
         raise InputError(
-            f"the sizes of a {type(model).__name__} cannot be written ({e}); use numbers, texts, lists and mappings"
+            f"the sizes of {type(model).__name__} cannot be written ({e}); use numbers, texts, lists and mappings"
         ) from e
 
 

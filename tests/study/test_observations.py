@@ -14,6 +14,8 @@ from minivae.errors import InputError
 from minivae.runtime.table import report
 from minivae.study.observations import observations, prototype
 from minivae.study.output import published
+from minivae.study.run import presets
+from minivae.study.run.runs import Job
 from minivae.study.run.sources import fingerprint
 
 VARIANTS = ("multvae+anchor", "multvae-clean", "multvae", "beta4")
@@ -179,3 +181,36 @@ def test_the_command_writes_card_and_observations(folder, toy_split, tmp_path, c
     assert "already holds" in capsys.readouterr().err
     assert main(["theory", "--data", str(data), "--seeds", "2"]) == 2
     assert "need --out" in capsys.readouterr().err
+
+
+class Posterior(mv.MultVAE):
+    """Another class of model, trained like MultVAE."""
+
+
+def trained(model, name, seed=0, **settings):
+    return observations.Trained(f"{name}-seed{seed}", model, mv.TrainConfig(seed=seed, **settings), 0.5, name)
+
+
+def test_models_of_another_class_or_name_are_other_variants(monkeypatch):
+    monkeypatch.setattr(observations, "measure", lambda trained, split: {})
+    first, other = mv.MultVAE(9, hidden=4, latent=2), Posterior(9, hidden=4, latent=2)
+    models = [trained(first, "multvae"), trained(first, "multvae", 1), trained(first, "wide"), trained(other, "own")]
+    found = observations.collect(iter(models), None)
+    assert {v: [r["seed"] for r in rows] for v, rows in found.items()} == {
+        "masked β=0.2": [0, 1],
+        "masked β=0.2 (wide)": [0],
+        "Posterior masked β=0.2": [0],
+    }
+
+
+def test_a_model_without_spread_is_left_out_with_a_sentence(few_jobs, toy_split, tmp_path):
+    spec = presets.ModelSpec("multdae", "MultDAE", {"latent": 4}, {"epochs": 1})
+    job = Job(spec, spec.config())
+    observations.train([few_jobs[0], job], toy_split, fingerprint(toy_split), tmp_path)
+    left_out = []
+    names = [t.name for t in observations.load(tmp_path, toy_split, fingerprint(toy_split), left_out)]
+    assert names == [few_jobs[0].name]
+    (sentence,) = left_out
+    assert sentence.startswith("multdae-seed0 is left out: it gives users points")
+    with pytest.raises(InputError, match="none of the finished runs"):
+        observations.collect(iter(()), toy_split)

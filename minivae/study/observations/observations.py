@@ -59,21 +59,26 @@ class Trained:
         How it was trained.
     accuracy : float
         Test nDCG@100.
+    of : str
+        Name of the model in its study, the same for every seed.
     """
 
     name: str
     model: VAE
     config: TrainConfig
     accuracy: float
+    of: str = ""
 
     @property
     def variant(self) -> str:
-        """What matters here of how it was trained: clean, masked, λ and which terms of the anchor loss, β."""
-        c = self.config
+        """What matters here of the model and its training: its class unless it is MultVAE, clean or masked, λ and
+        which terms of the anchor loss, β."""
+        c, kind = self.config, type(self.model).__name__
+        start = f"{'' if kind == 'MultVAE' else f'{kind} '}{'clean' if c.keep == 1 else 'masked'}"
         if c.anchor == 0:
-            return f"{'clean' if c.keep == 1 else 'masked'} β={c.beta:g}"
+            return f"{start} β={c.beta:g}"
         what = "" if c.anchor_variant == "full" else f" {c.anchor_variant}"
-        return f"{'clean' if c.keep == 1 else 'masked'}+PIA λ={c.anchor:g}{what} β={c.beta:g}"
+        return f"{start}+PIA λ={c.anchor:g}{what} β={c.beta:g}"
 
 
 def jobs(seeds: int, variants: tuple[str, ...] = tuple(VARIANTS)) -> list[Job]:
@@ -92,8 +97,13 @@ def train(todo: list[Job], split: StrongSplit, digest: str, out: Path, jobs: Job
     run_all(tasks, split, jobs)
 
 
-def load(folder: Path, split: StrongSplit, digest: str) -> Iterator[Trained]:
+def load(folder: Path, split: StrongSplit, digest: str, left_out: list[str] | None = None) -> Iterator[Trained]:
     """The trained models of a finished study, one after the other, with a bar on a terminal.
+
+    Parameters
+    ----------
+    left_out : list of str, optional
+        Takes a sentence for every VAE without a spread: the observations are about distributions.
 
     Raises
     ------
@@ -111,8 +121,19 @@ def load(folder: Path, split: StrongSplit, digest: str) -> Iterator[Trained]:
             continue
         accuracy = read_record(run / "metrics.json", TestedMetrics)["test"]["ndcg@100"]["mean"]
         model = load_model(run)
-        if isinstance(model, VAE):
-            yield Trained(run.name, model, trained_with(config, run), accuracy)
+        if not isinstance(model, VAE):
+            continue
+        if _spread(model, split):
+            yield Trained(run.name, model, trained_with(config, run), accuracy, config["model"])
+        elif left_out is not None:
+            left_out.append(f"{run.name} is left out: it gives users points, not distributions (sd = 0)")
+
+
+def _spread(model: VAE, split: StrongSplit) -> bool:
+    """Whether the posteriors of a model have one."""
+    with torch.no_grad():
+        _, sd = model.encode(split.train[:PAIRS])
+    return bool((sd > 0).all())
 
 
 def measure(trained: Trained, split: StrongSplit) -> dict[str, float]:
@@ -163,12 +184,24 @@ def measure(trained: Trained, split: StrongSplit) -> dict[str, float]:
 
 
 def collect(models: Iterator[Trained], split: StrongSplit) -> dict[str, list[dict[str, float]]]:
-    """Variant -> the numbers of each of its seeds."""
+    """Variant -> the numbers of each of its seeds.
+
+    Of several models of a study with one variant the first keeps its name; the others have their own behind it.
+
+    Raises
+    ------
+    InputError
+        If there is no model.
+    """
     found: dict[str, list[dict[str, float]]] = {}
+    first: dict[str, str] = {}
     for trained in models:
-        found.setdefault(trained.variant, []).append(
+        same = first.setdefault(trained.variant, trained.of) == trained.of
+        found.setdefault(trained.variant if same else f"{trained.variant} ({trained.of})", []).append(
             measure(trained, split) | {"seed": trained.config.seed, "beta": trained.config.beta}
         )
+    if not found:
+        raise InputError("none of the finished runs is a VAE with a spread (sd > 0); train one, for instance multvae")
     return {v: sorted(rows, key=lambda r: r["seed"]) for v, rows in sorted(found.items())}
 
 

@@ -5,6 +5,7 @@ The prototype is an earlier trial implementation. Its numbers stand in the desig
 result of this package.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -99,7 +100,7 @@ def compare(found: Numbers, toys: Sequence[Mapping[str, float]], comparable: boo
     for name, variant in NAMES.items():
         number("3", f"largest W2 / ‖x_u − x_v‖₁ seen, {name}", variant, "largest ratio")
         number("3", f"proved constant, {name}", variant, "proved")
-    sweep = sorted((of[0]["beta"], v) for v, of in found.items() if v.startswith("masked β="))
+    sweep = sorted((of[0]["beta"], v) for v, of in found.items() if re.fullmatch(r"masked β=[^ ]+", v))
     for beta, variant in sweep:
         number("4", f"active units, β = {beta:g}", variant, "active")
         number("4", f"KL per user (nats), β = {beta:g}", variant, "kl")

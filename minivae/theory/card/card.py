@@ -1,5 +1,6 @@
 """The report card: every statement of the paper, checked afresh on one model and its users."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
@@ -60,6 +61,10 @@ class Card:
     seed: int
     checks: tuple[Check, ...]
     figures: dict[str, dict[str, Any]] = field(repr=False, default_factory=dict)
+
+    def __repr__(self) -> str:
+        kinds = ", ".join(f"{n} {verdict}" for verdict, n in Counter(c.verdict for c in self.checks).items())
+        return f"Card({self.model}; {self.data}; {len(self.checks)} checks: {kinds})"
 
     @property
     def failed(self) -> list[Check]:

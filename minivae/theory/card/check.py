@@ -47,6 +47,11 @@ class Check:
     slack: float | None = None
     value: str = ""
 
+    def __repr__(self) -> str:
+        room = "" if self.slack is None else f", slack {self.slack:+.3f}"
+        value = f", {self.value}" if self.value else ""
+        return f"Check({self.statement}, {self.claim}, {self.on}: {self.verdict}{room}{value})"
+
 
 def identity(statement: str, claim: str, on: str, error: Numbers, allowed: Numbers, value: str = "") -> Check:
     """Two computations of one number agree: every ``|error|`` within what is `allowed`."""
