@@ -342,7 +342,7 @@ print(f"gap at a place where v has hardly any mass: {gap_at(half, half.flip(0), 
 # $-q_u\log\alpha$; one of $v$ alone $-q_v\log(1-\alpha)$. There are $D/2$ of each. So
 # $\text{gap}(z)=\frac D2(q_u+q_v)h(\alpha)$, and $\frac12(q_u+q_v)$ is the density of $Z$. $\blacksquare$
 #
-# At distance 0, $H=\log 2$; far apart, $H\to0$. So
+# With equal spreads $H=\log 2$ at distance 0; far apart, $H\to0$. So
 # for given spreads the gap falls with distance. It is *no* function of $W_2$ alone: stretch the space by three, and
 # $W_2$ triples, while the overlap stays. The figure has one curve for each spread.
 

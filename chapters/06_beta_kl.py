@@ -287,8 +287,8 @@ for beta in BETAS:
     print(f"  β = {beta:<5g} {min(mean):.2f} to {max(mean):.2f}    {min(worst):.2f} to {max(worst):.2f}")
 
 # %% [markdown]
-# **Reading.** The bound holds, as it must; an average pair lies at a fifth to two thirds of it, the largest at two
-# thirds or more. It is attained by two users shifted in opposite directions, $\mu_v=-\mu_u$ and $\sigma=1$.
+# **Reading.** The bound holds, as it must; an average pair lies at a fifth to two thirds of it, the
+# farthest at .66 of it or more. It is attained by two users shifted in opposite directions, $\mu_v=-\mu_u$ and $\sigma=1$.
 #
 # This is what a tighter bottleneck *buys*. The sharing radius of [chapter 04](04_sharing_radius.ipynb) asks for a small
 # $W_1$, and $\beta$ lowers the bound on every $W_1$ at once. It does nothing about content: two users who want different items

@@ -413,7 +413,7 @@ print("the other two: every fifth comes closer, in all 5 seeds:", bool(together)
 
 # %% [markdown]
 # **Reading.** The *order* is the theorem's, for all three inputs: near pairs [drift](GLOSSARY.md#drift) apart relative to far ones. The
-# *sign* is not; in latent space it was that of $c-1$, for all three. With *mask, then normalise* pairs move apart in the input and closer
+# *sign* is not: in latent space pairs came closer if $c<1$, moved apart if $c=1$. With *mask, then normalise* pairs move apart in the input and closer
 # in latent space: the farthest ratio is near $c\approx0.71$, as if the encoder averaged the noise away and kept the scaled
 # signal. Raw inputs stay above $c=0.5$, and the tanh does it: before it the ratio of the farthest pairs is about $c$, after
 # it far above.
@@ -572,7 +572,7 @@ print("at ρ = ½ less than a twentieth, on average:", bool(at_half < 0.05))
 # * Raw masks: $D_h\sim\mathrm{Bin}(d,\rho)+\mathrm{Bin}(s,2\rho(1-\rho))$. For $\rho<1$ a pair contracts on
 #   average iff $d>2\rho s$, iff $J<1/(1+2\rho)$. Here nearly all pairs of users do.
 # * A masked input is a scale $c$ and noise. In the input of Mult-VAE $c=1$, and no pair contracts on average (exact); in
-#   latent space near pairs drifted most, with the sign of $c-1$ (measured).
+#   latent space near pairs drifted most; pairs came closer if $c<1$, not if $c=1$ (measured).
 # * The best answer to a view is a mixture of all users who may own it. At ρ = ½ the owner has nearly all of it.
 
 # %% [markdown]

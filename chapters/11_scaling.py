@@ -428,10 +428,10 @@ assert quiet[:, 0].mean() > healthy[:, 0].mean() - 0.01
 print("heavy KL ranks worst and carries least information, quiet noise breaks at a sample, in all 5 seeds:", True)
 
 # %% [markdown]
-# **Reading.** nDCG at $\mu$ shows heavy KL, and not quiet noise, which ranks as well as the healthy model. The price of
+# **Reading.** nDCG at $\mu$ shows heavy KL, and not quiet noise, which ranks at least as well as the healthy model. The price of
 # [chapter 05](05_local_collaboration.ipynb) shows both: the median pair of healthy users pays nothing of the compromise
 # gap, of heavy KL nearly all, of quiet noise a third to a half. Beware of the certificates of
-# [chapter 04](04_sharing_radius.ipynb): by exact gradient distance quiet noise certifies one pair in ten or more, the healthy
+# [chapter 04](04_sharing_radius.ipynb): by exact gradient distance quiet noise certifies 6 to 17 % of the pairs, the healthy
 # model hardly any. Many certificates are no sign of health.
 #
 # | kind | what the numbers say | what to do |
