@@ -440,7 +440,7 @@ assert over_seeds(300, "Lipschitz proved").max() < 0.05 < over_seeds(0, "Lipschi
 # **Reading.** Fewer: in the end less than one in twenty. The numerator closes the radius: $\|g_u\|$
 # falls and $\Delta_x$ rises, also within a community, until $\Delta_x\ge\|g_u\|$ for nearly all of its pairs: radius
 # 0, whatever $K$ is. The decoder does not become sharper: the largest ratio *seen* falls. Only the *proved*
-# constant grows, about twelvefold; that is looseness of the bound. Nor does training pull a community together: $W_2$
+# constant grows, twelvefold; that is looseness of the bound. Nor does training pull a community together: $W_2$
 # grows. Here the theorem describes the **beginning** of training.
 
 # %% [markdown] tags=["explorable"]
