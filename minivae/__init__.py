@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from minivae.metrics import register_metric
     from minivae.models import (
         EASE,
+        EDLAE,
         IALS,
+        SLIM,
         VAE,
         Baseline,
         HVamp,
@@ -50,7 +52,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EASE",
+    "EDLAE",
     "IALS",
+    "SLIM",
     "VAE",
     "Baseline",
     "Evaluation",
@@ -109,7 +113,9 @@ _HOMES = {
     "data.interactions": ("Interactions", "read_interactions"),
     "models": (
         "EASE",
+        "EDLAE",
         "IALS",
+        "SLIM",
         "VAE",
         "Baseline",
         "HVamp",

@@ -48,6 +48,9 @@ class TrainConfig:
         Of a user's items in the anchor loss: uniform, popularity, or idf.
     anchor_temperature : float
         τ of softmin, in squared units of z.
+    label_smoothing : float
+        α: the multinomial likelihood has the target ``(1 − α) x + α N_x / I`` instead of x; `nll` of the log is of
+        that target.
     weight_decay : float
         λ of the penalty ``λ Σ ‖W‖²`` on the weight matrices of encoder and decoder, not their biases. Its gradient goes
         to Adam with that of the loss; the loss in the log is without it.
@@ -85,6 +88,7 @@ class TrainConfig:
     anchor_weights: AnchorWeights = "uniform"
     anchor_temperature: float = 1.0
     keep_exponent: float = 0.0
+    label_smoothing: float = 0.0
     weight_decay: float = 0.0
     lr: float = 1e-3
     batch_size: int = 500
@@ -109,6 +113,7 @@ class TrainConfig:
         rules = {
             "keep": (0 < self.keep <= 1, "in (0, 1]"),
             "keep_exponent": (abs(self.keep_exponent) <= 10, "between -10 and 10"),
+            "label_smoothing": (0 <= self.label_smoothing < 1, "in [0, 1)"),
             "lr": (0 < self.lr < math.inf, "finite and positive"),
             "seed": (0 <= self.seed < 1 << 63, "in 0..2**63 - 1"),
             "anchor_temperature": (0 < self.anchor_temperature < math.inf, "finite and positive"),

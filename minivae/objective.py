@@ -19,10 +19,11 @@ CHUNK_CELLS = 1 << 25
 class _MultinomialNLL(torch.autograd.Function):
     """Σ_u w_u ℓ_u and its gradients in one pass over blocks of users; only one block of logits ever lives.
 
-    The gradient with respect to the logits is ``w_u (N_u π − x_u)``, so it is made where the logits were, in the
-    precision of the item-sized products, and used at once. Gradients that are not asked for are not made: a fixed
-    decoder saves one product of three. Sums run in float32, but for bf16 products on a GPU: there cuBLAS may round
-    partial sums to bf16 unless ``torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction`` is False.
+    The gradient with respect to the logits is ``w_u (N_u π − x_u)``, x_u smoothed where that is asked for, so it is
+    made where the logits were, in the precision of the item-sized products, and used at once. Gradients that are not
+    asked for are not made: a fixed decoder saves one product of three. Sums run in float32, but for bf16 products on a
+    GPU: there cuBLAS may round partial sums to bf16 unless
+    ``torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction`` is False.
     """
 
     @staticmethod
@@ -34,6 +35,7 @@ class _MultinomialNLL(torch.autograd.Function):
         batch: UserBatch,
         user_weights: Tensor,
         products: torch.dtype,
+        smoothing: float,
     ) -> Tensor:
         n_users, n_items = h.shape[0], weight.shape[0]
         low_weight, low_bias = weight.to(products), bias.to(products)
@@ -51,6 +53,9 @@ class _MultinomialNLL(torch.autograd.Function):
             top = logits.amax(1)
             positives = torch.zeros(b - a, dtype=h.dtype, device=h.device)
             positives.index_add_(0, rows, logits[rows, items].to(h.dtype))
+            if smoothing > 0:
+                everywhere = logits.sum(1, dtype=h.dtype) * batch.counts[a:b].to(h.dtype) / n_items
+                positives = (1 - smoothing) * positives + smoothing * everywhere
             pi = torch.softmax(logits, 1)  # (b-a, I), accumulated in float32 whatever its dtype
             del logits
             # log of the normaliser from the largest probability: it is at least 1/I, so this never underflows
@@ -60,7 +65,11 @@ class _MultinomialNLL(torch.autograd.Function):
             if not (for_h or for_weight or for_bias):
                 continue
             delta = pi.mul_((w * batch.counts[a:b]).to(products)[:, None])
-            delta[rows, items] -= w[rows].to(products)  # (b-a, I) = w (N π − x)
+            if smoothing > 0:
+                delta -= (w * batch.counts[a:b] * (smoothing / n_items)).to(products)[:, None]
+                delta[rows, items] -= ((1 - smoothing) * w[rows]).to(products)
+            else:
+                delta[rows, items] -= w[rows].to(products)  # (b-a, I) = w (N π − x)
             if d_h is not None:
                 d_h[a:b] = delta @ low_weight
             if for_weight:
@@ -80,7 +89,7 @@ class _MultinomialNLL(torch.autograd.Function):
         grads = ctx.saved_tensors
         if not grad.is_cpu or grad.item() != 1:
             grads = tuple(g if g is None else g * grad for g in grads)
-        return (*grads, None, None, None)
+        return (*grads, None, None, None, None)
 
 
 def multinomial_nll(
@@ -90,12 +99,17 @@ def multinomial_nll(
     batch: UserBatch,
     user_weights: Tensor | None = None,
     products: torch.dtype | None = None,
+    smoothing: float = 0.0,
 ) -> Tensor:
     """Weighted sum of multinomial negative log-likelihoods, without a dense target.
 
     ``Σ_u w_u ( N_u logsumexp(f_u) − Σ_{i∈S_u} f_ui )`` with ``f_u = W h_u + b``; the constant of the multinomial
     coefficient is dropped (Liang et al. 2018, eq. 2). Gradients are computed in the forward pass, once: the result
     cannot be differentiated twice.
+
+    With label smoothing α the target x_u, N_u ones, gives way to ``y_u = (1 − α) x_u + α N_u / I``, which has the same
+    sum. Then the loss of a user is ``N_u logsumexp(f_u) − (1 − α) Σ_{i∈S_u} f_ui − (α N_u / I) Σ_i f_ui``, and its
+    gradient with respect to the logits is ``N_u π_u − y_u``: at the optimum no probability is 0.
 
     Parameters
     ----------
@@ -109,6 +123,8 @@ def multinomial_nll(
         (B,) w_u; 1/B each if None, which gives the mean over users.
     products : dtype, optional
         Dtype of the three item-sized products, for instance ``torch.bfloat16``; that of `h` if None.
+    smoothing : float, default 0.0
+        α in [0, 1).
 
     Returns
     -------
@@ -127,7 +143,7 @@ def multinomial_nll(
     """
     if user_weights is None:
         user_weights = torch.full_like(h[:, 0], 1 / h.shape[0]).detach()
-    return _MultinomialNLL.apply(h, weight, bias, batch, user_weights, products or h.dtype)
+    return _MultinomialNLL.apply(h, weight, bias, batch, user_weights, products or h.dtype, smoothing)
 
 
 def kl_to_standard_normal(mu: Tensor, logvar: Tensor) -> Tensor:

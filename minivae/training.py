@@ -143,7 +143,10 @@ def loss_terms(
     address = batch.users[:, None] * model.latent + torch.arange(model.latent, device=batch.users.device)
     draw = model.draw(seen, streams.normal(config.seed, "noise", step, address))
     output = cast("nn.Linear", model.decoder[-1])
-    terms = {"nll": multinomial_nll(model.decoder[:-1](draw.z), output.weight, output.bias, batch, products=products)}
+    nll = multinomial_nll(
+        model.decoder[:-1](draw.z), output.weight, output.bias, batch, None, products, config.label_smoothing
+    )
+    terms = {"nll": nll}
     loss = terms["nll"]
     kl = model.kl(draw, batch) if phase.encoder else None  # (B,)
     if kl is not None:

@@ -81,6 +81,55 @@ def test_nll_twins_are_rejected():
             check_nll(twin, 0, torch.float64, 1e-10)
 
 
+def dense_smoothed(h, weight, bias, x, w, alpha):
+    """Cross-entropy with the target (1 − α) x + α N / I, written out."""
+    target = (1 - alpha) * x + alpha * x.sum(1, keepdim=True) / x.shape[1]
+    return -(w[:, None] * target * torch.log_softmax(h @ weight.T + bias, dim=1)).sum()
+
+
+def check_smoothed(nll, alpha, dtype, tolerance, seed=0):
+    x, batch = users(seed)
+    parameters = layers(seed, dtype=dtype)
+    w = torch.rand(13, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    got = value_and_gradients(nll(*parameters, batch, w.to(dtype)), parameters)
+    precise = [p.detach().double().requires_grad_() for p in parameters]
+    expected = value_and_gradients(dense_smoothed(*precise, x.double(), w, alpha), precise)
+    for a, b in zip(got, expected, strict=True):
+        assert float((a.double() - b).abs().max()) <= tolerance * max(1.0, float(b.abs().max()))
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-10)])
+@pytest.mark.parametrize("alpha", [0.05, 0.5, 0.99])
+@pytest.mark.parametrize("cells", [1, 31 * 5 + 3, 1 << 25])
+def test_label_smoothing_is_that_of_the_dense_target(monkeypatch, alpha, cells, dtype, tolerance):
+    monkeypatch.setattr(objective, "CHUNK_CELLS", cells)
+
+    def smoothed(alpha):
+        return lambda *args: multinomial_nll(*args, smoothing=alpha)
+
+    for seed in range(3):
+        check_smoothed(smoothed(alpha), alpha, dtype, tolerance, seed)
+    for twin in (multinomial_nll, smoothed(alpha * 0.9), lambda *args: (1 - alpha) * multinomial_nll(*args)):
+        with pytest.raises(AssertionError):
+            check_smoothed(twin, alpha, dtype, tolerance)
+
+
+def test_smoothed_gradients_pass_gradcheck():
+    _, batch = users(2)
+    assert torch.autograd.gradcheck(lambda *p: multinomial_nll(*p, batch, smoothing=0.2), layers(2))
+
+
+def test_without_smoothing_nothing_changes_to_the_bit():
+    _, batch = users(1)
+    parameters = layers(1, dtype=torch.float32)
+    pairs = (
+        value_and_gradients(multinomial_nll(*parameters, batch, **more), parameters)
+        for more in ({}, {"smoothing": 0.0})
+    )
+    for a, b in zip(*pairs, strict=True):
+        assert torch.equal(a, b)
+
+
 def test_nll_gradients_pass_gradcheck():
     _, batch = users(2)
     parameters = layers(2)

@@ -273,6 +273,8 @@ class Train(TableFlags):
     """Updates over which λ goes from --anchor-start to --anchor."""
     anchor_schedule: Annotated[AnchorSchedule | None, option("{linear,geometric}", "linear")] = None
     """Whether λ changes by equal steps (linear) or by equal factors (geometric)."""
+    label_smoothing: Annotated[float | None, option("A", "preset")] = None
+    """Share A of the target of the likelihood that is spread over all items."""
     weight_decay: Annotated[float | None, option("W", "preset")] = None
     """Penalty W ‖weights‖² (Mult-DAE)."""
     lr: Annotated[float | None, option("RATE", "preset")] = None

@@ -1,7 +1,7 @@
 """The model zoo."""
 
 from minivae.models.baseline import Baseline
-from minivae.models.ease import EASE
+from minivae.models.ease import EASE, EDLAE
 from minivae.models.hvamp import HVamp
 from minivae.models.ials import IALS
 from minivae.models.multdae import MultDAE
@@ -12,11 +12,14 @@ from minivae.models.recommender import Recommender
 from minivae.models.recvae import RecVAE
 from minivae.models.registry import register_model
 from minivae.models.saved import load_model, save_model
+from minivae.models.slim import SLIM
 from minivae.models.vae import VAE
 
 __all__ = [
     "EASE",
+    "EDLAE",
     "IALS",
+    "SLIM",
     "VAE",
     "Baseline",
     "HVamp",

@@ -5,13 +5,14 @@ from typing import Any, TypeVar
 
 from minivae.errors import InputError
 from minivae.models.baseline import Baseline
-from minivae.models.ease import EASE
+from minivae.models.ease import EASE, EDLAE
 from minivae.models.hvamp import HVamp
 from minivae.models.ials import IALS
 from minivae.models.multdae import MultDAE
 from minivae.models.multvae import MultVAE
 from minivae.models.popularity import Popularity
 from minivae.models.recvae import RecVAE
+from minivae.models.slim import SLIM
 from minivae.models.vae import VAE
 from minivae.runtime.registry import Registry
 
@@ -19,7 +20,7 @@ Model = TypeVar("Model", bound=type)
 
 MODELS: Registry[type[Any]] = Registry(
     "model",
-    {c.__name__: c for c in (Popularity, EASE, IALS, MultVAE, MultDAE, RecVAE, HVamp)},
+    {c.__name__: c for c in (Popularity, EASE, EDLAE, SLIM, IALS, MultVAE, MultDAE, RecVAE, HVamp)},
 )
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,8 +17,10 @@ import torch
 
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.models import VAE, save_model
-from minivae.models.ease import BLOCK
+from minivae.models.ease import EASE
+from minivae.models.item_item import BLOCK
 from minivae.models.phase import Phase
+from minivae.models.slim import SLIM
 from minivae.objective import CHUNK_CELLS
 from minivae.options import SELECTION
 from minivae.ranking import BLOCK_CELLS, evaluate
@@ -35,8 +37,9 @@ SAVED = 2
 Clock = Callable[[], float]
 WARM, TIMED, AT_LEAST = 2, 5, 0.5
 """Updates before the clock starts, how many it sees at least, and for how many seconds at least."""
-RANKED, SOLVED, FITTED = 1000, 3000, 1000
-"""For the time: users that are ranked, items of a linear system that is solved, users that a baseline is fitted to."""
+RANKED, SOLVED, FITTED, ROUNDS = 1000, 3000, 1000, 3
+"""For the time: users that are ranked, items of a linear system that is solved, users that a baseline is fitted to,
+rounds of SLIM that are seen."""
 
 
 @dataclass(frozen=True)
@@ -145,9 +148,9 @@ def vae_memory(
     return Memory(0 if cuda else LIBRARIES, 8 * events, 12 * n_parameters + 8 * n_kept, max(training, ranking))
 
 
-def ease_memory(n_items: int, events: int) -> Memory:
-    """Peak of EASE: one I×I matrix of float32, blocks of its rows as a sparse product, and the interactions twice."""
-    return Memory(LIBRARIES_OF_EASE, 16 * events, 4 * n_items**2, 12 * BLOCK * n_items)
+def ease_memory(n_items: int, events: int, matrices: int = 1) -> Memory:
+    """Peak of EASE: one I×I matrix of float32 (SLIM: five), blocks of rows, and the interactions twice."""
+    return Memory(LIBRARIES_OF_EASE, 16 * events, 4 * matrices * n_items**2, 12 * BLOCK * n_items)
 
 
 def forecast(job: Job, split: StrongSplit, clock: Clock = time.perf_counter) -> Cost:
@@ -160,7 +163,8 @@ def forecast(job: Job, split: StrongSplit, clock: Clock = time.perf_counter) -> 
     """
     if job.spec.trained:
         return _vae(job, split, clock)
-    return _ease(job, split, clock) if job.spec.kind == "EASE" else _baseline(job, split, clock)
+    model = job.spec.build_baseline()
+    return _linear(model, split, clock) if isinstance(model, EASE | SLIM) else _baseline(job, split, clock)
 
 
 def _vae(job: Job, split: StrongSplit, clock: Clock) -> Cost:
@@ -247,13 +251,23 @@ def _ranking_time(model: Any, fold_in: FoldIn, clock: Clock) -> float:
     return (clock() - started) / n
 
 
-def _ease(job: Job, split: StrongSplit, clock: Clock) -> Cost:
-    """A smaller system is solved, which costs I³; the Gram matrix costs Σ_u N_u², seen on some users."""
+def _linear(model: EASE | SLIM, split: StrongSplit, clock: Clock) -> Cost:
+    """A smaller system is solved, which costs I³; the Gram matrix costs Σ_u N_u², seen on some users.
+
+    Of SLIM a few rounds are seen; the forecast is for all that are allowed.
+    """
     n_items, n = split.n_items, min(split.n_items, SOLVED)
-    model = job.spec.build_baseline()
+    small = sp.identity(n, dtype="float32", format="csr")
     started = clock()
-    model.fit(sp.identity(n, dtype="float32", format="csr"))
-    solving = (clock() - started) * (n_items / n) ** 3
+    EASE(1).fit(small)
+    solving = clock() - started
+    if isinstance(model, SLIM):
+        above = sp.diags(np.ones(n - 1, dtype=np.float32), offsets=1, shape=(n, n), format="csr")
+        chain = cast("sp.csr_matrix", small + above)
+        started = clock()
+        SLIM(0, 1, 1, ROUNDS, 1e-30).fit(chain)
+        solving = max(0.0, clock() - started - solving) * model.iterations / ROUNDS + solving
+    solving *= (n_items / n) ** 3
     pairs = np.diff(split.train.indptr).astype(np.float64) ** 2
     some = split.train[: min(len(pairs), FITTED)]
     started = clock()
@@ -265,7 +279,8 @@ def _ease(job: Job, split: StrongSplit, clock: Clock) -> Cost:
     started = clock()
     _ = history @ weights.numpy()
     scoring = (clock() - started) * (n_items / 256) / max(1, history.shape[0])
-    return Cost(model.size(0, n_items), ease_memory(n_items, split.train.nnz), solving + counting + held * scoring)
+    memory = ease_memory(n_items, split.train.nnz, 5 if isinstance(model, SLIM) else 1)
+    return Cost(model.size(0, n_items), memory, solving + counting + held * scoring)
 
 
 def _baseline(job: Job, split: StrongSplit, clock: Clock) -> Cost:

@@ -14,6 +14,7 @@ from minivae import EASE, VAE, HVamp, InputError, MultVAE, Popularity, load_mode
 from minivae.batches import DeviceCSR, mask_input
 from minivae.errors import Diverged
 from minivae.models import ease as ease_module
+from minivae.models import item_item
 from minivae.models import vae as vae_module
 from minivae.runtime.storage import save_arrays
 
@@ -285,7 +286,8 @@ def check_in_place(weights, x, l2):
 @pytest.mark.parametrize(("n_items", "block"), [(60, 7), (60, 59), (60, 60), (60, 512), (600, 512)])
 def test_ease_in_place_is_the_plain_formula(n_items, block, monkeypatch):
     """Blocks that divide the items, leave one over, are all of them, or more."""
-    monkeypatch.setattr(ease_module, "BLOCK", block)
+    for module in (ease_module, item_item):
+        monkeypatch.setattr(module, "BLOCK", block)
     x = (np.random.default_rng(n_items).random((900, n_items)) < 0.1).astype(float)
     weights = EASE(l2=50.0).fit(sp.csr_matrix(x)).weights.numpy()
     check_in_place(weights, x, 50.0)

@@ -11,8 +11,8 @@ import scipy.sparse as sp
 import torch
 
 import minivae as mv
-from minivae import EASE, IALS, InputError, MultVAE, Popularity, load_model, save_model
-from minivae.models import ease as ease_module
+from minivae import EASE, EDLAE, IALS, SLIM, InputError, MultVAE, Popularity, load_model, save_model
+from minivae.models import item_item
 from minivae.models.baseline import Baseline
 from minivae.models.priors import Prior
 from minivae.runtime.storage import load_arrays, save_arrays
@@ -26,11 +26,17 @@ def x():
 
 
 def fitted(name, x):
-    model = {"ease": lambda: EASE(30), "popularity": Popularity, "ials": lambda: IALS(factors=4, iterations=2)}[name]()
-    return model.fit(x)
+    make = {
+        "ease": lambda: EASE(30),
+        "edlae": lambda: EDLAE(0.4, 20),
+        "slim": lambda: SLIM(0.5, 3, 30),
+        "popularity": Popularity,
+        "ials": lambda: IALS(factors=4, iterations=2),
+    }
+    return make[name]().fit(x)
 
 
-@pytest.mark.parametrize("name", ["ease", "popularity", pytest.param("ials", marks=needs_implicit)])
+@pytest.mark.parametrize("name", ["ease", "edlae", "slim", "popularity", pytest.param("ials", marks=needs_implicit)])
 def test_baselines_come_back_to_the_bit(name, x, tmp_path):
     model = fitted(name, x)
     save_model(model, tmp_path / "model.safetensors")
@@ -47,9 +53,9 @@ def test_baselines_come_back_to_the_bit(name, x, tmp_path):
 
 
 def test_ease_of_many_items_keeps_the_largest_weights_of_each_column(x, tmp_path, monkeypatch):
-    monkeypatch.setattr(ease_module, "DENSE_ITEMS", 10)
-    monkeypatch.setattr(ease_module, "KEPT", 8)
-    monkeypatch.setattr(ease_module, "BLOCK", 7)
+    monkeypatch.setattr(item_item, "DENSE_ITEMS", 10)
+    monkeypatch.setattr(item_item, "KEPT", 8)
+    monkeypatch.setattr(item_item, "BLOCK", 7)
     model = EASE(30).fit(x)
     save_model(model, tmp_path / "model.safetensors")
     again = load_model(tmp_path)
@@ -70,6 +76,8 @@ def test_ease_of_many_items_keeps_the_largest_weights_of_each_column(x, tmp_path
         ("EASE", {"data": np.ones(1, np.float32), "indices": np.array([9], np.int32), "indptr": np.array([0, 1])}),
         ("EASE", {"data": np.ones(1, np.float32), "indices": np.array([0], np.int32), "indptr": np.array([0, 5])}),
         ("EASE", {}),
+        ("EDLAE", {"weights": np.zeros((3, 4), np.float32)}),
+        ("SLIM", {"data": np.ones(1, np.float32), "indices": np.array([9], np.int32), "indptr": np.array([0, 1])}),
         ("Popularity", {"counts": np.zeros((2, 2), np.float32)}),
         pytest.param("IALS", {"item_factors": np.zeros((5, 3), np.float32)}, marks=needs_implicit),
         pytest.param("IALS", {"item_factors": np.zeros((5, 128), np.float64)}, marks=needs_implicit),
