@@ -3,17 +3,18 @@
 import numpy as np
 
 import minivae as mv
-from minivae.ranking import Difference
+from minivae.ranking import Difference, Evaluation
 from minivae.theory.card.card import Card
 from minivae.theory.card.check import Check
+from minivae.training import Run
 
 
 def test_results_are_one_line_with_their_numbers():
-    scored = mv.Evaluation({"ndcg@100": np.array([0.25, 0.75, np.nan])}, np.array([1, 2, 0]), 0.5, 3.0)
+    scored = Evaluation({"ndcg@100": np.array([0.25, 0.75, np.nan])}, np.array([1, 2, 0]), 0.5, 3.0)
     assert repr(scored) == "Evaluation(2 users: ndcg@100 0.5000 ± 0.1768)"
     assert repr(Difference(-0.01, 0.002, -0.014, -0.006)) == "Difference(-0.0100 ± 0.0020, 95 % [-0.0140, -0.0060])"
     model = mv.MultVAE(9, hidden=4, latent=2)
-    run = mv.training.Run(model, mv.TrainConfig(), 2, [{"validation": 0.1}, {"validation": 0.3}, {"validation": 0.2}])
+    run = Run(model, mv.TrainConfig(), 2, [{"validation": 0.1}, {"validation": 0.3}, {"validation": 0.2}])
     assert repr(run) == "Run(MultVAE, epoch 2 of 3, validation nDCG@100 0.3000)"
 
 
