@@ -16,7 +16,7 @@ from minivae.theory import toy, transfer
 from tests.explorables.reference import REFERENCE, Settings
 
 GOLDEN = Path(__file__).with_name("golden.json")
-SETTINGS = 50
+SETTINGS = 60
 
 
 def masked_distance(rng: np.random.Generator) -> Settings:
