@@ -2,10 +2,12 @@
 
     python docs/measure.py [docs/_build/html]
 
-Prints bytes and requests of the first page, requests that leave the folder, the time until it is interactive (the later
-of its end of loading and of its last task of more than 50 ms), and how much its layout shifts.
+Prints bytes and requests of the first page (text compressed by gzip, as static hosts send it), requests that leave the
+folder, the time until it is interactive (the later of its end of loading and of its last task of more than 50 ms), and
+how much its layout shifts.
 """
 
+import gzip
 import os
 import shutil
 import sys
@@ -15,7 +17,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Response, sync_playwright
 
 SLOWER = 4
 QUIET = 3000  # milliseconds after the load in which a late task would be seen
@@ -36,8 +38,15 @@ class Quiet(SimpleHTTPRequestHandler):
         """Nothing."""
 
 
+def sent(response: Response) -> int:
+    """Bytes of a body on its way: text after gzip, fonts and pictures as they are."""
+    body = response.body()
+    text = response.headers.get("content-type", "").startswith("text/") or ".js" in response.url
+    return len(gzip.compress(body, 6)) if text else len(body)
+
+
 def measure(html: Path, page: str = "index.html") -> dict[str, float]:
-    """Figures of one page of a folder of HTML, as a server without compression gives it."""
+    """Figures of one page of a folder of HTML, read from a local server."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(html)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     here, sizes, outside = f"http://127.0.0.1:{server.server_port}/", [], []
@@ -49,7 +58,7 @@ def measure(html: Path, page: str = "index.html") -> dict[str, float]:
             tab.context.new_cdp_session(tab).send("Emulation.setCPUThrottlingRate", {"rate": SLOWER})
             tab.add_init_script(f"({OBSERVE})()")
             tab.on("request", lambda r: None if r.url.startswith((here, "data:")) else outside.append(r.url))
-            tab.on("response", lambda r: sizes.append((r.url, len(r.body()) if r.ok else 0)))
+            tab.on("response", lambda r: sizes.append((r.url, sent(r) if r.ok else 0)))
             tab.goto(here + page, wait_until="load")
             tab.wait_for_timeout(QUIET)
             seen = tab.evaluate(READ)
