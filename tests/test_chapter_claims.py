@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 
 import minivae as mv
@@ -251,6 +252,24 @@ def test_12_helpers_are_missed_by_three_in_four():
         rel=1e-3,  # Student's t with 49 degrees of freedom
     )
     assert f"{gap.mean():.2f} {stored['difference']['low']:.2f} {stored['difference']['high']:.2f}" == "0.70 0.23 1.17"
+
+
+def test_09_six_folds_put_recvae_with_anchors_ahead_of_ease_and_recvae_behind():
+    stored = mv.course.stored("benchmark-ml-1m-folds.json")
+    assert stored["test users"]["different"] == 6034
+    of = {(d["a"], d["b"]): d for d in stored["differences"] if d["metric"] == "ndcg@100"}
+    for pair, mean, low, high in (
+        (("recvae+anchor", "ease"), 0.0040, 0.0025, 0.0055),
+        (("recvae", "ease"), -0.0055, -0.0071, -0.0038),
+    ):
+        pooled = of[pair]["pooled"]
+        found = pooled["difference"], pooled["low"], pooled["high"]
+        assert [round(value, 4) for value in found] == [mean, low, high]
+        each = [one["difference"] for one in of[pair]["draws"]]
+        assert np.mean(each) == pytest.approx(found[0])
+        half = scipy.stats.t.ppf(0.975, 5) * np.std(each, ddof=1) / np.sqrt(6)
+        assert found[2] - found[0] == pytest.approx(half, rel=0.05)
+        assert all(np.sign(one) == np.sign(mean) for one in each)
 
 
 def test_12_far_but_related_users_end_as_rivals_with_and_without_masks():
