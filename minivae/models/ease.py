@@ -86,6 +86,13 @@ class EDLAE(EASE):
     ------
     InputError
         If a number is out of range.
+
+    Examples
+    --------
+    >>> x = np.array([[1, 1, 0], [1, 1, 0], [0, 1, 1]])
+    >>> scores = EDLAE(dropout=0.5, l2=1.0).fit(x).score(np.array([[1, 0, 0]]))
+    >>> int(scores.argmax())  # item 1, which both users of item 0 have
+    1
     """
 
     def __init__(self, dropout: float = 0.33, l2: float = 300.0) -> None:

@@ -46,6 +46,14 @@ class SLIM(ItemItem):
     ------
     InputError
         If a number is out of range.
+
+    Examples
+    --------
+    >>> x = np.array([[1, 1, 0], [1, 1, 0], [0, 1, 1]])
+    >>> model = SLIM(l1=0.1, l2=1.0, rho=1.0).fit(x)
+    >>> scores = model.score(np.array([[1, 0, 0]]))
+    >>> int(scores.argmax()), bool(scores.min() >= 0)  # item 1, which both users of item 0 have; no negative weight
+    (1, True)
     """
 
     def __init__(
