@@ -110,10 +110,9 @@ for ax, name in zip(axes, ("multdae", "multvae"), strict=True):
     ax.set(
         xlabel="$\\lambda_A$ (in brackets: direction)",
         title={"multdae": "Mult-DAE", "multvae": "Mult-VAE"}[name],
-        ylim=(0, None),
     )
     ax.spines[["top", "right"]].set_visible(False)
-axes[0].set_ylabel("mean length of a test user's code")
+axes[0].set(ylabel="mean length of a test user's code", ylim=(0, None))  # shared, after both panels are drawn
 axes[0].legend(frameon=False)
 fig.tight_layout()
 
