@@ -482,15 +482,21 @@ def trained_again(options: flags.Explain) -> tuple[StrongSplit, VAE | list[expla
     return split, snapshots, f"Model {spec.name}, trained again for its snapshots: the same parameters {how}."
 
 
+def retrained(options: flags.Explain, split: StrongSplit) -> tuple[Callable[[], VAE], TrainConfig]:
+    """What the experiments of `minivae explain` train many times: how the model is made, and how it is trained."""
+    config = TrainConfig(batch_size=100, anneal_steps=300, epochs=options.epochs, device="cpu")
+    return lambda: MultVAE(split.n_items, options.hidden, options.latent), config
+
+
 def explain_lds(options: flags.Explain) -> None:
     """Scores against retraining on halves of the users."""
     if options.model is not None:
         raise InputError("minivae explain lds trains its own models; leave --model out")
     split = source_of(options).load(tables=False)
-    config = TrainConfig(batch_size=100, anneal_steps=300, epochs=options.epochs, device="cpu")
+    build, config = retrained(options, split)
     with lines() as progress:
         value = experiment.measure(
-            lambda: MultVAE(split.n_items, options.hidden, options.latent),
+            build,
             split,
             config,
             options.out,
@@ -525,11 +531,11 @@ def explain_far(options: flags.Explain) -> None:
             f"nothing says which users of {split.name} are related; give --features, a CSV of item,features"
         )
     pairs = far.matched_pairs(x, relatedness)
-    masked = TrainConfig(batch_size=100, anneal_steps=300, epochs=options.epochs, device="cpu")
+    build, masked = retrained(options, split)
     variants = {"clean": replace(masked, keep=1.0), "masked": masked, "masked + PIA": replace(masked, anchor=1.0)}
     with lines() as progress:
         value = far.reach(
-            lambda: MultVAE(split.n_items, options.hidden, options.latent),
+            build,
             split,
             variants,
             rows,
@@ -560,12 +566,9 @@ def explain_anchors(options: flags.Explain) -> None:
 def explain_removal(options: flags.Explain) -> None:
     """Trainings without a test user's best helpers beside trainings without others of like activity."""
     split = source_of(options).load(tables=False)
-    config = TrainConfig(batch_size=100, anneal_steps=300, epochs=options.epochs, patience=options.epochs, device="cpu")
+    build, config = retrained(options, split)
+    config = replace(config, patience=options.epochs)
     receivers = experiment.receivers_of(split, options.receivers)
-
-    def build() -> VAE:
-        return MultVAE(split.n_items, options.hidden, options.latent)
-
     snapshots, _, _ = explain.record(build, split, config, to_the_end=True)
     transfer = explain.transfer(snapshots, split.train, receivers.history, receivers.heldout)
     users, folder = range(receivers.n_users), options.out / "without"
