@@ -25,8 +25,11 @@ class ItemItem(Baseline):
     ----------
     weights : Tensor | csr_matrix
         B, dense or sparse.
+    matrices : int
+        I×I matrices of float32 that fitting holds at its peak.
     """
 
+    matrices = 1
     weights: Tensor | sp.csr_matrix
 
     def size(self, n_users: int, n_items: int) -> int:

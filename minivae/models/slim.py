@@ -56,6 +56,8 @@ class SLIM(ItemItem):
     (1, True)
     """
 
+    matrices = 5
+
     def __init__(
         self,
         l1: float = 10.0,

@@ -18,7 +18,7 @@ import torch
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.models import VAE, save_model
 from minivae.models.ease import EASE
-from minivae.models.item_item import BLOCK
+from minivae.models.item_item import BLOCK, ItemItem
 from minivae.models.phase import Phase
 from minivae.models.slim import SLIM
 from minivae.objective import CHUNK_CELLS
@@ -164,7 +164,7 @@ def forecast(job: Job, split: StrongSplit, clock: Clock = time.perf_counter) -> 
     if job.spec.trained:
         return _vae(job, split, clock)
     model = job.spec.build_baseline()
-    return _linear(model, split, clock) if isinstance(model, EASE | SLIM) else _baseline(job, split, clock)
+    return _linear(model, split, clock) if isinstance(model, ItemItem) else _baseline(job, split, clock)
 
 
 def _vae(job: Job, split: StrongSplit, clock: Clock) -> Cost:
@@ -251,7 +251,7 @@ def _ranking_time(model: Any, fold_in: FoldIn, clock: Clock) -> float:
     return (clock() - started) / n
 
 
-def _linear(model: EASE | SLIM, split: StrongSplit, clock: Clock) -> Cost:
+def _linear(model: ItemItem, split: StrongSplit, clock: Clock) -> Cost:
     """A smaller system is solved, which costs I³; the Gram matrix costs Σ_u N_u², seen on some users.
 
     Of SLIM a few rounds are seen; the forecast is for all that are allowed.
@@ -279,7 +279,7 @@ def _linear(model: EASE | SLIM, split: StrongSplit, clock: Clock) -> Cost:
     started = clock()
     _ = history @ weights.numpy()
     scoring = (clock() - started) * (n_items / 256) / max(1, history.shape[0])
-    memory = ease_memory(n_items, split.train.nnz, 5 if isinstance(model, SLIM) else 1)
+    memory = ease_memory(n_items, split.train.nnz, model.matrices)
     return Cost(model.size(0, n_items), memory, solving + counting + held * scoring)
 
 
