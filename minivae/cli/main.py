@@ -11,7 +11,7 @@ from contextlib import redirect_stderr, redirect_stdout
 
 import tyro
 
-from minivae.cli import flags
+from minivae.cli import command_lines, flags
 from minivae.cli.output import patient_streams
 from minivae.errors import InputError, UserError, at_shell
 from minivae.runtime import progress, signals
@@ -149,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse(argv: list[str]) -> flags.Command:
     """The command and its flags; of several processes the first alone shows help or what is wrong."""
     if argv[:1] == ["recommend"]:
-        argv = ["recommend", *flags.labels_apart(argv[1:], flags.Recommend, LABEL_FLAGS)]
+        argv = ["recommend", *command_lines.labels_apart(argv[1:], flags.Recommend, LABEL_FLAGS)]
     quiet = os.environ.get("RANK", "0") != "0"
     with (
         open(os.devnull, "w") as nowhere,
@@ -191,7 +191,7 @@ def run(command: flags.Command) -> None:
         open(os.devnull, "w") as nowhere,
         redirect_stdout(sys.stdout if team.first else nowhere),
     ):
-        commands.train(command)
+        commands.train.train(command)
 
 
 def how_to_resume(argv: list[str], e: BaseException) -> str:

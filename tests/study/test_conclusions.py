@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minivae.cli import flags
+from minivae.cli import command_lines, flags
 from minivae.ranking import Difference
 from minivae.study import runner
 from minivae.study.run import conclusions
@@ -129,12 +129,12 @@ def parsed(line):
 def test_the_command_that_would_decide_is_one_that_runs():
     options = flags.Study(data="my data.csv", user="who", min_rating=4.0, models="ease,multvae+anchor", resume=True)
     out = Path("runs/s")
-    more = parsed(flags.deciding(options, out, {"seeds": 3}, ()))
+    more = parsed(command_lines.deciding(options, out, {"seeds": 3}, ()))
     assert (more.seeds, more.out, more.resume, more.data, more.user) == (3, out, True, "my data.csv", "who")
     assert (more.min_rating, more.models) == (4.0, "ease,multvae+anchor")
-    longer = parsed(flags.deciding(options, out, {"seeds": 3, "epochs": 200}, ()))
+    longer = parsed(command_lines.deciding(options, out, {"seeds": 3, "epochs": 200}, ()))
     assert (longer.epochs, longer.out, longer.resume) == (200, Path("runs/s-longer"), False)
-    first, second = flags.deciding(options, out, {}, ("a", "b")).split(" && ")
+    first, second = command_lines.deciding(options, out, {}, ("a", "b")).split(" && ")
     tune, study = parsed(first), parsed(second)
     assert (tune.models, tune.data, tune.user, tune.out) == ("a,b", "my data.csv", "who", Path("runs/s-search"))
     assert study.settings == Path("runs/s-search/best.toml")

@@ -1,4 +1,4 @@
-"""Recommendations of a saved model: for one user, a new one, some, or all; on the screen or in a file."""
+"""`minivae recommend`: the best new items for one user, a new one, some, or all; on the screen or in a file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +9,7 @@ import polars as pl
 import scipy.sparse as sp
 
 from minivae.cli import flags
+from minivae.cli.commands.sources import load_both, on_device
 from minivae.data import lookup
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
@@ -24,7 +25,7 @@ SHOWN_USERS = 20
 Found = tuple[list[str], sp.csr_matrix]
 
 
-def recommend_items(options: flags.Recommend, model: VAE | Baseline, split: StrongSplit) -> None:
+def recommend_items(options: flags.Recommend) -> None:
     """The best new items for the users that the flags name.
 
     Raises
@@ -32,6 +33,8 @@ def recommend_items(options: flags.Recommend, model: VAE | Baseline, split: Stro
     InputError
         If it is not said for whom, a label is unknown, or the file cannot be written.
     """
+    saved, split = load_both(options.model, options)
+    model = on_device(saved, options.device)
     given = {"--user": options.user, "--items": options.items, "--users": options.users, "--similar": options.similar}
     named = [flag for flag, value in given.items() if value]
     if len(named) != 1:

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 import minivae as mv
-from minivae.cli import flags, main
+from minivae.cli import command_lines, flags, main
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_labels_with_hyphens_and_repeated_flags(run, capsys):
     assert main(["recommend", "--model", str(run), "--user", "-u003", "-u004", "-k", "2"]) == 0
     assert "-u004" in capsys.readouterr().out
     given = ["--items", "a", "--user=-b", "-c", "-k", "2", "--out", "x"]
-    apart = flags.labels_apart(given, flags.Recommend, ["--user", "--items"])
+    apart = command_lines.labels_apart(given, flags.Recommend, ["--user", "--items"])
     assert apart == ["--items=a", "--user=-b", "-c", "-k", "2", "--out", "x"]
 
 

@@ -1,0 +1,90 @@
+"""Command lines as text: what was typed, and what gives the same options or the next step."""
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from minivae.cli.flags import TABLE_FIELDS, Info, Study, Tune
+
+
+def command_line() -> str:
+    """What was typed, so that a result says how it was made."""
+    return shlex.join(["minivae", *sys.argv[1:]])
+
+
+def words(options: Any, changes: Mapping[str, Any] | None = None) -> list[str]:
+    """Flags and values that give these options, those with their default left out.
+
+    >>> words(Study(models="ease", seeds=2), {"seeds": 3})
+    ['--models', 'ease', '--seeds', '3']
+    """
+    positional, named = [], []
+    for f in fields(options):
+        value = (changes or {}).get(f.name, getattr(options, f.name))
+        default = f.default if f.default is not MISSING and f.default is not tyro.MISSING else None
+        if value == default or value is None or value is False:
+            continue
+        several = [str(v) for v in value] if isinstance(value, tuple) else [str(value)]
+        if f.name in ("studies",) or (f.name == "data" and default is None and isinstance(options, Info)):
+            positional += several
+        else:
+            named += [f"--{f.name.replace('_', '-')}", *(several if value is not True else [])]
+    return [*positional, *named]
+
+
+def command(options: Any, changes: Mapping[str, Any] | None = None) -> str:
+    """The line for the shell that gives these options.
+
+    >>> command(Study(models="ease,multvae+anchor", seeds=3))
+    'minivae study --models ease,multvae+anchor --seeds 3'
+    """
+    name = type(options).__name__.lower()
+    return shlex.join(["minivae", name, *words(options, changes)])
+
+
+def deciding(options: "Study", out: Path, changes: Mapping[str, Any], search: Sequence[str]) -> str:
+    """The command, or two, after which the conclusions of a study may be drawn.
+
+    More seeds continue the study in its folder; other settings need another folder.
+    """
+    elsewhere = {"out": out.with_name(f"{out.name}-longer"), "resume": False}
+    if search:
+        tuned = out.with_name(f"{out.name}-search")
+        where = {k: v for k, v in vars(options).items() if k in TABLE_FIELDS | {"preset", "epochs"}}
+        first = command(Tune(**where, models=",".join(search), out=tuned))
+        return f"{first} && {command(options, {**changes, **elsewhere, 'settings': tuned / 'best.toml'})}"
+    same = {"out": out, "resume": True}
+    return command(options, {**changes, **(same if set(changes) <= {"seeds"} else elsewhere)})
+
+
+def after_search(options: "Tune", out: Path) -> str:
+    """The command that looks at the test users once, with the data of the search and the settings that it chose.
+
+    >>> after_search(Tune(data="debian", heldout=100, trials=5), Path("runs/t"))
+    'minivae study --data debian --heldout 100 --settings runs/t/best.toml'
+    """
+    where = {k: v for k, v in vars(options).items() if k in TABLE_FIELDS | {"preset"}}
+    return command(Study(**where, settings=out / "best.toml"))
+
+
+def labels_apart(argv: Sequence[str], command: type, named: Sequence[str]) -> list[str]:
+    """The words of a command with each label behind its own flag, so that a label may begin with a hyphen.
+
+    >>> from minivae.cli.flags import Recommend
+    >>> labels_apart(["--items", "-b3", "-x", "-k", "5"], Recommend, ["--items"])
+    ['--items=-b3', '--items=-x', '-k', '5']
+    """
+    known = {"-k", "-h", "--help", *(f"--{f.name.replace('_', '-')}" for f in fields(command))}
+    out, flag = [], None
+    for word in argv:
+        if word.partition("=")[0].replace("_", "-") in known:
+            flag = word if word in named else None
+            out += [] if flag else [word]
+        else:
+            out.append(f"{flag}={word}" if flag else word)
+    return out

@@ -1,0 +1,36 @@
+"""`minivae data list`, `info` and `prepare`."""
+
+from minivae.cli import flags
+from minivae.data import catalogue
+from minivae.runtime.table import Table, words
+from minivae.study.output import tables
+from minivae.study.output.display import fact, print_table
+from minivae.study.run import folders
+from minivae.study.run.sources import Source
+
+
+def list_data(_: flags.List) -> None:
+    """Known data sets and where they are prepared."""
+    keys = ("name", "licence", "download", "source", "prepared", "obtain")
+    print_table(Table.make(map(words, keys), ([row[k] for k in keys] for row in catalogue.listing())))
+
+
+def data_info(options: flags.Info) -> None:
+    """Facts about one data set."""
+    told = catalogue.describe(Source(options.data).load(tables=False))
+    doubts, audit = told.pop("warnings"), told.pop("leakage")
+    facts = folders.flat(told)
+    print_table(
+        Table.make([words("fact"), words("value", fact)], ((k.replace(".", ", "), v) for k, v in facts.items()))
+    )
+    print_table(tables.leakage(audit), "leakage audit")
+    for sentence in doubts:
+        print(f"warning: {sentence}")
+
+
+def prepare_data(options: flags.Prepare) -> None:
+    """The split of a known data set from its raw archive."""
+    from minivae.preparation.known import prepare
+
+    fields = {k: v for k, v in vars(options).items() if k not in ("name", "no_verify")}
+    print(prepare(options.name, verify=not options.no_verify, **fields))

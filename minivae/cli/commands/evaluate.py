@@ -1,0 +1,44 @@
+"""`minivae evaluate`."""
+
+import numpy as np
+
+from minivae.cli import flags
+from minivae.cli.commands.sources import load_for, on_device
+from minivae.errors import InputError
+from minivae.metrics import cutoff
+from minivae.options import METRICS, SELECTION
+from minivae.ranking import evaluate
+from minivae.runtime.storage import write_json
+from minivae.runtime.text import visible
+from minivae.study.output import tables
+from minivae.study.output.display import print_metrics, print_table
+from minivae.study.run.runs import by_activity, check_evaluable, means
+
+
+def evaluate_model(options: flags.Evaluate) -> None:
+    """Metrics of a trained model, by activity too."""
+    model, split, others = load_for(options.model, options)
+    if others is None:
+        check_evaluable(split)
+    fold_in = getattr(split, options.part) if others is None else others.fold_in
+    who = f"{split.name}: {{:,}} {options.part} users" if others is None else f"{options.data}: {{:,}} users"
+    metrics = METRICS if options.metrics is None else [m.strip() for m in options.metrics.split(",") if m.strip()]
+    counts = np.bincount(split.train.indices, minlength=split.n_items)
+    scored = evaluate(on_device(model, options.device), fold_in, metrics, counts)
+    if scored.n_users < 2:
+        raise InputError(
+            f"{scored.n_users} of the users of {options.data} have held-out items, but at least 2 are needed: a user "
+            "needs 5 items that the model knows"
+        )
+    print_metrics(means(scored), who.format(scored.n_users))
+    groups = by_activity(scored, fold_in)
+    if SELECTION in scored.per_user:
+        print_table(tables.groups([{"model": "nDCG@100", "groups": groups}], "by activity"))
+    print(f"items in the top {max(cutoff(m) for m in metrics)} of any user: {scored.coverage:.1%}")
+    if options.json_file:
+        of = {"data": split.name, "part": options.part}
+        if others is not None:
+            of = {"data": options.data, "filters": dict(others.filters), "trained on": others.trained_on}
+        value = of | {"metrics": means(scored), "groups": groups}
+        write_json(options.json_file, value | {"coverage": scored.coverage})
+        print(visible(f"results: {options.json_file}"))

@@ -1,0 +1,143 @@
+"""`minivae explain`: who helps whom in a model; the experiments that retrain stand in `retraining.py`."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from minivae import explain, plots
+from minivae.cli import flags
+from minivae.cli.command_lines import command_line
+from minivae.cli.commands.folder import resumable
+from minivae.cli.commands.page import save_figures
+from minivae.cli.commands.retraining import explain_far, explain_lds, explain_removal
+from minivae.cli.commands.sources import load_vae, source_of
+from minivae.data import lookup
+from minivae.data.splits import FoldIn, StrongSplit
+from minivae.data.users import shape_of
+from minivae.errors import InputError
+from minivae.explain import experiment, summary
+from minivae.models import VAE
+from minivae.runtime.storage import write_json, write_text
+from minivae.runtime.text import code, markdown, visible
+from minivae.study.draws import anchor_law
+from minivae.study.output.display import print_table
+from minivae.study.output.page import to_html
+from minivae.study.output.report import page_source
+from minivae.study.run import folders, presets
+from minivae.study.run.results import made
+from minivae.study.run.runs import read_note
+from minivae.training import TrainConfig
+
+
+def explain_model(options: flags.Explain) -> None:
+    """Who helps whom in a model, or whether such scores agree with retraining."""
+    own = {
+        "transfer": ("model", "users", "groups", "epochs"),
+        "lds": ("subsets", "receivers", "epochs", "hidden", "latent", "again"),
+        "anchors": ("study",),
+        "far": ("users", "seeds", "features", "epochs", "hidden", "latent"),
+        "removal": ("receivers", "helpers", "epochs", "hidden", "latent"),
+    }[options.what]
+    rooms = {
+        "transfer": explain_transfer,
+        "lds": explain_lds,
+        "far": explain_far,
+        "anchors": explain_anchors,
+        "removal": explain_removal,
+    }
+    identity = {k: str(getattr(options, k)) for k in ("what", "data", "heldout", "split_seed", *own)}
+    folders.claim(options.out, "explain.json", identity, options.resume, frozenset({"again"}))
+    with resumable("what is finished is", options.out):
+        rooms[options.what](options)
+    print(visible(f"results: {options.out}"))
+
+
+def explain_transfer(options: flags.Explain) -> None:
+    """Who helps whom: JSON, a page and figures."""
+    split, model, label = trained_again(options)
+    rows = np.arange(split.train.shape[0])
+    if len(rows) > options.users:
+        rows = np.sort(np.random.default_rng(0).permutation(len(rows))[: options.users])
+    x, others = split.train[rows], experiment.receivers_of(split, options.users)
+    labels = (rows if split.train_labels is None else split.train_labels[rows]).astype(str)
+    value = summary.summarise(
+        explain.transfer(model, x),
+        explain.transfer(model, x, others.history, others.heldout),
+        x,
+        lookup.names(split),
+        labels,
+        segments_of(options.groups, x, others, labels),
+    )
+    notes = [
+        code(command_line()),
+        markdown(made()),
+        f"Data {code(split.name)}, {len(rows):,} of {split.train.shape[0]:,} training users. {label}",
+        "T(u, v) is the sum over the snapshots of learning rate × inner product of the decoder gradients of two users: "
+        "to first order and for plain gradient descent, by how much training on v lowered the loss of u. The run "
+        "itself used Adam, batches and masks; `minivae explain lds` measures how well T agrees with retraining.",
+    ]
+    drawn = plots.explain_figures(value)
+    shown = save_figures(drawn, options.out)
+    text = page_source(summary.compose(value, split.name, notes), options.out, "explain")
+    write_text(options.out / "explain.html", to_html(text, options.out, shown))
+    write_json(options.out / "transfer.json", {"command": command_line(), "data": split.name, **value})
+    of = value["segments"]["activity"]
+    print_table(summary.flow_table(of), f"{split.name}: help from training users for test users, mean in nats")
+    print(visible(f"page: {options.out}/explain.html"))
+
+
+def segments_of(
+    file: Path | None, x: sp.csr_matrix, others: FoldIn, labels: np.ndarray
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Groupings of training users and receivers alike, by the same rule."""
+    both = sp.vstack([x, others.history + others.heldout]).tocsr()
+    groups = {
+        "activity": explain.activity(both),
+        "popularity of taste": explain.popularity_of_taste(both),
+        "communities found in the data": explain.communities(both, min(8, *(n - 1 for n in shape_of(both)))),
+    }
+    if file is not None:
+        known = others.user_labels
+        theirs = np.full(others.n_users, "") if known is None else known.astype(str)
+        groups[file.stem] = lookup.groups_of(file, np.concatenate([labels, theirs]))
+    n_users, _ = shape_of(x)
+    return {name: (g[:n_users], g[n_users:]) for name, g in groups.items()}
+
+
+def trained_again(options: flags.Explain) -> tuple[StrongSplit, VAE | list[explain.Snapshot], str]:
+    """The split; snapshots of the run that made a model, or its last parameters; and which of the two, in words."""
+    if options.model is None:
+        split = source_of(options).load(tables=False)
+        spec = presets.for_data(split.name).model("multvae")
+        config = spec.config(epochs=options.epochs)
+        snapshots, _, run = explain.record(lambda: spec.build_vae(split.n_items), split, config)
+        return split, snapshots, f"Model {spec.name}, trained here for {run.best_epoch} epochs."
+    model, split = load_vae(options.model, options)
+    folder = options.model if options.model.is_dir() else options.model.parent
+    if not (folder / "config.json").is_file():
+        return split, model, "The final parameters alone, as no config.json says how the model was trained."
+    known = read_note(folder)
+    try:
+        config = TrainConfig(**known["training"])
+        spec = presets.ModelSpec(known["model"], known["class"], known["arguments"], known["training"])
+        spec.build_vae(split.n_items)
+    except (KeyError, TypeError) as e:
+        raise InputError(
+            f"{folder}/config.json does not say how the model was trained ({e}); without it the parameters alone count"
+        ) from e
+    snapshots, again, _ = explain.record(lambda: spec.build_vae(split.n_items), split, replace(config, device="cpu"))
+    same = all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+    how = "to the last bit" if same else "up to rounding, as it was trained on another machine"
+    return split, snapshots, f"Model {spec.name}, trained again for its snapshots: the same parameters {how}."
+
+
+def explain_anchors(options: flags.Explain) -> None:
+    """Each form of the anchor loss, its weight chosen on validation users, against none on test users."""
+    if not options.study:
+        raise InputError("minivae explain anchors needs --study, the folders of finished studies of preset anchor-law")
+    rows = anchor_law.collect(options.study)
+    write_json(options.out / "anchors.json", {"command": command_line(), "rows": rows})
+    print_table(anchor_law.table(rows), "nDCG@100 of test users, with anchors minus without")

@@ -1,0 +1,107 @@
+"""The data and the saved model that flags name."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from minivae.cli import flags
+from minivae.data.newcomers import NewUsers, new_users
+from minivae.data.splits import StrongSplit
+from minivae.errors import InputError
+from minivae.models import VAE, Baseline, load_model
+from minivae.study.run.runs import read_note
+from minivae.study.run.sources import EMBEDDED, TABLE_OPTIONS, Source, fingerprint
+from minivae.training import resolve_device
+
+
+def source_of(options: flags.SplitFlags, default: str = "planted") -> Source:
+    """What the flags say about the data."""
+    source = Source(
+        default if options.data is None else options.data, heldout=options.heldout, split_seed=options.split_seed
+    )
+    if isinstance(options, flags.ColumnFlags):
+        source = replace(source, **{k: chosen(options, k) for k in TABLE_OPTIONS if hasattr(options, k)})
+    return source
+
+
+def chosen(options: flags.ColumnFlags, name: str) -> Any:
+    """What was said about an option, None if nothing; yes and no are two flags."""
+    if name not in ("header", "adjacency"):
+        return getattr(options, name)
+    yes, no = getattr(options, name), getattr(options, f"no_{name}")
+    if yes and no:
+        raise InputError(f"--{name} and --no-{name} exclude each other; give one of them")
+    return True if yes else False if no else None
+
+
+def load_both(path: Path, options: flags.SplitFlags) -> tuple[VAE | Baseline, StrongSplit]:
+    """A model of any kind, and the split it was trained on unless --data says otherwise.
+
+    Raises
+    ------
+    InputError
+        If the model or the split is not there, or they do not belong together.
+    """
+    refuse_several(path)
+    model = load_model(path)
+    folder = path if path.is_dir() else path.parent
+    known = read_note(folder)["data"] if (folder / "config.json").is_file() else None
+    if options.data is None and known is None:
+        raise InputError(f"no config.json beside {path} says which data it was trained on; give --data")
+    if options.data is None and known and known["split"] not in EMBEDDED and not Path(known["split"]).is_file():
+        raise InputError(
+            f"the split that {path} was trained on is not in {known['split']}; put that split.safetensors beside the "
+            "model, or give --data"
+        )
+    split = source_of(options, known["split"] if known else "").load(tables=False)
+    if known and fingerprint(split) != known["sha256"]:
+        raise InputError(
+            f"{path} was trained on another split of {known['name']}; leave --data out to use {known['split']}"
+        )
+    if split.n_items != model.n_items:
+        raise InputError(
+            f"{path} knows {model.n_items} items but the data has {split.n_items}; they do not belong together"
+        )
+    return model, split
+
+
+def load_for(path: Path, options: flags.ColumnFlags) -> tuple[VAE | Baseline, StrongSplit, NewUsers | None]:
+    """As `load_both`; if --data is a raw table, also its users, matched with the model's items."""
+    table = None if options.data is None else source_of(options)
+    if table is None or not table.table:
+        return *load_both(path, options), None
+    own = flags.SplitFlags()
+    model, split = load_both(path, own)
+    if options.heldout is not None:
+        raise InputError("--heldout cannot go with a table of other users: all of them are evaluated; leave it out")
+    others = new_users(table.events(), split, options.split_seed, options.min_user)
+    print(others, file=sys.stderr)
+    return model, split, others
+
+
+def refuse_several(path: Path) -> None:
+    """A folder of a study holds several models."""
+    if path.is_dir() and not (path / "model.safetensors").is_file():
+        runs = sorted(p.parent for p in [*path.glob("runs/*/model.safetensors"), *path.glob("*/model.safetensors")])
+        if runs:
+            shown = ", ".join(map(str, runs[:5])) + (", …" if len(runs) > 5 else "")
+            raise InputError(f"{path} holds {len(runs)} models; give one of them: {shown}")
+
+
+def load_vae(path: Path, options: flags.SplitFlags) -> tuple[VAE, StrongSplit]:
+    """As `load_both`, for what looks into a latent space."""
+    model, split = load_both(path, options)
+    return only_vae(model, path), split
+
+
+def only_vae(model: VAE | Baseline, path: Path) -> VAE:
+    """The model, if it has a latent space."""
+    if not isinstance(model, VAE):
+        raise InputError(f"{path} holds a model of class {type(model).__name__}, which has no latent space; give a VAE")
+    return model
+
+
+def on_device(model: VAE | Baseline, device: str) -> VAE | Baseline:
+    """A VAE on its device; baselines score on the CPU."""
+    return model.to(resolve_device(device)) if isinstance(model, VAE) else model

@@ -1,0 +1,171 @@
+"""`minivae study` and `minivae combine`: one split, several draws, or folds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from minivae.cli import command_lines, flags
+from minivae.cli.commands.folder import resumable
+from minivae.cli.commands.sources import source_of
+from minivae.data.splits import StrongSplit
+from minivae.errors import InputError
+from minivae.options import SELECTION
+from minivae.runtime.text import visible
+from minivae.study import forecast, runner
+from minivae.study.draws import draws
+from minivae.study.draws import report as draws_report
+from minivae.study.output import tables
+from minivae.study.output.display import print_table
+from minivae.study.output.report import degenerate
+from minivae.study.run import conclusions, folders, presets
+from minivae.study.run.folds import folds
+from minivae.study.run.runs import check_evaluable
+from minivae.study.run.sources import Source, fingerprint
+
+
+def study(options: flags.Study) -> None:
+    """Train the models of a preset, compare them, write the report."""
+    if options.resume and options.out is None:
+        raise InputError("--resume needs --out, the folder of the study to continue")
+    if options.folds is not None:
+        every_fold(options)
+        return
+    if options.split_seeds is not None:
+        several_draws(options)
+        return
+    out = options.out or Path("runs") / f"study-{datetime.now():%Y%m%d-%H%M%S-%f}"
+    plan, source, split = planned(options, out)
+    if options.dry_run:
+        print_table(forecast.table(plan.jobs, split), f"{split.name}, preset {plan.preset.name}: nothing was run")
+        print(forecast.NOTE)
+        return
+    with folders.hold(out), resumable("the finished runs and the checkpoint are", out):
+        results = runner.run(plan, split, source, out, options.resume, options.jobs)
+    print_table(tables.metrics(results["summary"]), f"{split.name}: test metrics, mean ± standard error over users")
+    if results["differences"]:
+        print_table(tables.differences(results["differences"]), "paired over users, 95 % intervals")
+    for sentence in degenerate(results):
+        print(visible(f"warning: {sentence}"))
+    if results["to decide"]:
+        print(visible(f"to decide what is not decided: {results['to decide']}"))
+    print(visible(f"results: {out}/report.html, {out}/results.json"))
+
+
+def planned(options: flags.Study, out: Path) -> tuple[runner.Plan, Source, StrongSplit]:
+    """What a study would run, and on what."""
+    preset, source, split = chosen_data(options)
+    return plan_of(options, preset, out), source, split
+
+
+def plan_of(options: flags.Study, preset: presets.Preset, out: Path) -> runner.Plan:
+    """The runs of a study with a preset."""
+    chosen = {k: getattr(options, k) for k in ("epochs", "device", "precision")}
+    if options.patience is not None:
+        chosen["patience"] = options.patience
+
+    def command(changes: Mapping[str, Any], search: Sequence[str]) -> str:
+        return (
+            command_lines.deciding(options, out, changes, search)
+            if changes or search
+            else command_lines.command(options, {"resume": False})
+        )
+
+    return runner.Plan.make(preset, preset.pick(options.models), options.seeds, command, **chosen)
+
+
+def chosen_data(options: flags.Study | flags.Tune) -> tuple[presets.Preset, Source, StrongSplit]:
+    """Preset and split, each of which may choose the other."""
+    asked = presets.load(options.preset, options.settings) if options.preset else None
+    source = source_of(options, (asked and asked.data) or "planted")
+    split = source.load()
+    data = "" if source.table else split.name
+    if options.preset:
+        return presets.load(options.preset, options.settings, data), source, split
+    return presets.for_data(data, options.settings), source, split
+
+
+def several_draws(options: flags.Study) -> None:
+    """A study of each draw in a folder of its own, then all of them together."""
+    assert options.split_seeds is not None
+    try:
+        seeds = list(dict.fromkeys(int(s) for s in options.split_seeds.split(",")))
+    except ValueError as e:
+        raise InputError(f"--split-seeds {options.split_seeds}: write whole numbers, for instance 98765,1,2") from e
+    if len(seeds) < 2 or min(seeds) < 0 or max(seeds) >= 1 << 32:
+        raise InputError(f"--split-seeds {options.split_seeds}: give at least two numbers from 0 to 2**32 - 1")
+    if options.split_seed is not None:
+        raise InputError("--split-seed cannot go with --split-seeds; put it in the list")
+    if not options.dry_run and options.out is None:
+        raise InputError("--split-seeds needs --out, the folder for the studies of the draws")
+    one = replace(options, split_seeds=None, split_seed=seeds[0])
+    if options.dry_run:
+        study(one)
+        print(f"and the same for {len(seeds) - 1} more draws")
+        return
+    out = options.out or Path()
+    check_evaluable(planned(one, out)[2])
+    studies = tuple(out / f"draw-{seed}" for seed in seeds)
+    with folders.hold(out):
+        folders.claim(out, "combine.json", {"studies": list(map(str, studies))}, options.resume)
+        for seed, folder in zip(seeds, studies, strict=True):
+            with resumable("the finished runs and the checkpoint are", out):
+                study(replace(one, split_seed=seed, out=folder, resume=(folder / "study.json").is_file()))
+        combine(flags.Combine(studies, out), options)
+
+
+def every_fold(options: flags.Study) -> None:
+    """A study of each fold in a folder of its own, then all of them together."""
+    assert options.folds is not None
+    if options.split_seeds is not None:
+        raise InputError("--folds and --split-seeds are two designs; choose one")
+    if not options.dry_run and options.out is None:
+        raise InputError("--folds needs --out, the folder for the studies of the folds")
+    preset, source, split = chosen_data(options)
+    seed = {} if options.split_seed is None else {"seed": options.split_seed}
+    parts = folds(split, options.folds, **seed)
+    for part in parts:
+        check_evaluable(part)
+    out = options.out or Path()
+    if options.dry_run:
+        title = f"{split.name}, preset {preset.name}, fold 1 of {len(parts)}: nothing was run"
+        print_table(forecast.table(plan_of(options, preset, out).jobs, parts[0]), title)
+        print(forecast.NOTE)
+        return
+    studies = tuple(out / f"fold-{k}" for k in range(1, len(parts) + 1))
+    identity = {"studies": list(map(str, studies)), "data": {**source.given, "sha256": fingerprint(split)}}
+    folders.claim(out, "combine.json", identity, options.resume)
+    no_data = dict.fromkeys(flags.TABLE_FIELDS)
+    one = replace(options, **no_data, folds=None, preset=preset.name)
+    for part, folder in zip(parts, studies, strict=True):
+        data = folder.with_name(f"{folder.name}.safetensors")
+        if not data.is_file():
+            part.save(data)
+        with resumable("the finished runs and the checkpoint are", out):
+            study(replace(one, data=str(data), out=folder, resume=(folder / "study.json").is_file()))
+    report_on(draws.combine([draws.Draw.load(folder) for folder in studies]), out, options)
+
+
+def combine(options: flags.Combine, design: flags.Study | None = None) -> None:
+    """Studies of several draws of held-out users, in one report."""
+    value = draws.combine([draws.Draw.load(folder) for folder in options.studies])
+    folders.claim(options.out, "combine.json", {"studies": list(map(str, options.studies))}, resume=True)
+    report_on(value, options.out, design)
+
+
+def report_on(value: dict[str, Any], out: Path, design: flags.Study | None) -> None:
+    """Write and show what several studies give together; `design` is the command that made them."""
+    rows = [d | d["pooled"] for d in value["differences"] if d["metric"] == SELECTION]
+    changes, search_for = conclusions.remedy(rows)
+    if design is not None and (changes or search_for):
+        value["to decide"] = command_lines.deciding(design, out, changes, search_for)
+    draws_report.write(value, out)
+    title = f"{value['data']}: test nDCG@100 of {len(value['draws'])} {value['design']}"
+    print_table(draws_report.levels(value), title)
+    if value["differences"]:
+        title = f"paired over users, 95 % intervals; pooled over {value['design']}"
+        print_table(draws_report.differences(value), title)
+    if "to decide" in value:
+        print(visible(f"to decide what is not decided: {value['to decide']}"))
+    print(visible(f"results: {out}/combined.html, {out}/combined.json"))

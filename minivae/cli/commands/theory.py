@@ -1,0 +1,93 @@
+"""`minivae theory`: the report card, and the observations of the prototype."""
+
+import sys
+from pathlib import Path
+
+import scipy.sparse as sp
+
+from minivae import plots
+from minivae.cli import flags
+from minivae.cli.command_lines import command_line
+from minivae.cli.commands.folder import resumable
+from minivae.cli.commands.page import write_page
+from minivae.cli.commands.sources import load_for, only_vae, source_of
+from minivae.data.splits import StrongSplit
+from minivae.errors import InputError
+from minivae.runtime.storage import write_json
+from minivae.runtime.text import PlainConsole, markdown, visible
+from minivae.study.observations import observations, prototype
+from minivae.study.output.display import print_table
+from minivae.study.output.report import page_source
+from minivae.study.run import folders, presets
+from minivae.study.run.runs import read_note, trained_with
+from minivae.study.run.sources import fingerprint
+from minivae.theory import report_card
+from minivae.training import fit
+
+
+def theory(options: flags.Theory) -> None:
+    """The report card of a model, all of it computed here; exit status 1 if a statement is broken."""
+    model, split, known, folder = None, None, {}, Path()
+    users: StrongSplit | sp.csr_matrix | None = None
+    if options.model is not None:
+        found, split, others = load_for(options.model, options)
+        model = only_vae(found, options.model)
+        users = None if others is None else others.matrix
+        folder = options.model if options.model.is_dir() else options.model.parent
+        known = read_note(folder) if (folder / "config.json").is_file() else {}
+    split = split or source_of(options).load(tables=False)
+    if options.out is None and (options.seeds or options.resume):
+        raise InputError("--seeds and --resume need --out, the folder for the trained models")
+    if options.out is not None:
+        data = split.name if users is None else str(options.data)
+        identity = {"data": data, "model": str(options.model or ""), "study": str(options.study or "")}
+        identity |= {"users": options.users, "seed": options.seed, "seeds": options.seeds}
+        folders.claim(options.out, "theory.json", identity, options.resume)
+    label = known.get("model", str(options.model))
+    trained = trained_with(known, folder) if known else None
+    settings = {"keep": trained.keep, "mask": trained.mask} if trained else {}
+    if model is None:
+        spec = presets.for_data(split.name).model("multvae+anchor")
+        config = spec.config(epochs=options.epochs, seed=options.seed)
+        model = fit(spec.build_vae(split.n_items), split, config, label=spec.name).model.cpu()
+        label, settings = f"{spec.name}, {options.epochs} epochs", {"keep": config.keep, "mask": config.mask}
+    card = report_card(
+        model, split if users is None else users, **settings, n_users=options.users, seed=options.seed, label=label
+    )
+    PlainConsole(width=None if sys.stdout.isatty() else 200).print(card.table())
+    if options.out is not None:
+        text = page_source(card.parts(), options.out, "card")
+        write_json(options.out / "card.json", {"command": command_line(), **card.as_dict()})
+        parts = [markdown(card.conclusion), "## Checks", text]
+        drawn, words = plots.theory_figures(card), plots.theory_words(card)
+        write_page(f"Report card: {markdown(label)}", parts, drawn, words, options.out, "card")
+    if options.study is not None or options.seeds:
+        observe(options, split)
+    if options.out is not None:
+        print(visible(f"results: {options.out}"))
+    if card.failed:
+        sys.exit(1)
+
+
+def observe(options: flags.Theory, split: StrongSplit) -> None:
+    """The prototype's observations in the models of a study, or in small ones trained here."""
+    digest, out = fingerprint(split), options.out or Path()
+    if options.seeds:
+        with resumable("the finished runs and the checkpoint are", out):
+            observations.train(observations.jobs(options.seeds), split, digest, out, options.jobs)
+    left_out: list[str] = []
+    found = observations.collect(observations.load(options.study or out, split, digest, left_out), split)
+    for sentence in left_out:
+        print(visible(sentence))
+    toys = observations.toy_radius(max(len(of) for of in found.values()))
+    rows = prototype.compare(found, toys, comparable=split.name == "ml-1m")
+    title = f"Observations on {split.name}"
+    print_table(prototype.table(rows), title)
+    if options.out is not None:
+        _, *text = prototype.compose(rows, title)
+        page_source(prototype.compose(rows, title), options.out, "observations")
+        value = {"command": command_line(), "data": split.name} | prototype.as_dict(rows, found, toys)
+        write_json(options.out / "observations.json", value)
+        parts = [prototype.conclusion(rows), "## Observations", *text]
+        drawn, words = plots.observation_figures(found, toys), plots.observation_words(found, toys)
+        write_page(markdown(title), parts, drawn, words, options.out, "observations")

@@ -1,0 +1,54 @@
+"""`minivae train`."""
+
+from contextlib import ExitStack
+
+from minivae.cli import flags
+from minivae.cli.commands.folder import resumable
+from minivae.cli.commands.sources import source_of
+from minivae.data.splits import StrongSplit
+from minivae.errors import InputError
+from minivae.runtime import distributed
+from minivae.runtime.text import visible
+from minivae.study.output.display import print_metrics
+from minivae.study.run import folders, presets
+from minivae.study.run.runs import Job, check_evaluable, execute, seen_from
+from minivae.study.run.sources import fingerprint
+from minivae.training import fit, resolve_device
+
+
+def train(options: flags.Train) -> None:
+    """Train one VAE and evaluate it on both held-out parts; under torchrun this is what each process does."""
+    team = distributed.team()
+    source = source_of(options)
+    data = source.file or options.out.absolute() / "split.safetensors"
+    with ExitStack() as held:
+        with team.in_turn():  # the first claims the folder and makes the split; the others read it
+            split = source.load() if team.first or source.file else StrongSplit.load(data)
+            check_evaluable(split)
+            job = train_job(options, "" if source.table else split.name)
+            if team.first:
+                held.enter_context(folders.hold(options.out))
+                identity = job.identity(split, fingerprint(split), seen_from(options.out, data))
+                longer = frozenset({"training.epochs", "training.patience", "data.split"})
+                folders.claim(options.out, "config.json", identity, options.resume, longer)
+                if not data.is_file():
+                    split.save(data)
+        with resumable("the checkpoint is", options.out):
+            if not team.first:
+                fit(job.spec.build_vae(split.n_items), split, job.config, folder=options.out, resume=True)
+                return
+            result = execute(job, split, options.out, job.name)
+    print_metrics(result.metrics["test"], f"{split.name}: test users, epoch {result.metrics['best_epoch']}")
+    print(visible(f"results: {options.out}"))
+
+
+def train_job(options: flags.Train, data: str) -> Job:
+    """The model and settings that the flags ask for, on top of a preset's."""
+    preset = presets.load(options.preset) if options.preset else presets.for_data(data)
+    spec = preset.model(options.model)
+    if not spec.trained:
+        raise InputError(f"{spec.name} is not trained step by step; use minivae study --models {spec.name}")
+    settings = {k: getattr(options, k) for k in presets.CONFIG_KEYS if hasattr(options, k)}
+    job = Job(spec, spec.config(**settings))
+    resolve_device(job.config.device)
+    return job
