@@ -23,9 +23,10 @@ OF_TARGET = {"reconstruction": "reconstruction", "heldout": "heldout", "ndcg": "
 """By which loss the gradients are made that are to predict an outcome; nDCG has none, so it is asked of the loss."""
 
 
-def receivers_of(split: StrongSplit, n: int) -> FoldIn:
-    """The first n test users who have held-out items."""
-    rows = np.flatnonzero(np.diff(split.test.heldout.indptr) > 0)[:n]
+def receivers_of(split: StrongSplit, n: int, seed: int = 0) -> FoldIn:
+    """n test users who have held-out items, drawn by the seed, in the order of the split; all if there are fewer."""
+    rows = np.flatnonzero(np.diff(split.test.heldout.indptr) > 0)
+    rows = np.sort(np.random.default_rng(seed).permutation(rows)[:n])
     if len(rows) < 2:
         raise InputError(f"{len(rows)} test users have held-out items; at least 2 are needed")
     labels = split.test.user_labels
@@ -92,7 +93,8 @@ def table(
 
     "ceiling" is what a second training of the same halves, with another seed, says about the first; no score that
     knows all but the seed can be expected above its square root. Each outcome also has a "personal" table: the same
-    with what is common to all users taken off (`personal`), from scores and losses alike.
+    with what is common to all users taken off (`personal`), from scores and losses alike. A "two seeds" table asks for
+    the mean loss of both trainings, of the halves that were trained on twice: the seed then counts for less.
     """
     result = {}
     for outcome, losses in seen.items():
@@ -102,6 +104,10 @@ def table(
         alone = {n: personal(s) for n, s in mine.items()}
         second = None if outcome not in again else personal(again[outcome].T).T
         result[f"{outcome}, personal"] = _scored(alone, personal(losses.T).T, second)
+        if outcome in again:
+            n = len(again[outcome])
+            both = (losses[:n] + again[outcome]) / 2
+            result[f"{outcome}, two seeds"] = _scored({name: s[:, :n] for name, s in mine.items()}, both, None)
     return result
 
 

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from minivae import InputError, MultVAE, TrainConfig, evaluate, fit
+from minivae import FoldIn, InputError, MultVAE, TrainConfig, evaluate, fit
+from minivae.explain.datamodel import lds_of_sums
+from minivae.explain.experiment import receivers_of, table
 from minivae.explain.retraining import losses, outcome, retrain
 
 CONFIG = TrainConfig(batch_size=64, epochs=3, anneal_steps=20, precision="fp32", device="cpu", patience=1)
@@ -59,3 +61,36 @@ def test_ndcg_counts_as_a_loss(toy_split):
     model = MultVAE(toy_split.n_items, 8, 4).eval()
     got = outcome(model, toy_split.test).ndcg
     np.testing.assert_array_equal(got, -evaluate(model, toy_split.test, ["ndcg@100"]).per_user["ndcg@100"])
+
+
+def check_receivers(of, split):
+    few, more = (of(split, n, 3) for n in (5, 9))
+    rows = {tuple(h.indices) for h in split.test.history}
+    assert few.n_users == 5
+    assert all(tuple(h.indices) in rows for h in few.history)
+    assert few.user_labels is None or set(few.user_labels) < set(more.user_labels)
+    drawn = [of(split, 5, seed).history.toarray() for seed in range(3)]
+    assert any((a != drawn[0]).any() for a in drawn[1:])
+    np.testing.assert_array_equal(of(split, 5, 1).history.toarray(), drawn[1])
+
+
+def test_receivers_are_drawn_by_the_seed(toy_split):
+    check_receivers(receivers_of, toy_split)
+
+    def first(split, n, seed):
+        return FoldIn(split.test.history[:n], split.test.heldout[:n])
+
+    with pytest.raises(AssertionError):
+        check_receivers(first, toy_split)
+
+
+def test_the_mean_of_two_seeds_is_asked_of_the_halves_that_were_trained_twice():
+    rng = np.random.default_rng(0)
+    sums, truth = {"heldout/transfer": rng.normal(size=(6, 12))}, rng.normal(size=(12, 6))
+    noise = rng.normal(size=(8, 6))
+    seen, again = truth.copy(), truth[:8] - noise
+    seen[:8] += noise
+    got = table(sums, {"heldout": seen}, {"heldout": again})["heldout, two seeds"]
+    assert set(got) == {"transfer"}
+    assert got["transfer"]["lds"] == pytest.approx(lds_of_sums(sums["heldout/transfer"][:, :8], truth[:8]).mean)
+    assert got["transfer"]["lds"] != pytest.approx(lds_of_sums(sums["heldout/transfer"], seen).mean)
