@@ -7,7 +7,7 @@ import polars as pl
 
 from minivae.data.columns import Columns
 from minivae.data.content import line_of
-from minivae.data.delimited import WORDS, Layout, Rows, find_separator, first_ragged, head, single_byte
+from minivae.data.delimited import WORDS, Rows, find_separator, first_ragged, head, single_byte, skeleton_of
 from minivae.errors import InputError, option
 
 MOST_FIELDS = 4  # of a table of numbers whose columns have no names: user, item, rating, time
@@ -35,7 +35,7 @@ def is_adjacency(
     text, _ = single_byte(path, raw, wanted)
     text = text.rstrip(b"\n") + b"\n"
     k = head(text, path)[0].count(wanted) + 1
-    equal = first_ragged(text, Layout(wanted, False, [str(i) for i in range(k)], False, 0)) is None
+    equal = first_ragged(text, skeleton_of(text, wanted), wanted, k) is None
     if equal and (k <= MOST_FIELDS or wanted != " "):
         return False
     lines = text.decode(errors="replace").removesuffix("\n").split("\n")

@@ -62,7 +62,7 @@ def check_in_child(path: Path, scan: str, names: list[str]) -> None:
 
 def is_frame(data: object) -> bool:
     """Whether it is a data frame of pandas or polars, or a table of Arrow."""
-    return type(data).__module__.partition(".")[0] in ("pandas", "polars", "pyarrow") and hasattr(data, "columns")
+    return type(data).__module__.partition(".")[0] in ("pandas", "polars", "pyarrow") and hasattr(type(data), "columns")
 
 
 def read_frame(frame: Any, columns: Columns) -> Rows:

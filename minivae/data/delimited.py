@@ -101,15 +101,15 @@ def read_delimited(
         found = found_columns(path, columns, layout.names, by_position=not layout.header)
     except InputError as e:
         raise InputError(f"{e}{another_reading(head(raw, path)[0], layout, given, header)}") from None
-    if not (layout.quoted and b'"' in raw):
-        refuse_ragged(path, raw, layout)
-        table, lines = fast(raw, layout, found, quoted=False), None
+    marks = b'"' in raw
+    if not (layout.quoted and marks):
+        table, lines = fast(raw, layout, found, refuse_ragged(path, raw, layout), quoted=False), None
     elif every_line_is_a_row(raw, layout):
-        table, lines = fast(raw, layout, found, quoted=True), None
+        table, lines = fast(raw, layout, found, raw.count(b"\n"), quoted=True), None
     else:
         table, lines = slow(path, raw, layout, found)
         others["lines inside quoted fields"] = raw.count(b"\n") - layout.header - table.height
-    if not layout.quoted and b'"' in raw:
+    if not layout.quoted and marks:
         table = unwrapped(table)
     first = 1 + skipped + layout.header
     repeated = repeated_headers(raw, layout, table, found)
@@ -258,18 +258,22 @@ def is_number(text: str) -> bool:
         return False
 
 
-def refuse_ragged(path: Path, raw: bytes, layout: Layout) -> None:
-    """Compare the skeleton of the text, its separators and line feeds, with that of a table."""
-    if (bad := first_ragged(raw, layout)) is not None:
+def refuse_ragged(path: Path, raw: bytes, layout: Layout) -> int:
+    """How many lines there are, if the skeleton of the text is that of a table."""
+    skeleton = skeleton_of(raw, layout.separator)
+    if (bad := first_ragged(raw, skeleton, layout.separator, len(layout.names))) is not None:
         raise ragged(path, layout, bad, raw.split(b"\n", bad + 1)[bad].decode(errors="replace"))
+    return len(skeleton) // len(layout.names)
 
 
-def first_ragged(raw: bytes, layout: Layout) -> int | None:
-    """The first line, counted from 0, with another number of fields than line 1; None if there is none."""
-    separator, k = layout.separator.encode(), len(layout.names)
-    others = bytes(set(range(256)) - set(separator + b"\n"))
-    skeleton = raw.translate(None, others)
-    row = separator * (k - 1) + b"\n"
+def skeleton_of(raw: bytes, separator: str) -> bytes:
+    """The separators and line feeds of the text, everything else left out."""
+    return raw.translate(None, bytes(set(range(256)) - set(separator.encode() + b"\n")))
+
+
+def first_ragged(raw: bytes, skeleton: bytes, separator: str, k: int) -> int | None:
+    """The first line, counted from 0, with another number of fields than k; None if there is none."""
+    row = separator.encode() * (k - 1) + b"\n"
     if skeleton == row * (len(skeleton) // k) and not (k == 1 and b"\n\n" in raw):
         return None
     if k == 1:
@@ -294,8 +298,8 @@ def ragged(path: Path, layout: Layout, index: int, text: str) -> InputError:
     return InputError(f"{line} has {n} fields but line {1 + layout.skipped} has {k}: {text[:60]!r}; {advice}")
 
 
-def fast(raw: bytes, layout: Layout, found: Mapping[str, int], quoted: bool) -> pl.DataFrame:
-    """The columns of a text whose every line is a row."""
+def fast(raw: bytes, layout: Layout, found: Mapping[str, int], lines: int, quoted: bool) -> pl.DataFrame:
+    """The columns of a text whose every line, of so many, is a row."""
     at = sorted(set(found.values()))
     table = pl.read_csv(
         raw,
@@ -306,7 +310,7 @@ def fast(raw: bytes, layout: Layout, found: Mapping[str, int], quoted: bool) -> 
         columns=at,
         infer_schema=False,
     )
-    lines = raw.count(b"\n") - layout.header
+    lines -= layout.header
     if table.height != lines:
         raise InputError(f"{lines:,} lines were read as {table.height:,} rows; save the file again as plain CSV")
     place = {k: n for k, n in zip(at, table.columns, strict=True)}
