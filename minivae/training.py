@@ -19,6 +19,7 @@ from minivae.data.splits import FoldIn, StrongSplit
 from minivae.errors import Diverged, InputError, ProcessLost
 from minivae.models.initialisation import linear_layers
 from minivae.models.phase import Phase
+from minivae.models.registry import arguments_of
 from minivae.models.vae import VAE
 from minivae.objective import beta_at, multinomial_nll
 from minivae.options import SELECTION, Precision
@@ -353,7 +354,8 @@ def fit(
     team.require_devices(device)
     _reset(model, config, device)
     trainer = Trainer.make(model, split.train, config, team)
-    state = Checkpoint(model, trainer.optimizer, _identity(model, split, config))
+    defaults = {"config": asdict(TrainConfig()), "model": arguments_of(type(model))}
+    state = Checkpoint(model, trainer.optimizer, _identity(model, split, config), defaults)
     path = Path(folder) / NAME if folder is not None else None
     if path is not None and saved_state(path):
         if not resume:

@@ -1,5 +1,6 @@
 """Models by name: those of the package, and those that others add."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -64,3 +65,8 @@ def model_class(name: object, imports: bool = True) -> type[VAE] | type[Baseline
     if not (isinstance(cls, type) and issubclass(cls, VAE | Baseline)):
         raise InputError(f"{name} is no model; it must derive from minivae.VAE or minivae.Baseline")
     return cls
+
+
+def arguments_of(cls: type[VAE] | type[Baseline]) -> dict[str, Any]:
+    """The arguments of a model's constructor with their defaults, the number of items apart."""
+    return {k: p.default for k, p in inspect.signature(cls).parameters.items() if k != "n_items"}

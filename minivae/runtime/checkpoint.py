@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from minivae.errors import InputError, WriteError
 from minivae.runtime.checkpoint_schema import MOMENTS, check_arrays, read_progress
 from minivae.runtime.distributed import Team
+from minivae.runtime.records import differing
 from minivae.runtime.storage import append_text, load_arrays, save_arrays, write_text
 
 KIND, NAME = "checkpoint", "checkpoint.safetensors"
@@ -33,11 +34,19 @@ class Checkpoint:
         Kept by reference.
     identity : mapping
         What the run is a function of; `load` refuses a checkpoint of another run.
+    defaults : mapping, optional
+        The value of what the identity of a checkpoint does not name, since it is older than the setting.
     """
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Adam, identity: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Adam,
+        identity: Mapping[str, Any],
+        defaults: Mapping[str, Any] | None = None,
+    ) -> None:
         self.model, self.optimizer = model, optimizer
-        self.identity = json.dumps(identity, sort_keys=True)
+        self.identity, self.defaults = json.dumps(identity, sort_keys=True), defaults or {}
         self.epoch = 0  # epochs done
         self.batches = 0  # updates done in the current epoch
         self.seconds = 0.0  # spent on the current epoch
@@ -123,10 +132,9 @@ class Checkpoint:
             or other data.
         """
         source, arrays, meta = _load(path)
-        if meta.get("identity") != self.identity:
+        if other := _other(meta.get("identity", "{}"), self.identity, self.defaults):
             raise InputError(
-                f"{path} belongs to {_difference(meta.get('identity', '{}'), self.identity)}; "
-                "resume with the options it was started with, or choose another folder"
+                f"{path} belongs to {other}; resume with the options it was started with, or choose another folder"
             )
         try:
             position, log = read_progress(meta, updates)
@@ -248,14 +256,13 @@ def _load(path: Path) -> tuple[Path, dict[str, np.ndarray], dict[str, str]]:
     return previous(path), *load_arrays(previous(path), KIND)
 
 
-def _difference(theirs: str, ours: str) -> str:
-    """What the identity of another run says about it, in words."""
+def _other(theirs: str, ours: str, defaults: Mapping[str, Any]) -> str:
+    """The run that an identity belongs to, in words; "" if it is ours."""
     try:
-        a, b = json.loads(theirs), json.loads(ours)
-        if a.get("data") != b.get("data"):
-            return "a run on other data"
-        x, y = ({**v.get("model", {}), **v.get("config", {})} for v in (a, b))
-    except (AttributeError, TypeError, ValueError, RecursionError):  # no identity that minivae writes
+        found = differing(json.loads(theirs), json.loads(ours), defaults)
+    except (AttributeError, ValueError, RecursionError):  # no identity that minivae writes
         return "another run"
-    changed = [f"{k}={x.get(k)!r} (now {y[k]!r})" for k in y if x.get(k) != y[k]]
-    return f"another run, with {', '.join(changed)}" if changed else "another run"
+    if "data" in found:
+        return "a run on other data"
+    changed = [f"{k.partition('.')[2] or k}={a!r} (now {b!r})" for k, (a, b) in found.items()]
+    return f"another run, with {', '.join(changed)}" if changed else ""

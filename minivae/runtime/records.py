@@ -11,6 +11,8 @@ import msgspec
 from minivae.errors import InputError
 from minivae.runtime.storage import write_json
 
+Json = dict[str, Any]
+"""A JSON object on its way from or to a file, of any content."""
 CHECKSUM = "sha256"
 LARGEST_RECORD = 1 << 28  # bytes; the largest that minivae writes has some megabytes
 
@@ -72,6 +74,34 @@ def conform(value: dict[str, Any], schema: Any, path: Path) -> dict[str, Any]:
     except (msgspec.ValidationError, RecursionError) as e:
         raise InputError(f"{path} does not hold what minivae writes there ({e}); run it again") from e
     return value
+
+
+def flat(value: Mapping[str, Any], prefix: str = "") -> Json:
+    """Nested mappings as one with dotted keys.
+
+    >>> flat({"a": 1, "b": {"c": 2}})
+    {'a': 1, 'b.c': 2}
+    """
+    result = {}
+    for k, v in value.items():
+        result |= flat(v, f"{prefix}{k}.") if isinstance(v, Mapping) else {f"{prefix}{k}": v}
+    return result
+
+
+def differing(
+    theirs: Mapping[str, Any], ours: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> dict[str, tuple[Any, Any]]:
+    """Where two descriptions of a run differ: dotted key -> both values, None where there is none.
+
+    A key that one of them lacks has its default: a run from before a setting existed ran with what is now its default.
+
+    >>> differing({"lr": 0.1}, {"lr": 0.1, "smooth": 0.0}, {"smooth": 0.0})
+    {}
+    >>> differing({"lr": 0.1}, {"lr": 0.1, "smooth": 0.5}, {"smooth": 0.0})
+    {'smooth': (0.0, 0.5)}
+    """
+    a, b = (flat(defaults) | flat(value) for value in (theirs, ours))
+    return {k: (a.get(k), b.get(k)) for k in sorted(a.keys() | b.keys()) if a.get(k) != b.get(k)}
 
 
 def parse_json(text: str) -> Any:

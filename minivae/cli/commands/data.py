@@ -2,10 +2,10 @@
 
 from minivae.cli import flags
 from minivae.data import catalogue
+from minivae.runtime.records import flat
 from minivae.runtime.table import Table, words
 from minivae.study.output import tables
 from minivae.study.output.display import fact, print_table
-from minivae.study.run import folders
 from minivae.study.run.sources import Source
 
 
@@ -19,7 +19,7 @@ def data_info(options: flags.Info) -> None:
     """Facts about one data set."""
     told = catalogue.describe(Source(options.data).load(tables=False))
     doubts, audit = told.pop("warnings"), told.pop("leakage")
-    facts = folders.flat(told)
+    facts = flat(told)
     print_table(
         Table.make([words("fact"), words("value", fact)], ((k.replace(".", ", "), v) for k, v in facts.items()))
     )

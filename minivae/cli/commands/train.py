@@ -11,7 +11,7 @@ from minivae.runtime import distributed
 from minivae.runtime.text import visible
 from minivae.study.output.display import print_metrics
 from minivae.study.run import folders, presets
-from minivae.study.run.runs import Job, check_evaluable, execute, seen_from
+from minivae.study.run.runs import Job, check_evaluable, defaults_of, execute, seen_from
 from minivae.study.run.sources import fingerprint
 from minivae.training import fit, resolve_device
 
@@ -30,7 +30,7 @@ def train(options: flags.Train) -> None:
                 held.enter_context(folders.hold(options.out))
                 identity = job.identity(split, fingerprint(split), seen_from(options.out, data))
                 longer = frozenset({"training.epochs", "training.patience", "data.split"})
-                folders.claim(options.out, "config.json", identity, options.resume, longer)
+                folders.claim(options.out, "config.json", identity, options.resume, longer, defaults_of(job.spec.kind))
                 if not data.is_file():
                     split.save(data)
         with resumable("the checkpoint is", options.out):

@@ -11,12 +11,11 @@ import numpy as np
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.ranking import METRICS, paired_difference
-from minivae.runtime.records import read_record
+from minivae.runtime.records import differing, read_record
 from minivae.study.draws.pooling import Pooled, pool, pool_folds
 from minivae.study.run import conclusions
-from minivae.study.run.folders import flat
 from minivae.study.run.results import ModelResult, doubts, group, searched_here
-from minivae.study.run.runs import Result, read_note, refuse_other_users
+from minivae.study.run.runs import Result, defaults_of, read_note, refuse_other_users
 from minivae.study.run.schemas import StudyResults
 from minivae.study.run.sources import fingerprint
 
@@ -93,22 +92,18 @@ def check(draws: Sequence[Draw]) -> list[str]:
     if not names:
         raise InputError("the studies have no model in common")
     for name in names:
-        first, *others = (_settings(d, name) for d in draws)
+        first, *others = (d.results["preset"]["models"][name] for d in draws)
         for draw, other in zip(draws[1:], others, strict=True):
-            changed = sorted(k for k in first.keys() | other.keys() if first.get(k) != other.get(k))
+            changed = differing(first, other, defaults_of(str(first.get("class")))).items()
+            changed = [(k, values) for k, values in changed if k not in ("training.seed", "trials")]
             searched = searched_here(draws[0].results) and searched_here(draw.results)
             if changed and not searched:
-                key = changed[0]
+                key, (here, there) = changed[0]
                 raise InputError(
-                    f"{name} was run with {key} {first.get(key)} in draw {draws[0].label} and {other.get(key)} in draw "
+                    f"{name} was run with {key} {here} in draw {draws[0].label} and {there} in draw "
                     f"{draw.label}; combine studies with the same settings"
                 )
     return names
-
-
-def _settings(draw: Draw, name: str) -> dict[str, Any]:
-    spec = flat(draw.results["preset"]["models"][name])
-    return {k: v for k, v in spec.items() if k not in ("training.seed", "trials")}
 
 
 def _all_runs(draws: Sequence[Draw], names: Sequence[str]) -> list[ModelResult]:

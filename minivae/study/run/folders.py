@@ -13,12 +13,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from minivae.errors import InputError
-from minivae.runtime.records import read_record, write_record
+from minivae.runtime.records import differing, read_record, write_record
 from minivae.runtime.storage import name_of_process, unfinished
 
 LOCK = ".minivae.lock"
 PROCESSES = ".minivae.processes"  # those that have worked in a folder and not ended in order, one a line
 LONGEST_LIST = 1 << 16
+NO_DEFAULTS: Mapping[str, Any] = {}
 
 
 @contextmanager
@@ -101,7 +102,12 @@ def refuse_file(folder: Path) -> None:
 
 
 def claim(
-    folder: Path, note: str, identity: Mapping[str, Any], resume: bool, may_change: frozenset[str] = frozenset()
+    folder: Path,
+    note: str,
+    identity: Mapping[str, Any],
+    resume: bool,
+    may_change: frozenset[str] = frozenset(),
+    defaults: Mapping[str, Any] = NO_DEFAULTS,
 ) -> None:
     """Make `folder` the place of the run that `identity` describes, kept in the JSON file `note`.
 
@@ -114,6 +120,8 @@ def claim(
         Continue what the folder holds; without it the folder must be new or empty.
     may_change : frozenset[str], default frozenset()
         Dotted keys of `identity` in which a continued run may differ.
+    defaults : mapping, default NO_DEFAULTS
+        The value of what `note` does not name, since it is older than the setting.
 
     Raises
     ------
@@ -129,7 +137,7 @@ def claim(
             raise InputError(f"{folder} holds something else (no {note} in it); choose another folder with --out")
         if not resume:
             raise InputError(f"{folder} already holds a run; add --resume to continue it or choose another --out")
-        refuse_other(path, identity, may_change)
+        refuse_other(path, identity, may_change, defaults)
     for process in killed:
         for half_written in list(folder.rglob(unfinished(process))):
             shutil.rmtree(half_written, ignore_errors=True)
@@ -137,26 +145,18 @@ def claim(
     write_record(folder / note, identity)
 
 
-def refuse_other(path: Path, identity: Mapping[str, Any], may_change: frozenset[str] = frozenset()) -> None:
-    """Raise `InputError` if the JSON file at `path` describes another run than `identity`."""
-    theirs, ours = flat(read_record(path)), flat(json.loads(json.dumps(identity)))
-    keys = sorted((theirs.keys() | ours.keys()) - may_change)
+def refuse_other(
+    path: Path,
+    identity: Mapping[str, Any],
+    may_change: frozenset[str] = frozenset(),
+    defaults: Mapping[str, Any] = NO_DEFAULTS,
+) -> None:
+    """Raise `InputError` if the JSON file at `path` describes another run than `identity`; arguments as of `claim`."""
+    found = differing(read_record(path), json.loads(json.dumps(identity)), defaults)
     changed = [
-        "made from other data" if k == "data.sha256" else f"{k} {theirs.get(k)!r}, now {ours.get(k)!r}"
-        for k in keys
-        if theirs.get(k) != ours.get(k)
+        "made from other data" if k == "data.sha256" else f"{k} {theirs!r}, now {ours!r}"
+        for k, (theirs, ours) in found.items()
+        if k not in may_change
     ]
     if changed:
         raise InputError(f"{path.parent} holds another run ({'; '.join(changed)}); choose another folder with --out")
-
-
-def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one with dotted keys.
-
-    >>> flat({"a": 1, "b": {"c": 2}})
-    {'a': 1, 'b.c': 2}
-    """
-    result = {}
-    for k, v in value.items():
-        result |= flat(v, f"{prefix}{k}.") if isinstance(v, Mapping) else {f"{prefix}{k}": v}
-    return result

@@ -23,7 +23,7 @@ from minivae.runtime import progress, signals
 from minivae.runtime.checkpoint import remove_checkpoints
 from minivae.runtime.records import write_record
 from minivae.study.run import folders
-from minivae.study.run.runs import PARTS, Job, execute, finished
+from minivae.study.run.runs import PARTS, Job, defaults_of, execute, finished
 from minivae.training import resolve_device
 
 Jobs = int | Literal["auto"]
@@ -82,7 +82,8 @@ def run_all(
     """
     for task in tasks:
         if (task.folder / "config.json").is_file():
-            folders.refuse_other(task.folder / "config.json", task.note, frozenset({"data.split"}))
+            defaults = defaults_of(task.job.spec.kind)
+            folders.refuse_other(task.folder / "config.json", task.note, frozenset({"data.split"}), defaults)
     todo = [task for task in tasks if not finished(task.folder)]
     n = min(number_of_jobs(jobs, tasks), len(todo))
     with progress.board() as board:

@@ -13,7 +13,6 @@ what differs. The tables of such a file:
 * ``[origin]``: where the settings come from, as `minivae tune` writes it.
 """
 
-import inspect
 import re
 import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -27,7 +26,7 @@ from typing import Any, cast
 from minivae.config import TrainConfig
 from minivae.errors import InputError
 from minivae.models import VAE, Baseline
-from minivae.models.registry import MODELS, model_class
+from minivae.models.registry import MODELS, arguments_of, model_class
 from minivae.study.run.settings import check_argument, check_layer, read_toml
 from minivae.study.run.space import Choice, Range, Value, parse
 
@@ -81,15 +80,15 @@ class ModelSpec:
             If the model has no such setting.
         """
         if not self.has(key):
-            known = ", ".join(sorted([*_arguments(self.kind), *(CONFIG_KEYS if self.trained else ())]))
+            known = ", ".join(sorted([*arguments_of(model_class(self.kind)), *(CONFIG_KEYS if self.trained else ())]))
             raise InputError(f"model {self.name} has no setting {key!r}; it has {known or 'none'}")
         if self.trained and key in CONFIG_KEYS:
             return getattr(self.config(), key)
-        return self.arguments.get(key, _arguments(self.kind)[key])
+        return self.arguments.get(key, arguments_of(model_class(self.kind))[key])
 
     def has(self, key: str) -> bool:
         """Whether the model has such a setting."""
-        return key in _arguments(self.kind) or (self.trained and key in CONFIG_KEYS)
+        return key in arguments_of(model_class(self.kind)) or (self.trained and key in CONFIG_KEYS)
 
     def changed(self, values: Mapping[str, Any]) -> "ModelSpec":
         """The same model with other settings or arguments; `InputError` for one that it does not have."""
@@ -344,9 +343,3 @@ def _spec(
     except InputError as e:
         raise InputError(f"{where}: {e}") from e
     return replace(spec, search={k: parse(k, v, f"{where}: model {name}") for k, v in spaces.items()})
-
-
-def _arguments(kind: str) -> dict[str, Any]:
-    """Arguments of a model's constructor with their defaults, the number of items apart."""
-    parameters = inspect.signature(model_class(kind)).parameters
-    return {k: p.default for k, p in parameters.items() if k != "n_items"}

@@ -17,10 +17,11 @@ from minivae.data.splits import FoldIn, StrongSplit
 from minivae.data.users import shape_of
 from minivae.errors import InputError
 from minivae.models import VAE, Baseline, save_model
+from minivae.models.registry import MODELS, arguments_of
 from minivae.models.saved import require_savable
 from minivae.ranking import METRICS, Evaluation, activity_groups, evaluate
 from minivae.runtime.memory import peak
-from minivae.runtime.records import parse_json, read_record, write_record
+from minivae.runtime.records import Json, parse_json, read_record, write_record
 from minivae.runtime.storage import load_arrays, save_arrays
 from minivae.study.run.presets import ModelSpec
 from minivae.study.run.schemas import IN_EVERY_LINE, LogLine, Metrics, RunNote
@@ -62,6 +63,12 @@ class Job:
             "training": asdict(self.config) if self.spec.trained else {},
             "data": {"name": split.name, "split": data, "sha256": digest},
         }
+
+
+def defaults_of(kind: str) -> Json:
+    """What was used where the config.json of a model of this class names no value: the file is older than a setting."""
+    arguments = arguments_of(MODELS.find(kind, imports=False)) if kind in MODELS else {}
+    return {"arguments": arguments, "training": asdict(TrainConfig())}
 
 
 @dataclass(frozen=True)
