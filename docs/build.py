@@ -9,7 +9,6 @@ every page is looked up: what is not there ends the build, and so does anything 
 """
 
 import argparse
-import re
 import shutil
 import sys
 import tomllib
@@ -19,12 +18,9 @@ from sphinx.cmd.build import build_main
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
-DRAWN_ICONS = re.compile(
-    r'<script[^>]*src="[^"]*scripts/fontawesome\.js[^"]*"></script>|<link[^>]*scripts/fontawesome\.js[^>]*/>'
-)
 sys.path[:0] = [str(ROOT), str(DOCS)]
 
-from site_parts import chapters, explorables, links, reference  # noqa: E402
+from site_parts import chapters, explorables, lighten, links, reference  # noqa: E402
 
 
 def stage(source: Path) -> None:
@@ -38,14 +34,6 @@ def stage(source: Path) -> None:
     shutil.copy(ROOT / "CHANGELOG.md", source / "changelog.md")
 
 
-def without_drawn_icons(html: Path) -> None:
-    """The theme's script of 1.5 MB draws the icons that its font already shows; no page needs to load it."""
-    for page in html.rglob("*.html"):
-        text = page.read_text(encoding="utf-8")
-        page.write_text(DRAWN_ICONS.sub("", text), encoding="utf-8")
-    (html / "_static" / "scripts" / "fontawesome.js").unlink()
-
-
 def main() -> int:
     """Build, then look up every link."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -54,11 +42,11 @@ def main() -> int:
     stage(out / "source")
     address = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["minivae"]["site"]
     options = ["-q", "-W", "--keep-going", "-b", "html", "-D", f"html_baseurl={address}"]
-    status = build_main([*options, str(out / "source"), str(out / "html")])
+    status = build_main([*options, "-d", str(out / "doctrees"), str(out / "source"), str(out / "html")])
     if status:
         return status
     explorables.embed(out / "html")
-    without_drawn_icons(out / "html")
+    lighten.lighten(out / "html")
     faults = links.faults(out / "html")
     print(*faults, sep="\n", file=sys.stderr)
     print(f"{len(list((out / 'html').rglob('*.html')))} pages in {out / 'html'}; open index.html")

@@ -17,7 +17,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Response, sync_playwright
+from playwright.sync_api import Browser, Response, sync_playwright
 
 SLOWER = 4
 QUIET = 3000  # milliseconds after the load in which a late task would be seen
@@ -45,25 +45,22 @@ def sent(response: Response) -> int:
     return len(gzip.compress(body, 6)) if text else len(body)
 
 
-def measure(html: Path, page: str = "index.html") -> dict[str, float]:
+def measure(chromium: Browser, html: Path, page: str = "index.html") -> dict[str, float]:
     """Figures of one page of a folder of HTML, read from a local server."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(html)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     here, sizes, outside = f"http://127.0.0.1:{server.server_port}/", [], []
+    tab = chromium.new_page(viewport={"width": 1280, "height": 900})
     try:
-        with sync_playwright() as p:
-            path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-            chromium = p.chromium.launch(executable_path=path, args=FLAGS)
-            tab = chromium.new_page(viewport={"width": 1280, "height": 900})
-            tab.context.new_cdp_session(tab).send("Emulation.setCPUThrottlingRate", {"rate": SLOWER})
-            tab.add_init_script(f"({OBSERVE})()")
-            tab.on("request", lambda r: None if r.url.startswith((here, "data:")) else outside.append(r.url))
-            tab.on("response", lambda r: sizes.append((r.url, sent(r) if r.ok else 0)))
-            tab.goto(here + page, wait_until="load")
-            tab.wait_for_timeout(QUIET)
-            seen = tab.evaluate(READ)
-            chromium.close()
+        tab.context.new_cdp_session(tab).send("Emulation.setCPUThrottlingRate", {"rate": SLOWER})
+        tab.add_init_script(f"({OBSERVE})()")
+        tab.on("request", lambda r: None if r.url.startswith((here, "data:")) else outside.append(r.url))
+        tab.on("response", lambda r: sizes.append((r.url, sent(r) if r.ok else 0)))
+        tab.goto(here + page, wait_until="load")
+        tab.wait_for_timeout(QUIET)
+        seen = tab.evaluate(READ)
     finally:
+        tab.close()
         server.shutdown()
     largest = sorted(sizes, key=lambda s: -s[1])[:6]
     print(*(f"{size:10,} {url.removeprefix(here)}" for url, size in largest), sep="\n")
@@ -73,5 +70,9 @@ def measure(html: Path, page: str = "index.html") -> dict[str, float]:
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "_build" / "html"
-    for name, value in measure(folder).items():
-        print(f"{name:18} {value:,.3f}" if isinstance(value, float) else f"{name:18} {value:,}")
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    with sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=path, args=FLAGS)
+        for name, value in measure(browser, folder).items():
+            print(f"{name:18} {value:,.3f}" if isinstance(value, float) else f"{name:18} {value:,}")
+        browser.close()

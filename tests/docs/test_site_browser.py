@@ -83,6 +83,63 @@ def test_search_finds_the_sharing_radius(html, browser):
     page.close()
 
 
+def test_search_is_reached_from_the_first_page(html, browser):
+    page = browser.new_page()
+    page.goto((html / "index.html").as_uri())
+    page.keyboard.press("Control+k")
+    page.keyboard.type("sharing radius")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#search-results li a", timeout=20_000)
+    assert "search.html?q=sharing+radius" in page.url
+    page.close()
+
+
+def test_the_first_page_is_small_and_says_on_one_screen_what_to_do(html, browser):
+    sys.path[:0] = [str(ROOT / "docs")]
+    from measure import measure
+
+    cost = measure(browser, html)
+    assert cost["bytes"] < 300_000
+    assert cost["requests outside"] == 0
+    assert cost["shift"] < 0.1
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto((html / "index.html").as_uri())
+    for part in ("article h1", "article p a[href*='arxiv']", "article figure img", "article .highlight-sh"):
+        box = page.locator(part).first.bounding_box()
+        assert box["y"] + box["height"] <= 900, f"{part} ends below the first screen"
+    page.close()
+
+
+ICONS = """() => [...document.querySelectorAll("[class*='fa-']")].map((e) => {
+    const style = getComputedStyle(e, "::before");
+    return [style.fontFamily + " " + style.fontWeight, style.content.charAt(1)];
+}).filter(([, letter]) => letter >= "\ue000" && letter <= "\uf8ff")"""
+
+
+def without_glyph(html, seen):
+    """Icons of pages that the fonts of the site do not have."""
+    from fontTools.ttLib import TTFont
+
+    folder = html / "_static" / "vendor" / "fontawesome" / "webfonts"
+    has = {name: TTFont(folder / f"fa-{name}.woff2").getBestCmap() for name in ("solid-900", "regular-400")}
+    return {
+        (font, hex(ord(icon)))
+        for font, icon in seen
+        if ord(icon) not in has["solid-900" if "900" in font else "regular-400"]
+    }
+
+
+def test_every_icon_of_a_page_is_in_the_font(html, browser):
+    page, seen = browser.new_page(), set()
+    for path in pages_of(html)[::4]:
+        page.goto(path.as_uri())
+        seen |= {tuple(icon) for icon in page.evaluate(ICONS)}
+    page.close()
+    assert len(seen) >= 5
+    assert without_glyph(html, seen) == set()
+    assert without_glyph(html, {("900", "\uf1fe")}), "broken twin: an icon that no page shows"
+
+
 def test_formulas_are_mathml_with_their_tex(html):
     text = (html / "course" / "04_sharing_radius.html").read_text(encoding="utf-8")
     assert text.count("<math ") > 30
