@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from minivae import InputError
-from minivae.batches import DeviceCSR, mask_input, masked
+from minivae.batches import DeviceCSR, clean, mask_input, masked, normalizes, register_mask
 from minivae.runtime import streams
 
 MASKS = ("normalize-then-mask", "mask-then-normalize", "raw")
@@ -164,3 +164,18 @@ def test_keep_must_be_a_probability(keep):
 def test_unknown_mask_is_named():
     with pytest.raises(InputError, match="mask='dropout' is unknown; choose one of normalize-then-mask"):
         mask_input(np.ones((1, 2)), 0.5, "dropout")
+
+
+def test_which_input_a_convention_makes_of_a_whole_row():
+    """x/‖x‖ or x is found out from what it makes of users with four items and with one; anything else is refused."""
+    assert [normalizes(m) for m in MASKS] == [True, True, False]
+    batch = DeviceCSR(csr([[1, 1, 1, 1], [0, 1, 0, 0]])).batch(torch.arange(2))
+    for mask, whole in zip(MASKS, ([0.5] * 4 + [1], [0.5] * 4 + [1], [1] * 5), strict=True):
+        assert clean(batch, mask).weights.tolist() == whole
+
+    @register_mask("half-in-test")
+    def half(rows, counts, kept, keep):
+        return 0.5 * kept
+
+    with pytest.raises(InputError, match="mask='half-in-test' makes something else than"):
+        normalizes("half-in-test")

@@ -1,4 +1,4 @@
-"""Densities, weights, coverage and random numbers against other libraries, Python integers and counting by hand."""
+"""Densities, weights, coverage and intervals against other libraries and counting by hand."""
 
 import math
 
@@ -12,7 +12,6 @@ from minivae import FoldIn, evaluate
 from minivae.batches import item_weights
 from minivae.objective import beta_at, gaussian_kl_between, kl_to_standard_normal, log_normal
 from minivae.ranking import activity_groups, paired_difference
-from minivae.runtime import streams
 
 
 def gaussians(seed):
@@ -106,36 +105,3 @@ def test_groups_of_activity_count_both_halves_and_meet_at_their_borders():
         "101+": [101, 300],
     }
     assert "1–4" not in activity_groups(fold_in(history[1:], heldout[1:]))
-
-
-# ------------------------------------------------------------------------------------------------------------ streams
-
-
-def words(seed, number, step, n):
-    """The stream of the purpose with that number in Python integers, as SplitMix64 was published."""
-    full, golden = (1 << 64) - 1, 0x9E3779B97F4A7C15
-
-    def mixed(state):
-        z = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & full
-        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & full
-        return z ^ (z >> 31)
-
-    key = seed & full
-    for part in (number, step):
-        key = mixed((key + golden * (part + 1)) & full)
-    return [mixed((key + golden * (k + 1)) & full) for k in range(n)]
-
-
-def test_a_normal_number_is_box_and_muller_of_its_word():
-    """Radius from the upper 23 bits, angle from the lower 24, the cosine of both parts."""
-    found = streams.normal(7, "noise", 3, torch.arange(200)).tolist()
-    expected = []
-    for w in words(7, 3, 3, 200):
-        radius, angle = ((w >> 41) + 0.5) / 2**23, 2 * math.pi * (w % 2**24) / 2**24
-        expected.append(math.sqrt(-2 * math.log(radius)) * math.cos(angle))
-    assert found == pytest.approx(expected, abs=1e-5)
-
-
-def test_the_order_of_an_epoch_has_a_stream_of_its_own():
-    signed = [w - 2**64 if w >> 63 else w for w in words(5, 1, 2, 50)]
-    assert streams.permutation(5, 2, 50).tolist() == np.argsort(signed, kind="stable").tolist()

@@ -246,6 +246,19 @@ def test_functions_are_metrics_and_can_be_registered():
         register_metric("ndcg")(last_hit)
 
 
+def test_a_function_sees_a_hundred_ranks_or_as_many_as_the_others_ask_for():
+    seen = []
+
+    def width(of, k):
+        seen.append((k, of.hits.shape[1], of.items.shape[1]))
+        return np.zeros(len(of.hits))
+
+    fold_in = FoldIn(csr(np.zeros((2, 150))), csr(np.eye(2, 150)))
+    for others, k in (([], 100), (["ndcg@20"], 100), (["ndcg@130"], 130), (["ndcg@999"], 150)):
+        evaluate(Fixed(np.zeros((2, 150))), fold_in, [width, *others])
+        assert seen.pop() == (k, k, k)
+
+
 def test_users_without_heldout_items_are_left_out_and_counted():
     scores, history, heldout = problem(1)
     heldout[[3, 8]] = False
@@ -399,6 +412,31 @@ def test_rank_of_an_item():
         want = [0 if h[item] else 1 + int(((s > s[item]) & ~h).sum()) for s, h in zip(scores, history, strict=True)]
         assert ranks_of(Fixed(scores), csr(history), item).tolist() == want
     assert ranks_of(Fixed(np.zeros((40, 30))), csr(history * 0), 4).tolist() == [5] * 40  # ties by index
+
+
+def test_ranks_are_the_same_in_any_blocks_and_no_block_is_larger_than_allowed(monkeypatch):
+    """Of 30 items, 70 cells hold two users and 20 cells less than one, who then comes alone."""
+    scores, history, heldout = problem(9)
+    whole = ranks_of(Fixed(scores), csr(history), 4)
+    for cells, users in ((20, 1), (70, 2), (90, 3), (10**6, 40)):
+        monkeypatch.setattr(ranking, "BLOCK_CELLS", cells)
+        sizes = []
+
+        class Counted(Fixed):
+            def score(self, history, sizes=sizes):
+                sizes.append(history.shape[0])
+                return super().score(history)
+
+        assert ranks_of(Counted(scores), csr(history), 4).tolist() == whole.tolist()
+        recommend(Counted(scores), csr(history), 3)
+        evaluate(Counted(scores), FoldIn(csr(history), csr(heldout)), METRICS)
+        assert sizes == 3 * ([users] * (40 // users) + [40 % users] * (40 % users > 0))
+
+
+def test_rank_of_an_item_that_is_none():
+    for item in (-1, 30):
+        with pytest.raises(InputError, match="item must hold indices of items, whole numbers from 0 to 29"):
+            ranks_of(Fixed(np.zeros((2, 30))), csr(np.zeros((2, 30))), item)
 
 
 @pytest.mark.parametrize(

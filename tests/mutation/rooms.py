@@ -31,8 +31,9 @@ ROOMS = {
             f"tests/{name}.py"
             for name in (
                 *("test_objective", "test_anchors", "test_anchor_direction", "test_ranking", "test_batches"),
-                *("test_core_numbers", "test_keep_by_popularity", "test_own_parts", "models/test_models"),
-                *("models/test_priors", "theory/test_anchoring", "runtime/test_streams", "data/test_splits"),
+                *("test_core_numbers", "test_config", "test_keep_by_popularity", "test_own_parts"),
+                *("models/test_models", "models/test_priors", "theory/test_anchoring", "runtime/test_streams"),
+                *("data/test_splits",),
             )
         ),
     ),

@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import _lru_cache_wrapper
 from itertools import accumulate
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -201,7 +202,17 @@ def plant(path: Path, tree: ast.Module) -> int:
         if new is not None and new != old and len(new.co_freevars) == len(old.co_freevars):
             f.__code__ = new
             changed += 1
+    if changed:
+        _forget()
     return changed
+
+
+def _forget() -> None:
+    """Empty the caches of the package's functions: what they hold was made without the mutant."""
+    package = str(ROOT / "minivae") + os.sep
+    for f in [o for o in gc.get_objects() if type(o) is _lru_cache_wrapper]:
+        if getattr(getattr(f.__wrapped__, "__code__", None), "co_filename", "").startswith(package):
+            f.cache_clear()
 
 
 class Replaced(importlib.abc.MetaPathFinder, importlib.abc.Loader):

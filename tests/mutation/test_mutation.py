@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from minivae import batches
 from tests.mutation import report, server
 from tests.mutation.operators import mutants
 from tests.mutation.rooms import ROOMS, ROOT
@@ -139,3 +140,10 @@ def test_the_score_counts_what_nobody_can_notice_apart(tmp_path, monkeypatch):
     assert "| f.py | 5 | 3 | 1 | 1 | 75% |" in text
     assert "`f.py:1` e (3 tests ran)" in text
     assert "` c " not in text
+
+
+def test_nothing_that_was_cached_without_the_error_is_left():
+    batches.normalizes("raw")
+    assert batches._unit_input.cache_info().currsize > 0
+    server._forget()
+    assert batches._unit_input.cache_info().currsize == 0

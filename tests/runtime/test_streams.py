@@ -216,3 +216,29 @@ def test_permutation_is_uniform_over_orders():
 
     with pytest.raises(AssertionError):
         check_all_orders_are_as_likely(with_ties)
+
+
+def test_a_normal_number_is_box_and_muller_of_its_word():
+    """Radius from the upper 23 bits, angle from the lower 24, the cosine of both parts."""
+    found = streams.normal(7, "noise", 3, torch.arange(200)).tolist()
+    expected = []
+    for w in itertools.islice(stream(7, "noise", 3), 200):
+        radius, angle = ((w >> 41) + 0.5) / 2**23, 2 * math.pi * (w % 2**24) / 2**24
+        expected.append(math.sqrt(-2 * math.log(radius)) * math.cos(angle))
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_purposes_have_numbers_of_their_own():
+    """The key holds 1, 2 or 3: written here once more, so that no run of before is drawn otherwise."""
+    assert streams.PURPOSES == ("order", "mask", "noise")
+    for number, purpose in enumerate(streams.PURPOSES, start=1):
+        key = 5
+        for part in (number, 2):
+            key = next(splitmix64((key + GOLDEN * part) & WORD))
+        assert unsigned(streams.bits(5, purpose, 2, torch.arange(9))) == list(itertools.islice(splitmix64(key), 9))
+
+
+def test_the_order_of_an_epoch_has_a_stream_of_its_own():
+    words = list(itertools.islice(stream(5, "order", 2), 50))
+    signed = [w - 2**64 if w >> 63 else w for w in words]
+    assert streams.permutation(5, 2, 50).tolist() == np.argsort(signed, kind="stable").tolist()
