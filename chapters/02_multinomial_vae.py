@@ -25,7 +25,8 @@ import torch.nn.functional as F
 from torch.distributions import Multinomial, Normal
 
 import minivae as mv
-from minivae.batches import DeviceCSR, mask_input, masked
+from minivae.batches import DeviceCSR
+from minivae.masks import mask_input, masked
 from minivae.objective import beta_at, kl_to_standard_normal
 from minivae.runtime import streams
 from minivae.training import loss_terms

@@ -24,7 +24,7 @@ import torch
 from scipy.stats import binom
 
 import minivae as mv
-from minivae.batches import input_weights, mask_input
+from minivae.masks import input_weights, mask_input
 from minivae.theory import conventions, masking
 
 rng = torch.Generator().manual_seed(0)

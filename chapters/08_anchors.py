@@ -26,7 +26,7 @@ from scipy.stats import spearmanr
 from torch.func import hessian, vmap
 
 import minivae as mv
-from minivae.batches import mask_input
+from minivae.masks import mask_input
 from minivae.ranking import paired_difference
 from minivae.theory import anchoring, drift, transfer
 

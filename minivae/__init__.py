@@ -16,7 +16,6 @@ _install()
 if TYPE_CHECKING:
     from minivae import checks, course, explain, explorables, online, plots, theory
     from minivae.anchors import anchor_loss, register_anchor_loss
-    from minivae.batches import register_mask
     from minivae.config import TrainConfig
     from minivae.data.embedded import debian
     from minivae.data.given import given_split
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from minivae.data.temporal import leave_last_out, time_split
     from minivae.errors import InputError
     from minivae.explorables import show as explorable
+    from minivae.masks import register_mask
     from minivae.metrics import register_metric
     from minivae.models import (
         EASE,
@@ -107,7 +107,7 @@ __all__ = [
 # Names are imported at their first use: torch takes seconds, for which --help or preparing data need not wait.
 _HOMES = {
     "anchors": ("anchor_loss", "register_anchor_loss"),
-    "batches": ("register_mask",),
+    "masks": ("register_mask",),
     "data.embedded": ("debian",),
     "errors": ("InputError",),
     "data.interactions": ("Interactions", "read_interactions"),

@@ -8,8 +8,8 @@ from typing import Any, get_args
 import numpy as np
 
 from minivae.anchors import ANCHOR_LOSSES, anchor_at
-from minivae.batches import normalizes
 from minivae.errors import InputError
+from minivae.masks import normalizes
 from minivae.options import AnchorSchedule, AnchorVariant, AnchorWeights, Mask, Precision
 
 LARGEST = 1 << 53  # whole numbers up to here survive JSON and float64

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from minivae.anchors import anchor_loss
-from minivae.batches import DeviceCSR, UserBatch, clean, masked, normalizes
+from minivae.batches import DeviceCSR, UserBatch
 from minivae.config import TrainConfig
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.errors import Diverged, InputError, ProcessLost
+from minivae.masks import clean, masked, normalizes
 from minivae.models.initialisation import linear_layers
 from minivae.models.phase import Phase
 from minivae.models.registry import arguments_of

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from minivae import InputError
-from minivae.batches import DeviceCSR, clean, mask_input, masked, normalizes, register_mask
+from minivae.batches import DeviceCSR
+from minivae.masks import clean, mask_input, masked, normalizes, register_mask
 from minivae.runtime import streams
 
 MASKS = ("normalize-then-mask", "mask-then-normalize", "raw")

@@ -37,7 +37,7 @@ def failures(test: doctest.DocTest) -> str:
 def own_parts_forgotten():
     """What an example registers is gone afterwards."""
     from minivae.anchors import ANCHOR_LOSSES
-    from minivae.batches import MASKS
+    from minivae.masks import MASKS
     from minivae.metrics import KINDS
     from minivae.models.priors.choice import PRIORS
     from minivae.models.registry import MODELS

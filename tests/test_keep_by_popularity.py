@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minivae import InputError, MultVAE, TrainConfig, fit
-from minivae.batches import DeviceCSR, keep_by_popularity, masked
+from minivae.batches import DeviceCSR, keep_by_popularity
+from minivae.masks import masked
 
 CONFIG = TrainConfig(batch_size=64, epochs=2, anneal_steps=20, precision="fp32", device="cpu", seed=5)
 

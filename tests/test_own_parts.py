@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import minivae as mv
-from minivae.batches import MASKS, input_weights
 from minivae.errors import InputError
+from minivae.masks import MASKS, input_weights
 
 SETTINGS = {"epochs": 2, "batch_size": 50, "anneal_steps": 10, "device": "cpu", "precision": "fp32"}
 

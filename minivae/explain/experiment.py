@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minivae.config import TrainConfig
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.errors import InputError
 from minivae.explain.datamodel import ceiling, halves, lds_of_sums, personal
@@ -15,7 +16,6 @@ from minivae.explain.rivals import rival_scores
 from minivae.explain.snapshots import record
 from minivae.models import VAE
 from minivae.runtime.storage import load_arrays, save_arrays
-from minivae.training import TrainConfig
 
 PREDICTED, OUTCOME = "sums of scores", "losses after retraining"
 TARGETS = tuple(f.name for f in fields(Outcome))

@@ -8,12 +8,12 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.special import stdtrit
 
+from minivae.config import TrainConfig
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.explain.kernel import transfer
 from minivae.explain.snapshots import record
 from minivae.models import VAE
-from minivae.training import TrainConfig
 
 RELATED, UNRELATED = 0.5, 0.1
 """Cosine of tastes of a related pair, at least; of a control, at most in absolute value."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
+from minivae.config import TrainConfig
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.errors import InputError
 from minivae.explain.kernel import Transfer
@@ -14,7 +15,6 @@ from minivae.explain.retraining import retrain
 from minivae.models import VAE
 from minivae.ranking import Difference, paired_difference
 from minivae.runtime.storage import load_arrays, save_arrays
-from minivae.training import TrainConfig
 
 PAIR = "losses without helpers and without others"
 

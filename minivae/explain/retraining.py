@@ -8,13 +8,14 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from minivae.config import TrainConfig
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.data.users import shape_of
 from minivae.errors import InputError
 from minivae.models import VAE
 from minivae.ranking import evaluate
 from minivae.theory.numerics.layers import dense, nll, still
-from minivae.training import TrainConfig, fit
+from minivae.training import fit
 
 WATCHED = 50
 """Validation users of a retraining: it runs to its last epoch, so they choose nothing and need not be many."""

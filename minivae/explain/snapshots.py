@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
+from minivae.config import TrainConfig
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.models import VAE
-from minivae.training import Run, TrainConfig, fit
+from minivae.training import Run, fit
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ class VAE(nn.Module):
             (B, I) users, scipy CSR or dense, numpy or torch; counts are taken as "has it", as in training.
         normalize : bool, optional
             L2-normalise the rows first. None: as the model was trained. False: `x` is the ready encoder input, whose
-            values are taken as they are, for instance from `minivae.batches.mask_input`.
+            values are taken as they are, for instance from `minivae.masks.mask_input`.
 
         Returns
         -------

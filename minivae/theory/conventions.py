@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from scipy.stats import binom
 
-from minivae.batches import Mask
 from minivae.errors import InputError
+from minivae.options import Mask
 from minivae.theory.numerics.arrays import Array, Same, as_tensors
 
 Norm = Literal["l1", "l2", "l2-squared"]

@@ -10,9 +10,10 @@ import torch
 from scipy.stats import hypergeom
 from torch import Tensor
 
-from minivae.batches import Mask, mask_input
 from minivae.data.users import Users, as_csr, shape_of
 from minivae.errors import InputError
+from minivae.masks import mask_input
+from minivae.options import Mask
 
 KNN_BLOCK = 1024
 
@@ -74,7 +75,7 @@ def latent_contraction(
     keep : float
         ρ.
     mask : Mask, default 'normalize-then-mask'
-        Input convention, see `minivae.batches.input_weights`.
+        Input convention, see `minivae.masks.input_weights`.
     n_pairs : int, default 20000
         Random pairs of distinct users; all pairs if there are no more than that.
     n_masks : int, default 10

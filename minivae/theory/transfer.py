@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from minivae.batches import Mask, mask_input
 from minivae.data.users import Users
 from minivae.errors import InputError
+from minivae.masks import mask_input
 from minivae.models.vae import VAE
+from minivae.options import Mask
 from minivae.theory.adapter import Wrapped
 from minivae.theory.numerics.coupling import coupled
 from minivae.theory.numerics.layers import (
@@ -224,7 +225,7 @@ def view_sharing(
         As in `sharing`; a proved constant per user is (U, 1).
     keep : float
     mask : Mask, default 'normalize-then-mask'
-        Probability to keep an interaction and input convention, see `minivae.batches.mask_input`.
+        Probability to keep an interaction and input convention, see `minivae.masks.mask_input`.
     n_views : int, default 2
         V, independent masks per user.
 

@@ -11,8 +11,9 @@ import torch
 from scipy import optimize
 
 from minivae import EASE, VAE, HVamp, InputError, MultVAE, Popularity, load_model, save_model
-from minivae.batches import DeviceCSR, mask_input
+from minivae.batches import DeviceCSR
 from minivae.errors import Diverged
+from minivae.masks import mask_input
 from minivae.models import ease as ease_module
 from minivae.models import item_item
 from minivae.models import vae as vae_module

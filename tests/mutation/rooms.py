@@ -26,7 +26,10 @@ ROOMS = {
     "numerics": Room(("minivae/theory/numerics/*.py",), THEORY),
     "card": Room(("minivae/theory/card/*.py",), ("tests/theory/test_card*.py", "tests/theory/test_report.py")),
     "core": Room(
-        tuple(f"minivae/{name}.py" for name in ("objective", "anchors", "ranking", "metrics", "batches", "config")),
+        tuple(
+            f"minivae/{name}.py"
+            for name in ("objective", "anchors", "ranking", "metrics", "batches", "masks", "config")
+        ),
         tuple(
             f"tests/{name}.py"
             for name in (

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from minivae.batches import mask_input
 from minivae.errors import InputError
+from minivae.masks import mask_input
 from minivae.theory import anchoring
 from minivae.theory.anchoring import QuadraticModel, alignment, anchor_norms, loewner_counterexample, shrinkage
 

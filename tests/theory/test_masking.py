@@ -11,8 +11,8 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from minivae.batches import mask_input
 from minivae.errors import InputError
+from minivae.masks import mask_input
 from minivae.theory import masking
 from minivae.theory.conventions import input_distance
 from minivae.theory.masking import contraction_threshold, masked_distance

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from minivae.batches import mask_input
+from minivae.masks import mask_input
 from minivae.models import MultVAE
 from minivae.theory import toy, transfer
 

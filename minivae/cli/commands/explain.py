@@ -14,6 +14,7 @@ from minivae.cli.commands.folder import resumable
 from minivae.cli.commands.page import save_figures
 from minivae.cli.commands.retraining import explain_far, explain_lds, explain_removal
 from minivae.cli.commands.sources import load_vae, source_of
+from minivae.config import TrainConfig
 from minivae.data import lookup
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.data.users import shape_of
@@ -29,7 +30,6 @@ from minivae.study.output.report import page_source
 from minivae.study.run import folders, presets
 from minivae.study.run.results import made
 from minivae.study.run.runs import read_note
-from minivae.training import TrainConfig
 
 
 def explain_model(options: flags.Explain) -> None:

@@ -10,6 +10,7 @@ from minivae import explain
 from minivae.cli import flags
 from minivae.cli.command_lines import command_line
 from minivae.cli.commands.sources import source_of
+from minivae.config import TrainConfig
 from minivae.data import lookup
 from minivae.data.population import planted, unit
 from minivae.data.splits import StrongSplit
@@ -20,7 +21,6 @@ from minivae.runtime.progress import Event, board
 from minivae.runtime.storage import write_json
 from minivae.runtime.table import Table, numbers, words
 from minivae.study.output.display import print_table
-from minivae.training import TrainConfig
 
 
 def retrained(options: flags.Explain, split: StrongSplit) -> tuple[Callable[[], VAE], TrainConfig]:

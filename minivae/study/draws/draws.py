@@ -10,7 +10,8 @@ import numpy as np
 
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
-from minivae.ranking import METRICS, paired_difference
+from minivae.options import METRICS
+from minivae.ranking import paired_difference
 from minivae.runtime.records import differing, read_record
 from minivae.study.draws.pooling import Pooled, pool, pool_folds
 from minivae.study.run import conclusions

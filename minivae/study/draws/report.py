@@ -7,6 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from minivae import plots
+from minivae.options import SELECTION
 from minivae.runtime.storage import write_json, write_text
 from minivae.runtime.table import Part, Table, numbers, words
 from minivae.runtime.text import markdown
@@ -17,7 +18,6 @@ from minivae.study.output.report import figure as in_markdown
 from minivae.study.output.report import page_source
 from minivae.study.run.conclusions import better
 from minivae.study.run.results import ANCHORED
-from minivae.training import SELECTION
 
 METHOD = (
     "Pooled: the mean over draws with a 95 % interval, the wider of two. Over users: a user who is tested in several "

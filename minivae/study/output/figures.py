@@ -13,11 +13,10 @@ from matplotlib.figure import Figure
 from minivae import plots
 from minivae.data.splits import StrongSplit
 from minivae.models import VAE, load_model
-from minivae.ranking import METRICS
+from minivae.options import METRICS, SELECTION
 from minivae.runtime.storage import write_whole
 from minivae.study.output import published
 from minivae.study.run.results import ModelResult
-from minivae.training import SELECTION
 
 DPI = 100
 FORMATS = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from minivae.options import SELECTION
 from minivae.runtime.storage import write_text
 from minivae.runtime.table import Part, report, report_tables
 from minivae.runtime.text import code, markdown, prose
@@ -13,7 +14,6 @@ from minivae.study.output.page import to_html
 from minivae.study.output.published import TAGS, at_hand
 from minivae.study.run.conclusions import OPEN, TIED, because, better
 from minivae.study.run.results import ModelResult, searched_here
-from minivae.training import SELECTION
 
 COST = (
     "Seconds of training with validation, for VAEs; of fitting, for the others. Peak memory is that of the whole "

@@ -5,14 +5,13 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from minivae.ranking import METRICS
+from minivae.options import METRICS, SELECTION
 from minivae.runtime import text
 from minivae.runtime.table import Table, numbers, words
 from minivae.study.output import published as published_results
 from minivae.study.output.figures import shown
 from minivae.study.run.conclusions import OPEN, because, better
 from minivae.study.run.results import ModelResult
-from minivae.training import SELECTION
 
 
 def number(value: float, digits: int = 4) -> str:

@@ -19,7 +19,8 @@ from minivae.errors import InputError
 from minivae.models import VAE, Baseline, save_model
 from minivae.models.registry import MODELS, arguments_of
 from minivae.models.saved import require_savable
-from minivae.ranking import METRICS, Evaluation, activity_groups, evaluate
+from minivae.options import METRICS
+from minivae.ranking import Evaluation, activity_groups, evaluate
 from minivae.runtime.memory import peak
 from minivae.runtime.records import Json, parse_json, read_record, write_record
 from minivae.runtime.storage import load_arrays, save_arrays

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from minivae import plots
-from minivae.ranking import METRICS
+from minivae.options import METRICS, SELECTION
 from minivae.runtime.storage import write_json, write_text
 from minivae.runtime.table import Part, Table, numbers, words
 from minivae.runtime.text import code, markdown, visible
@@ -21,7 +21,6 @@ from minivae.study.output.figures import colours, save, shown
 from minivae.study.output.page import to_html
 from minivae.study.output.report import page_source
 from minivae.study.run.results import made
-from minivae.training import SELECTION
 
 
 def write(results: Mapping[str, Any], command: str, out: Path) -> None:

@@ -11,11 +11,11 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from minivae.batches import Mask
 from minivae.data.splits import StrongSplit
 from minivae.data.users import Users, as_csr, shape_of
 from minivae.errors import InputError
 from minivae.models.vae import VAE
+from minivae.options import Mask
 from minivae.runtime.table import Column, Part, Table, numbers, report, words
 from minivae.runtime.text import markdown
 from minivae.theory.adapter import Wrapped

@@ -15,8 +15,8 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from minivae.batches import Mask
 from minivae.models.vae import VAE
+from minivae.options import Mask
 from minivae.theory import bottleneck, distances, locality, toy, transfer
 from minivae.theory.adapter import Wrapped, wrap
 from minivae.theory.card.check import SIGMA, Check, bound, identity, measured

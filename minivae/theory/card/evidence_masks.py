@@ -6,7 +6,8 @@ import torch
 from scipy import optimize
 from torch import Tensor
 
-from minivae.batches import Mask, mask_input
+from minivae.masks import mask_input
+from minivae.options import Mask
 from minivae.theory import anchoring, conventions, locality, masking
 from minivae.theory.card.check import SIGMA, Check, bound, identity, measured
 from minivae.theory.card.evidence import Evidence, Setting
