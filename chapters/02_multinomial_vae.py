@@ -29,7 +29,7 @@ from minivae.batches import DeviceCSR
 from minivae.masks import mask_input, masked
 from minivae.objective import beta_at, kl_to_standard_normal
 from minivae.runtime import streams
-from minivae.training import loss_terms
+from minivae.update import loss_terms
 
 plt.rcParams["font.size"] = 11
 data = mv.planted(n_users=1_500, n_items=300, n_events=45_000, seed=0)

@@ -646,7 +646,7 @@ mv.checks.check_weighted_anchor_terms(weighted_anchor_terms)
 # **★★★ (open) Task 8.3.** Two tastes, two centroids. Items fall into groups, `group` (I,) with values 0, 1, …; a user
 # has one centroid for each group that they have items of. Write `nearest_centroid(mu, anchors, x, group)`: the squared
 # distance of $\mu$ to the *nearest* of the user's centroids, (B,). Then investigate: use it in place of the first term
-# (`minivae.training.loss_terms` shows where), with `people.truth.item_community` as groups, five seeds. Do shared
+# (`minivae.update.loss_terms` shows where), with `people.truth.item_community` as groups, five seeds. Do shared
 # accounts gain? Is the nearest centroid still a target that draws the views of one user together? What would you do
 # without a known grouping? (`anchor_variant="softmin"` is the package's answer.)
 

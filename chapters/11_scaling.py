@@ -32,7 +32,8 @@ from torch import nn
 
 import minivae as mv
 from minivae.theory import locality, transfer
-from minivae.training import TrainConfig, loss_terms
+from minivae.training import TrainConfig
+from minivae.update import loss_terms
 
 rng = torch.Generator().manual_seed(0)
 

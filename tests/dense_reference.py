@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from minivae import Popularity, compare, evaluate
 from minivae.batches import DeviceCSR
 from minivae.runtime import streams
-from minivae.training import loss_terms
+from minivae.update import loss_terms
 
 
 def drawn(x, users, config, step, latent):

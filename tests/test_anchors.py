@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from minivae import InputError, MultVAE, TrainConfig
 from minivae.anchors import anchor_at, anchor_loss, anchor_terms, softmin_loss
 from minivae.batches import DeviceCSR, item_weights
-from minivae.training import loss_terms
+from minivae.update import loss_terms
 
 LATENT = 5
 WEIGHTS = ["uniform", "popularity", "idf"]

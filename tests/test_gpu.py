@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from minivae import HVamp, MultDAE, MultVAE, RecVAE, TrainConfig, evaluate, fit, load_model, objective, save_model
 from minivae.batches import DeviceCSR
 from minivae.runtime.checkpoint import Checkpoint, Saving
-from minivae.training import Trainer, loss_terms
+from minivae.update import Trainer, loss_terms
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 PRIORS = ("normal", "composite", "vamp")

@@ -16,7 +16,8 @@ from minivae import FoldIn, InputError, MultVAE, StrongSplit, TrainConfig, evalu
 from minivae.batches import DeviceCSR
 from minivae.errors import Diverged
 from minivae.runtime import streams
-from minivae.training import loss_terms, product_dtype, resolve_device
+from minivae.runtime.device import product_dtype, resolve_device
+from minivae.update import loss_terms
 
 HIDDEN, D = 16, 6
 CONFIG = TrainConfig(batch_size=64, epochs=4, anneal_steps=20, precision="fp32", device="cpu", seed=5)

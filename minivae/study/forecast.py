@@ -24,12 +24,13 @@ from minivae.models.slim import SLIM
 from minivae.objective import CHUNK_CELLS
 from minivae.options import SELECTION
 from minivae.ranking import BLOCK_CELLS, evaluate
+from minivae.runtime.device import resolve_device
 from minivae.runtime.memory import status
 from minivae.runtime.progress import duration
 from minivae.runtime.table import Table, numbers, words
 from minivae.study.output import tables
 from minivae.study.run.runs import Job
-from minivae.training import Trainer, resolve_device
+from minivae.update import Trainer
 
 LIBRARIES, LIBRARIES_OF_EASE = 95 << 20, 6 << 20
 SAVED = 2

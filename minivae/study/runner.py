@@ -12,6 +12,7 @@ from minivae.data.catalogue import describe
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.options import SELECTION
+from minivae.runtime.device import resolve_device
 from minivae.runtime.progress import duration
 from minivae.runtime.records import write_record
 from minivae.runtime.storage import write_text
@@ -21,7 +22,6 @@ from minivae.study.run.loop import Jobs, Task, run_all
 from minivae.study.run.presets import ModelSpec, Preset
 from minivae.study.run.runs import SPLIT, Job, Result, check_evaluable, refuse_other_users, seen_from
 from minivae.study.run.sources import Source, fingerprint
-from minivae.training import resolve_device
 
 Command = Callable[[Mapping[str, Any], Sequence[str]], str]
 """(flags that change, models to search for first) -> a line for the shell."""

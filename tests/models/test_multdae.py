@@ -11,7 +11,7 @@ from dense_reference import anchored, check_learns, check_step, drawn, multinomi
 from minivae import InputError, MultDAE, TrainConfig, evaluate, fit, load_model, save_model
 from minivae.batches import DeviceCSR
 from minivae.runtime import streams
-from minivae.training import adam, loss_terms
+from minivae.update import adam, loss_terms
 
 D = 7
 CONFIG = TrainConfig(batch_size=64, epochs=2, weight_decay=1e-3, precision="fp32", device="cpu", seed=4)

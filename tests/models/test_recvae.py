@@ -13,7 +13,7 @@ from minivae import InputError, RecVAE, TrainConfig, evaluate, fit, load_model, 
 from minivae.batches import DeviceCSR
 from minivae.models.phase import Phase
 from minivae.runtime import streams
-from minivae.training import loss_terms
+from minivae.update import loss_terms
 
 HIDDEN, D = 10, 4
 ENCODER, DECODER = RecVAE.phases

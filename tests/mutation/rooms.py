@@ -41,7 +41,9 @@ ROOMS = {
         ),
     ),
     "streams": Room(("minivae/runtime/streams.py",), ("tests/runtime/test_streams.py", "tests/test_batches.py")),
-    "training": Room(("minivae/training.py",), ("tests/test_training.py", "tests/test_core_numbers.py")),
+    "training": Room(
+        ("minivae/training.py", "minivae/update.py"), ("tests/test_training.py", "tests/test_core_numbers.py")
+    ),
     "splits": Room(("minivae/data/splits.py",), ("tests/data/test_splits.py", "tests/data/test_shapes.py")),
     "checks": Room(("minivae/checks/*.py",), ("tests/checks/test_*.py",)),
     "online": Room(("minivae/online/*.py",), ("tests/online/test_*.py", "tests/checks/test_online*.py")),

@@ -6,7 +6,7 @@ import torch
 import minivae as mv
 from minivae.runtime import streams
 from minivae.runtime.memory import keep_freed_memory
-from minivae.training import Trainer
+from minivae.update import Trainer
 
 
 def start(train, job):

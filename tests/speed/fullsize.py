@@ -80,7 +80,7 @@ def train(spec: object, split: object, device: object, steps: int) -> dict[str, 
     import torch
 
     from minivae.runtime.memory import keep_freed_memory
-    from minivae.training import Trainer
+    from minivae.update import Trainer
 
     keep_freed_memory()
     config = spec.config()

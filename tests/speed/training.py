@@ -68,7 +68,7 @@ def ours(path: str, products: object, anchor: float) -> Callable[[int], object]:
     import minivae as mv
     from minivae.runtime import streams
     from minivae.runtime.memory import keep_freed_memory
-    from minivae.training import Trainer
+    from minivae.update import Trainer
 
     keep_freed_memory()
     split = mv.StrongSplit.load(path)

@@ -10,9 +10,9 @@ from minivae.data.newcomers import NewUsers, new_users
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.models import VAE, Baseline, load_model
+from minivae.runtime.device import resolve_device
 from minivae.study.run.runs import read_note
 from minivae.study.run.sources import EMBEDDED, TABLE_OPTIONS, Source, fingerprint
-from minivae.training import resolve_device
 
 
 def source_of(options: flags.SplitFlags, default: str = "planted") -> Source:

@@ -8,12 +8,13 @@ from minivae.cli.commands.sources import source_of
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.runtime import distributed
+from minivae.runtime.device import resolve_device
 from minivae.runtime.text import visible
 from minivae.study.output.display import print_metrics
 from minivae.study.run import folders, presets
 from minivae.study.run.runs import Job, check_evaluable, defaults_of, execute, seen_from
 from minivae.study.run.sources import fingerprint
-from minivae.training import fit, resolve_device
+from minivae.training import fit
 
 
 def train(options: flags.Train) -> None:

@@ -21,10 +21,10 @@ from minivae.data.splits import StrongSplit
 from minivae.errors import Diverged, InputError, UserError
 from minivae.runtime import progress, signals
 from minivae.runtime.checkpoint import remove_checkpoints
+from minivae.runtime.device import resolve_device
 from minivae.runtime.records import write_record
 from minivae.study.run import folders
 from minivae.study.run.runs import PARTS, Job, defaults_of, execute, finished
-from minivae.training import resolve_device
 
 Jobs = int | Literal["auto"]
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")

@@ -14,11 +14,11 @@ import torch
 from minivae.data.splits import FoldIn
 from minivae.options import METRICS, SELECTION, Precision
 from minivae.ranking import Evaluation, activity_groups, compare, paired_difference
+from minivae.runtime.device import product_dtype, resolve_device
 from minivae.study.run import conclusions
 from minivae.study.run.conclusions import Doubt
 from minivae.study.run.presets import Section
 from minivae.study.run.runs import Result, by_activity, means
-from minivae.training import product_dtype, resolve_device
 from minivae.version import __version__
 
 REFERENCE, ANCHORED = "ease", "+anchor"

@@ -21,12 +21,13 @@ from minivae.models.registry import MODELS, arguments_of
 from minivae.models.saved import require_savable
 from minivae.options import METRICS
 from minivae.ranking import Evaluation, activity_groups, evaluate
+from minivae.runtime.device import resolve_device
 from minivae.runtime.memory import peak
 from minivae.runtime.records import Json, parse_json, read_record, write_record
 from minivae.runtime.storage import load_arrays, save_arrays
 from minivae.study.run.presets import ModelSpec
 from minivae.study.run.schemas import IN_EVERY_LINE, LogLine, Metrics, RunNote
-from minivae.training import fit, resolve_device
+from minivae.training import fit
 
 PARTS = ("test", "validation")
 SPLIT = "split.safetensors"

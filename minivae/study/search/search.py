@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.errors import InputError
 from minivae.options import SELECTION
+from minivae.runtime.device import resolve_device
 from minivae.runtime.records import conform, read_record
 from minivae.study.run import folders, space
 from minivae.study.run.loop import Jobs, Task, run_all
@@ -21,7 +22,6 @@ from minivae.study.run.presets import ModelSpec, Preset
 from minivae.study.run.runs import Job, Result, check_evaluable, means
 from minivae.study.run.schemas import DivergedTrial, Metrics
 from minivae.study.run.sources import fingerprint
-from minivae.training import resolve_device
 
 PART = "validation"
 FIXED = {"seed", "device", "precision", "epochs"}
