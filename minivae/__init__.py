@@ -47,7 +47,8 @@ if TYPE_CHECKING:
         save_model,
     )
     from minivae.objective import multinomial_nll
-    from minivae.ranking import Evaluation, Recommendations, compare, evaluate, recommend
+    from minivae.ranking import Evaluation, compare, evaluate
+    from minivae.recommendation import Recommendations, recommend
     from minivae.training import Run, fit
 
 __all__ = [
@@ -135,7 +136,8 @@ _HOMES = {
     "data.population": ("Planted", "planted"),
     "data.newcomers": ("new_users",),
     "data.temporal": ("leave_last_out", "time_split"),
-    "ranking": ("Evaluation", "Recommendations", "compare", "evaluate", "recommend"),
+    "ranking": ("Evaluation", "compare", "evaluate"),
+    "recommendation": ("Recommendations", "recommend"),
     "data.splits": ("FoldIn", "StrongSplit", "strong_split"),
     "config": ("TrainConfig",),
     "training": ("Run", "fit"),

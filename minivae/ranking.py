@@ -1,12 +1,12 @@
-"""Exact ranking of all items, and what it is worth to each user; recommendations.
+"""Exact ranking of all items, and what it is worth to each user.
 
 Scores come in blocks of users, the history is masked in place, one `topk` serves every metric, and hits are looked up
 in the sorted list of held-out interactions. Nothing is sampled and no user is looped over in Python.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,7 +15,7 @@ from scipy.special import stdtrit
 from torch import Tensor
 
 from minivae.data.splits import FoldIn
-from minivae.data.users import Users, as_csr, binary, shape_of
+from minivae.data.users import as_csr, shape_of
 from minivae.errors import InputError
 from minivae.metrics import Metric, Ranking, canonical, cutoff, metric_values
 from minivae.options import METRICS
@@ -99,6 +99,11 @@ class Difference(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Difference({self.difference:+.4f} ± {self.se:.4f}, 95 % [{self.low:+.4f}, {self.high:+.4f}])"
+
+
+def users_per_block(n_items: int) -> int:
+    """Users whose scores are held at a time, so that memory is bounded."""
+    return max(1, BLOCK_CELLS // max(n_items, 1))
 
 
 def top_items(
@@ -200,7 +205,7 @@ def evaluate(
     per_user = {name: np.full(n_users, np.nan) for name in by_name}
     shown = np.zeros(n_items, dtype=bool)
     popularity_sum, n_shown = 0.0, 0
-    block = max(1, BLOCK_CELLS // max(n_items, 1))
+    block = users_per_block(n_items)
     for a in range(0, n_users, block):
         b = min(a + block, n_users)
         with torch.no_grad():
@@ -270,158 +275,3 @@ def activity_groups(fold_in: FoldIn) -> dict[str, np.ndarray]:
         label = f"{low}–{high}" if high else f"{low}+"
         groups[label] = (n >= low) & (n <= (high or n.max(initial=0)))
     return groups
-
-
-@dataclass(frozen=True)
-class Recommendations:
-    """The best new items for B users; unpacks as ``items, scores``.
-
-    Attributes
-    ----------
-    items : Tensor
-        (B, k) int64, best first; −1 where a user has fewer than k new items. An index of −1 is the last item for numpy
-        and torch: use `labels`, or drop them first.
-    scores : Tensor
-        (B, k), −inf there.
-    item_labels : ndarray, optional
-        (I,) what the items are called.
-
-    Examples
-    --------
-    >>> items, scores = found = Recommendations(torch.tensor([[2, 0, -1]]), torch.tensor([[0.9, 0.1, -torch.inf]]))
-    >>> found.labels  # without what is only there to fill the row
-    [[2, 0]]
-    """
-
-    items: Tensor
-    scores: Tensor
-    item_labels: np.ndarray | None = None
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return iter((self.items, self.scores))
-
-    def __len__(self) -> int:
-        return 2
-
-    def __getitem__(self, at: int) -> Tensor:
-        return (self.items, self.scores)[at]
-
-    @property
-    def labels(self) -> list[list[Any]]:
-        """For each user the labels of its items, best first and without padding; positions where there are none."""
-        names = self.item_labels
-        rows = self.items.tolist()
-        if names is None:
-            return [[i for i in row if i >= 0] for row in rows]
-        known = np.asarray(names).tolist()
-        return [[known[i] for i in row if i >= 0] for row in rows]
-
-
-def recommend(
-    model: Scorer,
-    history: Users,
-    k: int = 10,
-    *,
-    labels: np.ndarray | None = None,
-    among: np.ndarray | None = None,
-    exclude: np.ndarray | None = None,
-) -> Recommendations:
-    """The k best new items for each user, in blocks of bounded memory.
-
-    Parameters
-    ----------
-    model : Scorer
-        Any object with ``score(history)``; called block after block in row order.
-    history : Users
-        (B, I) what the users have; counts are taken as "has it", as in training.
-    k : int, default 10
-        How many.
-    labels : ndarray, optional
-        (I,) what the items are called, for instance ``split.item_labels``; for ``.labels`` of the result.
-    among : ndarray, optional
-        Indices of the only items that may be shown.
-    exclude : ndarray, optional
-        Indices of items that must not be shown.
-
-    Returns
-    -------
-    Recommendations
-        Unpacks as (items, scores): (B, k) int64, padded with −1 where fewer than k items are left, and (B, k), padded
-        with −inf.
-
-    Raises
-    ------
-    InputError
-        If k is no positive whole number, an index or the number of labels does not fit, `history` holds negative
-        entries, or a score is NaN.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minivae.models import Popularity
-    >>> x = np.array([[1, 1, 0], [0, 1, 1], [0, 1, 0]])
-    >>> recommend(Popularity().fit(x), x[2:], k=3, labels=np.array(["tea", "milk", "rye"])).labels
-    [['tea', 'rye']]
-    """
-    whole = isinstance(k, int | np.integer) and not isinstance(k, bool)
-    if not whole or k < 1:
-        raise InputError(f"k={k!r} is no number of recommendations; ask for a whole number, at least 1")
-    history = binary(history, "history")
-    n_users, n_items = shape_of(history)
-    if labels is not None and len(labels) != n_items:
-        raise InputError(f"{len(labels)} labels do not fit {n_items} items; give split.item_labels")
-    hidden = _hidden(n_items, among, exclude)
-    width = min(int(k), n_items)
-    parts = []
-    for a in range(0, max(n_users, 1), max(1, BLOCK_CELLS // max(n_items, 1))):
-        rows = history[a : a + max(1, BLOCK_CELLS // max(n_items, 1))]
-        with torch.no_grad():
-            parts.append(tuple(t.cpu() for t in top_items(model.score(rows), rows, width, hidden)))
-    values, items = (torch.cat(of) for of in zip(*parts, strict=True))
-    items = torch.where(values > float("-inf"), items, -1)
-    missing = int(k) - width
-    if missing > 0:
-        items = torch.nn.functional.pad(items, (0, missing), value=-1)
-        values = torch.nn.functional.pad(values, (0, missing), value=float("-inf"))
-    return Recommendations(items, values, labels)
-
-
-def ranks_of(model: Scorer, history: Users, item: int) -> np.ndarray:
-    """Rank of one item among the new items of each user, (B,) int64 from 1; 0 for users who have it.
-
-    Of items with the same score those with a smaller index come first.
-    """
-    history = binary(history, "history")
-    n_users, n_items = shape_of(history)
-    _positions(n_items, [item], "item")
-    ranks = np.zeros(n_users, np.int64)
-    block = max(1, BLOCK_CELLS // max(n_items, 1))
-    for a in range(0, n_users, block):
-        rows = history[a : a + block]
-        with torch.no_grad():
-            scores = torch.as_tensor(model.score(rows)).double().cpu().numpy().copy()
-        scores[np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr)), rows.indices] = -np.inf
-        own = scores[:, item]
-        before = (scores > own[:, None]).sum(1) + (scores[:, :item] == own[:, None]).sum(1)
-        ranks[a : a + block] = np.where(own > -np.inf, before + 1, 0)
-    return ranks
-
-
-def _hidden(n_items: int, among: np.ndarray | None, exclude: np.ndarray | None) -> np.ndarray:
-    """Indices of the items that may be shown to no user."""
-    shown = np.ones(n_items, bool)
-    if among is not None:
-        shown[:] = False
-        shown[_positions(n_items, among, "among")] = True
-    if exclude is not None:
-        shown[_positions(n_items, exclude, "exclude")] = False
-    return np.flatnonzero(~shown)
-
-
-def _positions(n_items: int, of: Any, name: str) -> np.ndarray:
-    """Indices of items; `InputError` for what is none."""
-    found = np.asarray(of)
-    good = found.ndim == 1 and (found.size == 0 or found.dtype.kind in "iu")
-    if not good or (found.size and not 0 <= found.min() <= found.max() < n_items):
-        raise InputError(f"{name} must hold indices of items, whole numbers from 0 to {n_items - 1}")
-    return found.astype(np.int64)

@@ -11,22 +11,22 @@ PACKAGE = Path(__file__).parents[1] / "minivae"
 # What a room may import stands before it. The rooms of a user (`cli`) come last, what everything stands on first.
 ORDER = (
     *("version", "errors", "options", "runtime", "data"),
-    *(
-        "batches",
-        "masks",
-        "anchors",
-        "objective",
-        "models",
-        "theory",
-        "metrics",
-        "ranking",
-        "config",
-        "update",
-        "training",
-    ),
+    *("batches", "masks", "anchors", "objective", "models", "theory", "metrics", "ranking", "recommendation"),
+    *("config", "update", "training"),
     *("online", "checks", "plots", "preparation", "explorables", "explain", "study", "course", "cli"),
 )
-STORY = ("batches", "masks", "objective", "anchors", "config", "update", "training", "metrics", "ranking")
+STORY = (
+    "batches",
+    "masks",
+    "objective",
+    "anchors",
+    "config",
+    "update",
+    "training",
+    "metrics",
+    "ranking",
+    "recommendation",
+)
 ROOT_FILES = {"__init__", "__main__", "version", "errors", "options", *STORY}
 
 

@@ -11,37 +11,12 @@ import scipy.sparse as sp
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ranking_cases import Fixed, csr, problem
 from scipy import stats
 
-from minivae import EASE, FoldIn, InputError, compare, evaluate, ranking, recommend, register_metric
+from minivae import FoldIn, InputError, compare, evaluate, ranking, register_metric
 from minivae.metrics import metric_values, parse_metric
-from minivae.ranking import activity_groups, paired_difference, ranks_of, top_items
-
-
-class Fixed:
-    """A model that returns rows of a given matrix, one block after the other."""
-
-    def __init__(self, scores, give=lambda rows: rows.clone()):
-        self.scores, self.give, self.at = torch.as_tensor(scores), give, 0
-
-    def score(self, history):
-        rows = self.scores[self.at : self.at + history.shape[0]]
-        self.at = (self.at + history.shape[0]) % len(self.scores)
-        return self.give(rows)
-
-
-def csr(x):
-    return sp.csr_matrix(np.asarray(x), dtype=np.float32)
-
-
-def problem(seed, n_users=40, n_items=30, seen=0.2, hidden=0.15):
-    """Distinct scores per user, disjoint history and held-out items, some users without either."""
-    rng = np.random.default_rng(seed)
-    scores = rng.permuted(np.tile(np.arange(n_items, dtype=np.float32), (n_users, 1)), axis=1)
-    u = rng.random((n_users, n_items))
-    history, heldout = u < seen, (u >= seen) & (u < seen + hidden)
-    heldout[3] = history[5] = False
-    return scores, history, heldout
+from minivae.ranking import activity_groups, paired_difference, top_items
 
 
 def slow_metric(scores, history, heldout, name):
@@ -299,144 +274,6 @@ def test_coverage_and_popularity_of_what_is_recommended():
     assert math.isclose(res.coverage, len(np.unique(top)) / 60)
     assert math.isclose(res.popularity, counts[np.array(top)].mean())
     assert math.isnan(evaluate(Fixed(scores), FoldIn(csr(history), csr(heldout))).popularity)
-
-
-def check_history_is_never_recommended(rank, history, k):
-    items, scores = rank(Fixed(np.random.default_rng(0).random(history.shape)), csr(history), k)
-    assert items.shape == scores.shape == (len(history), k)
-    assert items.dtype == torch.int64
-    for row, line, values in zip(history, items.tolist(), scores.tolist(), strict=True):
-        real = [i for i in line if i >= 0]
-        assert not row[real].any()
-        assert len(set(real)) == len(real) == min(k, (~row).sum())
-        assert line == real + [-1] * (k - len(real))
-        assert values == sorted(values, reverse=True)
-        assert all((v == -math.inf) == (i == -1) for i, v in zip(line, values, strict=True))
-
-
-@given(st.integers(0, 1000), st.integers(1, 20), st.floats(0, 1))
-def test_recommend_gives_new_items_and_pads(seed, k, density):
-    check_history_is_never_recommended(recommend, np.random.default_rng(seed).random((6, 12)) < density, k)
-
-
-def test_recommend_twin_is_rejected():
-    history = np.random.default_rng(0).random((6, 12)) < 0.5
-    with pytest.raises(AssertionError):
-        check_history_is_never_recommended(lambda m, h, k: recommend(m, h * 0, k), history, 6)
-
-
-def test_recommend_takes_dense_history_and_the_model_sees_csr():
-    seen = []
-
-    class Model:
-        def score(self, history):
-            seen.append(history)
-            return torch.zeros(history.shape)
-
-    recommend(Model(), np.eye(3), 2)
-    assert sp.issparse(seen[0])
-    with pytest.raises(InputError, match="k=0"):
-        recommend(Model(), np.eye(3), 0)
-
-
-def check_binary_input(recommend):
-    """Counts, booleans and explicit zeros give the list of the binary row; a negative entry is refused."""
-    _, history, _ = problem(8)
-    model = EASE(5.0).fit(csr(history))
-    want = recommend(model, csr(history), 5).items
-    counts = csr(history)
-    counts.data = np.random.default_rng(0).integers(1, 30, counts.nnz).astype(np.float32)
-    for same in (counts, history, torch.from_numpy(history)):
-        assert torch.equal(recommend(model, same, 5).items, want)
-    counts.data[3] = -1
-    with pytest.raises(InputError, match="negative entries"):
-        recommend(model, counts, 5)
-
-
-def test_recommend_takes_counts_as_fit_does():
-    check_binary_input(recommend)
-
-    class Weighted:
-        """Broken twin: what is recommended depends on the counts."""
-
-        def __init__(self, model, rows):
-            self.scores = torch.from_numpy(rows @ model.weights.numpy())
-
-        def score(self, history):
-            return self.scores.clone()
-
-    def without_binary(model, history, k):
-        dense = np.asarray(history.todense() if sp.issparse(history) else history, np.float32)
-        return recommend(Weighted(model, dense), sp.csr_matrix(dense != 0), k)
-
-    with pytest.raises(AssertionError):
-        check_binary_input(without_binary)
-
-
-def test_labels_of_recommendations_have_no_padding():
-    names = np.array(["a", "b", "c", "d"])
-    model, history = Fixed(np.tile([1.0, 4.0, 3.0, 2.0], (2, 1))), np.array([[0, 1, 0, 0], [1, 1, 0, 1]])
-    found = recommend(model, history, 3, labels=names)
-    assert found.labels == [["c", "d", "a"], ["c"]]
-    items, scores = found
-    assert items.tolist() == [[2, 3, 0], [2, -1, -1]]
-    assert torch.equal(found[0], items)
-    assert torch.equal(found[1], scores)
-    assert recommend(model, history, 3).labels == [[2, 3, 0], [2]]
-    with pytest.raises(InputError, match="3 labels do not fit 4 items"):
-        recommend(model, history, 3, labels=names[:3])
-
-
-@given(st.integers(0, 10**6), st.integers(1, 8))
-@settings(max_examples=25)
-def test_only_candidates_are_recommended_in_any_blocks(seed, k):
-    scores, history, _ = problem(seed, n_users=9, n_items=12, seen=0.5)
-    rng = np.random.default_rng(seed)
-    among, exclude = rng.choice(12, rng.integers(0, 13), replace=False), rng.choice(12, 3, replace=False)
-    allowed = np.isin(np.arange(12), among) & ~np.isin(np.arange(12), exclude)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ranking, "BLOCK_CELLS", int(rng.integers(1, 60)))
-        found = recommend(Fixed(scores), csr(history), k, among=among, exclude=exclude)
-    for s, h, row, line in zip(scores, history, found.items.tolist(), found.labels, strict=True):
-        want = [i for i in np.argsort(-s) if allowed[i] and not h[i]][:k]
-        assert line == want
-        assert row == want + [-1] * (k - len(want))
-    for bad in ([12], [-1], [0.5], [[1]]):
-        with pytest.raises(InputError, match="among must hold indices of items"):
-            recommend(Fixed(scores), csr(history), k, among=bad)
-
-
-def test_rank_of_an_item():
-    scores, history, _ = problem(9)
-    for item in (0, 17, 29):
-        want = [0 if h[item] else 1 + int(((s > s[item]) & ~h).sum()) for s, h in zip(scores, history, strict=True)]
-        assert ranks_of(Fixed(scores), csr(history), item).tolist() == want
-    assert ranks_of(Fixed(np.zeros((40, 30))), csr(history * 0), 4).tolist() == [5] * 40  # ties by index
-
-
-def test_ranks_are_the_same_in_any_blocks_and_no_block_is_larger_than_allowed(monkeypatch):
-    """Of 30 items, 70 cells hold two users and 20 cells less than one, who then comes alone."""
-    scores, history, heldout = problem(9)
-    whole = ranks_of(Fixed(scores), csr(history), 4)
-    for cells, users in ((20, 1), (70, 2), (90, 3), (10**6, 40)):
-        monkeypatch.setattr(ranking, "BLOCK_CELLS", cells)
-        sizes = []
-
-        class Counted(Fixed):
-            def score(self, history, sizes=sizes):
-                sizes.append(history.shape[0])
-                return super().score(history)
-
-        assert ranks_of(Counted(scores), csr(history), 4).tolist() == whole.tolist()
-        recommend(Counted(scores), csr(history), 3)
-        evaluate(Counted(scores), FoldIn(csr(history), csr(heldout)), METRICS)
-        assert sizes == 3 * ([users] * (40 // users) + [40 % users] * (40 % users > 0))
-
-
-def test_rank_of_an_item_that_is_none():
-    for item in (-1, 30):
-        with pytest.raises(InputError, match="item must hold indices of items, whole numbers from 0 to 29"):
-            ranks_of(Fixed(np.zeros((2, 30))), csr(np.zeros((2, 30))), item)
 
 
 @pytest.mark.parametrize(

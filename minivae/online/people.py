@@ -9,7 +9,8 @@ import scipy.sparse as sp
 from minivae.data.population import Planted
 from minivae.data.users import as_csr, shape_of
 from minivae.errors import InputError
-from minivae.ranking import Scorer, recommend
+from minivae.ranking import Scorer
+from minivae.recommendation import recommend
 
 BLOCK = 4096
 DEPTH = 50

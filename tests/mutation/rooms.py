@@ -28,13 +28,19 @@ ROOMS = {
     "core": Room(
         tuple(
             f"minivae/{name}.py"
-            for name in ("objective", "anchors", "ranking", "metrics", "batches", "masks", "config")
+            for name in ("objective", "anchors", "ranking", "metrics", "batches", "masks", "config", "recommendation")
         ),
         tuple(
             f"tests/{name}.py"
             for name in (
                 *("test_objective", "test_anchors", "test_anchor_direction", "test_ranking", "test_batches"),
-                *("test_core_numbers", "test_config", "test_keep_by_popularity", "test_own_parts"),
+                *(
+                    "test_recommendation",
+                    "test_core_numbers",
+                    "test_config",
+                    "test_keep_by_popularity",
+                    "test_own_parts",
+                ),
                 *("models/test_models", "models/test_priors", "theory/test_anchoring", "runtime/test_streams"),
                 *("data/test_splits",),
             )

@@ -14,7 +14,7 @@ from minivae.data import lookup
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.models import VAE, Baseline
-from minivae.ranking import ranks_of, recommend
+from minivae.recommendation import ranks_of, recommend
 from minivae.runtime.storage import write_whole
 from minivae.runtime.table import Table, numbers, words
 from minivae.runtime.text import visible
