@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from minivae.data.interactions import Interactions, read_interactions
     from minivae.data.newcomers import new_users
     from minivae.data.population import Planted, planted
-    from minivae.data.splits import FoldIn, StrongSplit, strong_split
+    from minivae.data.splits import FoldIn, StrongSplit
+    from minivae.data.strong_split import strong_split
     from minivae.data.temporal import leave_last_out, time_split
     from minivae.errors import InputError
     from minivae.explorables import show as explorable
@@ -138,7 +139,8 @@ _HOMES = {
     "data.temporal": ("leave_last_out", "time_split"),
     "ranking": ("Evaluation", "compare", "evaluate"),
     "recommendation": ("Recommendations", "recommend"),
-    "data.splits": ("FoldIn", "StrongSplit", "strong_split"),
+    "data.splits": ("FoldIn", "StrongSplit"),
+    "data.strong_split": ("strong_split",),
     "config": ("TrainConfig",),
     "training": ("Run", "fit"),
 }

@@ -10,7 +10,8 @@ import numpy as np
 
 from minivae.data.codes import binary_csr, lookup, occurrences
 from minivae.data.given import place
-from minivae.data.splits import FoldIn, StrongSplit, draw_heldout, positions
+from minivae.data.splits import FoldIn, StrongSplit
+from minivae.data.strong_split import draw_heldout, positions
 from minivae.errors import InputError, option
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minivae.data.codes import binary_csr, lookup, occurrences, order_of_appearance
-from minivae.data.splits import DROPPED, FoldIn, StrongSplit, positions
+from minivae.data.splits import FoldIn, StrongSplit
+from minivae.data.strong_split import DROPPED, positions
 from minivae.errors import InputError, option
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from minivae.data.catalogue import Dataset
-from minivae.data.splits import TEST_HELDOUT, VALIDATION_HELDOUT, Assignment, StrongSplit, assign_events, build_split
+from minivae.data.splits import StrongSplit
+from minivae.data.strong_split import TEST_HELDOUT, VALIDATION_HELDOUT, Assignment, assign_events, build_split
 from minivae.errors import InputError
 from minivae.preparation import export
 from minivae.preparation.archives import readable

@@ -10,7 +10,14 @@ import numpy as np
 import polars as pl
 
 from minivae.data.interactions import Interactions
-from minivae.data.splits import TEST_HELDOUT, TEST_HISTORY, TRAIN, VALIDATION_HELDOUT, VALIDATION_HISTORY, Assignment
+from minivae.data.strong_split import (
+    TEST_HELDOUT,
+    TEST_HISTORY,
+    TRAIN,
+    VALIDATION_HELDOUT,
+    VALIDATION_HISTORY,
+    Assignment,
+)
 from minivae.runtime.storage import write_whole
 
 PARTS = {

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from minivae.data import columnar
 from minivae.data.interactions import Interactions, read_interactions
-from minivae.data.splits import strong_split
+from minivae.data.strong_split import strong_split
 from minivae.errors import InputError
 
 words = st.sampled_from(

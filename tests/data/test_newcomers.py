@@ -10,7 +10,7 @@ import minivae as mv
 from minivae.cli import main
 from minivae.data.interactions import Interactions
 from minivae.data.newcomers import new_users
-from minivae.data.splits import strong_split
+from minivae.data.strong_split import strong_split
 from minivae.errors import InputError
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from minivae.data import population
 from minivae.data.codes import order_of_appearance
 from minivae.data.population import SHAPES, Catalogue, Law, Truth, planted, successive_sample
-from minivae.data.splits import strong_split
+from minivae.data.strong_split import strong_split
 from minivae.errors import InputError
 
 SCRIPT = Path(__file__).parents[2] / "data_scripts" / "match_population.py"

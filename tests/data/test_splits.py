@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from liang_reference import TRAPS, prepare
 
 from minivae.data.interactions import Interactions
-from minivae.data.splits import FoldIn, StrongSplit, strong_split
+from minivae.data.splits import FoldIn, StrongSplit
+from minivae.data.strong_split import strong_split
 from minivae.errors import InputError
 from minivae.runtime.storage import load_arrays, save_arrays
 

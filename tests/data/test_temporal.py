@@ -13,7 +13,8 @@ from minivae.data.audit import leakage, protocol_in_words, warnings
 from minivae.data.given import given_split
 from minivae.data.interactions import Interactions
 from minivae.data.population import planted
-from minivae.data.splits import FoldIn, StrongSplit, strong_split
+from minivae.data.splits import FoldIn, StrongSplit
+from minivae.data.strong_split import strong_split
 from minivae.data.temporal import leave_last_out, time_split
 from minivae.errors import InputError
 

@@ -50,7 +50,10 @@ ROOMS = {
     "training": Room(
         ("minivae/training.py", "minivae/update.py"), ("tests/test_training.py", "tests/test_core_numbers.py")
     ),
-    "splits": Room(("minivae/data/splits.py",), ("tests/data/test_splits.py", "tests/data/test_shapes.py")),
+    "splits": Room(
+        ("minivae/data/splits.py", "minivae/data/strong_split.py"),
+        ("tests/data/test_splits.py", "tests/data/test_shapes.py"),
+    ),
     "checks": Room(("minivae/checks/*.py",), ("tests/checks/test_*.py",)),
     "online": Room(("minivae/online/*.py",), ("tests/online/test_*.py", "tests/checks/test_online*.py")),
     "study": Room(

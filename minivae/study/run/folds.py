@@ -6,7 +6,8 @@ from typing import cast
 import numpy as np
 import scipy.sparse as sp
 
-from minivae.data.splits import FoldIn, StrongSplit, draw_heldout
+from minivae.data.splits import FoldIn, StrongSplit
+from minivae.data.strong_split import draw_heldout
 from minivae.data.users import shape_of
 from minivae.errors import InputError
 

@@ -13,7 +13,8 @@ from minivae.data.embedded import debian
 from minivae.data.given import given_split
 from minivae.data.interactions import KIND, Interactions, read_interactions
 from minivae.data.population import planted
-from minivae.data.splits import StrongSplit, strong_split
+from minivae.data.splits import StrongSplit
+from minivae.data.strong_split import strong_split
 from minivae.data.temporal import leave_last_out, time_split
 from minivae.errors import InputError
 from minivae.runtime.storage import digest, kind
