@@ -23,7 +23,8 @@ from scipy.optimize import minimize
 from scipy.sparse.linalg import svds
 
 from minivae.data.catalogue import DATASETS
-from minivae.data.population import MIN_ACTIVITY, Law, planted
+from minivae.data.population import planted
+from minivae.data.population_law import MIN_ACTIVITY, Law
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.preparation import movielens

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from minivae.data import population
 from minivae.data.codes import order_of_appearance
-from minivae.data.population import SHAPES, Catalogue, Law, Truth, planted, successive_sample
+from minivae.data.population import Truth, planted
+from minivae.data.population_draws import Catalogue, successive_sample
+from minivae.data.population_law import SHAPES, Law
 from minivae.data.strong_split import strong_split
 from minivae.errors import InputError
 

@@ -20,7 +20,8 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from minivae.data.population import SHAPES, planted
+from minivae.data.population import planted
+from minivae.data.population_law import SHAPES
 from minivae.runtime.storage import write_json
 
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
