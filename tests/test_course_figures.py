@@ -83,3 +83,31 @@ def test_the_diagram_and_the_gaps_of_amortisation(ax):
     plots.amortisation_gap({"own": np.array([0.3, 0.1]), "shared": np.array([0.5, 0.4])}, ax=ax)
     assert [list(line.get_ydata()) for line in ax.lines] == [[0.1, 0.3], [0.4, 0.5]]
     plots.vae_diagram(plt.subplots()[1])
+
+
+def test_a_line_of_seeds_is_their_mean_with_a_band_from_the_lowest_to_the_highest(ax):
+    seeds = np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 5.0]])
+    plots.lines([0, 1, 2], {"a": seeds, "b": np.ones(3)}, {"b": (np.zeros(3), 2 * np.ones(3))}, ax=ax)
+    assert [list(line.get_ydata()) for line in ax.lines] == [[2, 2, 4], [1, 1, 1]]
+    ends = [
+        (band.get_paths()[0].vertices[:, 1].min(), band.get_paths()[0].vertices[:, 1].max()) for band in ax.collections
+    ]
+    assert ends == [(1, 5), (0, 2)]
+    assert [line.get_marker() for line in plots.lines(range(99), {"a": np.ones(99)}, ax=ax).lines[-1:]] == [""]
+
+
+def test_values_in_order_and_the_interval_of_their_mean(ax):
+    plots.in_order(np.array([0.5, -1.0, 2.0]), 0.5, -0.1, 1.1, ax=ax)
+    assert [bar.get_height() for bar in ax.patches[:3]] == [-1.0, 0.5, 2.0]
+    assert ax.patches[3].get_extents().transformed(ax.transData.inverted()).ymin == pytest.approx(-0.1)
+
+
+def test_dots_stand_in_the_row_of_their_name_and_zones_reach_two_errors(ax):
+    plots.dots(["a", "b"], {"x": [0.1, 0.2], "y": [0.3, 0.4]}, ax=ax)
+    assert [list(line.get_xdata()) for line in ax.lines] == [[0.1, 0.2], [0.3, 0.4]]
+    assert [tuple(np.rint(line.get_ydata())) for line in ax.lines] == [(0, 1), (0, 1)]
+    other = plt.subplots()[1]
+    plots.zones(["near", "far"], [1.0, 52.0], [0.75, 0.75], ax=other)
+    assert [(bar.get_x(), bar.get_width()) for bar in other.patches[:2]] == [(-2, 4), (-1, 2)]
+    assert [float(line.get_xdata()[0]) for line in other.lines[:2]] == [1.0, 9.0]
+    assert [t.get_text() for t in other.texts] == ["+52 →"]

@@ -97,7 +97,9 @@ def personal(values: np.ndarray) -> np.ndarray:
 
 
 def ceiling(losses: np.ndarray, again: np.ndarray, n_bootstrap: int = 300, seed: int = 0) -> Lds:
-    """How well a second run of the same subsets predicts the first: what no score should be asked to beat.
+    """How well a second run of the same subsets predicts the first; a score can be expected to reach its square root.
+
+    Both losses hold the chance of a seed and a score holds none, so a score may lie above this correlation itself.
 
     Parameters
     ----------

@@ -6,6 +6,8 @@ from minivae.plots.bottleneck import rate_distortion, water_filling
 from minivae.plots.card import observation_figures, theory_figures
 from minivae.plots.explain import explain_figures
 from minivae.plots.heat import heat_map
+from minivae.plots.lines import in_order, lines
+from minivae.plots.rows import dots, zones
 from minivae.plots.sharing import clouds, gradient_disc
 from minivae.plots.study import budget, intervals, latent_map, learning_curves, sensitivity, tried
 from minivae.plots.style import COLOURS, PALETTE
@@ -39,15 +41,18 @@ __all__ = [
     "clouds",
     "compromise_curve",
     "contraction_by_distance",
+    "dots",
     "explain_figures",
     "gradient_disc",
     "heat_map",
+    "in_order",
     "information_over_beta",
     "intervals",
     "kl_by_dimension",
     "kl_sides",
     "latent_map",
     "learning_curves",
+    "lines",
     "lipschitz_line",
     "masked_law",
     "observation_figures",
@@ -63,4 +68,5 @@ __all__ = [
     "tried",
     "vae_diagram",
     "water_filling",
+    "zones",
 ]

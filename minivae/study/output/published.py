@@ -42,6 +42,21 @@ def prototype() -> dict[tuple[str, str, str], float]:
     return {(row["section"], row["variant"], row["number"]): float(row["value"]) for row in _read("prototype.csv")}
 
 
+def paper(table: str) -> dict[str, dict[str, tuple[float, str]]]:
+    """A table of the paper that this project only read about: row -> column -> (value, tag).
+
+    Parameters
+    ----------
+    table : str
+        'by activity' or 'A/B test'.
+    """
+    found: dict[str, dict[str, tuple[float, str]]] = {}
+    for row in _read("paper.csv"):
+        if row["table"] == table:
+            found.setdefault(row["row"], {})[row["column"]] = float(row["value"]), row["tag"]
+    return found
+
+
 def _read(name: str) -> list[dict[str, str]]:
     text = (files("minivae.study") / "published" / name).read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))
