@@ -39,6 +39,10 @@ SHARP = """
 import matplotlib
 matplotlib.rcParams["figure.dpi"] = 240
 """
+INVESTIGATION = (
+    "**Your investigation**, graded by hand: the prediction, what you did (cells below), table or figure with intervals, "
+    "where the claim fails, how to run it again."
+)
 WIDTH = 1240  # pixels across of a stored figure: enough for a projector, small enough for the web viewer
 MEASURE = """
 import json, sys, time
@@ -166,9 +170,24 @@ def write_release(folder: Path) -> list[Path]:
         notebook = read_source(source.read_text(encoding="utf-8"))
         for cell in notebook.cells:
             cell.metadata.pop("jupyter", None)  # a lecturer wants the solutions in view
+        notebook.cells = with_investigation(notebook.cells)
         target.parent.mkdir(parents=True)
         write(notebook, target)
     return list(targets.values())
+
+
+def with_investigation(cells: list[NotebookNode]) -> list[NotebookNode]:
+    """The cells, and behind the check of the ★★★ task one that nbgrader gives to a person: 10 points, by the rubric."""
+    for k, cell in enumerate(cells):
+        check = cell.metadata.get("nbgrader", {})
+        if check.get("grade") and any("**★★★" in c.source for c in cells[max(0, k - 2) : k]):
+            task = check["grade_id"].removesuffix("-check")
+            by_hand = check | {"grade_id": f"{task}-investigation", "points": 10, "locked": False, "solution": True}
+            answer = nbformat.v4.new_markdown_cell(
+                INVESTIGATION, id=f"{cell.id}-by-hand", metadata={"nbgrader": by_hand}
+            )
+            return [*cells[: k + 1], answer, *cells[k + 1 :]]
+    return cells
 
 
 def write(notebook: NotebookNode, path: Path) -> None:
