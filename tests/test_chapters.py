@@ -388,6 +388,10 @@ def test_a_release_for_nbgrader_holds_the_solutions_and_overwrites_nothing(tmp_p
         assert len({g["grade_id"] for g in graded}) == len(graded)
         solutions = sum(g["solution"] for g in graded)
         assert path.read_text(encoding="utf-8").count("BEGIN SOLUTION") == solutions
+        by_hand = [
+            c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "markdown" and "nbgrader" in c.metadata
+        ]
+        assert [c.metadata["nbgrader"]["points"] for c in by_hand] == [10] * (not path.stem.startswith("00"))
     with pytest.raises(SystemExit, match="not empty"):
         build.write_release(tmp_path / "lab")
 
