@@ -15,7 +15,7 @@ from torch import Tensor
 from minivae.data.users import Users, as_csr, shape_of
 from minivae.errors import InputError
 from minivae.theory.drift import MaskVariance, mask_variance
-from minivae.theory.numerics.arrays import Array, Same, as_tensors, check_sd
+from minivae.theory.numerics.arrays import Array, Same, as_tensors, check_finite, check_sd
 
 __all__ = [
     "Alignment",
@@ -102,6 +102,7 @@ def alignment(mu: Array, sd: Array, anchors: Array, x: Users) -> Alignment:
     if mu.shape[-1] != anchors.shape[1]:
         raise InputError(f"mu has {mu.shape[-1]} latent dimensions, but the anchors have {anchors.shape[1]}")
     check_sd(sd)
+    check_finite(mu=mu, anchors=anchors)
     centroid, scatter, some = _centroids(anchors, x)
     mean_term = (mu - centroid).square().sum(-1) * some
     variance_term = sd.square().sum(-1) * some
@@ -144,9 +145,10 @@ def shrinkage(L: Array, lam: Array) -> Same:
     np.float64(0.5)
     """
     (L, lam), back = as_tensors(L, lam)
-    if not ((L >= 0) & (lam >= 0) & (L + lam > 0)).all():
-        raise InputError("L and lam must be numbers, not negative nor both zero, for τ = L/(L+2λ) to exist")
-    return back(L / (L + 2 * lam))
+    if not ((L >= 0) & (lam >= 0) & (L + lam > 0) & L.isfinite() & lam.isfinite()).all():
+        raise InputError("L and lam must be finite numbers, not negative nor both zero, for τ = L/(L+2λ) to exist")
+    scale = torch.where(torch.maximum(L, lam) > 1, 0.25, 1.0).to(L)  # so that no sum overflows
+    return back(L * scale / (L * scale + 2 * (lam * scale)))
 
 
 @dataclass(frozen=True)
@@ -215,6 +217,7 @@ class QuadraticModel:
 
     def __post_init__(self) -> None:
         (H, lam, centroid), _ = as_tensors(self.H, self.lam, self.centroid)
+        check_finite(H=H, lam=lam, centroid=centroid)
         if H.ndim != 2 or centroid.ndim != 1 or H.shape != (len(centroid),) * 2 or not torch.allclose(H, H.T):
             raise InputError(f"H {tuple(H.shape)} must be symmetric and fit the centroid {tuple(centroid.shape)}")
         eigenvalues = torch.linalg.eigvalsh(H)
@@ -235,6 +238,7 @@ class QuadraticModel:
         So ``‖μ*_h − ē‖ ≤ τ ‖m_h − ē‖``.
         """
         (m, H, lam, centroid), back = as_tensors(m, self.H, self.lam, self.centroid)
+        check_finite(m=m)
         A = H + 2 * lam * torch.eye(len(H)).to(H)
         b = m @ H + 2 * lam * centroid  # (..., d); H is symmetric
         return back(torch.linalg.solve(A, b[..., None])[..., 0])
@@ -332,6 +336,7 @@ def anchor_norms(anchors: Array, x: Users) -> AnchorNorms:
         raise InputError(
             f"x {x.shape} with {x.nnz} interactions does not fit anchors {tuple(anchors.shape)}, one per item"
         )
+    check_finite(anchors=anchors)
     _, scatter, some = _centroids(anchors, x)
     norms = torch.linalg.vector_norm(anchors, dim=-1)
     return AnchorNorms(

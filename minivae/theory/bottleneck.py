@@ -18,7 +18,7 @@ from minivae.theory.information import (
     kl_decomposition,
     kl_decomposition_quadrature,
 )
-from minivae.theory.numerics.arrays import Array, Same, as_tensors
+from minivae.theory.numerics.arrays import Array, Same, as_tensors, check_finite
 
 __all__ = [
     "BatchInformation",
@@ -87,6 +87,9 @@ def active_units(mu: Array, threshold: float = 0.01) -> Same:
     [True, False]
     """
     (mu,), back = as_tensors(mu)
+    if mu.ndim != 2 or len(mu) < 2:
+        raise InputError(f"mu has shape {tuple(mu.shape)}; a variance over users needs (U, d) with at least two users")
+    check_finite(mu=mu)
     return back(mu.var(0) > threshold)
 
 

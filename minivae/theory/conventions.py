@@ -17,7 +17,7 @@ from scipy.stats import binom
 
 from minivae.errors import InputError
 from minivae.options import Mask
-from minivae.theory.numerics.arrays import Array, Same, as_tensors
+from minivae.theory.numerics.arrays import Array, Same, as_tensors, check_whole
 
 Norm = Literal["l1", "l2", "l2-squared"]
 
@@ -107,11 +107,14 @@ def input_distance(
             f"norm={norm!r} with mask={mask!r} is unknown; choose a norm of {', '.join(get_args(Norm))} "
             f"and a mask of {', '.join(get_args(Mask))}"
         )
+    check_whole(2, n_draws=n_draws)
     tensors, back = as_tensors(n_u, n_v, n_common, keep)
     shape = torch.broadcast_shapes(*(t.shape for t in tensors))
     pairs = torch.stack([t.expand(shape).reshape(-1) for t in tensors], 1).to("cpu", torch.float64).numpy()
     nu, nv, s, rho = pairs.T
-    if not ((s >= 0) & (s <= nu) & (s <= nv) & (pairs[:, :3] == pairs[:, :3].round()).all(1)).all():
+    if not (
+        (s >= 0) & (s <= nu) & (s <= nv) & (pairs[:, :3] == pairs[:, :3].round()).all(1) & np.isfinite(pairs).all(1)
+    ).all():
         raise InputError("n_common must be a whole number of items that both users have, from 0 to min(n_u, n_v)")
     if not ((rho > 0) & (rho <= 1)).all():
         raise InputError("keep is no probability of keeping an interaction; it must be in (0, 1]")

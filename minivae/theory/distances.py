@@ -14,7 +14,7 @@ import ot
 import torch
 
 from minivae.errors import InputError
-from minivae.theory.numerics.arrays import Array, Same, as_tensors, check_fit, check_sd
+from minivae.theory.numerics.arrays import Array, Same, as_tensors, check_finite, check_fit, check_sd, check_whole
 
 
 def w2_gaussian(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array) -> Same:
@@ -43,6 +43,7 @@ def w2_gaussian(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array) -> Same:
     (mu_u, sd_u, mu_v, sd_v), back = as_tensors(mu_u, sd_u, mu_v, sd_v)
     check_fit(mu_u=mu_u, sd_u=sd_u, mu_v=mu_v, sd_v=sd_v)
     check_sd(sd_u, sd_v)
+    check_finite(mu_u=mu_u, mu_v=mu_v)
     mean, spread = torch.broadcast_tensors(mu_u - mu_v, sd_u - sd_v)
     return back(torch.linalg.vector_norm(torch.cat([mean, spread], dim=-1), dim=-1))
 
@@ -75,6 +76,7 @@ def w2_gaussian_full(mu_u: Array, cov_u: Array, mu_v: Array, cov_v: Array) -> Sa
     """
     (mu_u, cov_u, mu_v, cov_v), back = as_tensors(mu_u, cov_u, mu_v, cov_v)
     check_fit(mu_u=mu_u[..., None], cov_u=cov_u, mu_v=mu_v[..., None], cov_v=cov_v)
+    check_finite(mu_u=mu_u, cov_u=cov_u, mu_v=mu_v, cov_v=cov_v)
     _check_covariance(cov_u, "cov_u")
     _check_covariance(cov_v, "cov_v")
     a, b = torch.broadcast_tensors(_Root.apply(cov_u), _Root.apply(cov_v))
@@ -181,6 +183,8 @@ def distance_matrix(a: Array, b: Array | None = None, block: int = 1024) -> Same
     [[0.0, 5.0], [5.0, 0.0]]
     """
     (a, b), back = as_tensors(a, a if b is None else b)
+    check_finite(a=a, b=b)
+    check_whole(1, block=block)
     dtype = a.dtype
     a, b = a.double(), b.double()
     centre = a.mean(0)
@@ -212,6 +216,7 @@ def w1_gaussian_1d(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array) -> Same:
     """
     (mu_u, sd_u, mu_v, sd_v), back = as_tensors(mu_u, sd_u, mu_v, sd_v)
     check_sd(sd_u, sd_v)
+    check_finite(mu_u=mu_u, mu_v=mu_v)
     return back(_folded_mean(mu_u - mu_v, (sd_u - sd_v).abs()))
 
 
@@ -233,6 +238,9 @@ def w1_samples_1d(samples_u: Array, samples_v: Array) -> Same:
     2.0
     """
     (u, v), back = as_tensors(samples_u, samples_v)
+    check_finite(samples_u=u, samples_v=v)
+    if 0 in (u.ndim, v.ndim) or 0 in (u.shape[-1], v.shape[-1]):
+        raise InputError(f"samples {tuple(u.shape)} and {tuple(v.shape)} must be (..., n) with n >= 1")
     lead = torch.broadcast_shapes(u.shape[:-1], v.shape[:-1])
     flat = (s.detach().cpu().expand(*lead, s.shape[-1]).reshape(-1, s.shape[-1]).numpy().T for s in (u, v))
     return back(torch.as_tensor(ot.wasserstein_1d(*flat, p=1)).to(u).reshape(lead))
@@ -326,6 +334,11 @@ def empirical_bias(
     True
     """
     low, high = w1_bounds(mu_u, sd_u, mu_v, sd_v)
+    check_whole(2, repeats=repeats)
+    if not len(sizes):
+        raise InputError("sizes is empty; give at least one number of samples")
+    for n in sizes:
+        check_whole(1, **{"a size": n})
     tensors, back = as_tensors(mu_u, sd_u, mu_v, sd_v)
     m_u, s_u, m_v, s_v = torch.broadcast_tensors(*tensors)
 
@@ -356,6 +369,7 @@ def directions(
     >>> bool((directions(3, 5).norm(dim=0) - 1).abs().max() < 1e-12)
     True
     """
+    check_whole(1, d=d, n=n)
     dtype, device = (torch.float64, None) if like is None else (like.dtype, like.device)
     drawn = torch.randn(d, n, generator=generator, dtype=dtype, device=device)
     return torch.nn.functional.normalize(drawn, dim=0)
@@ -373,6 +387,10 @@ def sliced_w1(samples_u: Array, samples_v: Array, along: Array) -> Same:
     2.0
     """
     (u, v, along), back = as_tensors(samples_u, samples_v, along)
+    if along.ndim != 2 or any(t.ndim < 2 or t.shape[-1] != len(along) for t in (u, v)):
+        shapes = ", ".join(str(tuple(t.shape)) for t in (u, v, along))
+        raise InputError(f"samples and directions of shapes {shapes} do not fit; expected (..., n, d) and (d, L)")
+    check_finite(samples_u=u, samples_v=v, along=along)
     return back(w1_samples_1d((u @ along).mT, (v @ along).mT).mean(-1))
 
 
@@ -389,6 +407,7 @@ def sliced_w1_gaussian(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array, along
     """
     (mu_u, sd_u, mu_v, sd_v, along), back = as_tensors(mu_u, sd_u, mu_v, sd_v, along)
     check_sd(sd_u, sd_v)
+    check_finite(mu_u=mu_u, mu_v=mu_v, along=along)
     spread_u, spread_v = ((sd.square() @ along.square()).sqrt() for sd in (sd_u, sd_v))  # (..., L)
     return back(_folded_mean((mu_u - mu_v) @ along, (spread_u - spread_v).abs()).mean(-1))
 
@@ -410,6 +429,7 @@ def gaussian_kl(mu: Array, sd: Array, per_dimension: bool = False) -> Same:
     """
     (mu, sd), back = as_tensors(mu, sd)
     check_sd(sd)
+    check_finite(mu=mu)
     # (sd - 1)(sd + 1) keeps the digits near sd = 1; rounding must not make a divergence negative.
     terms = 0.5 * (mu.square() + ((sd - 1) * (sd + 1) - 2 * sd.log()).clamp_min(0))
     return back(terms if per_dimension else terms.sum(-1))

@@ -14,6 +14,7 @@ from minivae.data.users import Users, as_csr, shape_of
 from minivae.errors import InputError
 from minivae.masks import mask_input
 from minivae.options import Mask
+from minivae.theory.numerics.arrays import check_whole
 
 KNN_BLOCK = 1024
 
@@ -96,6 +97,7 @@ def latent_contraction(
     array([1., 1., 1.])
     """
     x = sp.csr_matrix(as_csr(x), dtype=np.float64)
+    check_whole(1, n_pairs=n_pairs, n_quantiles=n_quantiles)
     u, v = _pairs(shape_of(x)[0], n_pairs, generator)
     if n_masks < 2 or len(u) < n_quantiles:
         raise InputError(

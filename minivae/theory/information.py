@@ -12,7 +12,7 @@ import torch
 
 from minivae.errors import InputError
 from minivae.theory.distances import gaussian_kl
-from minivae.theory.numerics.arrays import Array, Same, as_tensors, check_sd
+from minivae.theory.numerics.arrays import Array, Same, as_tensors, check_finite, check_sd, check_whole
 from minivae.theory.numerics.quadrature import grid, log_density
 
 BLOCK = 2**22  # numbers in the largest temporary array: 32 MB in float64
@@ -108,8 +108,7 @@ def check_population(mu: torch.Tensor, sd: torch.Tensor) -> None:
     check_sd(sd)
     if mu.ndim != 2 or mu.shape != sd.shape or len(mu) == 0:
         raise InputError(f"expected mu and sd of one shape (U, d), got {tuple(mu.shape)} and {tuple(sd.shape)}")
-    if not bool(mu.isfinite().all()):
-        raise InputError("mu holds NaN or infinity; the model has diverged or its file is damaged")
+    check_finite(mu=mu)
     if not bool((sd > 0).all()):
         raise InputError("a spread is zero, so that posterior has no density and the information is infinite")
 
@@ -233,6 +232,11 @@ def batch_information(
 
     Batches are drawn without replacement from the (U, d) posteriors, one z for each of their users.
 
+    Raises
+    ------
+    InputError
+        If a batch size is not from 2 to U, or there are fewer than two batches: one has no standard error.
+
     Examples
     --------
     >>> same = batch_information(torch.zeros(8, 1), torch.ones(8, 1), batch_sizes=[2, 8], n_batches=3)
@@ -243,7 +247,10 @@ def batch_information(
     check_population(mu, sd)
     mu, sd = mu.double(), sd.double()
     sizes = list(batch_sizes)
-    if min(sizes) < 2 or max(sizes) > len(mu):
+    check_whole(2, n_batches=n_batches)
+    for size in sizes:
+        check_whole(2, **{"a batch size": size})
+    if not sizes or max(sizes) > len(mu):
         raise InputError(f"batch sizes {sizes} must lie between 2 and the number of posteriors, {len(mu)}")
     lower, upper = torch.empty(2, len(sizes), n_batches, dtype=torch.float64)
     for i, size in enumerate(sizes):

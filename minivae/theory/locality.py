@@ -11,7 +11,7 @@ import torch
 from scipy import optimize
 
 from minivae.errors import InputError
-from minivae.theory.numerics.arrays import Array, Same, as_tensors, check_sd
+from minivae.theory.numerics.arrays import Array, Same, as_tensors, check_finite, check_sd
 from minivae.theory.numerics.quadrature import grid, log_density
 from minivae.theory.numerics.smoothness import (
     EncoderConstants,
@@ -76,11 +76,17 @@ def compromise_gap(p_u: Array, p_v: Array, w_u: Array, w_v: Array) -> Same:
     """
     (p_u, p_v, w_u, w_v), back = as_tensors(p_u, p_v, w_u, w_v)
     _check_distributions(p_u, p_v)
-    if not bool((w_u >= 0).all() & (w_v >= 0).all()):
-        raise InputError("a weight of the compromise gap is negative or missing; weights are densities times counts")
+    _check_weights(w_u, w_v)
     total = w_u + w_v
     safe = torch.where(total > 0, total, 1)
     return back(total * _jensen_shannon(p_u, p_v, w_u / safe, w_v / safe))
+
+
+def _check_weights(*weights: torch.Tensor) -> None:
+    if not all(bool(((w >= 0) & w.isfinite()).all()) for w in weights):
+        raise InputError(
+            "a weight of the compromise gap is negative, infinite or missing; weights are densities times counts"
+        )
 
 
 def _check_distributions(*distributions: torch.Tensor) -> None:
@@ -204,16 +210,25 @@ def exponential_family_gap(t_u: Array, t_v: Array, w_u: Array, w_v: Array, conju
     conjugate : Conjugate
         A*, from tensors (..., k) to (...): one of the `*_conjugate` here or your own.
 
+    Raises
+    ------
+    InputError
+        If a weight is negative or not finite, or A* is no number at a statistic, as a Bernoulli's beyond [0, 1].
+
     Examples
     --------
     >>> float(exponential_family_gap([0.0], [2.0], 1.0, 1.0, gaussian_conjugate))
     1.0
     """
     (t_u, t_v, w_u, w_v), back = as_tensors(t_u, t_v, w_u, w_v)
+    _check_weights(w_u, w_v)
     total = w_u + w_v
     share = (w_u / torch.where(total > 0, total, 1))[..., None]
     between = t_v + share * (t_u - t_v)
-    return back(w_u * conjugate(t_u) + w_v * conjugate(t_v) - total * conjugate(between))
+    at_u, at_v, at = conjugate(t_u), conjugate(t_v), conjugate(between)
+    if bool(at_u.isnan().any() | at_v.isnan().any() | at.isnan().any()):
+        raise InputError("the conjugate is no number at a statistic; the family cannot have such a mean")
+    return back(w_u * at_u + w_v * at_v - total * at)
 
 
 def shared_profile(n_common: Array, n_u: Array, n_v: Array) -> tuple[Same, Same]:
@@ -230,7 +245,7 @@ def shared_profile(n_common: Array, n_u: Array, n_v: Array) -> tuple[Same, Same]
     """
     tensors, back = as_tensors(n_common, n_u, n_v)
     s, a, b = torch.broadcast_tensors(*tensors)
-    if not bool(((s >= 0) & (s <= a) & (s <= b) & (a > 0) & (b > 0)).all()):
+    if not bool(((s >= 0) & (s <= a) & (s <= b) & (a > 0) & (b > 0) & a.isfinite() & b.isfinite()).all()):
         raise InputError("users need at least one item each and no more in common than either has")
     none = torch.zeros_like(s)
     p_u, p_v = torch.stack([s, a - s, none], -1), torch.stack([s, none, b - s], -1)
@@ -375,7 +390,11 @@ def compromise_monte_carlo(
             *mu.shape[:-2], n_samples, mu.shape[-1], generator=generator, dtype=mu.dtype, device=mu.device
         )
         z = mu + sd * noise  # (..., S, d)
-        odds = log_density(z, mu_u, sd_u) - log_density(z, mu_v, sd_v) + (n_u / n_v).log()[..., None]  # (..., S)
+        odds = (
+            log_density(z, mu_u, sd_u)
+            - log_density(z, mu_v, sd_v)
+            + torch.where(n_u + n_v > 0, n_u / n_v, 1).log()[..., None]
+        )  # (..., S)
         divergence = _jensen_shannon(p_u[..., None, :], p_v[..., None, :], odds.sigmoid(), (-odds).sigmoid())
         value = value + n * divergence.mean(-1)
         variance = variance + n.square() * divergence.var(-1) / n_samples
@@ -384,4 +403,5 @@ def compromise_monte_carlo(
 
 def _posteriors(*q: torch.Tensor) -> tuple[torch.Tensor, ...]:
     check_sd(q[1], q[3])
+    check_finite(mu_u=q[0], mu_v=q[2])
     return torch.broadcast_tensors(*q)

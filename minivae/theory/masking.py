@@ -18,7 +18,7 @@ from torch import Tensor
 
 from minivae.errors import InputError
 from minivae.theory.drift import latent_contraction, mask_variance, neighbourhood_drift
-from minivae.theory.masking_by_item import MaskedDistanceByItem, masked_distance_by_item
+from minivae.theory.masking_by_item import MaskedDistanceByItem, check_deviation, masked_distance_by_item
 from minivae.theory.numerics.arrays import Array, Same, as_tensors
 
 __all__ = [
@@ -100,6 +100,7 @@ class MaskedDistance:
 
     def tail(self, t: float) -> Same:
         """``P(|D_h − E D_h| ≥ t)``, exactly; an atom at distance t (up to rounding) counts."""
+        check_deviation(t)
         return self._probability(lambda k, d, mean: np.abs(k - mean) >= t - 1e-13 * len(k))
 
     def hoeffding(self, t: Array) -> Same:
@@ -108,6 +109,7 @@ class MaskedDistance:
         ``D_h`` is a sum of d+s independent variables in [0, 1].
         """
         (s, d, _, t), back = as_tensors(self.n_common, self.n_different, self.keep, t)
+        check_deviation(t)
         n = d if self.shared else d + s
         return back(2 * torch.exp(torch.where(t == 0, 0.0, -2 * t.square() / n)))
 
@@ -167,8 +169,9 @@ def masked_distance(n_common: Array, n_different: Array, keep: Array, shared: bo
         shapes = ", ".join(str(tuple(t.shape)) for t in (s, d, rho))
         raise InputError(f"n_common, n_different and keep of shapes {shapes} do not broadcast") from None
     for name, n in (("n_common", s), ("n_different", d)):
-        if not ((n >= 0) & (n == n.round())).all():
-            raise InputError(f"{name} must be numbers of items, whole and not negative; its smallest is {n.min():g}")
+        if not ((n >= 0) & (n == n.round()) & n.isfinite()).all():
+            span = f"{n.min():g} to {n.max():g}"
+            raise InputError(f"{name} must be numbers of items, whole and not negative; they run from {span}")
     if not ((rho >= 0) & (rho <= 1)).all():
         raise InputError("keep is no probability of keeping an interaction; it must be in [0, 1]")
     return MaskedDistance(n_common, n_different, keep, shared)
@@ -185,6 +188,8 @@ def contraction_threshold(keep: Array) -> Same:
     np.float64(0.5)
     """
     (keep,), back = as_tensors(keep)
+    if not bool(((keep >= 0) & (keep <= 1)).all()):
+        raise InputError("keep is no probability of keeping an interaction; it must be in [0, 1]")
     return back(1 / (1 + 2 * keep))
 
 

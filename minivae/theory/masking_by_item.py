@@ -82,6 +82,7 @@ class MaskedDistanceByItem:
 
     def tail(self, t: float) -> Same:
         """``P(|D_h − E D_h| ≥ t)``, exactly; an atom at distance t (up to rounding) counts."""
+        check_deviation(t)
         p, _ = self._probabilities()
         mean = float(p.double().sum())
         return self._probability(lambda k, d: np.abs(k - mean) >= t - 1e-13 * len(k))
@@ -89,6 +90,7 @@ class MaskedDistanceByItem:
     def hoeffding(self, t: Array) -> Same:
         """``2 exp(−2t²/(s+d))``, an upper bound on `tail`; a sum of s+d independent variables in [0, 1]."""
         (common, different, t), back = as_tensors(self.keep_common, self.keep_different, t)
+        check_deviation(t)
         return back(2 * torch.exp(torch.where(t == 0, 0.0, -2 * t.square() / (len(common) + len(different)))))
 
     def _probabilities(self) -> tuple[Tensor, Callable[[Tensor], Array]]:
@@ -136,6 +138,19 @@ def masked_distance_by_item(keep_common: Array, keep_different: Array) -> Masked
         if rho.ndim != 1 or not ((rho >= 0) & (rho <= 1)).all():
             raise InputError(f"{name} must be a list of probabilities, one for each item; got shape {tuple(rho.shape)}")
     return MaskedDistanceByItem(**lists)
+
+
+def check_deviation(t: Array) -> None:
+    """Refuse what is no distance from the mean: below zero, or NaN.
+
+    Raises
+    ------
+    InputError
+        If one is.
+    """
+    (t,), _ = as_tensors(t)
+    if not bool((t >= 0).all()):
+        raise InputError("t is a distance from the mean, and must be at least 0; one is negative or NaN")
 
 
 def poisson_binomial(p: np.ndarray) -> np.ndarray:

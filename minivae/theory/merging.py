@@ -12,7 +12,7 @@ The direction ``w ∝ (p_u − p_v)/m`` gains most, and the merged state is stab
 import torch
 
 from minivae.errors import InputError
-from minivae.theory.numerics.arrays import Array, Same, as_tensors
+from minivae.theory.numerics.arrays import Array, Same, as_tensors, check_finite, check_fit
 
 
 def merging_threshold(x_u: Array, x_v: Array) -> Same:
@@ -37,6 +37,8 @@ def merging_threshold(x_u: Array, x_v: Array) -> Same:
     np.float64(1.0)
     """
     (x_u, x_v), back = as_tensors(x_u, x_v)
+    check_fit(x_u=x_u, x_v=x_v)
+    check_finite(x_u=x_u, x_v=x_v)
     n_u, n_v = x_u.sum(-1), x_v.sum(-1)
     if (x_u < 0).any() or (x_v < 0).any() or (n_u <= 0).any() or (n_v <= 0).any():
         raise InputError("each user needs at least one interaction, and no count may be negative")

@@ -15,7 +15,7 @@ import torch
 
 from minivae.data.users import Users, as_csr, shape_of
 from minivae.errors import InputError
-from minivae.theory.numerics.arrays import Array, Same, as_tensors
+from minivae.theory.numerics.arrays import Array, Same, as_tensors, check_finite
 
 
 def smoothing_weights(x: Users) -> sp.csr_matrix:
@@ -111,3 +111,4 @@ def _profiles(x: Users) -> tuple[sp.csr_matrix, np.ndarray]:
 def _check(mu: torch.Tensor, profile: sp.csr_matrix) -> None:
     if mu.ndim != 2 or len(mu) != shape_of(profile)[0]:
         raise InputError(f"mu has shape {tuple(mu.shape)}, but x {shape_of(profile)[0]} users; expected (U, d)")
+    check_finite(mu=mu)

@@ -228,6 +228,16 @@ def test_a_normal_number_is_box_and_muller_of_its_word():
     assert found == pytest.approx(expected, abs=1e-5)
 
 
+def test_the_last_bit_of_the_angle_counts():
+    """Beside a right angle the cosine falls by the angle: a step of 2π/2²⁴, three times what float32 rounds away."""
+    for steps in (-3, -2, -1, 1, 2, 3):
+        word = (1 << 63) + (1 << 22) + steps  # a radius of √(2 log 2), an angle of π/2 and so many steps
+        index = torch.tensor([address(word, 7, "noise", 3)])
+        assert unsigned(streams.bits(7, "noise", 3, index)) == [word]
+        in_steps = float(streams.normal(7, "noise", 3, index)) / math.sqrt(2 * math.log(2)) / (2 * math.pi / 2**24)
+        assert abs(in_steps + steps) < 0.45
+
+
 def test_the_purposes_have_numbers_of_their_own():
     """The key holds 1, 2 or 3: written here once more, so that no run of before is drawn otherwise."""
     assert streams.PURPOSES == ("order", "mask", "noise")

@@ -42,11 +42,15 @@ def test_equal_posteriors_have_no_information_in_any_batch(size):
 
 
 def test_standard_errors_are_those_of_the_mean_over_batches():
-    """Four batches at once are four times one batch from the same generator; the error is their deviation by √4."""
+    """Of four batches of two, drawn here from the same generator; the error is their deviation by √4."""
     mu, sd = torch.arange(5.0)[:, None].double(), torch.full((5, 1), 0.7, dtype=torch.float64)
-    one = torch.Generator().manual_seed(3)
-    single = [information.batch_information(mu, sd, [2], 1, one) for _ in range(4)]
-    low, up = ([float(getattr(b, side)[0]) for b in single] for side in ("lower", "upper"))
+    one, low, up = torch.Generator().manual_seed(3), [], []
+    for _ in range(4):
+        m = mu[torch.randperm(5, generator=one)[:2]]
+        z = m + 0.7 * torch.randn(2, 1, generator=one, dtype=torch.float64)
+        own, other = (torch.distributions.Normal(at, 0.7).log_prob(z) for at in (m, m.flip(0)))
+        low.append(float((own - (own.exp() / 2 + other.exp() / 2).log()).mean()))
+        up.append(float((own - other).mean()))
     found = information.batch_information(mu, sd, [2], 4, torch.Generator().manual_seed(3))
     assert (float(found.lower[0]), float(found.upper[0])) == pytest.approx((np.mean(low), np.mean(up)))
     assert float(found.lower_se[0]) == pytest.approx(np.std(low, ddof=1) / 2)

@@ -69,16 +69,44 @@ def check_fit(**arrays: torch.Tensor) -> None:
 
 
 def check_sd(*sds: torch.Tensor) -> None:
-    """Refuse a spread that is negative or NaN: a log variance handed over as `sd` is the usual slip.
+    """Refuse a spread that is negative, infinite or NaN: a log variance handed over as `sd` is the usual slip.
 
     Raises
     ------
     InputError
-        If any value is below zero or not a number.
+        If any value is below zero or not a finite number.
     """
     for sd in sds:
-        if not bool((sd >= 0).all()):
-            raise InputError("sd has a negative or missing value; pass the standard deviation, exp(logvar / 2)")
+        if not bool(((sd >= 0) & sd.isfinite()).all()):
+            raise InputError(
+                "sd has a negative, infinite or missing value; pass the standard deviation, exp(logvar / 2)"
+            )
+
+
+def check_finite(**arrays: torch.Tensor) -> None:
+    """Refuse NaN and infinity, which a model that has diverged gives.
+
+    Raises
+    ------
+    InputError
+        With the name of the first array that holds one.
+    """
+    for name, a in arrays.items():
+        if not bool(a.isfinite().all()):
+            raise InputError(f"{name} holds NaN or infinity; the model has diverged or its file is damaged")
+
+
+def check_whole(least: int, **counts: Any) -> None:
+    """Refuse what is no whole number of draws, users or bins of at least `least`.
+
+    Raises
+    ------
+    InputError
+        With the name and value of the first.
+    """
+    for name, n in counts.items():
+        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < least:
+            raise InputError(f"{name}={n!r} is not possible; it must be a whole number, at least {least}")
 
 
 def _native(a: np.ndarray) -> np.ndarray:
