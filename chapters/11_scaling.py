@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 11. What does it cost, and does it apply to my own model?
-# **Study** 60 min · **runs** 40 CPU seconds (108 s when it was built), 1.1 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), matrix products; chapters 04 to 08 for the [report card](GLOSSARY.md#report-card)
+# **Study** 60 min · **runs** 70 CPU seconds (403 s when it was built), 1.1 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), matrix products; chapters 04 to 08 for the [report card](GLOSSARY.md#report-card)
 #
 # **You will be able to** (1) count the operations of one training step and predict what grows with users, items and
 # latent size, (2) say how much memory a training needs before you start it, (3) explain why several processes can give
@@ -28,6 +28,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 from torch import nn
 
 import minivae as mv
@@ -45,7 +46,7 @@ rng = torch.Generator().manual_seed(0)
 #
 # * **Output layer.** Logits $h W^\top$; their gradient times $W$ for the layer below; their gradient times $h$ for $W$
 #   itself. Three products, $6BHI$ operations.
-# * **Input layer.** A dense code would pay two more products. But a user has $N_x$ items out of $I$, one in a hundred:
+# * **Input layer.** A dense code would pay two more products. But a user has $N_x$ items out of $I$ (on MovieLens-20M 73 of 20,108):
 #   the sum of the touched rows of the weight matrix is enough. Forward and backward cost $4nH$, where $n = \sum_u N_u$
 #   counts the interactions in the batch.
 # * **In between.** The layers $H \to 2d$ and $d \to H$: three products each, $6B \cdot 3dH$.
@@ -95,7 +96,7 @@ print("operations of the products, counted by hand = counted by PyTorch:", True)
 #
 # Operations are not seconds. Small products leave the processor waiting for memory, and there are costs per call. So we
 # measure: one update, the fastest of 15 (other work on the machine can only add), with one thing changed at a time. The
-# dashed line is what no code can avoid: three products of the same shape, alone.
+# dashed line is three products of the same shape, alone: what would remain if all else cost nothing.
 
 
 # %%
@@ -112,7 +113,7 @@ def population(n_items, n_users=600):
     rows = torch.arange(n_users).repeat_interleave(70)
     columns = torch.randint(0, n_items, (len(rows),), generator=rng)
     x = torch.zeros(n_users, n_items).index_put_((rows, columns), torch.ones(1))
-    return mv.batches.DeviceCSR(mv.batches.as_csr(x))
+    return mv.batches.DeviceCSR(csr_matrix(x.numpy()))
 
 
 def update_seconds(n_items, hidden=300, latent=100, size=250):
@@ -145,21 +146,10 @@ floor = np.array([floor_seconds(int(n)) for n in items])
 by_latent = np.array([update_seconds(4_000, latent=int(d)) for d in latents])
 
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.8))
-axes[0].loglog(items, 1e3 * floor, "s--", color="0.5", label="three products alone")
-axes[0].set(xlabel="items I (latent size 100)")
-axes[1].set(xlabel="latent dimensions d (4,000 items)")
-names = ("items", "latent dimensions")
-for ax, name, at, seconds in zip(axes, names, (items, latents), (by_items, by_latent), strict=True):
-    ax.loglog(at, 1e3 * seconds, "o-", color=mv.plots.COLOURS[0], linewidth=2, label="one update")
-    ax.loglog(at, 1e3 * seconds[0] * at / at[0], ":", color="black", label="if time were proportional")
+mv.plots.growth(items, by_items, floor, ax=axes[0]).set_xlabel("items I (latent size 100)")
+mv.plots.growth(latents, by_latent, ax=axes[1]).set_xlabel("latent dimensions d (4,000 items)")
+for ax, name, seconds in zip(axes, ("items", "latent dimensions"), (by_items, by_latent), strict=True):
     ax.set_title(f"16 times the {name}: {seconds[-1] / seconds[0]:.1f} times the time", fontsize=10)
-    ax.set(ylabel="milliseconds (measured here)", ylim=(1, 2000))
-    ax.set_xticks(at, [f"{t:,}" for t in at])
-    ax.set_yticks([1, 10, 100, 1000], ["1", "10", "100", "1,000"])
-    ax.minorticks_off()
-    ax.grid(axis="y", color="0.9")
-    ax.legend(frameon=False, loc="upper left")
-    ax.spines[["top", "right"]].set_visible(False)
 fig.tight_layout()
 
 # %%
@@ -171,7 +161,7 @@ print("twice the users twice the updates of an epoch (exact), each as long as be
 
 # %% [markdown]
 # **Reading.** Compare with your predictions for twice the size. Over items the time grows, at first less than in
-# proportion (probably costs per call; not measured). The dashed floor, the three products, is linear in the items. Sixteen
+# proportion (probably costs per call; not measured). The *count* of the three products is linear in the items; their time, the dashed line, only roughly. Sixteen
 # times the latent size costs far less than sixteen times: $d$ stands only in the small layers.
 
 # %% [markdown]
@@ -203,7 +193,7 @@ for name, size in mv.course.stored("fullsize.json")["presets"].items():
 
 # %% [markdown]
 # **Reading.** Sum and process together are at least 85 % of the measured peak, and below it: the rest is not in our sum.
-# The VAE fits a laptop. EASE needs no training, but its matrix is quadratic in the items and its inverse cubic: with
+# The VAE fits a laptop. EASE is solved at once, but its matrix is quadratic in the items and its inverse cubic: with
 # 41,140 items it is the larger model by far.
 #
 # The command line forecasts with more detail, and with a few updates timed on your machine:
@@ -215,7 +205,7 @@ for name, size in mv.course.stored("fullsize.json")["presets"].items():
 # ## 11.5 Several processes, one run
 #
 # Give each of $R$ processes some rows of the batch. Each computes the mean loss of *its* rows, the gradients are
-# averaged, everybody makes the same step. Two things can go wrong, and both do in practice.
+# averaged, everybody makes the same step. Two things can go wrong.
 #
 # * **Unequal shares.** 250 users on 4 processes are 63, 63, 62 and 62. A mean of means is not the mean. The loss of
 #   process $r$ must be weighted with $R\,B_r/B$ before the average.
@@ -314,7 +304,7 @@ print(f"one history, ranked twice: {len(first & second)} of 20 recommendations a
 # \sigma)$, and the decoder. Here is a small dense VAE with nothing of `minivae` in it.
 
 
-# %%
+# %% tags=["from-scratch"]
 class MyVAE(nn.Module):
     def __init__(self, n_items, hidden=100, latent=16):
         super().__init__()
@@ -326,6 +316,7 @@ class MyVAE(nn.Module):
         return mu, torch.exp(0.5 * logvar)
 
 
+# %% tags=["from-scratch"]
 def train_mine(seed, kl_weight=0.2, noise=1.0, keep=0.5, epochs=15):
     torch.manual_seed(seed)
     net, x = MyVAE(small.n_items), nn.functional.normalize(torch.from_numpy(small.train.toarray()))
@@ -376,17 +367,8 @@ for name, settings in kinds.items():
         at_mean, at_sample = (mv.evaluate(m, small.test)["ndcg@100"][0] for m in (mine, Sampled(mine)))
         s = transfer.sharing(mine, small.test.history[:60], generator=rng)
         profile = locality.shared_profile(common[left, right], n[left], n[right])
-        price = locality.compromise_monte_carlo(
-            mu[left].double(),
-            sd[left].double(),
-            mu[right].double(),
-            sd[right].double(),
-            *profile,
-            n[left],
-            n[right],
-            100,
-            rng,
-        )
+        pair = (t[side].double() for side in (left, right) for t in (mu, sd))  # two posteriors
+        price = locality.compromise_monte_carlo(*pair, *profile, n[left], n[right], 100, rng)
         paid = float((price.value / price.full).median())
         signs[name].append([at_mean, at_sample, float(kl), float(sd.mean()), paid, s.chain()["gradient distance"]])
 signs = {name: np.array(rows) for name, rows in signs.items()}  # (5 seeds, 6 signs)
@@ -407,16 +389,11 @@ for k, title in enumerate(titles):
 
 # %%
 fig, ax = plt.subplots(figsize=(6.5, 3.2))
-for k, rows in enumerate(signs.values()):
-    ax.plot(rows[:, 0], np.full(5, k), "o", color=mv.plots.COLOURS[0], label="at the mean μ" if k == 0 else None)
-    ax.plot(
-        rows[:, 1], np.full(5, k), "D", color=mv.plots.COLOURS[3], mfc="none", label="at a sample" if k == 0 else None
-    )
-ax.set_yticks(range(3), signs)
-ax.set(xlabel="test nDCG@100, one mark a seed", ylim=(-0.5, 2.5))
-ax.invert_yaxis()
-ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-ax.spines[["top", "right"]].set_visible(False)
+marks = {
+    what: np.stack([rows[:, k] for rows in signs.values()]) for k, what in enumerate(("at the mean μ", "at a sample"))
+}
+mv.plots.dots(list(signs), marks, ax=ax)
+ax.set_xlabel("test nDCG@100, one mark a seed")
 fig.tight_layout()
 
 # %% tags=["nbval-check-output"]
@@ -425,13 +402,13 @@ assert heavy[:, 0].max() < healthy[:, 0].min()
 assert heavy[:, 2].max() < healthy[:, 2].min()
 assert (quiet[:, 0] - quiet[:, 1]).min() > 5 * np.abs(healthy[:, 0] - healthy[:, 1]).max()
 assert quiet[:, 3].min() > 0.95
-assert quiet[:, 0].mean() > healthy[:, 0].mean() - 0.01
+assert quiet[:, 0].mean() > healthy[:, 0].mean()
 print("heavy KL ranks worst and carries least information, quiet noise breaks at a sample, in all 5 seeds:", True)
 
 # %% [markdown]
 # **Reading.** nDCG at $\mu$ shows heavy KL, and not quiet noise, which ranks at least as well as the healthy model. The price of
 # [chapter 05](05_local_collaboration.ipynb) shows both: the median pair of healthy users pays nothing of the compromise
-# gap, of heavy KL nearly all, of quiet noise a third to a half. Beware of the certificates of
+# gap, of heavy KL nearly all, of quiet noise nearly half. Beware of the certificates of
 # [chapter 04](04_sharing_radius.ipynb): by exact gradient distance quiet noise certifies 6 to 17 % of the pairs, the healthy
 # model hardly any. Many certificates are no sign of health.
 #
@@ -443,7 +420,8 @@ print("heavy KL ranks worst and carries least information, quiet noise breaks at
 # With quiet noise no statement about $W_1$, masks or anchors that uses $\sigma$ describes what the decoder was trained on.
 #
 # The report card checks every statement of the paper on the model that it is given. What must hold, holds for all three;
-# theorems do not depend on quality. The lines marked *measured* differ; here four of them side by side:
+# theorems do not depend on quality. The lines marked *measured* differ; here four of them side by side. (The card looks at 300
+# *training* users and one seed, the table above at histories of test users, so the numbers are not the same.)
 
 # %%
 cards = {name: mv.theory.report_card(train_mine(0, **settings), small) for name, settings in kinds.items()}
@@ -456,7 +434,9 @@ for words in ("pairs that transfer", "pay for their overlap", "active units", "1
 print("statements that failed, over three models:", sum(len(card.failed) for card in cards.values()))
 assert not any(card.failed for card in cards.values())
 assert healthy[:, 4].max() < 0.05 < quiet[:, 4].min()
-assert quiet[:, 4].max() < 0.7 < heavy[:, 4].min()
+assert 0.4 < quiet[:, 4].mean() < 0.5
+assert quiet[:, 4].max() < 0.7 < 0.85 < heavy[:, 4].mean()
+assert 0.03 < quiet[:, 5].min() < quiet[:, 5].max() < 0.25
 assert healthy[:, 5].max() < 0.01 < quiet[:, 5].min()
 
 # %% [markdown]

@@ -14,17 +14,25 @@ import torch
 
 import minivae as mv
 from minivae.study.output import published
-from minivae.theory import anchoring, toy, transfer
+from minivae.theory import anchoring, masking, toy, transfer
 
 CHAPTERS = Path(__file__).resolve().parent.parent / "chapters"
 DATA = ("ml-20m", "netflix", "msd")
 
 
+def plain(text):
+    """Without emphasis, and without the addresses of links."""
+    return " ".join(re.sub(r"[*_]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)).split())
+
+
+def as_prose(source):
+    """The sentences of a chapter's source, as one line."""
+    return plain(" ".join(line.removeprefix("# ") for line in source.splitlines() if line.startswith("# ")))
+
+
 def prose(number):
     (path,) = CHAPTERS.glob(f"{number}_*.py")
-    lines = path.read_text(encoding="utf-8").splitlines()
-    text = " ".join(line.removeprefix("# ") for line in lines if line.startswith("# "))
-    return re.sub(r"[*_]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text))
+    return as_prose(path.read_text(encoding="utf-8"))
 
 
 SAID = {
@@ -50,12 +58,57 @@ SAID = {
         "a nat saved costs between $\\beta1$ and $\\beta2$ nats of reconstruction",
     ),
     "07": (
+        "For $0\\le\\rho<1$ a pair contracts in expectation if and only if $d > 2\\rho s$",
+        "\\sim\\; \\mathrm{Bin}(d,\\,\\rho) + \\mathrm{Bin}(s,\\,2\\rho(1-\\rho)).$$",
+        "near pairs drift apart relative to far ones. The sign is not: in latent space pairs came closer",
+        "training with masks raises it, and the fraction of views within the radius of chapter 04, in the "
+        "numbers of seeds printed above",
+        "a pair contracts on average iff $d>2\\rho s$, iff $J<1/(1+2\\rho)$. Here nearly all pairs of users do",
+        "near pairs drifted most; pairs came closer if $c<1$, not if $c=1$ (measured)",
+        "So the contraction of Theorem 2.6 is the scale: divide the raw input by $\\rho$, and nobody contracts",
+        "Strangers come closer under practically every mask, near-duplicates move apart under nearly every one",
+        "is true and more than three times too large here",
+        "Below $J=\\frac13$ a pair contracts at every $\\rho<1$. Nearly all random pairs are there",
+        "there the zone of expansion is almost empty",
+        "The order is the theorem's, for all three inputs: near pairs drift apart relative to far ones",
+        "in latent space pairs came closer if $c<1$, moved apart if $c=1$",
+        "the farthest ratio is near $c\\approx0.71$",
+        "Raw inputs stay above $c=0.5$",
+        "the overlap is far above chance, and yet only two or so of the ten neighbours stay",
+        "At ρ = 0.1 a large part of the best answer to a view belongs to other users, most of all for short histories",
+        "At ρ = ½, the usual choice, nearly all of it is the owner's",
         "before it the ratio of the farthest pairs is about $c$, after it far above",
         "if and only if $J < 1/(1+2\\rho)$",
         "So in Mult-VAE masks do not contract distances on average: every fifth moves apart",
         "At ρ = ½ the owner has nearly all of it",
     ),
     "08": (
+        "hence trace and spectral norm shrink to at most $\\tau^2$ times. $\\blacksquare$",
+        "so distances shrink to at most $\\tau$ times",
+        "Trained models shrank as plain rescaling says, not user by user as $H$ predicts: ask for scale-free numbers",
+        "Accuracy may rise all the same, on MovieLens-1M clearly",
+        "The scatter moves only the anchors, towards each other",
+        "With all three terms the anchors shrink; without the scatter they grow (measured, 1 seed). They do "
+        "not collapse to a point",
+        "of the trace and of the largest eigenvalue, not of every direction",
+        "Along its new direction the bound still holds (.500 < .520)",
+        "So $mh$ varies because the encoder sees the view only",
+        "For $\\lambda=1$ the median user shrinks about as predicted, and that would look like success. User "
+        "by user the prediction fails",
+        "at $\\lambda=5$ about a quarter to a half of the users exceed the bound of their local model",
+        "The views come together, and so do different users",
+        "With $\\lambda=5$ the relative variance falls a little, and the overlap still does not rise",
+        "On MovieLens-1M anchors even lower the fraction of views within the radius of Theorem 2.3",
+        "On MovieLens-1M anchors win .018 over masking, after equal searches .008 to .011 on each of five draws",
+        "EASE stays ahead of both",
+        "the scatter, the one that shrinks the anchors, makes a difference below .005",
+        "small models gain little or nothing, and $\\lambda=5$ or the centroid alone do harm",
+        "On MovieLens-1M accuracy rises without more stable neighbours",
+        "wider layers with as many parameters gained less than every $\\lambda$",
+        "Between schedules, item weights and the nearest anchors (softmin) one seed cannot choose",
+        "Shared accounts are hard for these models, the more the less alike the two are",
+        "with $\\lambda=1$ the mean of each group moves by less than .005. With $\\lambda=5$ the accounts of "
+        "one person lose most",
         "the rank correlation is negative in all five seeds",
         "So plain rescaling alone gives the size of what is seen",
         "Along $(1,-1)$ the free minimisers do not vary at all, and the anchored ones do",
@@ -63,6 +116,9 @@ SAID = {
         "even an unrestricted encoder answers with a compromise",
     ),
     "09": (
+        "A table without pairing tells large differences only: about three errors of one model",
+        "More seeds do not replace more users: the naive interval is too short where users differ",
+        "it helps RecVAE over six folds, and over five draws the interval just includes 0",
         "none of these values was read in a primary artefact",
         "an exercise in reading a table, and no verdict on the paper",
         "the search lowered PIA's own row by .001",
@@ -95,16 +151,47 @@ SAID = {
         "It wins in all five seeds and is about .004 behind",
     ),
     "10": (
+        "A tenth of the effect needs a hundred times the people",
+        "the number of users made the difference, not the metric. In this population offline and online "
+        "agree on this pair",
+        "keeps its promise for any number of looks",
+        "with 500 users the close ones could not be ordered, with 7,000 they were, in the order of the clicks",
+        "makes the first click 4 times likelier than the last without cascade, and 107 times with it",
+        "What is much better offline is better online. EASE and Mult-VAE can hardly be told apart offline "
+        "with 500 users",
+        "while online EASE is ahead of all five",
+        "with a lift of some 40 %, a few hundred people are enough",
+        "even our 7,000 are far too few",
+        "its $z$ is about 3 instead of 1.96. To reach that at one planned look takes nearly twice the people",
+        "wins nearly 700 %, or some 45 %, or nothing, or loses a little to EASE",
+        "within a few per cent of zero, and 3,500 people in an arm cannot see that",
         "With the same 7,000 people nDCG@100 also puts EASE ahead of all five models, in every interval",
         "the number of users made the difference, not the metric",
         "randomise persons, count errors over persons, and look once, or with an always-valid interval",
     ),
     "11": (
-        "of heavy KL nearly all, of quiet noise a third to a half",
+        "An update is three item-sized products and one pass of Adam: linear in items, almost flat in the "
+        "latent size, independent of the number of users",
+        "must be weighted with $R\\,Br/B$ before the average",
+        "Several processes give the run of one if shares are weighted and every random number depends on its "
+        "position only",
+        "on MovieLens-20M 73 of 20,108",
+        "at first less than in proportion",
+        "with 41,140 items it is the larger model by far",
+        "The gradients are added in another order, so the last bits differ",
+        "not quiet noise, which ranks at least as well as the healthy model",
+        "the median pair of healthy users pays nothing of the compromise gap",
+        "of heavy KL nearly all, of quiet noise nearly half",
+        "quiet noise certifies 6 to 17 % of the pairs, the healthy model hardly any",
+        "What must hold, holds for all three",
         "Many certificates are no sign of health",
         "Sum and process together are at least 85 % of the measured peak, and below it",
     ),
     "12": (
+        "It is no upper limit: both losses hold the chance of a seed, and a score holds none",
+        "$T$ scores .30, where about .76 could be reached; the sharing radius about 0",
+        "the gradients of far but related users agreed slightly less than those of strangers, in all variants",
+        "is first-order exact for gradient descent, and a hypothesis for a real training",
         "About half of the pairs help each other (measured, 1 seed). The more common items, the more often",
         "fewer than one in a hundred, and on average their gradients point apart",
         "all others together help more than nine in ten users",
@@ -128,6 +215,10 @@ SAID = {
         "Masks changed nothing that can be seen; anchors made the difference smaller by about a tenth",
     ),
     "13": (
+        "it is approached as $c\\to0$ and attained nowhere, unless $LA=0$",
+        "The codes of a Mult-DAE shrank, and at $\\lambdaA=1$ it lost accuracy",
+        "So anchors pull together users who share items, rare items most",
+        "A loss that is free of scale does not hold the scale fixed during training",
         "the DAE has one hidden layer, a tanh, which is the code (items – 200 – items), the VAE three",
         "Training left the Mult-VAE near the scale where both are in balance",
         "With the full loss the codes of a Mult-DAE shrink as $\\lambdaA$ rises, as predicted",
@@ -174,7 +265,7 @@ RETRACTED = (
 
 @pytest.mark.parametrize(("number", "sentence"), [(n, s) for n, said in SAID.items() for s in said])
 def test_the_chapter_says_so(number, sentence):
-    assert re.sub(r"[*_]", "", sentence) in prose(number)
+    assert plain(sentence) in prose(number)
 
 
 @pytest.mark.parametrize("number", [f"{k:02d}" for k in range(12)])
@@ -229,6 +320,31 @@ def test_04_masks_raise_the_views_certified_in_four_of_five_stored_seeds():
     models = mv.course.stored("theory-ml-1m-observations.json")["models"]
     pairs = zip(*([r["views certified"] for r in models[f"{k} β=0.2"]] for k in ("clean", "masked")), strict=True)
     assert sum(clean < masked for clean, masked in pairs) == 4
+
+
+def test_07_strangers_come_closer_and_near_duplicates_move_apart():
+    near, strangers = (masking.masked_distance(s, d, 0.5) for s, d in ((12, 4), (2, 24)))
+    assert float(strangers.prob_contract()) > 0.99
+    assert float(near.prob_expand()) > 0.95
+    assert all(float(law.hoeffding(4)) > 3 * float(law.tail(4)) for law in (near, strangers))
+    assert masking.contraction_threshold(np.linspace(0, 0.999, 50)).min() > 1 / 3
+
+
+def test_08_stored_studies_say_what_anchors_gain_and_what_they_do_to_neighbours():
+    rows = mv.course.stored("theory-ml-1m-observations.json")["models"]
+    of = {k: np.mean([r[k] for r in rows["masked β=0.2"]]) for k in ("ndcg", "overlap", "views certified")}
+    pia = {k: np.mean([r[k] for r in rows["masked+PIA λ=1 β=0.2"]]) for k in of}
+    assert round(pia["ndcg"] - of["ndcg"], 3) == 0.018
+    assert pia["overlap"] < of["overlap"]
+    assert pia["views certified"] < of["views certified"]
+    draws = {
+        (d["a"], d["b"]): d["draws"]
+        for d in mv.course.stored("benchmark-ml-1m-draws.json")["differences"]
+        if d["metric"] == "ndcg@100"
+    }
+    each = [one["difference"] for one in draws["multvae+anchor", "multvae"]]
+    assert (round(min(each), 3), round(max(each), 3)) == (0.008, 0.011)
+    assert all(one["high"] < 0 for one in draws["multvae+anchor", "ease"])
 
 
 def test_08_the_matrix_inequality_breaks_along_the_other_diagonal():
@@ -326,6 +442,14 @@ def test_09_presets_and_equal_searches_order_the_models_as_the_text_says():
     assert embedded == {"multdae": "hurts", "recvae": "helps"}
 
 
+def test_10_position_bias_and_the_price_of_many_looks():
+    first_to_last = [(0.85 * (1 - 0.3 + 0.3 * c)) ** -9 for c in (1.0, 0.0)]
+    assert [round(r) for r in first_to_last] == [4, 107]
+    power = scipy.stats.norm.ppf(0.8)
+    once = scipy.stats.norm.ppf(0.975)
+    assert 1.7 < ((3 + power) / (once + power)) ** 2 < 2
+
+
 def test_11_the_sum_of_arrays_is_not_the_whole_memory():
     for size in mv.course.stored("fullsize.json")["presets"].values():
         items = size["split"]["items"]
@@ -367,7 +491,7 @@ def test_12_a_score_without_chance_correlates_like_the_root_of_the_repeatability
         one, other = (share**0.5 * truth + (1 - share) ** 0.5 * rng.normal(size=truth.size) for _ in range(2))
         assert np.corrcoef(one, other)[0, 1] == pytest.approx(share, abs=0.01)
         assert np.corrcoef(truth, one)[0, 1] == pytest.approx(share**0.5, abs=0.01)
-        assert scipy.stats.spearmanr(truth, one).statistic == pytest.approx(share**0.5, abs=0.03)
+        assert np.asarray(scipy.stats.spearmanr(truth, one))[0] == pytest.approx(share**0.5, abs=0.03)
 
 
 def test_12_helpers_are_missed_by_three_in_four():

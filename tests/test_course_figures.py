@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from matplotlib.patches import Circle, Ellipse
+from matplotlib.patches import Circle, Ellipse, Rectangle
 
 from minivae import plots
 
@@ -108,6 +108,51 @@ def test_dots_stand_in_the_row_of_their_name_and_zones_reach_two_errors(ax):
     assert [tuple(np.rint(line.get_ydata())) for line in ax.lines] == [(0, 1), (0, 1)]
     other = plt.subplots()[1]
     plots.zones(["near", "far"], [1.0, 52.0], [0.75, 0.75], ax=other)
-    assert [(bar.get_x(), bar.get_width()) for bar in other.patches[:2]] == [(-2, 4), (-1, 2)]
-    assert [float(line.get_xdata()[0]) for line in other.lines[:2]] == [1.0, 9.0]
+    bars = [p for p in other.patches if isinstance(p, Rectangle)]
+    assert [(bar.get_x(), bar.get_width()) for bar in bars[:2]] == [(-2, 4), (-1, 2)]
+    assert [float(np.asarray(line.get_xdata())[0]) for line in other.lines[:2]] == [1.0, 9.0]
     assert [t.get_text() for t in other.texts] == ["+52 →"]
+
+
+def test_names_of_a_kind_share_a_label_and_the_others_are_written(ax):
+    points = {"VAE 0": (0.1, 1.0), "VAE 1": (0.2, 2.0), "EASE": (0.3, 3.0), "random": (0.0, 0.0)}
+    plots.named_points(points, {"VAE": "five seeds"}, unnamed=["random"], ax=ax)
+    assert [tuple(np.asarray(c.get_offsets())[0]) for c in ax.collections] == list(points.values())
+    assert ax.get_legend_handles_labels()[1] == ["five seeds"]
+    assert [t.get_text() for t in ax.texts] == ["EASE"]
+
+
+def test_only_tests_that_were_ever_beyond_the_limit_are_coloured(ax):
+    plots.looks(np.array([[0.5, 1.0], [-2.5, 0.0]]), np.array([4.0, 3.0]), ax=ax)
+    assert [line.get_color() for line in ax.lines[:2]] == ["0.8", plots.COLOURS[3]]
+    assert list(ax.lines[-1].get_ydata()) == [4.0, 3.0]
+
+
+def test_a_lift_stands_at_the_ratio(ax):
+    plots.lifts({"a": [(0.5, 0.4, 0.7)], "b": [(0.0, -0.1, 0.1)]}, ax=ax)
+    marks = [line for line in ax.lines if line.get_marker() == "o"]
+    assert [float(np.asarray(line.get_xdata())[0]) for line in marks] == [1.5, 1.0]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["-20%", "0", "+50%", "+100%", "+300%", "+700%"]
+
+
+def test_growth_in_proportion_starts_at_the_first_size(ax):
+    plots.growth([10, 20], np.array([0.01, 0.015]), floor=np.array([0.005, 0.01]), ax=ax)
+    drawn = {line.get_label(): list(np.asarray(line.get_ydata())) for line in ax.lines}
+    assert drawn["if time were proportional"] == pytest.approx([10, 20])
+    assert drawn["one update"] == pytest.approx([10, 15])
+    assert drawn["three products alone"] == pytest.approx([5, 10])
+
+
+def test_items_of_one_user_only_have_the_third_colour(ax):
+    plots.pair_of_rows(np.array([[1, 1, 0], [1, 0, 0]]), ax=ax)
+    assert ax.images[0].get_array().tolist() == [[1, 2, 0], [1, 0, 0]]
+
+
+def test_the_map_of_contraction_and_the_users_beside_it(ax):
+    keep = np.linspace(0, 1, 5)
+    plots.contraction_map(keep, 1 / (1 + 2 * keep), ax=ax)
+    assert list(ax.lines[0].get_ydata()) == pytest.approx(list(1 / (1 + 2 * keep)))
+    side = plt.subplots()[1]
+    plots.sideways({"a": np.array([0.1, 0.1]), "b": np.array([0.6])}, 0.5, ax=side)
+    assert list(np.asarray(side.lines[0].get_ydata())) == [0.5, 0.5]
+    assert set(side.get_legend_handles_labels()[1]) == {"a", "b"}

@@ -4,9 +4,12 @@ from minivae.plots.amortisation import amortisation_gap, vae_diagram
 from minivae.plots.anchors import broken_direction, predicted_and_seen, pull
 from minivae.plots.bottleneck import rate_distortion, water_filling
 from minivae.plots.card import observation_figures, theory_figures
+from minivae.plots.cost import growth
+from minivae.plots.experiment import lifts, looks, named_points
 from minivae.plots.explain import explain_figures
 from minivae.plots.heat import heat_map
 from minivae.plots.lines import in_order, lines
+from minivae.plots.masks import contraction_map, pair_of_rows, sideways
 from minivae.plots.rows import dots, zones
 from minivae.plots.sharing import clouds, gradient_disc
 from minivae.plots.study import budget, intervals, latent_map, learning_curves, sensitivity, tried
@@ -41,9 +44,11 @@ __all__ = [
     "clouds",
     "compromise_curve",
     "contraction_by_distance",
+    "contraction_map",
     "dots",
     "explain_figures",
     "gradient_disc",
+    "growth",
     "heat_map",
     "in_order",
     "information_over_beta",
@@ -52,17 +57,22 @@ __all__ = [
     "kl_sides",
     "latent_map",
     "learning_curves",
+    "lifts",
     "lines",
     "lipschitz_line",
+    "looks",
     "masked_law",
+    "named_points",
     "observation_figures",
     "observation_words",
+    "pair_of_rows",
     "predicted_and_seen",
     "pull",
     "rate_distortion",
     "sensitivity",
     "sharing_plane",
     "shrinkage_bound",
+    "sideways",
     "theory_figures",
     "theory_words",
     "tried",

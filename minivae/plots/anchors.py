@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from minivae.plots.style import COLOURS
 
@@ -98,6 +99,10 @@ def predicted_and_seen(
     ax.axhline(rescaling, color=COLOURS[1], linewidth=2, label="plain rescaling")
     ax.set_xscale("log")
     ax.set_yscale("log")
+    for axis in (ax.xaxis, ax.yaxis):  # less than two decades: 1, 2 and 5 of each
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
     ax.set_xlabel("predicted from $H$: variance with / without anchors")
     ax.set_ylabel("seen")
     ax.grid(color="0.92")

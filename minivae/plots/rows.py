@@ -15,7 +15,7 @@ EDGE = 9.0
 
 def dots(
     rows: Sequence[str],
-    kinds: Mapping[str, Sequence[float]],
+    kinds: Mapping[str, Sequence[float] | np.ndarray],
     reference: float | None = None,
     colours: Sequence[str] = COLOURS,
     ax: Axes | None = None,
@@ -27,7 +27,7 @@ def dots(
     rows : Sequence[str]
         Labels of the R rows.
     kinds : Mapping[str, Sequence[float]]
-        Label -> (R,) values.
+        Label -> (R,) values, or (R, S) with several marks in a row.
     reference : float, optional
         Where a vertical line is drawn.
     colours : Sequence[str], default COLOURS
@@ -38,8 +38,9 @@ def dots(
     ax = plt.gca() if ax is None else ax
     at = np.arange(len(rows))
     for k, (label, values) in enumerate(kinds.items()):
-        height = at + 0.16 * (k - (len(kinds) - 1) / 2)
-        ax.plot(values, height, MARKERS[k % len(MARKERS)], color=colours[k], label=label)
+        marks = np.asarray(values, float).reshape(len(rows), -1)  # (R, S)
+        height = np.repeat(at + 0.16 * (k - (len(kinds) - 1) / 2), marks.shape[1])
+        ax.plot(marks.ravel(), height, MARKERS[k % len(MARKERS)], color=colours[k], label=label)
     if reference is not None:
         ax.axvline(reference, color="0.4", linestyle="--", linewidth=1)
     ax.set_yticks(at, rows)

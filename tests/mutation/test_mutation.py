@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from minivae import batches
-from tests.mutation import report, server
+from tests.mutation import course, report, server
 from tests.mutation.operators import mutants
 from tests.mutation.rooms import ROOMS, ROOT
 
@@ -147,3 +147,10 @@ def test_nothing_that_was_cached_without_the_error_is_left():
     assert batches._unit_input.cache_info().currsize > 0
     server._forget()
     assert batches._unit_input.cache_info().currsize == 0
+
+
+def test_sentences_of_the_chapters_that_were_falsified_are_missed():
+    errors = [m for m in course.planted() if m.in_prose]
+    assert len(course.planted()) >= 40
+    assert [m.new for m in errors if not course.missing(m.chapter, m.text)] == []
+    assert [m.chapter for m in errors if course.missing(m.chapter, m.source.read_text(encoding="utf-8"))] == []
