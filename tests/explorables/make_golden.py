@@ -68,16 +68,20 @@ def anchors(rng: np.random.Generator) -> Settings:
         "lambda": rng.uniform(0.01, 4),
         "steep": rng.uniform(0.5, 2),
         "flat": rng.uniform(0.02, 1),
+        "turn": int(rng.integers(-90, 90)),
         "apart": rng.uniform(0, 1),
     }
 
 
 def compromise(rng: np.random.Generator) -> Settings:
-    return {"t": rng.uniform(0, 8), "differ": int(2 * rng.integers(0, 21)), "beta": rng.uniform(0, 10)}
+    heavy = int(rng.choice([20, 2 * rng.integers(2, 41)]))
+    common = int(rng.integers(0, min(20, heavy) + 1))
+    return {"t": rng.uniform(0, 8), "differ": 20 + heavy - 2 * common, "heavy": heavy, "beta": rng.uniform(0, 10)}
 
 
 def beta(rng: np.random.Generator) -> Settings:
-    return {"beta": 10 ** rng.uniform(-2, 2), "surety": 10 ** rng.uniform(-0.7, 1.3)}
+    tastes = rng.uniform(-3, 3, 7).tolist()
+    return {"beta": 10 ** rng.uniform(-2, 2), "surety": 10 ** rng.uniform(-0.7, 1.3), "tastes": tastes}
 
 
 def transport(rng: np.random.Generator) -> Settings:
@@ -109,8 +113,8 @@ def peeking(rng: np.random.Generator) -> Settings:
 
 def sharing_plane(rng: np.random.Generator) -> Settings:
     stop, user = int(rng.integers(0, 4)), int(rng.integers(0, 24))
-    x, y = (float(v) for v in rng.uniform(-3, 3, 2))
-    return {"stop": stop, "user": user, "x": x, "y": y}
+    moved = {str(v): rng.uniform(-3, 3, 2).tolist() for v in (user, int(rng.integers(0, 24)))}
+    return {"stop": stop, "user": user, "moved": moved}
 
 
 DRAW: dict[str, Callable[[np.random.Generator], Settings]] = {

@@ -24,10 +24,13 @@ def picture(tab: Any, name: str) -> str:
             const svg = document.querySelector('.picture svg').cloneNode(true);
             for (const handle of svg.querySelectorAll('.handle')) {
                 const mark = handle.querySelector('.f');
+                if (!mark || handle.style.display === 'none') {
+                    handle.remove(); // a bare handle moves a mark that is drawn already
+                    continue;
+                }
                 mark.setAttribute('class', `f ${handle.getAttribute('class').replace('handle ', '')}`);
                 mark.setAttribute('transform', handle.getAttribute('transform'));
-                if (handle.style.display === 'none') handle.remove();
-                else handle.replaceWith(mark);
+                handle.replaceWith(mark);
             }
             svg.setAttribute('role', 'img');
             svg.removeAttribute('height');

@@ -6,11 +6,18 @@ ERRORS: dict[str, list[tuple[str, str]]] = {
     "anchors": [
         ("L / (L + 2 * lambda)", "L / (L + lambda)"),
         ("2 * lambda * centroid[k]) /", "lambda * centroid[k]) /"),
+        ("turned(centroid, -turn)", "turned(centroid, turn)"),
     ],
-    "compromise": [("Math.log1p(y / x)", "Math.log(y / x)"), ("(t * t) / 4", "(t * t) / 2")],
+    "compromise": [
+        ("Math.log1p(y / x)", "Math.log(y / x)"),
+        ("(t * t) / 4", "(t * t) / 2"),
+        ("(heavy / ITEMS - 1) * (v", "(heavy / ITEMS - 1) * (u"),
+        ("common * unequal", "unequal"),
+    ],
     "beta": [
         ("Math.exp(own) * (own - crowd)", "Math.exp(crowd) * (own - crowd)"),
         ("Math.sqrt(2 * kl)", "Math.sqrt(kl)"),
+        ("radius[mu.indexOf(Math.max(...mu))]", "radius[mu.length - 1]"),
     ],
     "transport": [("(2 * sine * sine)", "(sine * sine)"), ("0.5 * (trace - 2", "0.5 * (trace - 1")],
     "elbo": [("- posterior(z)", "- logNormal(z)"), ("(c * c) / 2", "c * c")],
@@ -20,6 +27,7 @@ ERRORS: dict[str, list[tuple[str, str]]] = {
     ],
     "sharing-plane": [
         ("(p - goal[i]) * f", "p * f"),
+        ("moved[v] ?? m", "(v === user && moved[v]) || m"),
         ("Math.tanh(p * x + q * y + RUN.c[j])), 1]", "Math.tanh(p * x + q * y)), 1]"),
     ],
     "peeking": [("/ alpha ** 2", "/ alpha"), ("a >= 0 && a <= k", "a >= 0 && a < k")],

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from minivae import metrics, online
-from minivae.theory import anchoring, bottleneck, distances, locality, masking, toy, transfer
+from minivae.theory import anchoring, bottleneck, distances, locality, masking, merging, toy, transfer
 from minivae.theory.numerics.quadrature import grid, log_density
 
 Settings = dict[str, Any]
@@ -80,7 +80,9 @@ def free_minimisers() -> np.ndarray:
 
 def anchors(t: Settings) -> Values:
     """Proposition 3.2 for three users."""
-    free, hessian = free_minimisers(), np.diag([t["steep"], t["flat"]])
+    free, angle = free_minimisers(), np.deg2rad(t["turn"])
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    hessian = turn @ np.diag([t["steep"], t["flat"]]) @ turn.T
     if t["lambda"] == 0:
         models, moved = None, free
     else:
@@ -104,31 +106,36 @@ def anchors(t: Settings) -> Values:
 
 
 def compromise(t: Settings) -> Values:
-    """Theorem 2.5 for two users with 20 items each, and the price of their distance."""
-    n, distance, differ = 20.0, t["t"], float(t["differ"])
-    p_u, p_v = locality.shared_profile(n - differ / 2, n, n)
-    gap = locality.gap_against_distance(p_u, p_v, n, n, distance)
+    """Theorem 2.5 for a user with 20 items and another one, the price of their distance, and when they merge."""
+    n, heavy, distance, differ = 20, t["heavy"], t["t"], t["differ"]
+    common = (n + heavy - differ) // 2
+    p_u, p_v = locality.shared_profile(float(common), float(n), float(heavy))
+    gap = locality.gap_against_distance(p_u, p_v, float(n), float(heavy), distance)
     spread = (1 + distance**2 / 4) ** -0.5  # the one that makes both divergences least
     pull = 2 * t["beta"] * distances.gaussian_kl([spread * distance / 2], [spread])
-    full = locality.compromise_gap(p_u, p_v, n, n)
+    full = locality.compromise_gap(p_u, p_v, float(n), float(heavy))
     share = gap / full if differ else np.float64("nan")
-    return {"gap": gap, "full": full, "share": share, "pull": pull, "total": gap + pull, "line": 2 * t["beta"]}
+    x_u = np.repeat([1.0, 1.0, 0.0], [common, n - common, heavy - common])
+    x_v = np.repeat([1.0, 0.0, 1.0], [common, n - common, heavy - common])
+    threshold = merging.merging_threshold(x_u, x_v)
+    return {"gap": gap, "full": full, "share": share, "pull": pull, "total": gap + pull, "threshold": threshold}
 
 
 def beta(t: Settings) -> Values:
     """Both sides of the decomposition by quadrature, and the bound on the distance of the two outer users."""
-    tastes = np.array([-2.1, -1.3, -0.5, 0.2, 0.7, 1.4, 2.2])
+    tastes = np.array(t["tastes"])
     h, b = t["surety"], t["beta"]
     mu = (h * tastes / (h + b))[:, None]
     sd = np.full_like(mu, (b / (h + b)) ** 0.5)
+    low, high = tastes.argmin(), tastes.argmax()
     parts, pairs = bottleneck.kl_decomposition_quadrature(mu, sd), bottleneck.contraction(mu, sd)
     return {
         "kl": parts.mean_kl,
         "information": parts.mutual_information,
         "marginal": parts.marginal_kl,
         "ceiling": parts.mi_ceiling,
-        "distance": pairs.w2[0, -1],
-        "bound": pairs.radius[0] + pairs.radius[-1],
+        "distance": pairs.w2[low, high],
+        "bound": pairs.radius[low] + pairs.radius[high],
     }
 
 
@@ -234,7 +241,8 @@ def sharing_plane(t: Settings) -> Values:
     named = {"0.a": run["a"], "0.c": run["c"], "1.weight": stop["w"], "1.bias": stop["b"]}
     model.decoder.load_state_dict({k: torch.tensor(v, dtype=torch.float64) for k, v in named.items()})
     mu, sd = (torch.tensor(stop[k], dtype=torch.float64) for k in ("mu", "sd"))
-    mu[u] = torch.tensor([t["x"], t["y"]], dtype=torch.float64)
+    for v, place in t["moved"].items():
+        mu[int(v)] = torch.tensor(place, dtype=torch.float64)
     noise = torch.tensor([[1, 1], [1, -1], [-1, 1], [-1, -1]], dtype=torch.float64)
     z = mu[:, None] + sd[:, None] * noise
     s = transfer.sharing(model, x, lipschitz="user", target=x / x.sum(1, keepdim=True), z=z)

@@ -212,6 +212,50 @@ def test_a_finger_drags_a_handle(chromium):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_theorem_unfolds_in_print(tab, name):
+    opened(tab, name)
+    assert not tab.locator(".theorem p").first.is_visible()
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert tab.locator(".theorem p").first.is_visible()
+    tab.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert not tab.locator(".theorem p").first.is_visible()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_scripts_the_picture_and_the_words_are_there(chromium, name):
+    page = chromium.new_context(java_script_enabled=False, offline=True).new_page()
+    page.set_content(explorables.page(name))
+    box = page.locator(".picture svg").bounding_box()
+    assert min(box["width"], box["height"]) > 200
+    assert page.locator(".question").is_visible()
+    page.locator(".theorem summary").click()
+    assert page.locator(".theorem p").first.is_visible()
+    page.context.close()
+
+
+def test_a_user_of_the_plane_is_moved_by_mouse_and_keyboard(tab):
+    """Not only u: any other, and what it means for u is said."""
+    opened(tab, "sharing-plane")
+    other = tab.locator(".handle[aria-label='user 4, of the round community']")
+    said = other.get_attribute("aria-valuetext")
+    assert "helps u" in said
+    tab.locator(".picture").scroll_into_view_if_needed()
+    box = other.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    tab.mouse.move(x, y)
+    tab.mouse.down()
+    tab.mouse.move(x + 60, y - 40, steps=3)
+    tab.mouse.up()
+    dragged = tab.evaluate("() => explorable.state.moved['3']")
+    assert dragged is not None
+    other.press("ArrowUp")
+    moved = tab.evaluate("() => explorable.state.moved['3']")
+    assert math.isclose(moved[1] - dragged[1], 0.1)
+    assert moved[0] == dragged[0]
+    check_numbers(tab, "sharing-plane")
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_prediction_gets_a_reply(tab, name):
     opened(tab, name)
     for button in tab.query_selector_all(".predict button"):

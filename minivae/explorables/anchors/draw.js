@@ -11,6 +11,9 @@ function star(cls, x, y, r) {
   return path(`f ${cls}`, through(tips, true));
 }
 
+const whole = (angle) => ((Math.round(angle) + 270) % 180) - 90; // the same H after half a turn
+const tidy = (curvature) => Math.max(0.05, Math.min(2, Math.round(curvature * 20) / 20));
+
 function paint(s, v, width) {
   const height = Math.min(380, width * 0.82);
   const enlarge = s.ruler === "relative" ? 1 / v.scale : 1; // the anchored crowd only, about its middle
@@ -30,6 +33,19 @@ function paint(s, v, width) {
     const [cx, cy] = show(v.centroids[u]);
     inner += star("ink", a.X(cx), a.Y(cy), 10);
   });
+  // H in the corner: how far a step may go in each direction at the same cost
+  const [hx, hy] = [width - 52, 26 + 50];
+  const angle = (-s.turn * Math.PI) / 180;
+  const axis = (curvature) => Math.min(40, 14 / Math.sqrt(curvature));
+  const valley = Array.from({ length: 48 }, (_, k) => {
+    const [p, q] = [axis(s.steep) * Math.cos((k * Math.PI) / 24), axis(s.flat) * Math.sin((k * Math.PI) / 24)];
+    return [hx + p * Math.cos(angle) - q * Math.sin(angle), hy + p * Math.sin(angle) + q * Math.cos(angle)];
+  });
+  inner += path("f ink a1", through(valley, true)) + path("s ink thin", through(valley, true));
+  inner += text("tick", hx, hy + 4, "H", "middle");
+  const grip = axis(s.flat);
+  const handle = [hx - grip * Math.sin(angle), hy + grip * Math.cos(angle)];
+
   let svg = shape("clipPath", "", { id: "plane" }, shape("rect", "", { x: 4, y: 26, width: width - 8, height }));
   svg += shape("g", "", { "clip-path": "url(#plane)" }, inner) + shape("rect", "s rule", { x: 4, y: 26, width: width - 8, height });
   svg += text("name", 4, 15, s.ruler === "relative" ? `the anchored crowd, enlarged ${number(enlarge, 1)} times to its old size` : "latent space, one fixed ruler");
@@ -40,7 +56,7 @@ function paint(s, v, width) {
   svg += star("ink", 184, low - 4, 8) + text("", 196, low, "mean anchor");
 
   // bars
-  const bars = [["over masks", v.shrink], ["between users", v.between], ["quotient", v.relative]];
+  const bars = [["over masks", v.shrink], ["between users", v.between], ["masks / users", v.relative]];
   const from = 106;
   const long = width - from - 54;
   svg += text("name", 4, low + 34, "variance, with anchors / without");
@@ -51,25 +67,39 @@ function paint(s, v, width) {
   });
   const one = from + long / 1.25;
   svg += line("ink dash", one, low + 40, one, low + 124) + text("tick", one, low + 138, "as without anchors", "middle");
-  return { height: low + 144, svg, view: a };
+  return { height: low + 144, svg, view: { handle, hx, hy } };
 }
 
 explorable({
-  start: { lambda: 0.5, steep: 1, flat: 1, apart: 1, ruler: "absolute" },
+  start: { lambda: 0.5, steep: 1, flat: 1, turn: 0, apart: 1, ruler: "absolute" },
   compute,
   controls: [
     { key: "lambda", label: "weight of the anchors, λ", min: 0, max: 4, step: 0.05 },
     { key: "apart", label: "distance of the users’ mean anchors", min: 0, max: 1, step: 0.05, text: (x) => (x === 0 ? "one place" : x === 1 ? "as the users" : number(x)) },
-    { key: "flat", label: "curvature up and down (1 sideways)", min: 0.05, max: 1, step: 0.05 },
+    { key: "steep", label: "curvature of the loss, one way", min: 0.05, max: 2, step: 0.05 },
+    { key: "flat", label: "… and across it", min: 0.05, max: 2, step: 0.05 },
     { key: "ruler", label: "Measure with", options: { absolute: "a fixed ruler", relative: "a ruler that shrinks with the crowd" } },
+  ],
+  handles: [
+    {
+      name: "Hessian H: turn it, or change its curvature across",
+      small: true,
+      at: (s, p) => p.handle,
+      move: (s, [x, y], { hx, hy }) => {
+        const [dx, dy] = [x - hx, y - hy];
+        return { turn: whole((Math.atan2(dx, dy) * 180) / Math.PI), flat: tidy((14 / Math.max(Math.hypot(dx, dy), 1)) ** 2) };
+      },
+      key: (s, dx, dy) => ({ turn: whole(s.turn + 5 * dx), flat: tidy(s.flat + 0.05 * dy) }),
+      words: (s) => `${s.turn}°, curvature ${number(s.steep)} and ${number(s.flat)}`,
+    },
   ],
   paint,
   numbers: [
     { key: "shrink", label: "variance over masks, anchored / free", text: (v) => number(v.shrink, 3) },
     { key: "bound", label: "is at most τ²", text: (v) => number(v.bound, 3) },
-    { key: "tau", label: "τ = L / (L + 2λ)", text: (v) => number(v.tau, 3) },
-    { key: "between", label: "variance between users", text: (v) => number(v.between, 3) },
-    { key: "relative", label: "quotient of the two", text: (v) => number(v.relative, 3) },
+    { key: "tau", label: "τ = L / (L + 2λ), L the larger curvature", text: (v) => number(v.tau, 3) },
+    { key: "between", label: "variance between users, anchored / free", text: (v) => number(v.between, 3) },
+    { key: "relative", label: "over masks / between users, anchored / free", text: (v) => number(v.relative, 3) },
   ],
   reading: (s, v) => {
     if (s.lambda === 0) return "Without anchors every mask puts a user somewhere else. Turn up λ.";

@@ -35,15 +35,22 @@ export function eigenvalues([a, b, c]) {
   return [middle - half, middle + half];
 }
 
-/** μ* = (H + 2λI)⁻¹ (H m + 2λ ē) for H = diag(steep, flat). */
-export const anchored = (m, centroid, curvature, lambda) =>
+/** v turned by `angle` degrees against the clock. */
+const turned = ([x, y], angle) => {
+  const [c, s] = [Math.cos((angle * Math.PI) / 180), Math.sin((angle * Math.PI) / 180)];
+  return [c * x - s * y, s * x + c * y];
+};
+
+/** μ* = (H + 2λI)⁻¹ (H m + 2λ ē) in the two directions in which H curves by `curvature`. */
+const pulled = (m, centroid, curvature, lambda) =>
   m.map((x, k) => (curvature[k] * x + 2 * lambda * centroid[k]) / (curvature[k] + 2 * lambda));
 
-/** lambda = λ, H = diag(steep, flat), apart: the centroids ē_u are the users' own places times this. */
-export function compute({ lambda, steep, flat, apart }) {
+/** lambda = λ; H curves by steep and flat, its steep direction is turned; apart: ē_u are the users' own places times this. */
+export function compute({ lambda, steep, flat, turn, apart }) {
   const curvature = [steep, flat];
   const centroids = HOMES.map((home) => home.map((x) => apart * x));
-  const moved = FREE.map((points, u) => points.map((m) => anchored(m, centroids[u], curvature, lambda)));
+  const anchored = (m, centroid) => turned(pulled(turned(m, -turn), turned(centroid, -turn), curvature, lambda), turn);
+  const moved = FREE.map((points, u) => points.map((m) => anchored(m, centroids[u])));
   const free = FREE.map(covariance);
   const held = moved.map(covariance);
   const trace = ([a, , c]) => a + c;

@@ -1,18 +1,16 @@
 // The β-KL term: users on a line, each with the best posterior of a quadratic model. No drawing here.
 import { grid, integrate, klToPrior, logNormal, logSumExp } from "../kit/numerics.js";
 
-export const TASTES = [-2.1, -1.3, -0.5, 0.2, 0.7, 1.4, 2.2];
-
 /** log of the mean density of all users, q̄(z) */
 export const logCrowd = (z, mu, sd) => logSumExp(mu.map((m) => logNormal(z, m, sd))) - Math.log(mu.length);
 
 /**
- * beta = β, surety = h: the reconstruction of a user with taste a costs h/2 · E(z − a)² under its posterior. Then
+ * beta = β, surety = h, tastes = a of each user: the reconstruction of a user with taste a costs h/2 · E(z − a)² under its posterior. Then
  * h/2 (μ − a)² + h/2 σ² + β KL is least at μ = h a / (h + β), σ² = β / (h + β).
  */
-export function compute({ beta, surety }) {
+export function compute({ beta, surety, tastes }) {
   const sd = Math.sqrt(beta / (surety + beta));
-  const mu = TASTES.map((a) => (surety * a) / (surety + beta));
+  const mu = tastes.map((a) => (surety * a) / (surety + beta));
   const nodes = grid(mu, mu.map(() => sd));
   const kls = mu.map((m) => klToPrior(m, sd));
   const density = (z) => mu.reduce((sum, m) => sum + Math.exp(logNormal(z, m, sd)), 0) / mu.length;
@@ -32,7 +30,7 @@ export function compute({ beta, surety }) {
     information,
     marginal,
     ceiling: Math.log(mu.length),
-    distance: mu[mu.length - 1] - mu[0], // W1 = W2 of the two ends: their spreads are equal
-    bound: radius[0] + radius[mu.length - 1],
+    distance: Math.max(...mu) - Math.min(...mu), // W1 = W2 of the two ends: their spreads are equal
+    bound: radius[mu.indexOf(Math.min(...mu))] + radius[mu.indexOf(Math.max(...mu))],
   };
 }

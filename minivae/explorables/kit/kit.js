@@ -89,7 +89,8 @@ const element = (tag, properties = {}, ...children) => {
  * compute   state -> values, from the module without drawing
  * controls  [{key, label, min, max, step, text, log, also, seen}] sliders, or [{key, label, options: {value: words}}] choices
  *            `also(value, state)` gives what else changes with a slider
- * handles   [{name, at(state, view), move(state, point, view), key(state, dx, dy), words(state, values), colour, small, seen}]
+ * handles   [{name, at(state, view), move(state, point, view), key(state, dx, dy), words(state, values), colour, small, bare, seen}]
+ *           a bare one has no dot of its own: `paint` draws the mark that it moves
  * buttons   [{words, run(state, update)}]
  * paint     (state, values, width) -> {height, svg, view}; `view` holds the axes that the handles need
  * numbers   [{key, label, text(values, state)}] with the first one large; `key` names the value shown
@@ -156,11 +157,11 @@ export function explorable({ start, compute, controls = [], handles = [], button
     return { node: set, show: () => radios.forEach((r) => (r.checked = r.value === state[key])) };
   }
 
-  function grip({ name, at, move, key, words, colour = "ink", small = false, seen = () => true }) {
+  function grip({ name, at, move, key, words, colour = "ink", small = false, bare = false, seen = () => true }) {
     const node = document.createElementNS(NS, "g");
     const [reach, ring, dot] = small ? [11, 9, 6] : [20, 13, 8];
-    node.innerHTML = `<circle class="reach" r="${reach}"/><circle class="ring" r="${ring}"/><circle class="f" r="${dot}"/>`;
-    node.setAttribute("class", `handle ${colour}`);
+    node.innerHTML = `<circle class="reach" r="${reach}"/><circle class="ring" r="${ring}"/>${bare ? "" : `<circle class="f" r="${dot}"/>`}`;
+    node.setAttribute("class", `handle ${bare ? "bare " : ""}${colour}`);
     node.setAttribute("tabindex", "0");
     node.setAttribute("role", "slider");
     node.setAttribute("aria-label", name);
@@ -191,7 +192,7 @@ export function explorable({ start, compute, controls = [], handles = [], button
     });
     svg.append(node);
     return () => {
-      node.style.display = seen(state) ? "" : "none";
+      node.style.display = seen(state, view) ? "" : "none";
       const [x, y] = at(state, view);
       node.setAttribute("transform", `translate(${round(x)} ${round(y)})`);
       const said = words(state, values);
@@ -224,6 +225,10 @@ export function explorable({ start, compute, controls = [], handles = [], button
       find(".reply").textContent = button.dataset.reply;
     });
   }
+  const theorem = find(".theorem");
+  let open = false;
+  addEventListener("beforeprint", () => ([open, theorem.open] = [theorem.open, true]));
+  addEventListener("afterprint", () => (theorem.open = open));
   let before = 0;
   new ResizeObserver(() => {
     if (figure.clientWidth !== before) update();

@@ -19,7 +19,8 @@ function paint(s, v, width) {
   const [mx, my] = near ? place(s.stop, s.user) : [0, 0];
   const a = axes({ left: 0, top: 4, width, height, x: [mx - wide, mx + wide], y: [my - half, my + half], xticks: 0, yticks: 0 });
   const unit = height / (2 * half);
-  const [ux, uy] = [a.X(s.x), a.Y(s.y)];
+  const [ux, uy] = [a.X(v.means[s.user][0]), a.Y(v.means[s.user][1])];
+  const frame = [mx - wide, mx + wide, my - half, my + half];
   let inner = circle("f good a1", ux, uy, v.typical * unit) + circle("s soft dash", ux, uy, v.reach * unit);
   if (v.typical > 0) inner += circle("s good thick", ux, uy, v.typical * unit);
   v.means.forEach(([x, y], w) => {
@@ -39,33 +40,39 @@ function paint(s, v, width) {
   svg += shape("line", "s good thick", { x1: 0, y1: y - 4, x2: 16, y2: y - 4 }) + text("", 22, y, "sharing radius for a typical mate");
   y += 22;
   svg += shape("line", "s soft dash", { x1: 0, y1: y - 4, x2: 16, y2: y - 4 }) + text("", 22, y, "… if contents were equal, ‖g‖ / L");
-  return { height: y + 10, svg, view: { a, box: [mx - wide, mx + wide, my - half, my + half] } };
+  return { height: y + 10, svg, view: { a, frame } };
 }
 
-const home = (stop, user) => {
-  const [x, y] = place(stop, user);
-  return { x, y };
-};
+const where = (s, w) => s.moved[w] ?? place(s.stop, w);
+const move = (s, w, x, y) => ({ moved: { ...s.moved, [w]: [x, y] } });
+const WORDS = ["round", "square", "pointed"];
+
+/** The handle of user w: a dot for u, for the others the mark that `paint` draws. */
+const handle = (w, isU) => ({
+  name: isU ? `user u, number ${w + 1}` : `user ${w + 1}, of the ${WORDS[community[w]]} community`,
+  colour: isU ? "u" : "ink",
+  small: !isU,
+  bare: !isU,
+  seen: (s, { frame: [left, right, low, high] }) => {
+    const [x, y] = where(s, w);
+    return (s.user === w) === isU && x >= left && x <= right && y >= low && y <= high;
+  },
+  at: (s, { a }) => [a.X(where(s, w)[0]), a.Y(where(s, w)[1])],
+  move: (s, [x, y], { a, frame: [left, right, low, high] }) => move(s, w, clamp(a.toX(x), left, right), clamp(a.toY(y), low, high)),
+  key: (s, dx, dy) => move(s, w, where(s, w)[0] + 0.1 * dx, where(s, w)[1] + 0.1 * dy),
+  words: (s, v) => `at ${number(v.means[w][0])}, ${number(v.means[w][1])}${isU ? "" : v.exact[w] > 0 ? ", helps u" : ", hurts u"}${v.certified[w] ? ", certified" : ""}`,
+});
 
 explorable({
-  start: { stop: 0, user: 0, ...home(0, 0), view: "all" },
+  start: { stop: 0, user: 0, moved: {}, view: "all" },
   compute,
   controls: [
-    { key: "stop", label: "training", min: 0, max: stops.length - 1, step: 1, text: (k) => `${stops[k]} steps`, also: (stop, s) => home(stop, s.user) },
-    { key: "user", label: "user u", min: 0, max: 23, step: 1, text: (u) => `${u + 1} of 24`, also: (user, s) => home(s.stop, user) },
+    { key: "stop", label: "training", min: 0, max: stops.length - 1, step: 1, text: (k) => `${stops[k]} steps`, also: () => ({ moved: {} }) },
+    { key: "user", label: "user u", min: 0, max: 23, step: 1, text: (u) => `${u + 1} of 24` },
     { key: "view", label: "Show", options: { all: "the whole plane", near: "the neighbourhood of u" } },
   ],
-  buttons: [{ words: "Put u back", run: (s, update) => update(home(s.stop, s.user)) }],
-  handles: [
-    {
-      name: "user u in the latent plane",
-      colour: "u",
-      at: (s, { a }) => [a.X(s.x), a.Y(s.y)],
-      move: (s, [x, y], { a, box: [left, right, low, high] }) => ({ x: clamp(a.toX(x), left, right), y: clamp(a.toY(y), low, high) }),
-      key: (s, dx, dy) => ({ x: s.x + 0.1 * dx, y: s.y + 0.1 * dy }),
-      words: (s) => `at ${number(s.x)}, ${number(s.y)}`,
-    },
-  ],
+  buttons: [{ words: "Put everybody back", run: (s, update) => update({ moved: {} }) }],
+  handles: [false, true].flatMap((isU) => community.map((_, w) => handle(w, isU))),
   paint,
   numbers: [
     { key: "sure", label: "users whose step is certified", text: (v) => `${v.sure} of 23` },

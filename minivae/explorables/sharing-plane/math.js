@@ -31,10 +31,10 @@ function probabilities(stop, h) {
 /** ∇_θ ℓ = (π − x/N)(h, 1)ᵀ as one long vector. */
 const gradient = (pi, goal, h) => pi.flatMap((p, i) => h.map((f) => (p - goal[i]) * f));
 
-/** stop = index of the stop; user = u; x, y = its mean, which may be dragged from its place. */
-export function compute({ stop, user, x, y }) {
+/** stop = index of the stop; user = u; moved = {user: [x, y]}, the means that were dragged from their places. */
+export function compute({ stop, user, moved }) {
   const { mu, sd } = RUN.stops[stop];
-  const means = mu.map((m, v) => (v === user ? [x, y] : m));
+  const means = mu.map((m, v) => moved[v] ?? m);
   const samples = means.map((m, v) =>
     NOISE.map((e) => {
       const z = m.map((c, k) => c + sd[v][k] * e[k]);
