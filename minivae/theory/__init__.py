@@ -16,8 +16,10 @@ from minivae.theory import (
 )
 from minivae.theory.adapter import wrap
 from minivae.theory.card.card import report_card
+from minivae.theory.card.companions import Companions
 
 __all__ = [
+    "Companions",
     "anchoring",
     "bottleneck",
     "conventions",

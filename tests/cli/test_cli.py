@@ -210,6 +210,20 @@ def test_theory_shows_and_writes_the_card_of_a_trained_model(trained, tmp_path, 
     assert all(f.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" for f in figures)
 
 
+def test_theory_with_companions_says_whether_local_models_fit(trained, tmp_path, capsys):
+    assert main(["theory", "--model", str(trained), "--users", "40", "--companions", "--out", str(tmp_path / "c")]) == 0
+    claims = {c["claim"] for c in json.loads((tmp_path / "c/card.json").read_text(encoding="utf-8"))["checks"]}
+    assert {"the same along training", "water-filling from β = 0.04 to 0.2"} <= claims
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "model.safetensors").write_bytes((trained / "model.safetensors").read_bytes())
+    data = json.loads((trained / "config.json").read_text(encoding="utf-8"))["data"]["split"]
+    command = ["theory", "--model", str(bare / "model.safetensors"), "--data", str(trained / data), "--companions"]
+    capsys.readouterr()
+    assert main(command) == 2
+    assert "does not say how the model was trained" in capsys.readouterr().err
+
+
 def test_a_table_is_split_and_the_split_kept(table, tmp_path, capsys):
     columns = ["--user", "userId", "--item", "1", "--rating", "rating", "--min-rating", "2", "--heldout", "10"]
     out = tmp_path / "run"

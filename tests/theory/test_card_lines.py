@@ -184,7 +184,7 @@ def test_the_descent_that_is_promised_is_half_of_the_first_order_gain(lines):
 def test_the_bounds_of_proposition_3_2_have_room_for_rounding_alone(setting, lines):
     """τ² Cov m of every user, curvature and λ: never above Cov m itself by more than 10⁻¹² of the means' squares."""
     _, anchored, allowed, _ = lines["tr Cov μ* ≤ τ² tr Cov m, and the spectral norm"]
-    views = evidence_masks._views(setting.users(8), 24)
+    views = evidence_masks.views(setting.users(8), 24)
     free = [torch.cov(m.T) for m in views]
     traces = np.repeat([float(c.trace()) for c in free], 5)  # five values of λ a user
     assert (allowed[:, 0] <= traces).all()

@@ -10,6 +10,7 @@ import torch
 from minivae import explain, plots
 from minivae.cli import flags
 from minivae.cli.command_lines import command_line
+from minivae.cli.commands.companions import trained_as
 from minivae.cli.commands.folder import resumable
 from minivae.cli.commands.page import save_figures
 from minivae.cli.commands.retraining import explain_far, explain_lds, explain_removal
@@ -119,15 +120,7 @@ def trained_again(options: flags.Explain) -> tuple[StrongSplit, VAE | list[expla
     folder = options.model if options.model.is_dir() else options.model.parent
     if not (folder / "config.json").is_file():
         return split, model, "The final parameters alone, as no config.json says how the model was trained."
-    known = read_note(folder)
-    try:
-        config = TrainConfig(**known["training"])
-        spec = presets.ModelSpec(known["model"], known["class"], known["arguments"], known["training"])
-        spec.build_vae(split.n_items)
-    except (KeyError, TypeError) as e:
-        raise InputError(
-            f"{folder}/config.json does not say how the model was trained ({e}); without it the parameters alone count"
-        ) from e
+    spec, config = trained_as(read_note(folder), folder, split.n_items)
     snapshots, again, _ = explain.record(lambda: spec.build_vae(split.n_items), split, replace(config, device="cpu"))
     same = all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
     how = "to the last bit" if same else "up to rounding, as it was trained on another machine"

@@ -1,13 +1,16 @@
 """`minivae theory`: the report card, and the observations of the prototype."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import scipy.sparse as sp
 
 from minivae import plots
 from minivae.cli import flags
 from minivae.cli.command_lines import command_line
+from minivae.cli.commands.companions import companions_of, trained_as
 from minivae.cli.commands.folder import resumable
 from minivae.cli.commands.page import write_page
 from minivae.cli.commands.sources import load_for, only_vae, source_of
@@ -45,12 +48,18 @@ def theory(options: flags.Theory) -> None:
         folders.claim(options.out, "theory.json", identity, options.resume)
     label = known.get("model", str(options.model))
     trained = trained_with(known, folder) if known else None
-    settings = {"keep": trained.keep, "mask": trained.mask} if trained else {}
+    settings: dict[str, Any] = {"keep": trained.keep, "mask": trained.mask} if trained else {}
+    spec = config = None
+    if options.companions and model is not None:
+        spec, config = trained_as(known, folder, split.n_items)
+        config = replace(config, device="cpu")
     if model is None:
         spec = presets.for_data(split.name).model("multvae+anchor")
         config = spec.config(epochs=options.epochs, seed=options.seed)
         model = fit(spec.build_vae(split.n_items), split, config, label=spec.name).model.cpu()
         label, settings = f"{spec.name}, {options.epochs} epochs", {"keep": config.keep, "mask": config.mask}
+    if options.companions and spec is not None and config is not None:
+        settings["companions"] = companions_of(spec, config, split)
     card = report_card(
         model, split if users is None else users, **settings, n_users=options.users, seed=options.seed, label=label
     )

@@ -20,6 +20,9 @@ class Theory(ColumnFlags):
     """Training users drawn for the checks."""
     seed: Annotated[int, option("N", "0")] = 0
     """Of that draw, of masks and noise, and of a training here."""
+    companions: bool = False
+    """Train the network again without anchors, with a fifth of β, and for its first epochs: lines of the card that say
+    whether the small pictures behind the theorems describe it."""
     study: Annotated[Path | None, option("DIR", "none")] = None
     """A finished study of the same data: the prototype's observations are looked for in its models."""
     seeds: Annotated[int, option("N", "0: the card only")] = 0

@@ -21,6 +21,7 @@ from minivae.runtime.text import markdown
 from minivae.theory.adapter import Wrapped
 from minivae.theory.card import evidence, evidence_masks
 from minivae.theory.card.check import Check
+from minivae.theory.card.companions import Companions, local_models
 from minivae.theory.card.evidence import Setting
 
 STATEMENTS = {
@@ -35,7 +36,8 @@ STATEMENTS = {
 LEGEND = (
     "Slack is 1 − worst (found / allowed) over all cases: positive is room left, 0 attained, negative broken. "
     "exact: two independent computations agree within rounding or 6 standard errors. bound holds: no case broke the "
-    "inequality. measured: this model on these users, no theorem fixes it."
+    "inequality. measured: this model on these users, no theorem fixes it. A warning says that the small picture of "
+    "training with which a theorem is proved does not describe this network."
 )
 STYLES = {"exact": "green", "bound holds": "green", "measured": "", "FAILED": "bold red"}
 
@@ -81,14 +83,17 @@ class Card:
             f"and {kinds.count('measured')} are measured, for which no theorem fixes the value."
         )
         broken = "; ".join(f"{c.statement}, {c.claim}" for c in self.failed)
-        return f"FAILED: {broken}. {counts}" if broken else f"No statement is broken on this model. {counts}"
+        warnings = "".join(f" Warning, {c.statement}: {c.warning}." for c in self.checks if c.warning)
+        verdict = f"FAILED: {broken}." if broken else "No statement is broken on this model."
+        return f"{verdict} {counts}{warnings}"
 
     def rows(self) -> Iterator[tuple[str, ...]]:
         """Statement (once), what was checked, on what, slack, verdict, numbers."""
         for statement, group in groupby(self.checks, lambda c: c.statement):
             for k, c in enumerate(group):
                 slack = "" if c.slack is None else f"{round(c.slack, 3) + 0.0:+.3f}"
-                yield statement if k == 0 else "", c.claim, c.on, slack, c.verdict, c.value
+                value = f"{c.value} (warning: {c.warning})" if c.warning else c.value
+                yield statement if k == 0 else "", c.claim, c.on, slack, c.verdict, value
 
     def table(self) -> Table:
         """All checks; printed by `rich`, shown by a notebook, or turned into Markdown, HTML or LaTeX."""
@@ -123,6 +128,7 @@ def report_card(
     n_users: int = 300,
     seed: int = 0,
     label: str = "",
+    companions: Companions | None = None,
 ) -> Card:
     """Check every statement of the paper on a model and a sample of its training users.
 
@@ -143,6 +149,8 @@ def report_card(
         Of the sample and all draws.
     label : str, default ''
         What the card calls the model.
+    companions : Companions, optional
+        Other trainings of the network: lines that say whether local models describe it, which one network cannot show.
 
     Returns
     -------
@@ -182,6 +190,8 @@ def report_card(
         )
     setting = Setting(model, x, mu, sd, keep, mask, seed)
     found = {statement: check(setting) for statement, check in STATEMENTS.items()}
+    for statement, lines in ({} if companions is None else local_models(setting, companions)).items():
+        found[statement][0].extend(lines)
     name = split.name if isinstance(split, StrongSplit) else ""
     return Card(
         model=label or type(model).__name__,

@@ -38,6 +38,8 @@ class Check:
         errors) or the larger side. None for what is only measured.
     value : str
         The numbers, for people.
+    warning : str
+        Of a measured line: that a theorem's local model does not describe this network. Empty without such news.
     """
 
     statement: str
@@ -46,11 +48,13 @@ class Check:
     verdict: Verdict
     slack: float | None = None
     value: str = ""
+    warning: str = ""
 
     def __repr__(self) -> str:
         room = "" if self.slack is None else f", slack {self.slack:+.3f}"
         value = f", {self.value}" if self.value else ""
-        return f"Check({self.statement}, {self.claim}, {self.on}: {self.verdict}{room}{value})"
+        warning = f", warning: {self.warning}" if self.warning else ""
+        return f"Check({self.statement}, {self.claim}, {self.on}: {self.verdict}{room}{value}{warning})"
 
 
 def identity(statement: str, claim: str, on: str, error: Numbers, allowed: Numbers, value: str = "") -> Check:
@@ -63,9 +67,9 @@ def bound(statement: str, claim: str, on: str, smaller: Numbers, larger: Numbers
     return _settle("bound holds", statement, claim, on, _numbers(smaller), larger, value)
 
 
-def measured(statement: str, claim: str, on: str, value: str) -> Check:
+def measured(statement: str, claim: str, on: str, value: str, warning: str = "") -> Check:
     """A number that no theorem fixes."""
-    return Check(statement, claim, on, "measured", None, value)
+    return Check(statement, claim, on, "measured", None, value, warning)
 
 
 def _settle(

@@ -20,6 +20,7 @@ from minivae.options import Mask
 from minivae.theory import bottleneck, distances, locality, toy, transfer
 from minivae.theory.adapter import Wrapped, wrap
 from minivae.theory.card.check import SIGMA, Check, bound, identity, measured
+from minivae.theory.card.content import content
 from minivae.theory.numerics.layers import float64_decoder, stack_of
 from minivae.theory.numerics.quadrature import resolves
 
@@ -121,6 +122,7 @@ def sharing_radius(all_users: Setting) -> Evidence:
             f"{views.chain(sharp=True)[LIPSCHITZ]:.1%}",
         ),
     ]
+    checks.append(content(given))
     for _ in toy.train_toy(model, x, (90,), generator=generator):  # communities apart, gradients not yet gone
         pass
     plane = toy.sharing_map(model, x, community, user=0, generator=generator)

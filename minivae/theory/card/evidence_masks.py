@@ -178,7 +178,7 @@ def _sizes(covariance: Tensor) -> list[float]:
 def mask_shrinkage(s: Setting) -> Evidence:
     """Proposition 3.2."""
     name = "Proposition 3.2"
-    moved = _views(s.users(8), 24)  # (U, M, d), the free minimisers of this encoder
+    moved = views(s.users(8), 24)  # (U, M, d), the free minimisers of this encoder
     d = moved.shape[-1]
     generator = s.generator
     lam = [0.1, 0.3, 1.0, 3.0, 10.0]
@@ -215,7 +215,7 @@ def mask_shrinkage(s: Setting) -> Evidence:
     return checks, {k: np.array(r) for k, r in rows.items()}
 
 
-def _views(s: Setting, n: int) -> Tensor:
+def views(s: Setting, n: int) -> Tensor:
     """μ(x_h) of every user under `n` masks, (U, n, d)."""
     generator, x = s.generator, sp.csr_matrix(s.x, dtype=np.float64)
     with torch.no_grad():
