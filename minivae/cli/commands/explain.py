@@ -15,7 +15,6 @@ from minivae.cli.commands.folder import resumable
 from minivae.cli.commands.page import save_figures
 from minivae.cli.commands.retraining import explain_far, explain_lds, explain_removal
 from minivae.cli.commands.sources import load_vae, source_of
-from minivae.config import TrainConfig
 from minivae.data import lookup
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.data.users import shape_of
