@@ -34,7 +34,7 @@ from minivae.theory import anchoring, drift, transfer
 rng = np.random.default_rng(0)
 masks = torch.Generator().manual_seed(0)
 
-# %%
+# %% tags=["from-scratch"]
 people = mv.planted(n_users=3_600, n_items=300, n_events=108_000, seed=0)
 order = rng.permutation(3_600)
 alone, first, second = order[:1_200], order[1_200:2_400], order[2_400:]
@@ -521,14 +521,6 @@ fig.tight_layout()
 
 # %% tags=["nbval-check-output"]
 movies, small = ({n: v.mean() for n, v in zip(names, a, strict=True)} for a in accuracy.values())
-variance_helps = all(a["λ = 1, without the scatter"] > a["λ = 1, centroid only"] + 0.005 for a in (movies, small))
-scatter_matters = any(abs(a["λ = 1, without the scatter"] - a["λ = 1"]) > 0.005 for a in (movies, small))
-assert all(movies[n] > movies["no anchors"] + 0.005 for n in movies if n != "no anchors")
-assert all(small[n] < small["no anchors"] - 0.005 for n in ("λ = 5", "λ = 1, centroid only"))
-assert all(a["λ = 5"] < a["λ = 1"] for a in (movies, small))
-assert variance_helps
-assert not scatter_matters
-assert all(small[n] - small["no anchors"] < 0.006 for n in small)
 for name, of in {"MovieLens-1M": movies, "embedded data": small}.items():
     print(f"{name:13} no anchors {of['no anchors']:.3f}, λ = 1 {of['λ = 1']:.3f}, without the scatter", end=" ")
     print(f"{of['λ = 1, without the scatter']:.3f}, centroid only {of['λ = 1, centroid only']:.3f}")
@@ -541,9 +533,6 @@ for question, some_pairs in {"λ = .1 to 10": asked[:4], "wider layers": asked[4
     of = [by_pair[pair] for pair in some_pairs]
     low, high = min(d["difference"] for d in of), max(d["difference"] for d in of)
     print(f"  {question:14}{low:+.4f} to {high:+.4f}; intervals above 0: {sum(d['low'] > 0 for d in of)} of {len(of)}")
-assert all(by_pair[pair]["low"] > 0 for pair in asked[:4])
-assert by_pair[asked[4]]["high"] < min(by_pair[pair]["difference"] for pair in asked[:4])
-assert all(by_pair[pair]["low"] < 0 < by_pair[pair]["high"] for pair in asked[5:])
 
 # %% [markdown]
 # **Reading.** On MovieLens-1M anchors win .018 over masking, after equal searches .008 to .011 on each of five draws
@@ -671,3 +660,14 @@ def nearest_centroid(mu, anchors, x, group):
 
 # %% tags=["nbval-check-output"] nbgrader={"grade": true, "grade_id": "nearest-centroid-check", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 mv.checks.check_nearest_centroid(nearest_centroid)
+
+# %% [markdown] tags=["investigation"]
+# <details><summary>Solution</summary>
+#
+# **One investigation** (`python chapters/investigate.py 08`; the accounts of this chapter, true groups, λ = 1, the spread term kept and no scatter, 5 seeds;
+# nDCG@100 against no anchors, 95 % over accounts). Nearest centroid: accounts of one person −.002 [−.007, +.003], of two persons
+# +.002 [−.002, +.005]. One centroid: −.005 [−.010, −.000] and +.000 [−.003, +.004]. So shared accounts gain nothing that can be seen, from
+# either. The nearest centroid need not be the same for two views, so it need not draw them together; how often it changes was not counted. Without a
+# known grouping one would learn it, or use `softmin`, which weights near anchors more.
+#
+# </details>

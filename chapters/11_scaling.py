@@ -508,3 +508,12 @@ def heard_noise(decode, mu, sd, eps):
 
 # %% tags=["nbval-check-output"] nbgrader={"grade": true, "grade_id": "heard-noise-check", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 mv.checks.check_heard_noise(heard_noise)
+
+# %% [markdown] tags=["investigation"]
+# <details><summary>Solution</summary>
+#
+# **One investigation** (`python chapters/investigate.py 11`; 3 seeds each, 20 draws a user). Quiet noise .156 to .159 nats; heavy KL .014 to .015;
+# healthy models .005 for β = .05, .011 to .012 for β = .2, .020 to .021 for β = 1. So an alarm at .05 finds quiet noise in all three seeds and none
+# of the other twelve models. That says little about false alarms elsewhere: one data set, one size of model. Heavy KL is not found by this number.
+#
+# </details>

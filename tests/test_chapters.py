@@ -24,7 +24,7 @@ SOURCES = build.sources()
 TEXTS = sorted(FOLDER.glob("*.md"))
 NOTEBOOK_KEYS = {"kernelspec", "measured", "language_info"}
 MACHINE_PATH = re.compile(r"/home/|/Users/|/root/|/tmp/|/work/|/private/|/content/|[A-Z]:\\\\?Users|site-packages")
-WORKSHOP = {"mine", "fault", "explorable"}  # tags of what learners do between sections
+WORKSHOP = {"mine", "fault", "explorable", "investigation"}  # tags of what learners do between sections
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
