@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from minivae import MultVAE, RecVAE, StrongSplit, TrainConfig, batches, fit, training
+from minivae import MultVAE, RecVAE, StrongSplit, TrainConfig, fit, masks, training, update
 from minivae.cli import main
 from minivae.models import save_model
 from minivae.runtime import distributed
@@ -42,7 +42,7 @@ def replaced(place: object, name: str, value: object) -> Iterator[None]:
 
 def local_masks(batch, *args):
     """Broken twin: a mask addressed by the place in this process's share, not by the place in the data."""
-    return batches.masked(replace(batch, positions=torch.arange(len(batch.positions))), *args)
+    return masks.masked(replace(batch, positions=torch.arange(len(batch.positions))), *args)
 
 
 def equal_shares(team, users, rows=Team.rows):
@@ -57,7 +57,7 @@ def own_metric(scorer, fold_in, metric, team, shared=training.mean_metric):
 
 
 TWINS = {
-    "local masks": (training, "masked", local_masks),
+    "local masks": (update, "masked", local_masks),
     "mean of means": (Team, "rows", equal_shares),
     "own validation": (training, "mean_metric", own_metric),
 }

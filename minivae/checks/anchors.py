@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from minivae.checks.verdict import compare, generator_of
-from minivae.theory.anchoring import alignment, shrinkage
+from minivae.theory.anchoring import alignment
+from minivae.theory.shrinkage import shrinkage
 
 
 def check_anchor_weight(fn: Callable[[Tensor, float], Tensor], seed: int | None = None) -> None:

@@ -342,7 +342,7 @@ def shrinkage_bound(tau: np.ndarray, trace: np.ndarray, spectral: np.ndarray, ax
     Parameters
     ----------
     tau, trace, spectral : ndarray
-        (R,) fields of `minivae.theory.anchoring.Shrinkage` for R quadratic models.
+        (R,) fields of `minivae.theory.shrinkage.Shrinkage` for R quadratic models.
     """
     ax = plt.gca() if ax is None else ax
     square = tau**2

@@ -18,21 +18,20 @@ import torch
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.models import VAE, save_model
 from minivae.models.ease import EASE
-from minivae.models.item_item import BLOCK, ItemItem
+from minivae.models.item_item import ItemItem
 from minivae.models.phase import Phase
 from minivae.models.slim import SLIM
-from minivae.objective import CHUNK_CELLS
 from minivae.options import SELECTION
 from minivae.ranking import BLOCK_CELLS, evaluate
 from minivae.runtime.device import resolve_device
 from minivae.runtime.memory import status
 from minivae.runtime.progress import duration
 from minivae.runtime.table import Table, numbers, words
+from minivae.study.memory_forecast import LIBRARIES, Memory, ease_memory, vae_memory
 from minivae.study.output import tables
 from minivae.study.run.runs import Job
 from minivae.update import Trainer
 
-LIBRARIES, LIBRARIES_OF_EASE = 95 << 20, 6 << 20
 SAVED = 2
 """Checkpoints at least: after the first epoch and the last. Each holds model, best epoch and two moments."""
 Clock = Callable[[], float]
@@ -41,35 +40,6 @@ WARM, TIMED, AT_LEAST = 2, 5, 0.5
 RANKED, SOLVED, FITTED, ROUNDS = 1000, 3000, 1000, 3
 """For the time: users that are ranked, items of a linear system that is solved, users that a baseline is fitted to,
 rounds of SLIM that are seen."""
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Bytes that a run needs at its peak beside what the process holds already (libraries, the split), piece by piece.
-
-    Attributes
-    ----------
-    libraries : int
-        Code that is loaded at the first update or the first product, measured with torch 2.13 on Linux (EASE: 5.4 MB
-        with 100 items).
-    data : int
-        The training matrix on the device.
-    state : int
-        Weights, gradients, Adam's two moments, and the weights of the best epoch, in float32.
-    passing : int
-        The most that lives beside them for a moment: of a VAE the logits of a block of users, in training or in
-        ranking; of EASE the matrices of its solution.
-    """
-
-    libraries: int
-    data: int
-    state: int
-    passing: int
-
-    @property
-    def total(self) -> int:
-        """All of it."""
-        return self.libraries + self.data + self.state + self.passing
 
 
 @dataclass(frozen=True)
@@ -110,48 +80,6 @@ class Cost:
     def longest(self) -> float:
         """Seconds of all epochs, and what is around them."""
         return self.setup + self.epochs * self.epoch
-
-
-def vae_memory(
-    n_parameters: int,
-    n_kept: int,
-    item_sized: int,
-    shape: tuple[int, int],
-    events: int,
-    batch: int,
-    products: torch.dtype,
-    cuda: bool = False,
-) -> Memory:
-    """Peak of a VAE's run.
-
-    With P parameters, and K numbers that are saved with a model (a prior may keep an older encoder): 4K bytes each for
-    the model and its best epoch, 4P each for gradients and Adam's two moments. A checkpoint is written from where they
-    are and needs no more. A step holds the item-sized output layer and its gradient once more each, in the precision of
-    the products too if that is lower; three float32 matrices as large as the logits of a block of users; and some 160
-    bytes for each interaction of the batch. Ranking holds three times the scores of its block.
-
-    Parameters
-    ----------
-    n_parameters, n_kept, item_sized : int
-        P, K, and how many of them the output layer has.
-    shape : tuple[int, int]
-        Number of training users, of items.
-    events : int
-        Interactions of the training users.
-    batch : int
-        Users per update.
-    """
-    n_users, n_items = shape
-    rows = min(batch, max(1, CHUNK_CELLS // n_items))
-    layer = 8 * item_sized + (2 * products.itemsize * item_sized if products.itemsize < 4 else 0)
-    training = layer + 12 * rows * n_items + 160 * events * batch // max(1, n_users)
-    ranking = 12 * min(BLOCK_CELLS, n_users * n_items)
-    return Memory(0 if cuda else LIBRARIES, 8 * events, 12 * n_parameters + 8 * n_kept, max(training, ranking))
-
-
-def ease_memory(n_items: int, events: int, matrices: int = 1) -> Memory:
-    """Peak of EASE: one I×I matrix of float32 (SLIM: five), blocks of rows, and the interactions twice."""
-    return Memory(LIBRARIES_OF_EASE, 16 * events, 4 * matrices * n_items**2, 12 * BLOCK * n_items)
 
 
 def forecast(job: Job, split: StrongSplit, clock: Clock = time.perf_counter) -> Cost:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from minivae import batches
+from minivae import masks
 from tests.mutation import course, report, server
 from tests.mutation.operators import mutants
 from tests.mutation.rooms import ROOMS, ROOT
@@ -143,10 +143,10 @@ def test_the_score_counts_what_nobody_can_notice_apart(tmp_path, monkeypatch):
 
 
 def test_nothing_that_was_cached_without_the_error_is_left():
-    batches.normalizes("raw")
-    assert batches._unit_input.cache_info().currsize > 0
+    masks.normalizes("raw")
+    assert masks._unit_input.cache_info().currsize > 0
     server._forget()
-    assert batches._unit_input.cache_info().currsize == 0
+    assert masks._unit_input.cache_info().currsize == 0
 
 
 def test_sentences_of_the_chapters_that_were_falsified_are_missed():

@@ -73,15 +73,15 @@ def modelled(model: str, sizes: dict[str, int]) -> float:
     """MB of the memory model, which needs no run."""
     import torch
 
-    from minivae.study import forecast
+    from minivae.study import memory_forecast
     from minivae.study.run import presets
 
     if model == "ease":
-        return forecast.ease_memory(sizes["items"], sizes["events"]).total / 1e6
+        return memory_forecast.ease_memory(sizes["items"], sizes["events"]).total / 1e6
     vae = presets.load("default").model(model).changed({"latent": sizes["latent"]}).build(sizes["items"])
     n, output = (sum(p.numel() for p in of.parameters()) for of in (vae, vae.decoder[-1]))
     shape = sizes["users"], sizes["items"]
-    return forecast.vae_memory(n, n, output, shape, sizes["events"], sizes["batch"], torch.float32).total / 1e6
+    return memory_forecast.vae_memory(n, n, output, shape, sizes["events"], sizes["batch"], torch.float32).total / 1e6
 
 
 def population(sizes: dict[str, int]) -> object:

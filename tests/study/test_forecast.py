@@ -11,7 +11,7 @@ import torch
 
 import minivae as mv
 from minivae.runtime.memory import status
-from minivae.study import forecast
+from minivae.study import forecast, memory_forecast
 from minivae.study.run import presets
 from minivae.study.run.runs import Job
 
@@ -107,14 +107,14 @@ def test_a_fake_clock_gives_exactly_its_seconds(split):
 
 def test_memory_grows_with_what_it_is_made_of():
     def of(parameters=10**7, item_sized=10**6, shape=(10**4, 10**3), events=10**6, batch=100, products=torch.float32):
-        return forecast.vae_memory(parameters, parameters, item_sized, shape, events, batch, products)
+        return memory_forecast.vae_memory(parameters, parameters, item_sized, shape, events, batch, products)
 
     assert of(parameters=2 * 10**7).total - of().total == 20 * 10**7
     assert of(events=2 * 10**6).data - of().data == 8 * 10**6
     block = {"parameters": 1, "shape": (10**5, 10**5), "events": 0}
     assert of(**block, batch=400).passing == of(**block, batch=10**4).passing  # blocks bound the logits
     assert of(**block, batch=200).passing < of(**block, batch=300).passing
-    assert forecast.ease_memory(4000, 0).state == 4 * forecast.ease_memory(2000, 0).state == 64 * 10**6
+    assert memory_forecast.ease_memory(4000, 0).state == 4 * memory_forecast.ease_memory(2000, 0).state == 64 * 10**6
 
 
 def test_the_table_sums_runs_and_takes_the_largest_memory(split):

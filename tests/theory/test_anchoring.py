@@ -13,7 +13,8 @@ from scipy.optimize import minimize
 from minivae.errors import InputError
 from minivae.masks import mask_input
 from minivae.theory import anchoring
-from minivae.theory.anchoring import QuadraticModel, alignment, anchor_norms, loewner_counterexample, shrinkage
+from minivae.theory.anchoring import alignment, anchor_norms
+from minivae.theory.shrinkage import QuadraticModel, loewner_counterexample, shrinkage
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -23,7 +23,8 @@ from minivae.study.run.presets import ModelSpec
 from minivae.study.run.runs import SPLIT, Job, finished, read_note, seen_from, trained_with
 from minivae.study.run.schemas import TestedMetrics
 from minivae.theory import anchoring, bottleneck, locality, masking, toy, transfer
-from minivae.theory.card.evidence import LIPSCHITZ, in_float64
+from minivae.theory.card.evidence import LIPSCHITZ
+from minivae.theory.card.setting import in_float64
 
 KEEP = 0.5
 PAIRS, POPULATION, MASKS = 100, 2000, 6

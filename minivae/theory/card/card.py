@@ -22,7 +22,7 @@ from minivae.theory.adapter import Wrapped
 from minivae.theory.card import evidence, evidence_masks
 from minivae.theory.card.check import Check
 from minivae.theory.card.companions import Companions, local_models
-from minivae.theory.card.evidence import Setting
+from minivae.theory.card.setting import Setting
 
 STATEMENTS = {
     "Theorem 2.3": evidence.sharing_radius,

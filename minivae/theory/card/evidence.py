@@ -4,23 +4,19 @@ Each function draws afresh, computes both sides independently of each other, and
 with what a figure needs. Section numbers and statements are those of the paper.
 """
 
-import copy
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import ot
-import scipy.sparse as sp
 import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from minivae.models.vae import VAE
-from minivae.options import Mask
 from minivae.theory import bottleneck, distances, locality, toy, transfer
-from minivae.theory.adapter import Wrapped, wrap
+from minivae.theory.adapter import wrap
 from minivae.theory.card.check import SIGMA, Check, bound, identity, measured
 from minivae.theory.card.content import content
+from minivae.theory.card.setting import Setting
 from minivae.theory.numerics.layers import float64_decoder, stack_of
 from minivae.theory.numerics.quadrature import resolves
 
@@ -29,61 +25,6 @@ LIPSCHITZ = "Lipschitz per pair"
 TOO_NARROW = "not checked: the spreads are too small beside the means for quadrature in float64"
 SLOW_USERS = 12
 """Users for gradients of all pairs where the decoder has gates or norms, so that autograd takes one after the other."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What the checks are made on.
-
-    Attributes
-    ----------
-    model : VAE | Wrapped
-        In float64 where it is one of ours; an outside model keeps its dtype.
-    x : csr_matrix
-        (U, I) binary rows, none empty.
-    mu, sd : Tensor
-        (U, d) clean posteriors, float64.
-    keep : float
-    mask : Mask
-        Of the masks.
-    seed : int
-        Of all draws; every function starts its own generator from it.
-    """
-
-    model: VAE | Wrapped
-    x: sp.csr_matrix
-    mu: Tensor
-    sd: Tensor
-    keep: float
-    mask: Mask
-    seed: int
-
-    @property
-    def generator(self) -> torch.Generator:
-        """A fresh generator."""
-        return torch.Generator().manual_seed(self.seed)
-
-    def users(self, at_most: int) -> "Setting":
-        """The same on the first users."""
-        n = min(at_most, len(self.mu))
-        return Setting(self.model, self.x[:n], self.mu[:n], self.sd[:n], self.keep, self.mask, self.seed)
-
-    def pairs(self, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """`n` random pairs of different users."""
-        rng = np.random.default_rng(self.seed)
-        u = rng.integers(len(self.mu), size=n)
-        return u, (u + rng.integers(1, len(self.mu), size=n)) % len(self.mu)
-
-    def counts(self, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """``N_u``, ``N_v`` and ``|S_u ∩ S_v|`` of pairs."""
-        n = np.diff(self.x.indptr)
-        common = np.asarray(self.x[u].multiply(self.x[v]).sum(1)).ravel()
-        return n[u].astype(float), n[v].astype(float), common.astype(float)
-
-
-def in_float64(model: VAE | Wrapped) -> VAE | Wrapped:
-    """A float64 copy in evaluation mode; the encoder of an outside model cannot be copied, so it stays as it is."""
-    return model if isinstance(model, Wrapped) else copy.deepcopy(model).double().eval()
 
 
 def sharing_radius(all_users: Setting) -> Evidence:

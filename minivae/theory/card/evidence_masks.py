@@ -10,7 +10,8 @@ from minivae.masks import mask_input
 from minivae.options import Mask
 from minivae.theory import anchoring, conventions, locality, masking
 from minivae.theory.card.check import SIGMA, Check, bound, identity, measured
-from minivae.theory.card.evidence import Evidence, Setting
+from minivae.theory.card.evidence import Evidence
+from minivae.theory.card.setting import Setting
 
 KEEPS = (0.3, 0.5, 0.8)
 """Probabilities at which the laws are checked: at 1/2 alone, ρ and 1 − ρ could be exchanged unnoticed."""
