@@ -11,6 +11,7 @@ import torch
 import minivae as mv
 from minivae.theory import transfer
 from minivae.theory.card import card, check, evidence, evidence_masks
+from minivae.theory.card.setting import Setting, in_float64
 
 # Claim -> an error that must be found, on the scale of the line's own numbers: a millionth where both sides are
 # computed, 0.2 where one is drawn. The lines of one statement differ in their claims.
@@ -57,11 +58,11 @@ def setting():
     x[:, 0] |= ~x.any(1)
     model = mv.MultVAE(30, hidden=8, latent=3)
     model.reset_parameters(torch.Generator().manual_seed(1))
-    model = evidence.in_float64(model)
+    model = in_float64(model)
     rows = card._sample(x, 40, 0)
     with torch.no_grad():
         mu, sd = (t.double() for t in model.encode(rows))
-    return evidence.Setting(model, rows, mu, sd, 0.5, "normalize-then-mask", 0)
+    return Setting(model, rows, mu, sd, 0.5, "normalize-then-mask", 0)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from minivae.theory.adapter import Wrapped
 from minivae.theory.card import evidence, evidence_masks
 from minivae.theory.card.check import Check
 from minivae.theory.card.companions import Companions, local_models
-from minivae.theory.card.setting import Setting
+from minivae.theory.card.setting import Setting, in_float64
 
 STATEMENTS = {
     "Theorem 2.3": evidence.sharing_radius,
@@ -180,7 +180,7 @@ def report_card(
         raise InputError(
             f"the users have {shape_of(x)[1]} items but the model {model.n_items}; they do not belong together"
         )
-    model = evidence.in_float64(model)
+    model = in_float64(model)
     with torch.no_grad():
         mu, sd = (t.double() for t in model.encode(x))
     if not bool((sd > 0).all()):

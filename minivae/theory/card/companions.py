@@ -23,8 +23,8 @@ from minivae.theory import anchoring, bottleneck, transfer
 from minivae.theory.adapter import Wrapped
 from minivae.theory.card.check import Check, measured
 from minivae.theory.card.content import closed, no_radius
-from minivae.theory.card.evidence import Setting, in_float64
 from minivae.theory.card.evidence_masks import views
+from minivae.theory.card.setting import Setting, in_float64
 from minivae.theory.numerics.layers import dense, float64_decoder, nll
 
 USERS, MASKS = 40, 24
