@@ -12,7 +12,8 @@ from minivae.data.users import Users, as_csr, shape_of
 from minivae.errors import InputError
 from minivae.explain.snapshots import Snapshot
 from minivae.models.vae import VAE
-from minivae.theory.numerics.layers import TILE_BYTES, Gradient, check_rows, dense, draw, gradients, still, width
+from minivae.theory.numerics.layers import TILE_BYTES, Gradient, gradients, width
+from minivae.theory.numerics.samples import check_rows, dense, draw, still
 
 ROWS = 1024
 """Most users in a tile: a tile of errors is then ROWS × items numbers, whatever the number of users."""

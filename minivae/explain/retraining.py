@@ -14,7 +14,8 @@ from minivae.data.users import shape_of
 from minivae.errors import InputError
 from minivae.models import VAE
 from minivae.ranking import evaluate
-from minivae.theory.numerics.layers import dense, nll, still
+from minivae.theory.numerics.layers import nll
+from minivae.theory.numerics.samples import dense, still
 from minivae.training import fit
 
 WATCHED = 50

@@ -11,7 +11,7 @@ from minivae.explain.kernel import transfer
 from minivae.explain.snapshots import Snapshot
 from minivae.models.vae import VAE
 from minivae.theory.numerics.coupling import coupled
-from minivae.theory.numerics.layers import dense, float64_decoder, still
+from minivae.theory.numerics.samples import dense, float64_decoder, still
 
 
 def rival_scores(

@@ -303,7 +303,7 @@ def contraction_by_distance(
     Parameters
     ----------
     clean, ratio, error : ndarray
-        (Q,) as in `minivae.theory.drift.LatentContraction`.
+        (Q,) as in `minivae.theory.latent_contraction.LatentContraction`.
     """
     ax = plt.gca() if ax is None else ax
     ax.errorbar(clean, ratio, yerr=error, fmt="o-", color=COLOURS[colour], capsize=3, label=label or None)

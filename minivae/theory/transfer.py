@@ -16,16 +16,9 @@ from minivae.models.vae import VAE
 from minivae.options import Mask
 from minivae.theory.adapter import Wrapped
 from minivae.theory.numerics.coupling import coupled
-from minivae.theory.numerics.layers import (
-    TILE_BYTES,
-    check_rows,
-    dense,
-    float64_decoder,
-    gram,
-    still,
-    tiled_gram,
-    width,
-)
+from minivae.theory.numerics.gram import gram, tiled_gram
+from minivae.theory.numerics.layers import TILE_BYTES, width
+from minivae.theory.numerics.samples import check_rows, dense, float64_decoder, still
 from minivae.theory.numerics.steps import curvature, step_effect
 
 __all__ = ["Sharing", "curvature", "gram", "sharing", "step_effect", "view_sharing"]

@@ -29,7 +29,8 @@ from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
 import minivae as mv
-from minivae.theory.numerics.layers import gram, nll
+from minivae.theory.numerics.gram import gram
+from minivae.theory.numerics.layers import nll
 
 CHUNK = 100
 

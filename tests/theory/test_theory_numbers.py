@@ -15,6 +15,7 @@ from minivae.theory import (
     distances,
     drift,
     information,
+    latent_contraction,
     locality,
     masking,
     masking_by_item,
@@ -205,11 +206,11 @@ def test_neighbours_far_from_the_origin_keep_their_digits():
 
 
 def test_no_pair_is_a_user_beside_themselves_and_each_other_user_may_come():
-    u, v = drift._pairs(40, 700, torch.Generator().manual_seed(1))
+    u, v = latent_contraction._pairs(40, 700, torch.Generator().manual_seed(1))
     assert len(u) == 700
     assert not bool((u == v).any())
     assert set(((v - u) % 40).tolist()) == set(range(1, 40))
-    few = drift._pairs(4, 6, None)
+    few = latent_contraction._pairs(4, 6, None)
     assert sorted(zip(*(t.tolist() for t in few), strict=True)) == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
 
 
@@ -324,7 +325,7 @@ def test_contraction_in_latent_space_pair_by_pair():
     x = np.random.default_rng(0).random((9, 12)) < 0.5
     x[:, 0] = True
     model = Linear(12)
-    found = drift.latent_contraction(model, x, 0.5, "raw", 100, 4, 3, torch.Generator().manual_seed(2))
+    found = latent_contraction.latent_contraction(model, x, 0.5, "raw", 100, 4, 3, torch.Generator().manual_seed(2))
     pairs = [(u, v) for u in range(9) for v in range(u + 1, 9)]
     far = np.array([[float((mu[u] - mu[v]).norm()) for u, v in pairs] for mu in model.seen])
     clean, masked = far[0], far[1:]

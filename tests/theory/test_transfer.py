@@ -18,7 +18,7 @@ from minivae import plots, theory
 from minivae.errors import InputError
 from minivae.models import MultVAE
 from minivae.theory import toy, transfer
-from minivae.theory.numerics import coupling, layers
+from minivae.theory.numerics import coupling, gram, layers, samples
 from minivae.theory.numerics.layers import nll
 
 seeds = st.integers(0, 10_000)
@@ -117,7 +117,7 @@ def real_gram(model, x, z):
 @pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("tile_bytes", [1 << 27, 3000])
 def test_gram_is_the_gram_of_explicit_gradients(decoder, tile_bytes, monkeypatch):
-    monkeypatch.setattr(layers, "TILE_BYTES", tile_bytes)
+    monkeypatch.setattr(gram, "TILE_BYTES", tile_bytes)
     for seed, n_samples in [(0, 1), (1, 3)]:
         check_gram(real_gram, decoder, seed, n_samples)
 
@@ -219,7 +219,7 @@ def check_unbiased(**options):
     model, x, _ = world(n_users=3)
     generator = torch.Generator().manual_seed(5)
     draws = torch.stack([transfer.gram(model, x, 2, generator, **options) for _ in range(400)])  # (R, U, U)
-    halves = [mean_gradients(model.decoder, layers.draw(model, x, 20_000, generator), x) for _ in range(2)]
+    halves = [mean_gradients(model.decoder, samples.draw(model, x, 20_000, generator), x) for _ in range(2)]
     truth = (halves[0] * halves[1]).sum(1)
     found = draws.diagonal(dim1=1, dim2=2)
     error = found.std(0) / 400**0.5

@@ -17,8 +17,9 @@ from minivae.theory.adapter import wrap
 from minivae.theory.card.check import SIGMA, Check, bound, identity, measured
 from minivae.theory.card.content import content
 from minivae.theory.card.setting import Setting
-from minivae.theory.numerics.layers import float64_decoder, stack_of
+from minivae.theory.numerics.layers import stack_of
 from minivae.theory.numerics.quadrature import resolves
+from minivae.theory.numerics.samples import float64_decoder
 
 Evidence = tuple[list[Check], dict[str, Any]]
 LIPSCHITZ = "Lipschitz per pair"

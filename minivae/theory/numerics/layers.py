@@ -1,4 +1,4 @@
-"""The decoder's gradient in layer pieces, and all-pairs inner products of users' gradients made from them.
+"""The decoder's gradient in layer pieces.
 
 The gradient of a linear layer is an outer product, error × input, so for two losses a and b
 
@@ -7,24 +7,12 @@ The gradient of a linear layer is an outer product, error × input, so for two l
 No gradient of a user is ever formed: matrix products of errors and inputs are all that is needed.
 """
 
-import copy
-import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import cast
 
-import numpy as np
-import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
-
-from minivae.data.users import Users, shape_of
-from minivae.errors import InputError
-from minivae.models.vae import VAE
-from minivae.theory.adapter import Wrapped
 
 TILE_BYTES = 1 << 26
 """Memory of one tile of errors; a few tiles live at a time."""
@@ -167,147 +155,3 @@ def width(decoder: nn.Module) -> int:
     if stack is None:
         return sum(p.numel() for p in decoder.parameters())
     return max(max(m.in_features, m.out_features) for m in stack.linears)
-
-
-def gram(
-    model: VAE | Wrapped,
-    x: Users,
-    n_samples: int = 8,
-    generator: torch.Generator | None = None,
-    z: Tensor | np.ndarray | None = None,
-    unbiased: bool = False,
-) -> Tensor | np.ndarray:
-    """Inner products ⟨g_u, g_v⟩ of all users' decoder gradients, ``g_u = ∇_θ E_{z~q_u} ℓ(θ; z, x_u)``.
-
-    ``⟨∇ℓ_a, ∇ℓ_b⟩ = Σ_layers ⟨δ_a, δ_b⟩ (⟨h_a, h_b⟩ + 1)``, averaged over the S × S pairs of samples. The result is
-    exact for the empirical posteriors (those S samples). As an estimate for the true ones its diagonal is too large on
-    average, ``E‖ĝ‖² = ‖g‖² + tr Cov(∇ℓ)/S``; entries of two different users have no bias.
-
-    Parameters
-    ----------
-    model : VAE
-        A VAE with `encode` and a `decoder`. A decoder of linear layers and pointwise activations, whose θ are the
-        weights and biases, needs matrix products only; any other goes through `torch.func`, tile by tile.
-    x : Users
-        (U, I) users, scipy CSR or dense.
-    n_samples : int, default 8
-        S, samples ``z = μ + sd ⊙ ε`` per user with ``ε = randn(U, S, d)``; 0: ``z = μ``.
-    generator : Generator, optional
-        Torch generator of ε.
-    z : Tensor | ndarray, optional
-        (U, S, d) to be used as it is, instead of samples.
-    unbiased : bool, default False
-        Leave the pairs of a sample with itself out of the diagonal (needs S ≥ 2); the diagonal is then unbiased, but
-        the matrix may lose its positive semidefiniteness.
-
-    Returns
-    -------
-    Tensor | ndarray
-        (U, U) in the dtype of the model, a numpy array if `x` is one, else a tensor. ℓ is not divided by N_x.
-
-    Raises
-    ------
-    InputError
-        If `x` and `z` do not fit the model or each other, or S is too small for `unbiased`.
-
-    Notes
-    -----
-    Theorem 2.3 of the paper needs these numbers. Memory: the result and a few tiles of `TILE_BYTES`, whatever the
-    number of parameters; time grows with (U·S)².
-
-    Examples
-    --------
-    >>> from minivae.models import MultVAE
-    >>> gram(MultVAE(5, hidden=3, latent=2), torch.eye(5), n_samples=2).shape
-    torch.Size([5, 5])
-    """
-    like = next(model.decoder.parameters())
-    with still(model), torch.no_grad():
-        z = draw(model, x, n_samples, generator) if z is None else torch.as_tensor(z)
-        check_rows(model, x, z)
-        g, each = tiled_gram(model.decoder, z.to(like), lambda part: dense(x, part, like))
-        if unbiased:
-            n = z.shape[1]
-            if n < 2:
-                raise InputError(f"an unbiased diagonal needs at least 2 samples per user, got {n}")
-            # ‖mean_s g_s‖² = (1/n²) Σ_s ‖g_s‖² + (1/n²) Σ_{s≠t} ⟨g_s, g_t⟩: keep the second sum, over n(n − 1) pairs
-            g.diagonal().sub_(each / n).mul_(n / (n - 1))
-    return g.cpu().numpy() if isinstance(x, np.ndarray) else g
-
-
-def tiled_gram(decoder: nn.Module, z: Tensor, rows: Callable[[slice], Tensor]) -> tuple[Tensor, Tensor]:
-    """`gram` for given samples z (..., U, S, d) and targets ``rows(part)`` (..., part, I).
-
-    Returns
-    -------
-    tuple[Tensor, Tensor]
-        (..., U, U) inner products of the users' mean gradients; (..., U) mean over s of ‖∇ℓ(z_us, x_u)‖².
-    """
-    *lead, n_users, n_samples, _ = z.shape
-    groups = math.prod(lead)
-    cells = TILE_BYTES // z.element_size() // groups
-    n_rows = min(cells // width(decoder), math.isqrt(cells))  # a tile of errors, and the products of two tiles
-    tile = max(1, min(n_users, n_rows // n_samples))
-
-    def factors(part: slice) -> Gradient:
-        x = rows(part).repeat_interleave(n_samples, -2)  # (..., u·S, I)
-        return gradients(decoder, z[..., part, :, :].flatten(-3, -2), x)
-
-    result, each = z.new_empty(*lead, n_users, n_users), z.new_empty(*lead, n_users)
-    for first in range(0, n_users, tile):
-        a = slice(first, min(first + tile, n_users))
-        of_a = factors(a)
-        for second in range(first, n_users, tile):  # symmetric: the upper triangle of tiles is enough
-            b = slice(second, min(second + tile, n_users))
-            of_b = of_a if second == first else factors(b)
-            pairs = of_a.inner(of_b).unflatten(-1, (-1, n_samples)).unflatten(-3, (-1, n_samples))
-            block = pairs.mean((-3, -1))  # (..., a, b)
-            result[..., a, b] = block
-            result[..., b, a] = block.mT
-        each[..., a] = of_a.squared_norms().unflatten(-1, (-1, n_samples)).mean(-1)
-    return result, each
-
-
-def draw(model: VAE | Wrapped, x: Users, n_samples: int, generator: torch.Generator | None) -> Tensor:
-    """Samples of the posteriors, (U, S, d): ``z = μ + sd ⊙ ε``, ``ε = randn(U, S, d)``; z = μ for S = 0."""
-    if n_samples < 0:
-        raise InputError(f"n_samples={n_samples} is negative; 0 means the posterior means")
-    mu, sd = model.encode(x)  # (U, d) each
-    if n_samples == 0:
-        return mu[:, None]
-    noise = torch.randn(len(mu), n_samples, mu.shape[-1], generator=generator, dtype=mu.dtype)
-    return mu[:, None] + sd[:, None] * noise.to(mu.device)
-
-
-def check_rows(model: VAE | Wrapped, x: Users, z: Tensor) -> None:
-    """Refuse users and samples that do not belong together."""
-    if len(getattr(x, "shape", ())) != 2 or shape_of(x)[1] != model.n_items:
-        raise InputError(f"x must be users × {model.n_items} items, got shape {tuple(getattr(x, 'shape', ()))}")
-    if z.ndim != 3 or z.shape[0] != shape_of(x)[0] or z.shape[1] == 0:
-        raise InputError(f"z must be (U, S, d) with U = {shape_of(x)[0]} users as in x and S ≥ 1, got {tuple(z.shape)}")
-    if z.shape[2] != model.latent:
-        raise InputError(f"z has {z.shape[2]} latent dimensions, but the model {model.latent}")
-
-
-def dense(x: Users, part: slice, like: Tensor) -> Tensor:
-    """Rows `part` of the users as a dense tensor, in the dtype and on the device of `like`."""
-    rows = sp.csr_matrix(x)[part].toarray() if sp.issparse(x) else cast("np.ndarray | Tensor", x)[part]
-    return torch.as_tensor(rows).to(like)
-
-
-@contextmanager
-def still(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode, and back as it was: no dropout in a theorem."""
-    modes = [(m, m.training) for m in model.modules()] if isinstance(model, nn.Module) else []
-    for m, _ in modes:
-        m.training = False
-    try:
-        yield
-    finally:
-        for m, mode in modes:
-            m.training = mode
-
-
-def float64_decoder(model: VAE | Wrapped) -> nn.Module:
-    """A copy of the decoder in float64 and evaluation mode, for differences that float32 would lose."""
-    return copy.deepcopy(model.decoder).double().eval()

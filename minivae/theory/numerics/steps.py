@@ -11,7 +11,8 @@ from torch.func import functional_call, jvp
 from minivae.data.users import Users
 from minivae.models.vae import VAE
 from minivae.theory.adapter import Wrapped
-from minivae.theory.numerics.layers import TILE_BYTES, check_rows, dense, float64_decoder, nll, width
+from minivae.theory.numerics.layers import TILE_BYTES, nll, width
+from minivae.theory.numerics.samples import check_rows, dense, float64_decoder
 
 
 def step_effect(
