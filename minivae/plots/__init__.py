@@ -8,24 +8,20 @@ from minivae.plots.cost import growth
 from minivae.plots.experiment import lifts, looks, named_points
 from minivae.plots.explain import explain_figures
 from minivae.plots.heat import heat_map
+from minivae.plots.kl_term import active_over_beta, information_over_beta, kl_by_dimension, kl_sides
 from minivae.plots.lines import in_order, lines
+from minivae.plots.masking import contraction_by_distance, masked_law
 from minivae.plots.masks import contraction_map, pair_of_rows, sideways
 from minivae.plots.rows import dots, zones
 from minivae.plots.sharing import clouds, gradient_disc
 from minivae.plots.study import budget, intervals, latent_map, learning_curves, sensitivity, tried
 from minivae.plots.style import COLOURS, PALETTE
 from minivae.plots.theory import (
-    active_over_beta,
     anchor_terms,
     certificate_chain,
     closing_radius,
     compromise_curve,
-    contraction_by_distance,
-    information_over_beta,
-    kl_by_dimension,
-    kl_sides,
     lipschitz_line,
-    masked_law,
     sharing_plane,
     shrinkage_bound,
 )

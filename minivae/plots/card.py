@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from minivae.plots import theory
+from minivae.plots import kl_term, masking, theory
 
 if TYPE_CHECKING:
     from minivae.theory.card.card import Card
@@ -58,18 +58,18 @@ def _information(data: dict[str, Any]) -> Figure:
     left, right = figure.subplots(1, 2)
     d = data["decomposition"]
     parts = (d.mean_kl, d.mutual_information, d.marginal_kl, d.mi_ceiling)
-    theory.kl_sides(*map(float, parts), ax=left)
-    theory.kl_by_dimension(data["kl"], ax=right)
+    kl_term.kl_sides(*map(float, parts), ax=left)
+    kl_term.kl_by_dimension(data["kl"], ax=right)
     return figure
 
 
 def _masks(data: dict[str, Any]) -> Figure:
     figure = Figure(figsize=WIDE, layout="constrained")
     left, right = figure.subplots(1, 2)
-    theory.masked_law(data["draws"], data["pmf"], data["clean"], ax=left)
+    masking.masked_law(data["draws"], data["pmf"], data["clean"], ax=left)
     left.set_title(f"one pair, {data['common']} items in common, keep {data['keep']:g}")
     latent = data["latent"]
-    theory.contraction_by_distance(latent.clean, latent.ratio, latent.ratio_se, ax=right)
+    masking.contraction_by_distance(latent.clean, latent.ratio, latent.ratio_se, ax=right)
     right.set_title("this model's encoder, fifths of all pairs")
     return figure
 
@@ -98,15 +98,15 @@ def observation_figures(
         figures["observed-beta"] = figure = Figure(figsize=WIDE if informed else SINGLE, layout="constrained")
         left, *right = np.atleast_1d(figure.subplots(1, 2 if informed else 1))
         beta, active, kl = (np.array([r[k] for r in sweep]) for k in ("beta", "active", "kl"))
-        theory.active_over_beta(beta, active, int(sweep[0]["latent"]), ax=left)
+        kl_term.active_over_beta(beta, active, int(sweep[0]["latent"]), ax=left)
         if informed:
-            theory.information_over_beta(beta, kl, np.array([r["information"] for r in sweep]), ax=right[0])
+            kl_term.information_over_beta(beta, kl, np.array([r["information"] for r in sweep]), ax=right[0])
     figures["observed-contraction"] = figure = Figure(figsize=SINGLE, layout="constrained")
     ax = figure.subplots()
     for k, variant in enumerate(v for v in found if v.endswith("β=0.2") and ("PIA" not in v or "λ=1 β" in v)):
         ratio = np.array([[r[f"ratio {q}"] for q in range(1, 6)] for r in found[variant]])
         error = ratio.std(0, ddof=1) if len(ratio) > 1 else np.zeros(5)
-        theory.contraction_by_distance(np.arange(1, 6), ratio.mean(0), error, variant.removesuffix(" β=0.2"), k, ax=ax)
+        masking.contraction_by_distance(np.arange(1, 6), ratio.mean(0), error, variant.removesuffix(" β=0.2"), k, ax=ax)
     ax.set_xlabel("fifths of all pairs by clean distance, 1 near … 5 far (bars: sd over seeds)")
     ax.set_xticks(range(1, 6))
     figures["observed-radius"] = figure = Figure(figsize=SINGLE, layout="constrained")

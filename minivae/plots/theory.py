@@ -1,4 +1,4 @@
-"""Figures of the theory: one message for each statement of the paper."""
+"""Figures of Theorem 2.3, Lemma 2.4, Theorem 2.5 and of the anchors: one message for each."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -11,7 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Circle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from minivae.plots.style import COLOURS
+from minivae.plots.style import COLOURS, open_axes
 
 LINKS = {
     "inner product": "helps: $\\langle g_u, g_v\\rangle > 0$",
@@ -23,7 +23,6 @@ LINKS = {
     "Lipschitz proved": "… $K$ proved",
 }
 """What each link of `minivae.theory.transfer.Sharing.chain` bounds, for an axis."""
-
 NOTHING = 1e-16
 """Shares below it are counted, not drawn: a logarithmic axis has no 0."""
 
@@ -160,7 +159,7 @@ def lipschitz_line(inputs: np.ndarray, latent: np.ndarray, constant: float | Non
     ax.set_xlabel("items in which two users differ, $\\|x_u - x_v\\|_1$")
     ax.set_ylabel("$W_2$ of their posteriors")
     ax.legend(frameon=False)
-    return _open(ax)
+    return open_axes(ax)
 
 
 def compromise_curve(
@@ -193,126 +192,7 @@ def compromise_curve(
         left_out += f"\ntheir share is below $10^{{-16}}$\n(median distance {far:.0f})"
         ax.text(0.03, 0.04, left_out, transform=ax.transAxes, ha="left", va="bottom", color="0.25")
     ax.legend(frameon=False, loc="upper right")
-    return _open(ax)
-
-
-def kl_sides(mean_kl: float, information: float, marginal: float, ceiling: float, ax: Axes | None = None) -> Axes:
-    """β-KL: the KL term on one side, its two parts on the other, in nats a user."""
-    ax = plt.gca() if ax is None else ax
-    ax.bar(["the KL term"], [mean_kl], color="0.6", width=0.6, label="$E\\,KL(q_u \\| p)$, analytic")
-    ax.bar(["its two parts"], [information], color=COLOURS[0], width=0.6, label="$I(U; Z)$")
-    label = "$KL(\\bar q \\| p)$"
-    ax.bar(["its two parts"], [marginal], bottom=[information], color=COLOURS[1], width=0.6, label=label)
-    ax.hlines(ceiling, 0.65, 1.35, color="black", linestyle="--", label="ceiling of $I$: $\\log U$")
-    ax.set_ylabel("nats per user")
-    ax.set_xlim(-0.5, 1.5)
-    ax.set_ylim(0, 1.45 * max(mean_kl, ceiling))
-    ax.legend(frameon=False, loc="upper left", ncols=2)
-    return _open(ax)
-
-
-def kl_by_dimension(kl: np.ndarray, ax: Axes | None = None) -> Axes:
-    """Mean KL of every latent dimension (d,) in descending order: which are in use."""
-    ax = plt.gca() if ax is None else ax
-    ax.plot(np.arange(1, len(kl) + 1), np.sort(kl)[::-1], color=COLOURS[0], linewidth=2)
-    ax.set_xlabel("latent dimension, most used first")
-    ax.set_ylabel("KL (nats per user)")
-    ax.set_ylim(bottom=0)
-    return _open(ax)
-
-
-def active_over_beta(beta: np.ndarray, active: np.ndarray, latent: int, ax: Axes | None = None) -> Axes:
-    """Active units against β, one dot per trained model and a line through the means.
-
-    Parameters
-    ----------
-    beta, active : ndarray
-        (R,) of R trained models.
-    latent : int
-        d, how many units there are.
-    """
-    ax = plt.gca() if ax is None else ax
-    levels = np.unique(beta)
-    ax.plot(levels, [active[beta == b].mean() for b in levels], color=COLOURS[0], linewidth=2)
-    ax.scatter(beta, active, color=COLOURS[0], s=25, zorder=3)
-    ax.axhline(latent, color="0.5", linestyle="--", linewidth=1, label=f"all {latent}")
-    ax.set_xscale("log")
-    ax.set_xticks(levels, [f"{b:g}" for b in levels])
-    ax.minorticks_off()
-    ax.set_ylim(0, 1.08 * latent)
-    ax.set_xlabel("$\\beta$")
-    ax.set_ylabel("active units")
-    ax.legend(frameon=False, loc="lower left")
-    return _open(ax)
-
-
-def information_over_beta(beta: np.ndarray, kl: np.ndarray, information: np.ndarray, ax: Axes | None = None) -> Axes:
-    """β-KL: the KL term and the information I(U; Z) in it, in nats a user, by β (R,), one dot a run."""
-    ax = plt.gca() if ax is None else ax
-    order = np.unique(beta)
-    for k, (values, label) in enumerate(((kl, "$E\\,KL(q_u \\| p)$"), (information, "$I(U; Z)$"))):
-        ax.plot(order, [values[beta == b].mean() for b in order], color=COLOURS[k], linewidth=1.5, label=label)
-        ax.plot(beta, values, "o", color=COLOURS[k], markersize=5, alpha=0.6)
-    ax.set_xscale("log")
-    ax.set_xticks(order, [f"{b:g}" for b in order])
-    ax.minorticks_off()
-    ax.set_xlabel("$\\beta$")
-    ax.set_ylabel("nats per user")
-    ax.set_ylim(bottom=0)
-    ax.legend(frameon=False)
-    return _open(ax)
-
-
-def masked_law(values: np.ndarray, pmf: np.ndarray, clean: float, ax: Axes | None = None) -> Axes:
-    """Theorem 2.6: the exact law of the masked distance of a pair and simulated masks.
-
-    Parameters
-    ----------
-    values : ndarray
-        (n,) simulated distances.
-    pmf : ndarray
-        Exact probabilities of 0, 1, …
-    clean : float
-        Distance without masks.
-    """
-    ax = plt.gca() if ax is None else ax
-    seen = np.bincount(np.rint(values).astype(int), minlength=len(pmf)) / len(values)
-    k = np.arange(len(pmf))
-    ax.bar(k, seen, color=COLOURS[5], label=f"{len(values):,} simulated masks")
-    ax.plot(k, pmf, "o-", color="black", markersize=4, linewidth=1, label="exact law")
-    ax.axvline(clean, color=COLOURS[3], linewidth=2, label=f"without masks: {clean:g}")
-    likely = np.flatnonzero(pmf > 1e-4 * pmf.max())
-    ax.set_xlim(min(likely[0], clean) - 1, max(likely[-1], clean) + 1)
-    ax.set_ylim(0, 1.45 * max(pmf.max(), seen.max()))
-    ax.set_xlabel("items in which the two masked users differ")
-    ax.set_ylabel("probability")
-    ax.legend(frameon=False)
-    return _open(ax)
-
-
-def contraction_by_distance(
-    clean: np.ndarray,
-    ratio: np.ndarray,
-    error: np.ndarray,
-    label: str = "",
-    colour: int = 0,
-    ax: Axes | None = None,
-) -> Axes:
-    """Theorem 2.6 in latent space: masked over clean distance, by quantile of the clean distance.
-
-    Parameters
-    ----------
-    clean, ratio, error : ndarray
-        (Q,) as in `minivae.theory.latent_contraction.LatentContraction`.
-    """
-    ax = plt.gca() if ax is None else ax
-    ax.errorbar(clean, ratio, yerr=error, fmt="o-", color=COLOURS[colour], capsize=3, label=label or None)
-    ax.axhline(1, color="0.4", linestyle="--", linewidth=1)
-    ax.set_xlabel("clean distance of two users in latent space")
-    ax.set_ylabel("masked / clean distance\n(above 1: masks drive apart)")
-    if label:
-        ax.legend(frameon=False)
-    return _open(ax)
+    return open_axes(ax)
 
 
 def closing_radius(rows: Sequence[Mapping[str, float]], ax: Axes | None = None) -> Axes:
@@ -333,7 +213,7 @@ def closing_radius(rows: Sequence[Mapping[str, float]], ax: Axes | None = None) 
     ax.set_xlabel("steps of training (toy)")
     ax.set_ylabel("certified pairs of one community")
     ax.legend(frameon=False)
-    return _open(ax)
+    return open_axes(ax)
 
 
 def shrinkage_bound(tau: np.ndarray, trace: np.ndarray, spectral: np.ndarray, ax: Axes | None = None) -> Axes:
@@ -355,7 +235,7 @@ def shrinkage_bound(tau: np.ndarray, trace: np.ndarray, spectral: np.ndarray, ax
     ax.set_xlabel("$\\tau^2$,   $\\tau = L/(L + 2\\lambda)$   (left: strong anchors)")
     ax.set_ylabel("variance over masks, anchored / free")
     ax.legend(frameon=False)
-    return _open(ax)
+    return open_axes(ax)
 
 
 def anchor_terms(
@@ -372,12 +252,4 @@ def anchor_terms(
     ax.set_ylabel("$L_A$ of the user")
     ax.legend(frameon=False, loc="upper left", reverse=True)
     ax.set_ylim(0, 1.35 * terms.sum(0).max())
-    return _open(ax)
-
-
-def _open(ax: Axes) -> Axes:
-    """Axes without a box, over a light grid."""
-    ax.grid(color="0.92")
-    ax.set_axisbelow(True)
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
+    return open_axes(ax)
