@@ -608,14 +608,14 @@ assert gain[5.0, "one person"].high < min(gain[5.0, g].low for g in groups if g 
 
 
 # %% tags=["solution"] jupyter={"source_hidden": true} nbgrader={"grade": false, "grade_id": "anchor-weight", "locked": false, "schema_version": 3, "solution": true, "task": false}
-def anchor_weight(L, share):
+def anchor_lambda(L, share):
     ### BEGIN SOLUTION
     return L * (share**-0.5 - 1) / 2  # τ² = share, solved for λ
     ### END SOLUTION
 
 
 # %% tags=["nbval-check-output"] nbgrader={"grade": true, "grade_id": "anchor-weight-check", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-mv.checks.check_anchor_weight(anchor_weight)
+mv.checks.check_anchor_lambda(anchor_lambda)
 
 # %% [markdown]
 # **★★ (25 min) Task 8.2.** Popular items say little about a user. Give item $i$ a weight $w_i>0$ and let

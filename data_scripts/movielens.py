@@ -14,14 +14,14 @@ import tyro
 
 from minivae.data.catalogue import DATASETS
 from minivae.preparation import movielens
-from minivae.preparation.command import Options, guarded, run
+from minivae.preparation.command import Options, guarded, make_split
 
 
 def main(
     name: Annotated[Literal["ml-100k", "ml-1m", "ml-20m", "ml-latest-small"], tyro.conf.Positional],
     options: Annotated[Options, tyro.conf.arg(name="")],
 ) -> Path:
-    return run(DATASETS[name], movielens.read, options)
+    return make_split(DATASETS[name], movielens.read, options)
 
 
 if __name__ == "__main__":

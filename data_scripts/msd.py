@@ -15,11 +15,11 @@ import tyro
 
 from minivae.data.catalogue import DATASETS
 from minivae.preparation import msd
-from minivae.preparation.command import Options, guarded, run
+from minivae.preparation.command import Options, guarded, make_split
 
 
 def main(options: Annotated[Options, tyro.conf.arg(name="")]) -> Path:
-    return run(DATASETS["msd"], msd.read, options)
+    return make_split(DATASETS["msd"], msd.read, options)
 
 
 if __name__ == "__main__":

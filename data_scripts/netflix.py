@@ -15,11 +15,11 @@ import tyro
 
 from minivae.data.catalogue import DATASETS
 from minivae.preparation import netflix
-from minivae.preparation.command import Options, guarded, run
+from minivae.preparation.command import Options, guarded, make_split
 
 
 def main(options: Annotated[Options, tyro.conf.arg(name="")]) -> Path:
-    return run(DATASETS["netflix"], netflix.read, options)
+    return make_split(DATASETS["netflix"], netflix.read, options)
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ def kl_to_standard_normal(mu: Tensor, logvar: Tensor) -> Tensor:
     return 0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum(-1)
 
 
-def gaussian_kl_between(mu: Tensor, logvar: Tensor, mu_p: Tensor, logvar_p: Tensor) -> Tensor:
+def kl_to_gaussian(mu: Tensor, logvar: Tensor, mu_p: Tensor, logvar_p: Tensor) -> Tensor:
     """``KL(N(μ, diag σ²) ‖ N(μ_p, diag σ_p²))`` in nats: (..., d) -> (...)."""
     return 0.5 * (logvar_p - logvar - 1 + (logvar.exp() + (mu - mu_p).square()) * torch.exp(-logvar_p)).sum(-1)
 

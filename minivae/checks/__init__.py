@@ -5,7 +5,7 @@ the same seed draws the same inputs again. The same functions serve the notebook
 chapter, and one for the recommender that learners build.
 """
 
-from minivae.checks.anchors import check_anchor_weight, check_nearest_centroid, check_weighted_anchor_terms
+from minivae.checks.anchors import check_anchor_lambda, check_nearest_centroid, check_weighted_anchor_terms
 from minivae.checks.benchmarks import check_expected_test, check_holm, check_needed_correlation
 from minivae.checks.bottleneck import check_batch_bracket, check_pair_bound, check_water_filling
 from minivae.checks.geometry import check_all_distances, check_lower_bound, check_middle
@@ -30,7 +30,7 @@ from minivae.checks.smoothing import check_anchors_in_closed_form, check_directi
 
 __all__ = [
     "check_all_distances",
-    "check_anchor_weight",
+    "check_anchor_lambda",
     "check_anchors_in_closed_form",
     "check_batch_bracket",
     "check_batch_transfer",

@@ -5,12 +5,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from minivae.checks.verdict import compare, generator_of
+from minivae.checks.comparison import compare, generator_of
 from minivae.theory.anchoring import alignment
 from minivae.theory.shrinkage import shrinkage
 
 
-def check_anchor_weight(fn: Callable[[Tensor, float], Tensor], seed: int | None = None) -> None:
+def check_anchor_lambda(fn: Callable[[Tensor, float], Tensor], seed: int | None = None) -> None:
     """Chapter 08, exercise 1: ``fn(L, share)`` gives the λ with ``τ² = (L/(L+2λ))² = share``, shape of `L`.
 
     Raises
@@ -30,7 +30,7 @@ def check_anchor_weight(fn: Callable[[Tensor, float], Tensor], seed: int | None 
         / 2,
         "twice the λ: the gradient of λ‖μ − ē‖² is 2λ(μ − ē)": 2 * lam,
     }
-    compare("anchor_weight", fn(L, share), lam, wrong, seed)
+    compare("anchor_lambda", fn(L, share), lam, wrong, seed)
 
 
 def check_weighted_anchor_terms(

@@ -6,7 +6,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from minivae.checks.verdict import compare, generator_of
+from minivae.checks.comparison import compare, generator_of
 
 
 def check_needed_correlation(fn: Callable[[float, float, float], float], seed: int | None = None) -> None:

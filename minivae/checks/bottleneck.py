@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from minivae.checks.verdict import compare, generator_of
+from minivae.checks.comparison import compare, generator_of
 from minivae.theory.distances import gaussian_kl
 
 

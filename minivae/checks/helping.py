@@ -6,7 +6,7 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from minivae.checks.verdict import compare, generator_of
+from minivae.checks.comparison import compare, generator_of
 
 
 def check_predicted_change(fn: Callable[[Tensor, float], Tensor], seed: int | None = None) -> None:

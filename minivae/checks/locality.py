@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from minivae.checks.verdict import compare, generator_of
+from minivae.checks.comparison import compare, generator_of
 from minivae.theory import locality
 from minivae.theory.numerics.quadrature import log_density
 from minivae.theory.toy import toy_users

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from minivae.checks.verdict import compare, generator_of
+from minivae.checks.comparison import compare, generator_of
 
 
 def _rows(generator: torch.Generator, users: int, items: int) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from minivae.checks.verdict import compare, generator_of
+from minivae.checks.comparison import compare, generator_of
 
 
 def check_kl_to_prior(fn: Callable[[Tensor, Tensor, float], Tensor], seed: int | None = None) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minivae.checks.verdict import compare, generator_of
+from minivae.checks.comparison import compare, generator_of
 from minivae.online import Outcome, analyse, boundary
 
 

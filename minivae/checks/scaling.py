@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from minivae.checks.verdict import compare, generator_of
+from minivae.checks.comparison import compare, generator_of
 
 
 def check_epoch_operations(fn: Callable[[int, int, int, int, int], int], seed: int | None = None) -> None:

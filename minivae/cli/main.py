@@ -106,7 +106,9 @@ def program() -> int:
         output.flush()
         if output.failure is None or isinstance(output.failure, BrokenPipeError):  # as `head` closes it
             return status
-        report(f"error: standard output could not be written ({output.failure.strerror}); all other work was done")
+        print_ending(
+            f"error: standard output could not be written ({output.failure.strerror}); all other work was done"
+        )
         return status or 2
 
 
@@ -121,27 +123,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         with at_shell():
-            run(parse(argv))
+            dispatch(parse(argv))
     except UserError as e:
-        report(f"error: {e}{how_to_resume(argv, e)}")
+        print_ending(f"error: {e}{how_to_resume(argv, e)}")
         return 2
     except OSError as e:
         where = f"{e.filename}: " if e.filename is not None else ""
-        report(f"error: {where}{e.strerror or e}; check the path, its permissions and the free space")
+        print_ending(f"error: {where}{e.strerror or e}; check the path, its permissions and the free space")
         return 2
     except UnicodeError as e:
-        report(f"error: a name or a text is not in the encoding of this system ({e}); rename the file or use UTF-8")
+        print_ending(
+            f"error: a name or a text is not in the encoding of this system ({e}); rename the file or use UTF-8"
+        )
         return 2
     except RecursionError:
-        report("error: something in the input is nested too deeply; make it flat")
+        print_ending("error: something in the input is nested too deeply; make it flat")
         return 2
     except (MemoryError, RuntimeError) as e:
         if (lack := lack_of_memory(e)) is None:
             raise
-        report(f"error: {lack}; {LESS_MEMORY}")
+        print_ending(f"error: {lack}; {LESS_MEMORY}")
         return 2
     except KeyboardInterrupt as e:
-        report(f"interrupted{how_to_resume(argv, e) or '; nothing was changed'}")
+        print_ending(f"interrupted{how_to_resume(argv, e) or '; nothing was changed'}")
         return 130
     return 0
 
@@ -170,7 +174,7 @@ def parse(argv: list[str]) -> flags.Command:
             raise
 
 
-def run(command: flags.Command) -> None:
+def dispatch(command: flags.Command) -> None:
     """Do it; torch is imported here, because it takes seconds that --help need not wait for."""
     limit_memory(getattr(command, "max_memory", None))
     size = os.environ.get("WORLD_SIZE", "1")
@@ -206,7 +210,7 @@ def how_to_resume(argv: list[str], e: BaseException) -> str:
     return f"; {kept.what} in {kept.folder}; continue with: {shlex.join([*distributed.command(), *argv, *more])}"
 
 
-def report(sentence: str) -> None:
+def print_ending(sentence: str) -> None:
     """Print how a command ended on stderr, on one line and once for all processes."""
     with signals.handled_by(signals.ignore):
         if os.environ.get("WORLD_SIZE", "1") != "1":

@@ -19,7 +19,7 @@ VARIABLE = "MINIVAE_DATA"
 
 
 @dataclass(frozen=True)
-class Protocol:
+class SplitProtocol:
     """The arguments of Liang et al.'s split that the published figures of a data set were measured with."""
 
     n_heldout: int
@@ -56,7 +56,7 @@ class Dataset:
     needs: str
     obtain: str
     script: str
-    protocol: Protocol
+    protocol: SplitProtocol
     raw_bytes: int
     sources: tuple[str, ...] = ()
     archive: Mapping[str, str] = field(default_factory=dict)
@@ -73,7 +73,7 @@ def read_datasets() -> dict[str, Dataset]:
         protocol = table.pop("protocol")
         protocol["min_rating"] = None if protocol["min_rating"] == "none" else protocol["min_rating"]
         sources = tuple(table.pop("sources", ()))
-        found[name] = Dataset(name=name, protocol=Protocol(**protocol), sources=sources, **table)
+        found[name] = Dataset(name=name, protocol=SplitProtocol(**protocol), sources=sources, **table)
     return found
 
 

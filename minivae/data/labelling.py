@@ -168,9 +168,9 @@ def plain(labels: pl.Series, role: str, where: Where) -> pl.Series:
     return whole
 
 
-def refuse_lost_digits(numbers: pl.Series, role: str, where: Where, exact: int, digits: int) -> None:
+def refuse_lost_digits(numbers: pl.Series, role: str, where: Where, largest_exact: int, digits: int) -> None:
     """Floats above 2⁵³, or 2²⁴ of 32 bits, stand for several whole numbers each."""
-    large = (numbers.abs() > exact).arg_true()
+    large = (numbers.abs() > largest_exact).arg_true()
     if len(large):
         raise InputError(
             f"{where(int(large[0]))}: {role} {numbers[int(large[0])]} was stored as a float, which keeps {digits} "

@@ -39,7 +39,7 @@ import numpy as np
 from minivae.data.codes import binary_csr, order_of_appearance
 from minivae.data.interactions import Interactions
 from minivae.data.population_draws import (
-    Catalogue,
+    PlantedItems,
     draw_activity,
     draw_users,
     give_every_item_an_event,
@@ -158,7 +158,7 @@ def planted(
         for s in np.random.SeedSequence(int(seed)).spawn(1 + -(-n_users // CHUNK))
     )
     centres = root.standard_normal((law.communities, law.rank))
-    items = Catalogue.draw(root, n_items, centres, law)
+    items = PlantedItems.draw(root, n_items, centres, law)
     user_community, user_factors = draw_users(root, n_users, centres, law)
     activity = draw_activity(root, n_users, n_items, n_events, law)
 

@@ -47,7 +47,7 @@ def draw_activity(rng: np.random.Generator, n_users: int, n_items: int, n_events
 
 
 @dataclass(frozen=True, eq=False)
-class Catalogue:
+class PlantedItems:
     """The items, niche after niche, so that a draw inside a niche is one look-up in the cumulated popularity.
 
     Parameters
@@ -72,7 +72,7 @@ class Catalogue:
     cumulated: np.ndarray
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, n_items: int, centres: np.ndarray, law: Law) -> "Catalogue":
+    def draw(cls, rng: np.random.Generator, n_items: int, centres: np.ndarray, law: Law) -> "PlantedItems":
         """Draw niches of equal size, ordered by community and, inside one, by popularity."""
         n_niches = min(law.niches, n_items)
         niche = np.arange(n_items) * n_niches // n_items
@@ -99,7 +99,7 @@ class Catalogue:
 
 
 def successive_sample(
-    theta: np.ndarray, size: np.ndarray, items: Catalogue, rng: np.random.Generator, rounds: int = 4
+    theta: np.ndarray, size: np.ndarray, items: PlantedItems, rng: np.random.Generator, rounds: int = 4
 ) -> np.ndarray:
     """Draw `size[u]` distinct items for every user u of a chunk, one after the other with probability ∝ exp f_ui.
 
@@ -113,8 +113,8 @@ def successive_sample(
         (B, R + 1) user factors
     size : ndarray
         (B,) int64
-    items : Catalogue
-        Catalogue
+    items : PlantedItems
+        PlantedItems
     rng : np.random.Generator
         Numpy Generator
     rounds : int, default 4

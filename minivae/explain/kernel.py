@@ -13,7 +13,7 @@ from minivae.errors import InputError
 from minivae.explain.snapshots import Snapshot
 from minivae.models.vae import VAE
 from minivae.theory.numerics.layers import TILE_BYTES, Gradient, gradients, width
-from minivae.theory.numerics.samples import check_rows, dense, draw, still
+from minivae.theory.numerics.samples import check_rows, dense, posterior_samples, still
 
 ROWS = 1024
 """Most users in a tile: a tile of errors is then ROWS × items numbers, whatever the number of users."""
@@ -143,8 +143,8 @@ def _add(
     model = snapshot.model
     like = next(model.decoder.parameters())
     with still(model), torch.no_grad():
-        z_source = draw(model, x, n_samples, generator).to(like)
-        z_receiver = z_source if itself else draw(model, seen, n_samples, generator).to(like)
+        z_source = posterior_samples(model, x, n_samples, generator).to(like)
+        z_receiver = z_source if itself else posterior_samples(model, seen, n_samples, generator).to(like)
         check_rows(model, x, z_source)
         check_rows(model, goal, z_receiver)
         source = partial(_tiles, model.decoder, z_source, lambda part: dense(x, part, like))

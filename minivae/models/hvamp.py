@@ -9,7 +9,7 @@ from minivae.models.initialisation import he_
 from minivae.models.priors import make_prior
 from minivae.models.sparse_linear import SparseLinear
 from minivae.models.vae import VAE, Draw, check_sizes
-from minivae.objective import gaussian_kl_between
+from minivae.objective import kl_to_gaussian
 from minivae.options import PriorName
 
 
@@ -106,7 +106,7 @@ class HVamp(VAE):
     def kl(self, draw: Draw, batch: UserBatch) -> Tensor:
         (_, z2), (mu1, mu2), (logvar1, logvar2) = (t.chunk(2, dim=-1) for t in draw)
         assert self.prior is not None  # the constructor made one
-        inner = gaussian_kl_between(mu1, logvar1, *self.conditional(z2).chunk(2, dim=-1))
+        inner = kl_to_gaussian(mu1, logvar1, *self.conditional(z2).chunk(2, dim=-1))
         return inner + self.prior.kl(z2, mu2, logvar2, batch, self.encoder)
 
 

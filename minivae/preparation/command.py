@@ -54,7 +54,7 @@ class Watch(Protocol):
 Reader = Callable[[Dataset, Path, Watch], Raw]
 
 
-def run(dataset: Dataset, read: Reader, options: Options) -> Path:
+def make_split(dataset: Dataset, read: Reader, options: Options) -> Path:
     """Obtain, read, verify, split, verify again, write; returns the path of the split.
 
     Raises

@@ -6,7 +6,7 @@ from typing import Any
 from minivae.data.catalogue import DATASETS
 from minivae.errors import InputError
 from minivae.preparation import movielens, msd, netflix
-from minivae.preparation.command import Options, Reader, run
+from minivae.preparation.command import Options, Reader, make_split
 
 READERS: dict[str, Reader] = {
     **dict.fromkeys(movielens.LAYOUTS, movielens.read),
@@ -37,4 +37,4 @@ def prepare(name: str, **options: Any) -> Path:
     """
     if name not in READERS:
         raise InputError(f"{name!r} is no data set that can be prepared; choose one of {', '.join(READERS)}")
-    return run(DATASETS[name], READERS[name], Options(**options))
+    return make_split(DATASETS[name], READERS[name], Options(**options))

@@ -76,8 +76,8 @@ def read(dataset: Dataset, path: Path, watch: Watch) -> Raw:
         dated = layout.header and b'"' in block
         text = block.replace(b"::", b"\t") if layout.separator == "::" else block
         table = parse(text, DATED if dated else COLUMNS, separator)
-        if dated and not (told := table["timestamp"].str.contains(DATE)).all():
-            k = told.arg_min() or 0
+        if dated and not (parses := table["timestamp"].str.contains(DATE)).all():
+            k = parses.arg_min() or 0
             raise BadLine(k + 1, f"{table['timestamp'][k]} is no date in quotation marks")
         check_range(table["rating"], 0.5, 5)
         kept = table.lazy().filter(pl.col("rating") >= dataset.protocol.min_rating).select("userId", "movieId")

@@ -35,7 +35,7 @@ class Verification:
         """
         start = len(self.rows)
         self.rows += rows
-        differing = [row for row in self.rows[start:] if verdict(*row[1:]) == "differs"]
+        differing = [row for row in self.rows[start:] if agreement(*row[1:]) == "differs"]
         if differing and self.strict:
             self.print()
             step, expected, got = differing[0]
@@ -47,17 +47,17 @@ class Verification:
     def print(self) -> None:
         """The table, to standard output."""
         table = Table(
-            *(Column(c, overflow="fold") for c in ("step", "expected", "got", "verdict")), title="Verification"
+            *(Column(c, overflow="fold") for c in ("step", "expected", "got", "agreement")), title="Verification"
         )
         for step, expected, got in self.rows:
-            table.add_row(step, shown(expected), shown(got), verdict(expected, got))
+            table.add_row(step, shown(expected), shown(got), agreement(expected, got))
         console = PlainConsole()
         if not console.is_terminal:
             console.width = 200
         console.print(table)
 
 
-def verdict(expected: Value, got: Value) -> str:
+def agreement(expected: Value, got: Value) -> str:
     """What a count or checksum is against its reference."""
     return "no reference" if expected is None else "equal" if expected == got else "differs"
 

@@ -184,12 +184,12 @@ Part = str | Table
 """A paragraph of Markdown, or a table."""
 
 
-def report(parts: Iterable[Part]) -> str:
+def as_markdown(parts: Iterable[Part]) -> str:
     """A report in Markdown."""
     return "\n\n".join(part.markdown() if isinstance(part, Table) else part for part in parts) + "\n"
 
 
-def report_tables(parts: Iterable[Part]) -> str:
+def as_latex(parts: Iterable[Part]) -> str:
     """The tables of a report in LaTeX, each below a comment with its heading."""
     found, heading = [], ""
     for part in parts:

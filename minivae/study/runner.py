@@ -28,7 +28,7 @@ Command = Callable[[Mapping[str, Any], Sequence[str]], str]
 
 
 @dataclass(frozen=True)
-class Plan:
+class StudyPlan:
     """What a study will do.
 
     Attributes
@@ -51,7 +51,7 @@ class Plan:
     @classmethod
     def make(
         cls, preset: Preset, specs: Sequence[ModelSpec], seeds: int, command: Command | None = None, **options: Any
-    ) -> "Plan":
+    ) -> "StudyPlan":
         """Every trained model once per seed 0 .. seeds − 1, every baseline once."""
         if seeds < 1:
             raise InputError(f"seeds={seeds} gives no run; ask for at least 1")
@@ -80,7 +80,9 @@ def command_of(given: Mapping[str, Any], changes: Mapping[str, Any], search: Seq
     return f"{shlex.join(tune)} && {shlex.join(['minivae', 'study', *words, '--settings', 'runs/searched/best.toml'])}"
 
 
-def run(plan: Plan, split: StrongSplit, source: Source, out: Path, resume: bool, jobs: Jobs = 1) -> dict[str, Any]:
+def run_study(
+    plan: StudyPlan, split: StrongSplit, source: Source, out: Path, resume: bool, jobs: Jobs = 1
+) -> dict[str, Any]:
     """Do what is not done yet, then write results.json, the figures and the report into `out`; returns the results.
 
     Parameters
@@ -124,7 +126,7 @@ def _reached(task: Task) -> str:
     return f"{task.job.name}: test nDCG@100 {metrics['test'][SELECTION]['mean']:.4f}, {duration(metrics['seconds'])}"
 
 
-def write_results(plan: Plan, split: StrongSplit, source: Source, done: list[Result], out: Path) -> dict[str, Any]:
+def write_results(plan: StudyPlan, split: StrongSplit, source: Source, done: list[Result], out: Path) -> dict[str, Any]:
     """results.json, figures, report.md and report.html from finished runs."""
     models = results.group(done)
     pairs = results.comparisons([m.name for m in models], plan.preset.sections)
@@ -156,7 +158,7 @@ def write_results(plan: Plan, split: StrongSplit, source: Source, done: list[Res
     write_record(out / "results.json", value)
     write_text(out / "metrics.csv", tables.csv_text(tables.metrics_rows(value)))
     write_text(out / "differences.csv", tables.csv_text(tables.difference_rows(value["differences"])))
-    captions = figures.draw(models, value, split, out)
+    captions = figures.write_figures(models, value, split, out)
     report.write(value, models, captions, out)
     return value
 

@@ -6,7 +6,7 @@ import torch
 from minivae import checks
 
 
-def anchor_weight(L, share):
+def anchor_lambda(L, share):
     """By bisection on the promise itself."""
     low, high = torch.zeros_like(L), torch.full_like(L, 1e4)
     for _ in range(200):
@@ -40,7 +40,7 @@ def nearest_centroid(mu, anchors, x, group):
 
 
 RIGHT = [
-    (checks.check_anchor_weight, anchor_weight),
+    (checks.check_anchor_lambda, anchor_lambda),
     (checks.check_weighted_anchor_terms, weighted_anchor_terms),
     (checks.check_nearest_centroid, nearest_centroid),
 ]
@@ -63,8 +63,8 @@ def without_a_thought_for_empty_users(mu, sd, anchors, x, w):
 
 
 MISTAKES = [
-    (checks.check_anchor_weight, lambda L, share: anchor_weight(L, share**2), "not with τ"),
-    (checks.check_anchor_weight, lambda L, share: 2 * anchor_weight(L, share), "twice the λ"),
+    (checks.check_anchor_lambda, lambda L, share: anchor_lambda(L, share**2), "not with τ"),
+    (checks.check_anchor_lambda, lambda L, share: 2 * anchor_lambda(L, share), "twice the λ"),
     (
         checks.check_weighted_anchor_terms,
         lambda mu, sd, e, x, w: weighted_anchor_terms(mu, sd, e, x, torch.ones_like(w)),

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from liang_reference import as_bytes, prepare
 
-from minivae.data.catalogue import DATASETS, Protocol
+from minivae.data.catalogue import DATASETS, SplitProtocol
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.preparation import archives, export
@@ -54,7 +54,7 @@ def draw(seed=0, users=70, items=50, n=1500, ratings=(1, 2, 3, 4, 5)):
 def small(monkeypatch):
     """Data sets that need few users, and blocks of a few lines."""
     for name, d in list(DATASETS.items()):
-        protocol = Protocol(6, d.protocol.min_rating, 4, 3)
+        protocol = SplitProtocol(6, d.protocol.min_rating, 4, 3)
         monkeypatch.setitem(DATASETS, name, dataclasses.replace(d, protocol=protocol))
     monkeypatch.setattr(archives, "BLOCK", 100)
 

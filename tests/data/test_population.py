@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from minivae.data import population
 from minivae.data.codes import order_of_appearance
 from minivae.data.population import Truth, planted
-from minivae.data.population_draws import Catalogue, successive_sample
+from minivae.data.population_draws import PlantedItems, successive_sample
 from minivae.data.population_law import SHAPES, Law
 from minivae.data.strong_split import strong_split
 from minivae.errors import InputError
@@ -98,7 +98,7 @@ def plackett_luce(p, length):
 def check_law(sampler, rounds):
     """Chi-square of the ordered draws of 3 of 5 items against the Plackett–Luce law, five standard errors wide."""
     rng = np.random.default_rng(0)
-    items = Catalogue.draw(
+    items = PlantedItems.draw(
         rng, 5, rng.standard_normal((2, 3)), Law(niches=3, communities=2, rank=3, popularity_shift=0.4)
     )
     theta = np.tile(rng.standard_normal(4).astype(np.float32) * 0.7, (2_000, 1))

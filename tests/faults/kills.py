@@ -113,7 +113,7 @@ def main() -> None:
     assert LOADED
     torch.set_num_threads(1)
     checkpoint.INTERVAL, checkpoint.LARGEST_SHARE = 0.0, math.inf
-    figures.draw = lambda *_: {}  # seconds of matplotlib in every run, and nothing that could be resumed
+    figures.write_figures = lambda *_: {}  # seconds of matplotlib in every run, and nothing that could be resumed
     report.write = lambda *_: None
     rng, started = random.Random(options.seed), time.monotonic()
     count = dict.fromkeys(("kills", "cut writes", "full disks", "runs", "differ"), 0)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from minivae.runtime import table as module
-from minivae.runtime.table import Column, Table, numbers, report, report_tables, words
+from minivae.runtime.table import Column, Table, as_latex, as_markdown, numbers, words
 from minivae.runtime.text import PlainConsole, visible
 
 HOSTILE = st.text(st.sampled_from("ab 1|\\`*_[]{}<>&%$#~^!\"'-−±–βλ×…/=+\n\t\x1b\u202e\u200b"), max_size=12)
@@ -203,8 +203,8 @@ def test_a_style_colours_the_terminal_alone():
 def test_a_report_is_paragraphs_and_tables_and_its_tables_alone_are_latex():
     table = replace(Table.make([words("a")], [("x",)]), title="not in a report")
     parts = ["# One_1", "Some words.", table, "## Two", table]
-    assert report(parts) == "# One_1\n\nSome words.\n\n| a |\n| --- |\n| x |\n\n## Two\n\n| a |\n| --- |\n| x |\n"
-    latex = report_tables(parts)
+    assert as_markdown(parts) == "# One_1\n\nSome words.\n\n| a |\n| --- |\n| x |\n\n## Two\n\n| a |\n| --- |\n| x |\n"
+    latex = as_latex(parts)
     assert latex.count(r"\begin{tabular}") == 2
     assert latex.index("% One_1") < latex.index("% Two")
     assert "Some words" not in latex

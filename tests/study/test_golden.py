@@ -15,8 +15,8 @@ from scipy import stats
 
 from minivae.data.splits import FoldIn
 from minivae.ranking import METRICS, Evaluation, paired_difference
-from minivae.runtime.table import report as as_text
-from minivae.runtime.table import report_tables
+from minivae.runtime.table import as_latex
+from minivae.runtime.table import as_markdown as as_text
 from minivae.runtime.text import PlainConsole
 from minivae.study.draws import report as draws_report
 from minivae.study.draws.pooling import pool, pool_folds
@@ -143,7 +143,7 @@ def composed():
     console = PlainConsole(width=100, file=io.StringIO(), record=True)
     console.print(table)
     found["metrics.txt"] = console.export_text()
-    found["report.tex"] = report_tables(report.compose(value, models, {}))
+    found["report.tex"] = as_latex(report.compose(value, models, {}))
     return found
 
 

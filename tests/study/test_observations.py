@@ -11,7 +11,7 @@ import pytest
 import minivae as mv
 from minivae.cli.main import main
 from minivae.errors import InputError
-from minivae.runtime.table import report
+from minivae.runtime.table import as_markdown
 from minivae.study.observations import observations, prototype
 from minivae.study.output import published
 from minivae.study.run import presets
@@ -151,7 +151,7 @@ def test_claims_pair_the_seeds_of_variants(found):
     swapped = found | {prototype.PIA: found[prototype.PIA][::-1]}
     assert [r.agrees for r in prototype.compare(swapped, [], comparable=False)] == [r.agrees for r in rows]
     assert any(r.what == "active units fall from the smallest to the largest β" for r in rows)
-    text = report(prototype.compose(rows, "title"))
+    text = as_markdown(prototype.compose(rows, "title"))
     assert all(r.observed in text for r in rows)
 
 

@@ -47,7 +47,7 @@ def preset(tmp_path_factory):
 
 
 def plan(preset, models="ease,multvae", budget=4, seed=0, method="random", extra=(), **more):
-    return search.Plan.make(preset, preset.pick(models), method, budget, seed, extra, **(BRIEF | more))
+    return search.SearchPlan.make(preset, preset.pick(models), method, budget, seed, extra, **(BRIEF | more))
 
 
 def without_times(results):
@@ -176,10 +176,11 @@ def test_a_shared_space_leaves_alone_what_makes_a_model_itself(preset):
 
 def test_several_seeds_give_a_trial_the_mean_over_them(preset, split, tmp_path):
     """Against searches with one seed each: metrics of a user averaged, then over users; cost added up."""
-    many = search.run(plan(preset, seeds=3, seed=4), split, tmp_path / "many", False)["models"]
-    single = [search.run(plan(preset, seed=4), split, tmp_path / "4", False)["models"]]
+    many = search.run_search(plan(preset, seeds=3, seed=4), split, tmp_path / "many", False)["models"]
+    single = [search.run_search(plan(preset, seed=4), split, tmp_path / "4", False)["models"]]
     single += [
-        search.run(plan(preset, models="multvae", seed=s), split, tmp_path / str(s), False)["models"] for s in (5, 6)
+        search.run_search(plan(preset, models="multvae", seed=s), split, tmp_path / str(s), False)["models"]
+        for s in (5, 6)
     ]
     first = many["multvae"]["trials"][0]  # the model as it is; the draws after it depend on the seed
     alone = [s["multvae"]["trials"][0] for s in single]
@@ -199,7 +200,7 @@ def test_several_seeds_give_a_trial_the_mean_over_them(preset, split, tmp_path):
     assert without_times({"models": {"ease": many["ease"]}}) == without_times({"models": {"ease": single[0]["ease"]}})
     assert_chosen_is_the_best(many["multvae"])
     with pytest.raises(InputError, match="another run"):
-        search.run(plan(preset, seeds=2, seed=4), split, tmp_path / "many", True)
+        search.run_search(plan(preset, seeds=2, seed=4), split, tmp_path / "many", True)
     with pytest.raises(InputError, match="ask for at least 1"):
         plan(preset, seeds=0)
 
@@ -214,8 +215,8 @@ class Sealed:
 def test_the_search_never_looks_at_test_users(preset, split, tmp_path):
     sealed = dataclasses.replace(split)
     object.__setattr__(sealed, "test", Sealed())
-    found = search.run(plan(preset), sealed, tmp_path / "sealed", False)
-    assert without_times(found) == without_times(search.run(plan(preset), split, tmp_path / "open", False))
+    found = search.run_search(plan(preset), sealed, tmp_path / "sealed", False)
+    assert without_times(found) == without_times(search.run_search(plan(preset), split, tmp_path / "open", False))
     assert "test" not in json.dumps(found)
     for path in (tmp_path / "open").rglob("*.json"):
         assert "test" not in json.loads(path.read_text())
@@ -226,10 +227,10 @@ def test_the_search_never_looks_at_test_users(preset, split, tmp_path):
 def test_other_test_users_change_nothing(preset, split, tmp_path):
     garbage = mv.FoldIn(split.test.heldout[::-1], split.test.history[::-1])
     other = dataclasses.replace(split, test=garbage)
-    a, b = (search.run(plan(preset), s, tmp_path / name, False) for s, name in ((split, "a"), (other, "b")))
+    a, b = (search.run_search(plan(preset), s, tmp_path / name, False) for s, name in ((split, "a"), (other, "b")))
     assert without_times(a) == without_times(b)
     moved = dataclasses.replace(split, validation=garbage)
-    assert without_times(search.run(plan(preset), moved, tmp_path / "c", False)) != without_times(a)
+    assert without_times(search.run_search(plan(preset), moved, tmp_path / "c", False)) != without_times(a)
 
 
 def assert_chosen_is_the_best(of):
@@ -239,7 +240,7 @@ def assert_chosen_is_the_best(of):
 
 
 def test_the_choice_is_the_best_on_validation(preset, split, tmp_path):
-    found = search.run(plan(preset, budget=5), split, tmp_path / "s", False)
+    found = search.run_search(plan(preset, budget=5), split, tmp_path / "s", False)
     for name, of in found["models"].items():
         assert len(of["trials"]) == 5
         assert_chosen_is_the_best(of)
@@ -253,7 +254,7 @@ def test_the_choice_is_the_best_on_validation(preset, split, tmp_path):
 
 
 def test_a_killed_search_goes_on_where_it_was(preset, split, tmp_path, monkeypatch):
-    whole = search.run(plan(preset), split, tmp_path / "whole", False)
+    whole = search.run_search(plan(preset), split, tmp_path / "whole", False)
     run_one, calls = loop.execute, []
 
     def killed(job, *more):
@@ -264,19 +265,19 @@ def test_a_killed_search_goes_on_where_it_was(preset, split, tmp_path, monkeypat
 
     monkeypatch.setattr(loop, "execute", killed)
     with pytest.raises(KeyboardInterrupt):
-        search.run(plan(preset), split, tmp_path / "s", False)
+        search.run_search(plan(preset), split, tmp_path / "s", False)
     kept = {p: p.stat().st_mtime_ns for p in (tmp_path / "s").rglob("metrics.json")}
     assert len(kept) == 3
     monkeypatch.setattr(loop, "execute", lambda *a: calls.append(a[0]) or run_one(*a))
-    again = search.run(plan(preset), split, tmp_path / "s", True)
+    again = search.run_search(plan(preset), split, tmp_path / "s", True)
     assert len(calls) == 8  # each trial once, although there were two runs
     assert {p: p.stat().st_mtime_ns for p in kept} == kept
     assert without_times(again) == without_times(whole)
-    longer = search.run(plan(preset, budget=5), split, tmp_path / "s", True)
+    longer = search.run_search(plan(preset, budget=5), split, tmp_path / "s", True)
     assert len(calls) == 10
     assert longer["models"]["ease"]["trials"][:4] == again["models"]["ease"]["trials"]
     with pytest.raises(InputError, match="another run"):
-        search.run(plan(preset, seed=1), split, tmp_path / "s", True)
+        search.run_search(plan(preset, seed=1), split, tmp_path / "s", True)
 
 
 def test_a_trial_that_diverges_is_counted_and_never_chosen(preset, split, tmp_path, monkeypatch):
@@ -288,14 +289,14 @@ def test_a_trial_that_diverges_is_counted_and_never_chosen(preset, split, tmp_pa
         return run_one(job, *more)
 
     monkeypatch.setattr(loop, "execute", fragile)
-    found = search.run(plan(preset, "ease", budget=3), split, tmp_path / "s", False)
+    found = search.run_search(plan(preset, "ease", budget=3), split, tmp_path / "s", False)
     of = found["models"]["ease"]
     assert [("diverged" in t) for t in of["trials"]] == [False, True, True]
     assert of["chosen"] == 0
     search_report.write(found, "minivae tune", tmp_path / "s")
     assert "diverged" in (tmp_path / "s/search.md").read_text()
     with pytest.raises(InputError, match="all 1 trials of ease diverged"):
-        search.run(plan(preset, "ease", 1, method="grid", extra=["ease.l2=7"]), split, tmp_path / "t", False)
+        search.run_search(plan(preset, "ease", 1, method="grid", extra=["ease.l2=7"]), split, tmp_path / "t", False)
 
 
 @pytest.mark.parametrize(

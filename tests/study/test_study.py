@@ -25,7 +25,7 @@ from minivae.errors import InputError
 from minivae.ranking import METRICS, Difference, activity_groups
 from minivae.runtime.memory import peak, status
 from minivae.runtime.storage import load_arrays
-from minivae.runtime.table import report as as_text
+from minivae.runtime.table import as_markdown as as_text
 from minivae.study import runner
 from minivae.study.output import published as published_results
 from minivae.study.output import report, tables
@@ -305,9 +305,9 @@ def test_one_user_alone_has_no_standard_error():
 def test_a_split_without_heldout_users_to_compare_is_refused(split, tmp_path):
     empty = mv.FoldIn(split.test.history, split.test.heldout * 0)
     bare = mv.StrongSplit(split.train, split.validation, empty, split.item_labels)
-    plan = runner.Plan.make(presets.load("default"), presets.load("default").pick("popularity"), 1)
+    plan = runner.StudyPlan.make(presets.load("default"), presets.load("default").pick("popularity"), 1)
     with pytest.raises(InputError, match="test users have held-out items"):
-        runner.run(plan, bare, Source(), tmp_path / "s", False)
+        runner.run_study(plan, bare, Source(), tmp_path / "s", False)
     assert not (tmp_path / "s").exists()
 
 

@@ -219,7 +219,9 @@ def check_unbiased(**options):
     model, x, _ = world(n_users=3)
     generator = torch.Generator().manual_seed(5)
     draws = torch.stack([transfer.gram(model, x, 2, generator, **options) for _ in range(400)])  # (R, U, U)
-    halves = [mean_gradients(model.decoder, samples.draw(model, x, 20_000, generator), x) for _ in range(2)]
+    halves = [
+        mean_gradients(model.decoder, samples.posterior_samples(model, x, 20_000, generator), x) for _ in range(2)
+    ]
     truth = (halves[0] * halves[1]).sum(1)
     found = draws.diagonal(dim1=1, dim2=2)
     error = found.std(0) / 400**0.5

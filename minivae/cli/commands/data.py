@@ -17,9 +17,9 @@ def list_data(_: flags.List) -> None:
 
 def data_info(options: flags.Info) -> None:
     """Facts about one data set."""
-    told = catalogue.describe(Source(options.data).load(tables=False))
-    doubts, audit = told.pop("warnings"), told.pop("leakage")
-    facts = flat(told)
+    description = catalogue.describe(Source(options.data).load(tables=False))
+    doubts, audit = description.pop("warnings"), description.pop("leakage")
+    facts = flat(description)
     print_table(
         Table.make([words("fact"), words("value", fact)], ((k.replace(".", ", "), v) for k, v in facts.items()))
     )

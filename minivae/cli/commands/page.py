@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from minivae.cli.command_lines import command_line
 from minivae.runtime.storage import write_text
-from minivae.runtime.table import Part, report
+from minivae.runtime.table import Part, as_markdown
 from minivae.runtime.text import code, markdown
 from minivae.study.output import figures
 from minivae.study.output.page import to_html
@@ -35,5 +35,5 @@ def write_page(
     pictures = [line for f in shown for line in in_markdown(f, *words[f.removesuffix(".png")])]
     conclusion, *rest = parts
     head = [f"# {title}", "## Conclusion", conclusion, code(command_line()), markdown(made())]
-    text = report([*head, *rest, "## Figures", *pictures])
+    text = as_markdown([*head, *rest, "## Figures", *pictures])
     write_text(out / f"{name}.html", to_html(text, out, shown))

@@ -42,7 +42,7 @@ def study(options: flags.Study) -> None:
         print(forecast.NOTE)
         return
     with folders.hold(out), resumable("the finished runs and the checkpoint are", out):
-        results = runner.run(plan, split, source, out, options.resume, options.jobs)
+        results = runner.run_study(plan, split, source, out, options.resume, options.jobs)
     print_table(tables.metrics(results["summary"]), f"{split.name}: test metrics, mean ± standard error over users")
     if results["differences"]:
         print_table(tables.differences(results["differences"]), "paired over users, 95 % intervals")
@@ -53,13 +53,13 @@ def study(options: flags.Study) -> None:
     print(visible(f"results: {out}/report.html, {out}/results.json"))
 
 
-def planned(options: flags.Study, out: Path) -> tuple[runner.Plan, Source, StrongSplit]:
+def planned(options: flags.Study, out: Path) -> tuple[runner.StudyPlan, Source, StrongSplit]:
     """What a study would run, and on what."""
     preset, source, split = chosen_data(options)
     return plan_of(options, preset, out), source, split
 
 
-def plan_of(options: flags.Study, preset: presets.Preset, out: Path) -> runner.Plan:
+def plan_of(options: flags.Study, preset: presets.Preset, out: Path) -> runner.StudyPlan:
     """The runs of a study with a preset."""
     chosen = {k: getattr(options, k) for k in ("epochs", "device", "precision")}
     if options.patience is not None:
@@ -72,7 +72,7 @@ def plan_of(options: flags.Study, preset: presets.Preset, out: Path) -> runner.P
             else command_lines.command(options, {"resume": False})
         )
 
-    return runner.Plan.make(preset, preset.pick(options.models), options.seeds, command, **chosen)
+    return runner.StudyPlan.make(preset, preset.pick(options.models), options.seeds, command, **chosen)
 
 
 def chosen_data(options: flags.Study | flags.Tune) -> tuple[presets.Preset, Source, StrongSplit]:
@@ -144,12 +144,12 @@ def every_fold(options: flags.Study) -> None:
             part.save(data)
         with resumable("the finished runs and the checkpoint are", out):
             study(replace(one, data=str(data), out=folder, resume=(folder / "study.json").is_file()))
-    report_on(draws.combine([draws.Draw.load(folder) for folder in studies]), out, options)
+    report_on(draws.combine([draws.SplitStudy.load(folder) for folder in studies]), out, options)
 
 
 def combine(options: flags.Combine, design: flags.Study | None = None) -> None:
     """Studies of several draws of held-out users, in one report."""
-    value = draws.combine([draws.Draw.load(folder) for folder in options.studies])
+    value = draws.combine([draws.SplitStudy.load(folder) for folder in options.studies])
     folders.claim(options.out, "combine.json", {"studies": list(map(str, options.studies))}, resume=True)
     report_on(value, options.out, design)
 

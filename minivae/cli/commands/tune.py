@@ -23,7 +23,7 @@ def tune(options: flags.Tune) -> None:
     preset, _, split = chosen_data(options)
     given = {"epochs": options.epochs, "device": options.device, "precision": options.precision}
     specs = preset.pick(options.models)
-    plan = search.Plan.make(
+    plan = search.SearchPlan.make(
         preset, specs, options.method, options.trials, options.seed, options.space, options.seeds, **given
     )
     if options.dry_run:
@@ -33,7 +33,7 @@ def tune(options: flags.Tune) -> None:
         return
     out = options.out or Path("runs") / f"tune-{datetime.now():%Y%m%d-%H%M%S-%f}"
     with folders.hold(out), resumable("the finished trials and the checkpoint are", out):
-        results = search.run(plan, split, out, options.resume, options.jobs)
+        results = search.run_search(plan, split, out, options.resume, options.jobs)
     search_report.write(results, command_line(), out)
     print_table(
         search_report.chosen_table(results), f"{split.name}: chosen on {split.validation.n_users:,} validation users"

@@ -22,7 +22,7 @@ from minivae.study.run.sources import fingerprint
 
 
 @dataclass(frozen=True)
-class Draw:
+class SplitStudy:
     """A finished study of one draw.
 
     Attributes
@@ -46,7 +46,7 @@ class Draw:
     users: np.ndarray
 
     @classmethod
-    def load(cls, folder: Path) -> "Draw":
+    def load(cls, folder: Path) -> "SplitStudy":
         """Read a study; `InputError` if it is not finished, damaged, or its split is gone."""
         if not (folder / "results.json").is_file():
             raise InputError(f"{folder} holds no finished study (no results.json in it); finish it with --resume")
@@ -72,7 +72,7 @@ class Draw:
         return cls(folder.name if seed is None else str(seed), results, data["sha256"], models, labels)
 
 
-def check(draws: Sequence[Draw]) -> list[str]:
+def check(draws: Sequence[SplitStudy]) -> list[str]:
     """Names of the models that all studies have.
 
     Raises
@@ -107,12 +107,12 @@ def check(draws: Sequence[Draw]) -> list[str]:
     return names
 
 
-def _all_runs(draws: Sequence[Draw], names: Sequence[str]) -> list[ModelResult]:
+def _all_runs(draws: Sequence[SplitStudy], names: Sequence[str]) -> list[ModelResult]:
     """Every model with its runs of all draws."""
     return [ModelResult(n, [r for d in draws for r in d.models[n].runs]) for n in names]
 
 
-def are_folds(draws: Sequence[Draw]) -> bool:
+def are_folds(draws: Sequence[SplitStudy]) -> bool:
     """Whether the studies are the folds of one partition of the users.
 
     Raises
@@ -129,7 +129,7 @@ def are_folds(draws: Sequence[Draw]) -> bool:
     return True
 
 
-def combine(draws: Sequence[Draw]) -> dict[str, Any]:
+def combine(draws: Sequence[SplitStudy]) -> dict[str, Any]:
     """Levels of every model and differences of every pair that the first study compares: per draw and pooled.
 
     Raises

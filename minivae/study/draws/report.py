@@ -43,7 +43,7 @@ def write(value: Mapping[str, Any], out: Path) -> None:
     """combined.json, .csv, .md, .html and .png into `out`."""
     write_json(out / "combined.json", value)
     write_text(out / "combined.csv", tables.csv_text(rows(value)))
-    figure = draw(value)
+    figure = forest(value)
     if figure is not None:
         save(figure, out, "combined")
     text = page_source(compose(value, figure is not None), out, "combined")
@@ -141,7 +141,7 @@ def rows(value: Mapping[str, Any]) -> tables.Lines:
     return table
 
 
-def draw(value: Mapping[str, Any]) -> Figure | None:
+def forest(value: Mapping[str, Any]) -> Figure | None:
     """A forest: every pair in each draw, then pooled."""
     lines = []
     for row in value["differences"]:

@@ -154,11 +154,11 @@ def measure(trained: Trained, split: StrongSplit) -> dict[str, float]:
     pairs = transfer.sharing(model, few, 4, generator)
     views = transfer.view_sharing(model, few, KEEP, n_samples=4, generator=generator)
     off = ~torch.eye(len(pairs.norm), dtype=torch.bool)
-    exact = torch.as_tensor(
+    inner = torch.as_tensor(
         transfer.gram(model, few, 4, generator)
     )  # independent noise: shared noise makes gradients look alike
-    size = exact.diagonal().sqrt()
-    cosine = (exact / (size[:, None] * size))[off]
+    size = inner.diagonal().sqrt()
+    cosine = (inner / (size[:, None] * size))[off]
     chain = pairs.chain()
     result |= {
         "transfer": float((cosine > 0).double().mean()),

@@ -54,7 +54,9 @@ def remove(out: Path, name: str) -> None:
         (out / f"{name}.{kind}").unlink(missing_ok=True)
 
 
-def draw(models: Sequence[ModelResult], results: Mapping[str, Any], split: StrongSplit, out: Path) -> dict[str, Drawn]:
+def write_figures(
+    models: Sequence[ModelResult], results: Mapping[str, Any], split: StrongSplit, out: Path
+) -> dict[str, Drawn]:
     """Write the figures that the runs allow; returns file name -> words, in the order of the report."""
     others = published.curves(split.name) if published.at_hand(results["data"]) else {}
     flat = "; EASE needs no epochs" if any(m.name == "ease" for m in models) else ""

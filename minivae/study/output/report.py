@@ -6,7 +6,7 @@ from typing import Any
 
 from minivae.options import SELECTION
 from minivae.runtime.storage import write_text
-from minivae.runtime.table import Part, report, report_tables
+from minivae.runtime.table import Part, as_latex, as_markdown
 from minivae.runtime.text import code, markdown, prose
 from minivae.study.output import tables
 from minivae.study.output.figures import Drawn
@@ -31,8 +31,8 @@ def write(results: Mapping[str, Any], models: Sequence[ModelResult], captions: M
 
 def page_source(parts: Sequence[Part], out: Path, name: str) -> str:
     """Write out/NAME.md and, as LaTeX, its tables in out/NAME.tex; returns the Markdown."""
-    write_text(out / f"{name}.tex", report_tables(parts))
-    write_text(out / f"{name}.md", text := report(parts))
+    write_text(out / f"{name}.tex", as_latex(parts))
+    write_text(out / f"{name}.md", text := as_markdown(parts))
     return text
 
 

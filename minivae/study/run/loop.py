@@ -62,7 +62,7 @@ def run_all(
     tasks: Sequence[Task],
     split: StrongSplit,
     jobs: Jobs = 1,
-    told: Callable[[Task], str] | None = None,
+    line_of: Callable[[Task], str] | None = None,
 ) -> None:
     """Execute all tasks that are not finished, `jobs` at a time.
 
@@ -70,7 +70,7 @@ def run_all(
     ----------
     jobs : int or "auto", default 1
         Processes; "auto" is one for each processor core, one in all on a GPU. With 1 everything runs in this process.
-    told : callable, optional
+    line_of : callable, optional
         Gives the line that is shown when a task is finished, now or earlier.
 
     Raises
@@ -90,15 +90,15 @@ def run_all(
         for task in tasks:
             if task not in todo:
                 _tidy(task)
-                _say(board, told, task)
+                _say(board, line_of, task)
         if n > 1:
             for task in _side_by_side(todo, split, n, board):
-                _say(board, told, task)
+                _say(board, line_of, task)
     if n <= 1:
         for task in todo:
             run_one(task, split)
             with progress.board() as board:
-                _say(board, told, task)
+                _say(board, line_of, task)
 
 
 def number_of_jobs(jobs: Jobs, tasks: Sequence[Task]) -> int:
@@ -138,9 +138,9 @@ def _tidy(task: Task) -> None:
     remove_checkpoints(task.folder)  # as large as four models
 
 
-def _say(board: progress.Board, told: Callable[[Task], str] | None, task: Task) -> None:
-    if told is not None:
-        board.say(told(task))
+def _say(board: progress.Board, line_of: Callable[[Task], str] | None, task: Task) -> None:
+    if line_of is not None:
+        board.say(line_of(task))
 
 
 def _side_by_side(todo: Sequence[Task], split: StrongSplit, n: int, board: progress.Board) -> Iterator[Task]:

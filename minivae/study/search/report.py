@@ -27,7 +27,7 @@ def write(results: Mapping[str, Any], command: str, out: Path) -> None:
     """search.md, trials.csv, trials.json, search.png and best.toml into `out`."""
     write_json(out / "trials.json", {"command": command, **results})
     write_text(out / "trials.csv", to_csv(results))
-    figure = draw(results)
+    figure = overview(results)
     save(figure, out, "search")
     write_text(out / "best.toml", to_toml(results, command))
     text = page_source(compose(results, command), out, "search")
@@ -200,7 +200,7 @@ def expected_best(scores: Sequence[float]) -> np.ndarray:
     return np.asarray(weights) @ v
 
 
-def draw(results: Mapping[str, Any]) -> Figure:
+def overview(results: Mapping[str, Any]) -> Figure:
     """One row per model, one panel per key; below them the expected best by budget."""
     models = {name: of for name, of in results["models"].items() if of["space"]}
     width = max(len(of["space"]) for of in models.values())

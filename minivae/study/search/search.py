@@ -70,7 +70,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SearchPlan:
     """What a search will do.
 
     Attributes
@@ -108,7 +108,7 @@ class Plan:
         extra: Sequence[str] = (),
         seeds: int = 1,
         **options: Any,
-    ) -> "Plan":
+    ) -> "SearchPlan":
         """Trials for every model.
 
         Parameters
@@ -171,7 +171,7 @@ def without_test(split: StrongSplit) -> StrongSplit:
     return replace(split, test=FoldIn(empty, empty))
 
 
-def run(plan: Plan, split: StrongSplit, out: Path, resume: bool, jobs: Jobs = 1) -> dict[str, Any]:
+def run_search(plan: SearchPlan, split: StrongSplit, out: Path, resume: bool, jobs: Jobs = 1) -> dict[str, Any]:
     """Do the trials that are not done yet; returns all of them, with the choice for every model.
 
     Raises
@@ -197,14 +197,14 @@ def run(plan: Plan, split: StrongSplit, out: Path, resume: bool, jobs: Jobs = 1)
             of_task[task.folder] = trial
     best: dict[str, float] = {}
 
-    def told(task: Task) -> str:
+    def line_of(task: Task) -> str:
         trial, score = of_task[task.folder], _score(_read(task.folder))
         name = trial.spec.name
         best[name] = max(score, best.get(name, -np.inf))
         reached = f"{score:.4f}" if np.isfinite(score) else "diverged"
         return f"{trial.name}: validation nDCG@100 {reached}, best so far {best[name]:.4f}"
 
-    run_all(tasks, split, jobs, told)
+    run_all(tasks, split, jobs, line_of)
     return summarize(plan, split, data, [(trial, _metrics(trial, out)) for trial in plan.trials])
 
 
@@ -247,7 +247,7 @@ def _score(metrics: Mapping[str, Any]) -> float:
 
 
 def summarize(
-    plan: Plan, split: StrongSplit, data: Mapping[str, str], done: Sequence[tuple[Trial, Mapping[str, Any]]]
+    plan: SearchPlan, split: StrongSplit, data: Mapping[str, str], done: Sequence[tuple[Trial, Mapping[str, Any]]]
 ) -> dict[str, Any]:
     """All trials and, for every model, the one with the highest validation nDCG@100; of equals the first.
 

@@ -16,7 +16,7 @@ from minivae.data.users import Users, as_csr, shape_of
 from minivae.errors import InputError
 from minivae.models.vae import VAE
 from minivae.options import Mask
-from minivae.runtime.table import Column, Part, Table, numbers, report, words
+from minivae.runtime.table import Column, Part, Table, as_markdown, numbers, words
 from minivae.runtime.text import markdown
 from minivae.theory.adapter import Wrapped
 from minivae.theory.card import evidence, evidence_masks
@@ -108,7 +108,7 @@ class Card:
 
     def markdown(self) -> str:
         """The same in Markdown."""
-        return report(self.parts())
+        return as_markdown(self.parts())
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; the data of the figures is left out."""

@@ -12,7 +12,7 @@ from minivae.errors import InputError
 from minivae.models.vae import VAE
 from minivae.theory.adapter import Wrapped
 from minivae.theory.numerics.layers import TILE_BYTES, Gradient, gradients, width
-from minivae.theory.numerics.samples import check_rows, dense, draw, still
+from minivae.theory.numerics.samples import check_rows, dense, posterior_samples, still
 
 
 def gram(
@@ -69,7 +69,7 @@ def gram(
     """
     like = next(model.decoder.parameters())
     with still(model), torch.no_grad():
-        z = draw(model, x, n_samples, generator) if z is None else torch.as_tensor(z)
+        z = posterior_samples(model, x, n_samples, generator) if z is None else torch.as_tensor(z)
         check_rows(model, x, z)
         g, each = tiled_gram(model.decoder, z.to(like), lambda part: dense(x, part, like))
         if unbiased:

@@ -16,7 +16,7 @@ from minivae.models.vae import VAE
 from minivae.theory.adapter import Wrapped
 
 
-def draw(model: VAE | Wrapped, x: Users, n_samples: int, generator: torch.Generator | None) -> Tensor:
+def posterior_samples(model: VAE | Wrapped, x: Users, n_samples: int, generator: torch.Generator | None) -> Tensor:
     """Samples of the posteriors, (U, S, d): ``z = μ + sd ⊙ ε``, ``ε = randn(U, S, d)``; z = μ for S = 0."""
     if n_samples < 0:
         raise InputError(f"n_samples={n_samples} is negative; 0 means the posterior means")
