@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from minivae.config import TrainConfig
     from minivae.data.embedded import debian
     from minivae.data.given import given_split
-    from minivae.data.interactions import Interactions, read_interactions
+    from minivae.data.interactions import Interactions
     from minivae.data.newcomers import new_users
     from minivae.data.population import Planted, planted
+    from minivae.data.read_interactions import read_interactions
     from minivae.data.splits import FoldIn, StrongSplit
     from minivae.data.strong_split import strong_split
     from minivae.data.temporal import leave_last_out, time_split
@@ -112,7 +113,8 @@ _HOMES = {
     "masks": ("register_mask",),
     "data.embedded": ("debian",),
     "errors": ("InputError",),
-    "data.interactions": ("Interactions", "read_interactions"),
+    "data.interactions": ("Interactions",),
+    "data.read_interactions": ("read_interactions",),
     "models": (
         "EASE",
         "EDLAE",

@@ -2,30 +2,24 @@
 
 from __future__ import annotations  # so that scipy.sparse is loaded at its first use, not for its name
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 import scipy
 
 from minivae.data.codes import binary_csr, lookup, order_of_appearance
-from minivae.data.columnar import entries, is_frame, read_frame
-from minivae.data.columns import Columns
-from minivae.data.delimited import Rows
-from minivae.data.labelling import LONGEST_LABEL, Where, as_series, by_row, factorize
+from minivae.data.labelling import Where, as_series, by_row, factorize
 from minivae.data.labels import integers, pack_labels, unpack_labels
 from minivae.data.reading import Reading
-from minivae.data.tables import Form, checked, read_table
-from minivae.errors import InputError, option
+from minivae.errors import InputError
 from minivae.runtime.storage import load_arrays, save_arrays
 
 KIND = "interactions"
-MANY, RARE = 100, 0.01  # of so many labels a share that is too small to be meant
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -224,202 +218,6 @@ class Interactions:
         item_labels = item_labels[appearance]
         shown = None if titles is None else np.array([titles.get(str(i)) or str(i) for i in item_labels.tolist()])
         return cls(user, lookup(position, item), user_labels, item_labels, shown, name, time)
-
-
-def read_interactions(
-    path: str | Path | Any,
-    user: str | int = "user",
-    item: str | int = "item",
-    rating: str | int | None = None,
-    min_rating: float | None = None,
-    title: str | int | None = None,
-    separator: str | None = None,
-    header: bool | None = None,
-    name: str | None = None,
-    time: str | int | None = None,
-    encoding: str | None = None,
-    title_file: str | Path | None = None,
-    adjacency: bool | None = None,
-) -> Interactions:
-    """Read events from a file or a data frame, every row of it accounted for in `reading`.
-
-    CSV and its relatives (TSV, `::`, `;`, blanks; RecBole's .inter; plain, .gz, .bz2, .xz, .zip), adjacency text
-    (`user item item …`), JSON (one object a line), Parquet, Feather, a scipy sparse matrix (.npz); a data frame of
-    pandas or polars, or a scipy sparse matrix.
-
-    Parameters
-    ----------
-    path : str | Path | data frame | sparse matrix
-        The file; its ending and its first bytes decide the format.
-    user, item, rating, title, time : str | int, optional
-        Columns, by name or by position (counted from 0). In a matrix rows are users, columns items and values
-        ratings; these five are ignored.
-    min_rating : float, optional
-        Keep rating >= min_rating; without it every row is an event, whatever its rating, but ratings of 0 and less
-        are refused.
-    separator : str, optional
-        Character between fields; found from the first line if not given.
-    header : bool, optional
-        Whether line 1 names the columns; found from the first lines if not given.
-    name : str, optional
-        What the data is called in reports; the file's name if not given.
-    encoding : str, optional
-        Of text; UTF-8 if not given.
-    title_file : str | Path, optional
-        A second table with a title for each item: columns `item` and `title` where its header has them, else its first
-        two.
-    adjacency : bool, optional
-        Whether each line is a user and its items; found from the lines if not given.
-
-    Returns
-    -------
-    Interactions
-        Rows below the threshold dropped first, then repeated pairs merged (the first in the file stays).
-
-    Raises
-    ------
-    InputError
-        If the file is missing, unreadable or of another format; a line has more or fewer fields than the first; a
-        column is not there; a label is missing; a rating is no finite number; or nothing is left.
-
-    Examples
-    --------
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     table = Path(folder) / "ratings.csv"
-    ...     _ = table.write_text("user,item,rating\\nann,tea,5\\nann,rye,2\\nbob,tea,4\\n")
-    ...     read_interactions(table, rating="rating", min_rating=4)
-    Interactions('ratings', 2 users, 1 items, 2 events)
-    """
-    if min_rating is not None and not np.isfinite(min_rating):
-        raise InputError(f"{option('min_rating')} must be a finite number, not {min_rating}")
-    asked = {"user": user, "item": item, "rating": rating, "title": title, "time": time}
-    columns: Columns = {k: c for k, c in asked.items() if c is not None and not (k == "title" and title_file)}
-    form = Form(separator, header, encoding, adjacency)
-    if is_frame(path):
-        source, rows = "the data frame", read_frame(path, columns)
-        rows = checked(rows, columns, source)
-    elif scipy.sparse.issparse(path):
-        source, rows = "the matrix", entries(path, "the matrix")
-        if rows.table.height == 0:
-            raise InputError("the matrix holds no interaction: every entry is zero")
-    else:
-        if not isinstance(path, str | Path):
-            raise InputError(
-                f"a {type(path).__name__} is no table; give the path of a file, a data frame of pandas or polars, or a "
-                "scipy sparse matrix; for lists of labels there is Interactions.from_labels"
-            )
-        path = Path(path)
-        name = path.name.split(".")[0] if name is None else name
-        source, rows = str(path), read_table(path, columns, form)
-    if min_rating is not None and "rating" not in rows.table.columns:
-        raise InputError(
-            f"{option('min_rating')} needs the column that holds the ratings: give {option('rating')} as well"
-        )
-    kept, dropped, notes = liked(rows, min_rating, source)
-    table = rows.table if kept is None else rows.table.filter(kept)
-    place = None if kept is None else np.flatnonzero(kept.to_numpy())
-
-    def where(row: int) -> str:
-        return rows.where(row if place is None else int(place[row]))
-
-    try:
-        titles = None
-        if title_file is not None:
-            titles = titles_from(Path(title_file), item, title, form)
-        elif "title" in table.columns:
-            titles = first_titles(table)
-        when = table["time"].to_numpy() if "time" in table.columns else None
-        data = Interactions.from_labels(table["user"], table["item"], titles, name or "", when, where)
-    except InputError as e:
-        raise InputError(f"{source}: {e}") from None
-    notes += tuple(odd_ones_out(data.user_labels, "user")) + tuple(odd_ones_out(data.item_labels, "item"))
-    if titles is not None:
-        found = sum(str(label) in titles for label in data.item_labels.tolist())
-        notes += (f"titles of {found:,} of {data.n_items:,} items",) if found < data.n_items else ()
-    reading = Reading(
-        rows.table.height,
-        data.n_events,
-        data.n_users,
-        data.n_items,
-        {**dropped, "repeated pair": table.height - data.n_events},
-        rows.other_lines,
-        notes,
-    )
-    return replace(data, reading=reading)
-
-
-def odd_ones_out(labels: np.ndarray, role: str) -> Iterator[str]:
-    """A sentence where hardly any labels are no numbers, as a line of totals or a word for "unknown" makes it."""
-    if labels.dtype.kind == "U" and len(labels) >= MANY:
-        odd = np.flatnonzero(~np.char.isdecimal(labels))
-        if 0 < len(odd) <= RARE * len(labels):
-            yield (
-                f"{len(odd):,} of {len(labels):,} {role}s are no numbers, such as {str(labels[odd[0]])[:40]!r}, so all "
-                f"{role} labels are text"
-            )
-
-
-def liked(
-    rows: Rows, min_rating: float | None, source: str
-) -> tuple[pl.Series | None, dict[str, int], tuple[str, ...]]:
-    """Which rows are events (None: all), how many are not, and what to say about it.
-
-    Raises
-    ------
-    InputError
-        If ratings of 0 and less would count as liked, or nothing is left.
-    """
-    if "rating" not in rows.table.columns:
-        return None, {}, ()
-    rating, matrix = rows.table["rating"], rows.unit == "entry"
-    if min_rating is None or (matrix and min_rating <= 0):
-        low = (rating <= 0).arg_true()
-        if len(low):
-            only = rating.is_in([0.0, 1.0]).all()
-            advice = "to count the ones only" if only else "to say from which on it counts"
-            rest = "" if matrix else f", or leave {option('rating')} out to count every row"
-            raise InputError(
-                f"{source}, {rows.where(int(low[0]))}: a rating of {rating[int(low[0])]:g} is no sign of liking; give "
-                f"{option('min_rating', 1 if only else 4)} {advice}{rest}"
-            )
-        used = () if matrix else (f"every row counts, whatever its rating, without {option('min_rating')}",)
-        return None, {}, used
-    kept = rating >= min_rating
-    if kept.all() and (rating <= 0).any():
-        raise InputError(
-            f"{source}: every rating is at least {min_rating:g}, those of 0 and less too: every row would be a like; "
-            f"raise {option('min_rating')}, or leave {option('rating')} out to count every row"
-        )
-    if not kept.any():
-        raise InputError(
-            f"{source}: none of the {len(kept):,} ratings is at least {min_rating:g}; the highest is "
-            f"{rating.max():g}; lower {option('min_rating')}"
-        )
-    return kept, {f"rating below {min_rating:g}": int((~kept).sum())}, ()
-
-
-def titles_from(path: Path, item: str | int, title: str | int | None, form: Form) -> dict[str, str]:
-    """Item label -> title from a second file."""
-    try:
-        rows = read_table(
-            path, {"item": item, "title": "title" if title is None else title}, replace(form, header=None)
-        )
-    except InputError as named:
-        if "has no column" not in str(named):
-            raise
-        rows = read_table(path, {"item": 0, "title": 1}, replace(form, separator=None, header=False))
-    return first_titles(rows.table)
-
-
-def first_titles(table: pl.DataFrame) -> dict[str, str]:
-    """The first title of each item, keyed by the item's canonical label as text."""
-    codes, labels = factorize(table["item"], "item")
-    named = pl.DataFrame({"item": codes, "title": table["title"]}).drop_nulls()
-    named = named.unique("item", keep="first", maintain_order=True)
-    if (named["title"].str.len_chars() > LONGEST_LABEL).any():
-        raise InputError(f"a title is longer than {LONGEST_LABEL} characters: is this the column of titles?")
-    return {str(labels[code]): title for code, title in named.iter_rows()}
 
 
 def narrowest(a: np.ndarray) -> np.ndarray:

@@ -19,7 +19,8 @@ from minivae.runtime.storage import write_text
 from minivae.study.output import figures, report, tables
 from minivae.study.run import conclusions, folders, results
 from minivae.study.run.loop import Jobs, Task, run_all
-from minivae.study.run.presets import ModelSpec, Preset
+from minivae.study.run.model_spec import ModelSpec
+from minivae.study.run.presets import Preset
 from minivae.study.run.runs import SPLIT, Job, Result, check_evaluable, refuse_other_users, seen_from
 from minivae.study.run.sources import Source, fingerprint
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minivae.data import columnar
-from minivae.data.interactions import read_interactions
+from minivae.data.read_interactions import read_interactions
 from minivae.errors import InputError
 
 text = st.text(st.sampled_from('ab"7 ,;:é'), min_size=1, max_size=4).map(str.strip).filter(bool)

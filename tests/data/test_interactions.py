@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minivae.data.codes import binary_csr, order_of_appearance, rank
-from minivae.data.interactions import Interactions, first_of_pairs, read_interactions
+from minivae.data.interactions import Interactions, first_of_pairs
+from minivae.data.read_interactions import read_interactions
 from minivae.errors import InputError
 
 

@@ -12,7 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from minivae.data import columnar
-from minivae.data.interactions import Interactions, read_interactions
+from minivae.data.interactions import Interactions
+from minivae.data.read_interactions import read_interactions
 from minivae.data.strong_split import strong_split
 from minivae.errors import InputError
 

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 import scipy.sparse as sp
 
-from minivae.data.interactions import read_interactions
+from minivae.data.read_interactions import read_interactions
 from minivae.errors import InputError, at_shell
 
 PAIRS = [(1, "a"), (1, "b"), (2, "a"), (3, "c"), (3, "a")]

@@ -14,7 +14,7 @@ from minivae.runtime.records import read_record
 from minivae.runtime.storage import load_arrays
 from minivae.study.run import loop
 from minivae.study.run.loop import Task, number_of_jobs, run_all
-from minivae.study.run.presets import ModelSpec
+from minivae.study.run.model_spec import ModelSpec
 from minivae.study.run.runs import Job
 
 SMALL = {"batch_size": 50, "epochs": 2, "device": "cpu", "precision": "fp32", "anneal_steps": 10}
@@ -100,7 +100,7 @@ from pathlib import Path
 from minivae.data.splits import StrongSplit
 from minivae.runtime import progress
 from minivae.study.run.loop import Task, run_all
-from minivae.study.run.presets import ModelSpec
+from minivae.study.run.model_spec import ModelSpec
 from minivae.study.run.runs import Job
 
 if __name__ == "__main__":

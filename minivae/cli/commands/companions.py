@@ -6,21 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from minivae import explain
+from minivae.config import TrainConfig
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.models import VAE
-from minivae.study.run import presets
+from minivae.study.run.model_spec import ModelSpec
 from minivae.theory import Companions
-from minivae.training import TrainConfig, fit
+from minivae.training import fit
 
 LOOSER = 5.0
 """The companion for water-filling has this part of β."""
 
 
-def trained_as(known: Mapping[str, Any], folder: Path, n_items: int) -> tuple[presets.ModelSpec, TrainConfig]:
+def trained_as(known: Mapping[str, Any], folder: Path, n_items: int) -> tuple[ModelSpec, TrainConfig]:
     """How the model of a config.json was made; `InputError` if it does not say."""
     try:
-        spec = presets.ModelSpec(known["model"], known["class"], known["arguments"], known["training"])
+        spec = ModelSpec(known["model"], known["class"], known["arguments"], known["training"])
         spec.build_vae(n_items)
         return spec, TrainConfig(**known["training"])
     except (KeyError, TypeError) as e:
@@ -29,7 +30,7 @@ def trained_as(known: Mapping[str, Any], folder: Path, n_items: int) -> tuple[pr
         ) from e
 
 
-def companions_of(spec: presets.ModelSpec, config: TrainConfig, split: StrongSplit) -> Companions:
+def companions_of(spec: ModelSpec, config: TrainConfig, split: StrongSplit) -> Companions:
     """Train them: the network for its snapshots, the same without anchors if it has some, with less β if it has any."""
 
     def again(**changes: float) -> VAE:

@@ -12,6 +12,7 @@ from minivae.runtime.device import resolve_device
 from minivae.runtime.text import visible
 from minivae.study.output.display import print_metrics
 from minivae.study.run import folders, presets
+from minivae.study.run.model_spec import CONFIG_KEYS
 from minivae.study.run.runs import Job, check_evaluable, defaults_of, execute, seen_from
 from minivae.study.run.sources import fingerprint
 from minivae.training import fit
@@ -49,7 +50,7 @@ def train_job(options: flags.Train, data: str) -> Job:
     spec = preset.model(options.model)
     if not spec.trained:
         raise InputError(f"{spec.name} is not trained step by step; use minivae study --models {spec.name}")
-    settings = {k: getattr(options, k) for k in presets.CONFIG_KEYS if hasattr(options, k)}
+    settings = {k: getattr(options, k) for k in CONFIG_KEYS if hasattr(options, k)}
     job = Job(spec, spec.config(**settings))
     resolve_device(job.config.device)
     return job

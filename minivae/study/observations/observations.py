@@ -19,7 +19,7 @@ from minivae.models import VAE, load_model
 from minivae.runtime.progress import tracked
 from minivae.runtime.records import read_record
 from minivae.study.run.loop import Jobs, Task, run_all
-from minivae.study.run.presets import ModelSpec
+from minivae.study.run.model_spec import ModelSpec
 from minivae.study.run.runs import SPLIT, Job, finished, read_note, seen_from, trained_with
 from minivae.study.run.schemas import TestedMetrics
 from minivae.theory import anchoring, bottleneck, locality, masking, toy, transfer

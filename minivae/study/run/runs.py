@@ -25,7 +25,7 @@ from minivae.runtime.device import resolve_device
 from minivae.runtime.memory import peak
 from minivae.runtime.records import Json, parse_json, read_record, write_record
 from minivae.runtime.storage import load_arrays, save_arrays
-from minivae.study.run.presets import ModelSpec
+from minivae.study.run.model_spec import ModelSpec
 from minivae.study.run.schemas import IN_EVERY_LINE, LogLine, Metrics, RunNote
 from minivae.training import fit
 

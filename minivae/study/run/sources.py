@@ -11,8 +11,9 @@ from minivae.data import catalogue
 from minivae.data.audit import warnings
 from minivae.data.embedded import debian
 from minivae.data.given import given_split
-from minivae.data.interactions import KIND, Interactions, read_interactions
+from minivae.data.interactions import KIND, Interactions
 from minivae.data.population import planted
+from minivae.data.read_interactions import read_interactions
 from minivae.data.splits import StrongSplit
 from minivae.data.strong_split import strong_split
 from minivae.data.temporal import leave_last_out, time_split

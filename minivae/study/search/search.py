@@ -18,7 +18,8 @@ from minivae.runtime.device import resolve_device
 from minivae.runtime.records import conform, read_record
 from minivae.study.run import folders, space
 from minivae.study.run.loop import Jobs, Task, run_all
-from minivae.study.run.presets import ModelSpec, Preset
+from minivae.study.run.model_spec import ModelSpec
+from minivae.study.run.presets import Preset
 from minivae.study.run.runs import Job, Result, check_evaluable, means
 from minivae.study.run.schemas import DivergedTrial, Metrics
 from minivae.study.run.sources import fingerprint

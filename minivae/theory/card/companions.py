@@ -25,7 +25,8 @@ from minivae.theory.card.check import Check, measured
 from minivae.theory.card.content import closed, no_radius
 from minivae.theory.card.evidence_masks import views
 from minivae.theory.card.setting import Setting, in_float64
-from minivae.theory.numerics.layers import dense, float64_decoder, nll
+from minivae.theory.numerics.layers import nll
+from minivae.theory.numerics.samples import dense, float64_decoder
 
 USERS, MASKS = 40, 24
 """Users whose Hessian is taken, and masks for each of them."""
