@@ -26,6 +26,7 @@ from minivae.theory import (
     smoothing,
     transfer,
 )
+from minivae.theory.latent_contraction import latent_contraction
 
 NO_NUMBERS = (math.nan, math.inf, -math.inf)
 EDGES = (0.0, 1e-100, 1e-30, 1e-8, 1 - 1e-12, 1.0, 1 + 1e-9, 7.5, 1e8, 1e30, 1e100)
@@ -289,7 +290,7 @@ COUNTS = {
     "dimensions": (1, lambda n: distances.directions(n, 3)),
     "block": (1, lambda n: distances.distance_matrix(MU, block=n)),
     "n_draws": (2, lambda n: conventions.input_distance(3, 3, 1, 0.5, "mask-then-normalize", "l2", n)),
-    "n_quantiles": (1, lambda n: drift.latent_contraction(MODEL, ROWS, 0.5, n_masks=2, n_quantiles=n)),
+    "n_quantiles": (1, lambda n: latent_contraction(MODEL, ROWS, 0.5, n_masks=2, n_quantiles=n)),
     "n_masks": (2, lambda n: drift.mask_variance(MODEL, ROWS, 0.5, n)),
     "n_samples of the integral": (
         2,
