@@ -17,6 +17,7 @@ from scipy.stats import binom
 
 from minivae.errors import InputError
 from minivae.options import Mask
+from minivae.theory.masking import binomial
 from minivae.theory.numerics.arrays import Array, Same, as_tensors, check_whole
 
 Norm = Literal["l1", "l2", "l2-squared"]
@@ -182,7 +183,7 @@ def _renormalized_squared(nu: float, nv: float, s: float, rho: float) -> float:
 def _mean_root(n: float, rho: float) -> float:
     """E √K for K ~ Binomial(n, ρ)."""
     k = np.arange(n + 1)
-    return float(binom.pmf(k, n, rho) @ np.sqrt(k))
+    return float(binomial(int(n), rho) @ np.sqrt(k))
 
 
 _EXACT = {

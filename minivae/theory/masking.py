@@ -195,9 +195,12 @@ def contraction_threshold(keep: Array) -> Same:
 
 
 def _pmf(s: float, d: float, keep: float, shared: bool) -> np.ndarray:
-    return np.convolve(_binomial(int(d), keep), _binomial(int(s), 0.0 if shared else 2 * keep * (1 - keep)))
+    return np.convolve(binomial(int(d), keep), binomial(int(s), 0.0 if shared else 2 * keep * (1 - keep)))
 
 
 @lru_cache(maxsize=1024)  # pairs of users share their counts
-def _binomial(n: int, p: float) -> np.ndarray:
+def binomial(n: int, p: float) -> np.ndarray:
+    """``P(Binomial(n, p) = k)``, k = 0 … n. Where p² is no float, and SciPy overflows, two terms are all there are."""
+    if p < 1e-200:
+        return np.array([1.0, n * p, *np.zeros(n)])[: n + 1]
     return binom.pmf(np.arange(n + 1), n, p)

@@ -542,3 +542,23 @@ def test_drift_says_what_it_needs():
 def test_counts_that_do_not_pair_up_are_refused_at_once():
     with pytest.raises(InputError, match="broadcast"):
         masked_distance(np.ones(3), np.ones(2), 0.5)
+
+
+def check_rare(law_of):
+    """Two terms by hand: s + d coins of so small a probability show heads once at most."""
+    for keep in (5e-324, 1e-308, 2.3e-308, 1e-250):
+        for s, d in ((3, 4), (0, 4), (3, 0), (300, 400)):
+            law = law_of(s, d, keep)
+            once = d * keep + 2 * s * keep
+            np.testing.assert_allclose(law[:2], [1, once], rtol=1e-12, atol=5e-324)
+            assert law.sum() == 1
+            assert len(law) == s + d + 1
+
+
+def test_a_mask_that_keeps_nearly_nothing_has_a_law():
+    """SciPy's binomial overflows near the smallest float."""
+    check_rare(lambda s, d, keep: masked_distance(s, d, keep).pmf())
+    assert masked_distance(3, 4, 1e-308).prob_contract() == 1
+    assert masked_distance(3, 4, 1e-308).prob_expand() == 0
+    with pytest.raises(AssertionError):
+        check_rare(lambda s, d, keep: masked_distance(s, d, keep, shared=True).pmf())
