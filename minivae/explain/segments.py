@@ -19,13 +19,18 @@ def activity(x: Users) -> np.ndarray:
     Examples
     --------
     >>> [str(g) for g in activity(np.tri(4))]
-    ['1–1 items', '2–2 items', '3–3 items', '4–4 items']
+    ['1 item', '2 items', '3 items', '4 items']
     """
     n = np.diff(as_csr(x).indptr)
     edges = np.unique(np.quantile(n, (0.25, 0.5, 0.75), method="lower"))
     quarter = np.searchsorted(edges, n)  # (U,), 0 … 3
-    names = np.array([f"{n[quarter == k].min()}–{n[quarter == k].max()} items" for k in np.unique(quarter)])
+    names = np.array([_span(n[quarter == k]) for k in np.unique(quarter)])
     return names[np.unique(quarter, return_inverse=True)[1]]
+
+
+def _span(n: np.ndarray) -> str:
+    low, high = n.min(), n.max()
+    return f"{low}–{high} items" if low < high else "1 item" if low == 1 else f"{low} items"
 
 
 def popularity_of_taste(x: Users) -> np.ndarray:

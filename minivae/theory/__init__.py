@@ -1,6 +1,7 @@
 """The statements of the paper as functions: one module for each mechanism."""
 
 from minivae.theory import (
+    ambiguity,
     anchoring,
     bottleneck,
     conventions,
@@ -20,6 +21,7 @@ from minivae.theory.card.companions import Companions
 
 __all__ = [
     "Companions",
+    "ambiguity",
     "anchoring",
     "bottleneck",
     "conventions",
