@@ -19,6 +19,7 @@ ROOMS = {
         "smoothing",
         "gauge",
         "ambiguity",
+        "optimiser_steps",
     ),
     "plots": (),
     "online": (),
@@ -38,6 +39,7 @@ STATEMENTS = {  # what a module is about, whether the paper states it, and the c
     "mean_square": ("Contraction of all users in the mean square", False, "06_beta_kl"),
     "merging": ("When two users fall together under β-KL", False, "05_local_collaboration"),
     "smoothing": ("The anchor loss as smoothing over shared items", False, "08_anchors"),
+    "optimiser_steps": ("Theorem 2.3 for batches and for Adam", False, "04_sharing_radius"),
     "ambiguity": ("Proposition 3.2 for an encoder without limits", False, "08_anchors"),
     "gauge": ("The scale of the latent space, which the anchor loss alone sees", False, "13_when_anchors_help"),
 }
