@@ -268,7 +268,7 @@ print(
 print(f"users who miss their helpers more: {removal['receivers who miss the helpers more']:.0%}")
 
 # %% [markdown]
-# **Reading.** Helpers are missed: the loss, 7.9 nats on average, is .70 nats [.23, 1.17] higher without them than without the
+# **Reading.** Helpers are missed: the loss of the held-out items, 7.9 nats on average, is .70 nats [.23, 1.17] higher without them than without the
 # others, and it is higher for 74 % of the users (50 test users, 1 seed). Five users make up more than half of the mean; the
 # median is .2. So ten of 7,215 users matter on average. Single bars hold the chance of two trainings as well; how
 # much of them that is, and of the quarter that came out the other way round, was not measured.
