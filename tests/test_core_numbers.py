@@ -73,6 +73,21 @@ def test_padding_is_no_hit():
     assert result.per_user["hit@1"].tolist() == [0, 1]
 
 
+def test_what_a_model_rules_out_is_no_hit():
+    """Item 3 has the score −∞ and is held out: it fills the list of four like padding, and is neither shown nor hit."""
+
+    class Ruled:
+        def score(self, history):
+            return torch.tensor([[3.0, 2.0, 1.0, -math.inf]]).repeat(history.shape[0], 1)
+
+    test = fold_in([[1, 0, 0, 0], [0, 0, 0, 0]], [[0, 0, 0, 1], [0, 1, 0, 1]])
+    result = evaluate(Ruled(), test, ["recall@4", "mrr@4", "hit@4", "ndcg@4"])
+    assert result.per_user["hit@4"].tolist() == [0, 1]
+    assert result.per_user["recall@4"].tolist() == [0, 0.5]
+    assert result.per_user["mrr@4"].tolist() == [0, 0.5]
+    assert result.coverage == 0.75
+
+
 def test_popularity_is_that_of_the_first_twenty():
     n = 30
     test = fold_in(np.zeros((1, n)), np.eye(1, n))
