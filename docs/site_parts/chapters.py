@@ -14,8 +14,10 @@ def links(text: str) -> str:
     text = re.sub(r"\[([^\]]*)\]\(GLOSSARY\.md#([\w-]+)\)", r'<a href="glossary.html#\2">\1</a>', text)  # a table's row
     for old, new in PAGES.items():
         text = text.replace(f"]({old}", f"]({new}")
+    text = re.sub(r"\[([^\]]*)\]\((lecturer/[^)]+)\)", r"\1 (`chapters/\2`)", text)  # answers stay off the site
     text = re.sub(r"\]\(results/([^)]+)\)", r"](results/\1)", text)
-    return text.replace("](../README.md)", "](../index.md)").replace("```mermaid", "```text")
+    text = re.sub(r"```mermaid\n.*?```\n*", "", text, flags=re.DOTALL)  # the table of chapters says what each needs
+    return text.replace("](../README.md)", "](../index.md)")
 
 
 def notebook(path: Path) -> str:

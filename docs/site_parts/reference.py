@@ -91,5 +91,17 @@ def write(target: Path) -> None:
         for module in modules:
             page(target, f"{name}.{module}", f"{name}.{module}", lead(module))
             pages.append(f"{name}.{module}")
-    lines = ["# Reference", "", "Every public name, from its docstring.", "", "```{toctree}", *pages, "```", ""]
+    entries = [f"{name.removeprefix('minivae.')} <{name}>" for name in pages]
+    lines = [
+        "# Reference",
+        "",
+        "Every public name, from its docstring.",
+        "",
+        "```{toctree}",
+        ":maxdepth: 2",
+        "",
+        *entries,
+        "```",
+        "",
+    ]
     (target / "index.md").write_text("\n".join(lines), encoding="utf-8")

@@ -12,6 +12,7 @@ from minivae.plots.kl_term import active_over_beta, information_over_beta, kl_by
 from minivae.plots.lines import in_order, lines
 from minivae.plots.masking import contraction_by_distance, masked_law
 from minivae.plots.masks import contraction_map, pair_of_rows, sideways
+from minivae.plots.retraining import far_figures, lds_figures, removal_figures
 from minivae.plots.rows import dots, zones
 from minivae.plots.sharing import clouds, gradient_disc
 from minivae.plots.study import budget, intervals, latent_map, learning_curves, sensitivity, tried
@@ -43,6 +44,7 @@ __all__ = [
     "contraction_map",
     "dots",
     "explain_figures",
+    "far_figures",
     "gradient_disc",
     "growth",
     "heat_map",
@@ -52,6 +54,7 @@ __all__ = [
     "kl_by_dimension",
     "kl_sides",
     "latent_map",
+    "lds_figures",
     "learning_curves",
     "lifts",
     "lines",
@@ -65,6 +68,7 @@ __all__ = [
     "predicted_and_seen",
     "pull",
     "rate_distortion",
+    "removal_figures",
     "sensitivity",
     "sharing_plane",
     "shrinkage_bound",

@@ -8,7 +8,7 @@ import pytest
 
 import minivae as mv
 from minivae.cli.main import main
-from minivae.explain import experiment
+from minivae.explain import conclusions, experiment
 from minivae.models import load_model
 
 TINY = ["--epochs", "4", "--device", "cpu", "--precision", "fp32"]
@@ -77,6 +77,20 @@ def test_without_a_record_of_the_training_the_last_parameters_count(trained, dat
     assert json.loads((out / "transfer.json").read_text("utf-8"))["users"] == 40
 
 
+def page_of(out, name):
+    """The Markdown of a page, whose HTML has its conclusion first, command, contents and a figure that is described."""
+    text, page = ((out / f"{name}.{kind}").read_text("utf-8") for kind in ("md", "html"))
+    assert "tabular" in (out / f"{name}.tex").read_text("utf-8")
+    parts = re.findall(r"<h2[^>]*>([^<]*)</h2>", page)
+    assert parts[0] == "Conclusion"
+    assert parts[-1] == "Figures"
+    assert page.index("Conclusion") < page.index("<code>minivae") < page.index("<nav ")
+    alts = re.findall(r'<img src="data:image/svg[^>]*alt="([^"]*)"', page)
+    assert len(alts) == 1
+    assert re.search(r"\d", alts[0])
+    return text
+
+
 def test_lds_can_be_continued_and_says_the_same(data, tmp_path, monkeypatch, capsys):
     """Interrupted after three retrainings; the scores are on disk before the first of them."""
     flags = ["explain", "lds", "--data", str(data), "--subsets", "3", "--receivers", "12", "--epochs", "2"]
@@ -102,6 +116,9 @@ def test_lds_can_be_continued_and_says_the_same(data, tmp_path, monkeypatch, cap
     assert {"transfer", "ceiling", "sharing radius", "Jaccard"} <= set(a["scores"]["reconstruction"])
     for line in a["scores"]["heldout"].values():
         assert line["low"] <= line["lds"] <= line["high"] or np.isclose(line["low"], line["high"])
+    text = page_of(whole, "lds")
+    assert f"transfer has LDS {a['scores']['heldout']['transfer']['lds']:.3f}" in text
+    assert "against retraining: planted" in text
 
 
 @pytest.mark.parametrize(
@@ -134,4 +151,29 @@ def test_the_removal_test_is_made_by_a_command(data, tmp_path, capsys):
     assert (value["receivers"], value["left out"]) == (3, 4)
     assert value["difference"]["mean"] == pytest.approx(gaps.mean())
     assert value["difference"]["low"] < gaps.mean() < value["difference"]["high"]
+    assert f"{gaps.mean():+.4f} nats higher" in page_of(out, "removal")
     assert main([*words, "--out", str(out), "--resume"]) == 0
+
+
+def test_far_pairs_leave_a_page(tmp_path):
+    """Two epochs are enough: what is tested is the page."""
+    out = tmp_path / "far"
+    words = ["explain", "far", "--data", "planted", "--users", "400", "--epochs", "2", "--seeds", "2"]
+    assert main([*words, "--hidden", "8", "--latent", "4", "--out", str(out)]) == 0
+    value = json.loads((out / "far.json").read_text("utf-8"))
+    text = page_of(out, "far")
+    for name, of in value["variants"].items():
+        assert f"**{name}**, end: difference {of['end']['difference']:+.4f}" in text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(0.1, 0.3, "missed more"), (-0.3, -0.1, "missed less"), (-0.1, 0.3, "cannot be told apart")],
+)
+def test_a_conclusion_says_what_its_interval_allows(low, high, said):
+    value = {"data": "d", "receivers": 9, "left out": 5, "receivers who miss the helpers more": 0.5}
+    value["difference"] = {"mean": (low + high) / 2, "low": low, "high": high}
+    sentence = conclusions.removal_conclusion(value)
+    others = {"missed more", "missed less", "cannot be told apart"} - {said}
+    assert f": the helpers are {said}." in sentence or f": the two {said}." in sentence
+    assert not any(f"are {o}." in sentence or f"two {o}" in sentence for o in others)

@@ -48,6 +48,10 @@ def test_links_of_chapters_become_links_of_the_site():
     )
 
 
+def test_answers_for_lecturers_are_named_and_not_linked():
+    assert chapters.links("see [the key](lecturer/key.md).") == "see the key (`chapters/lecturer/key.md`)."
+
+
 def test_every_formula_of_the_course_becomes_mathml():
     mathml = pytest.importorskip("mathml", reason="the extra `docs` is not installed")
     made = mathml.mathml(r"\lVert g_u - g_v\rVert \le \mathcal{L}\, W_1(q_u, q_v)", "inline")

@@ -13,7 +13,7 @@ from minivae.cli.command_lines import command_line
 from minivae.cli.commands.companions import trained_as
 from minivae.cli.commands.folder import resumable
 from minivae.cli.commands.page import save_figures
-from minivae.cli.commands.retraining import explain_far, explain_lds, explain_removal
+from minivae.cli.commands.retraining import explain_far, explain_lds, explain_removal, leave
 from minivae.cli.commands.sources import load_vae, source_of
 from minivae.data import lookup
 from minivae.data.splits import FoldIn, StrongSplit
@@ -132,4 +132,5 @@ def explain_anchors(options: flags.Explain) -> None:
         raise InputError("minivae explain anchors needs --study, the folders of finished studies of preset anchor-law")
     rows = anchor_law.collect(options.study)
     write_json(options.out / "anchors.json", {"command": command_line(), "rows": rows})
-    print_table(anchor_law.table(rows), "nDCG@100 of test users, with anchors minus without")
+    tables = {"nDCG@100 of test users, with anchors minus without": anchor_law.table(rows)}
+    leave("anchors", "When do anchors help?", anchor_law.conclusion(rows), tables, ({}, {}), options.out)

@@ -35,5 +35,5 @@ def write_page(
     pictures = [line for f in shown for line in in_markdown(f, *words[f.removesuffix(".png")])]
     conclusion, *rest = parts
     head = [f"# {title}", "## Conclusion", conclusion, code(command_line()), markdown(made())]
-    text = as_markdown([*head, *rest, "## Figures", *pictures])
+    text = as_markdown([*head, *rest, *(["## Figures", *pictures] if pictures else [])])
     write_text(out / f"{name}.html", to_html(text, out, shown))

@@ -3,24 +3,29 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from minivae import explain
+from minivae import explain, plots
 from minivae.cli import flags
 from minivae.cli.command_lines import command_line
+from minivae.cli.commands.page import write_page
 from minivae.cli.commands.sources import source_of
 from minivae.config import TrainConfig
 from minivae.data import lookup
 from minivae.data.population import planted, unit
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
-from minivae.explain import experiment, far
+from minivae.explain import conclusions, experiment, far
 from minivae.models import VAE, MultVAE
 from minivae.runtime.progress import Event, board
 from minivae.runtime.storage import write_json
-from minivae.runtime.table import Table, numbers, words
+from minivae.runtime.table import Part, Table
+from minivae.runtime.text import markdown, visible
 from minivae.study.output.display import print_table
+from minivae.study.output.report import page_source
 
 
 def retrained(options: flags.Explain, split: StrongSplit) -> tuple[Callable[[], VAE], TrainConfig]:
@@ -47,11 +52,9 @@ def explain_lds(options: flags.Explain) -> None:
             progress=progress,
         )
     write_json(options.out / "lds.json", {"command": command_line(), **value})
-    for outcome, scores in value["scores"].items():
-        rows = ([name, v["lds"], f"{v['low']:.3f} … {v['high']:.3f}", v["users above 0"]] for name, v in scores.items())
-        columns = [words("score"), numbers("LDS", "{:.3f}".format), numbers("95 % interval")]
-        columns += [numbers("users above 0", "{:.0%}".format)]
-        print_table(Table.make(columns, rows), f"{split.name}: {outcome}")
+    tables = {outcome: conclusions.lds_table(scores) for outcome, scores in value["scores"].items()}
+    title = f"Who helps whom, against retraining: {split.name}"
+    leave("lds", title, conclusions.lds_conclusion(value), tables, plots.lds_figures(value), options.out)
 
 
 def explain_far(options: flags.Explain) -> None:
@@ -86,13 +89,11 @@ def explain_far(options: flags.Explain) -> None:
         )
     result = {"command": command_line(), "data": split.name, "pairs": len(pairs.related), "variants": value}
     write_json(options.out / "far.json", result)
-    kinds = ("related", "unrelated", "difference")
-    columns = [words("training"), *(numbers(k, "{:.4f}".format) for k in kinds)]
-    columns += [numbers("95 % interval", shown_interval)]
-    for moment in ("along training", "end"):
-        rows = ([name, *(of[moment][k] for k in kinds), of[moment]] for name, of in value.items())
-        title = f"{split.name}: mean cosine of gradients of {len(pairs.related):,} pairs, {moment}"
-        print_table(Table.make(columns, rows), title)
+    tables = {
+        f"mean cosine of gradients, {moment}": conclusions.far_table(value, moment) for moment in conclusions.MOMENTS
+    }
+    title = f"Users who are far but related: {split.name}"
+    leave("far", title, conclusions.far_conclusion(result), tables, plots.far_figures(result), options.out)
 
 
 def explain_removal(options: flags.Explain) -> None:
@@ -120,18 +121,28 @@ def explain_removal(options: flags.Explain) -> None:
         "receivers who miss the helpers more": float((found.helpers > found.others).mean()),
     }
     write_json(options.out / "removal.json", value)
-    rows = [
-        ["receivers", f"{receivers.n_users}"],
-        [f"loss without the {options.helpers} best helpers − without others, nats", f"{of.difference:+.4f}"],
-        ["95 % interval over receivers", f"{of.low:+.4f} … {of.high:+.4f}"],
-        ["receivers who miss the helpers more", f"{value['receivers who miss the helpers more']:.0%}"],
-    ]
-    print_table(Table.make([words(""), numbers("value")], rows), f"{split.name}: are the helpers missed?")
+    tables = {"are the helpers missed?": conclusions.removal_table(value)}
+    title = f"Without the best helpers: {split.name}"
+    leave("removal", title, conclusions.removal_conclusion(value), tables, plots.removal_figures(value), options.out)
 
 
-def shown_interval(line: Mapping[str, float | None]) -> str:
-    """An interval over seeds, or that there is none."""
-    return "one seed" if line["low"] is None else f"{line['low']:.4f} … {line['high']:.4f}"
+def leave(
+    name: str,
+    title: str,
+    conclusion: str,
+    tables: Mapping[str, Table],
+    figures: tuple[Mapping[str, Figure], Mapping[str, tuple[str, str]]],
+    out: Path,
+) -> None:
+    """The tables on the terminal; out/NAME.html, and the same text and tables as out/NAME.md and out/NAME.tex."""
+    for heading, table in tables.items():
+        print_table(table, f"{title}: {heading}")
+    parts: list[Part] = [conclusion]
+    for heading, table in tables.items():
+        parts += [f"## {markdown(heading[0].upper() + heading[1:])}", table]
+    page_source([f"# {markdown(title)}", "## Conclusion", *parts], out, name)
+    write_page(markdown(title), parts, *figures, out, name)
+    print(visible(f"page: {out}/{name}.html"))
 
 
 @contextmanager
