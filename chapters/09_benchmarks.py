@@ -35,7 +35,7 @@ rng = np.random.default_rng(0)
 # The published figures of the main tables stand in one file, with their source and an [**evidence tag**](GLOSSARY.md#evidence-tag): V, read in a primary
 # artefact; S, read in a secondary text; M, recalled from the named table and not read again. Nothing below was measured
 # here: we do not have these three data sets. Mind the tags: **none** of these values was read in a primary artefact, and
-# some were only recalled. So what follows is an exercise in reading a table, and no verdict on the paper.
+# some were only recalled. What follows is an exercise in reading a table, and no verdict on the paper.
 
 # %%
 DATA = ("ml-20m", "netflix", "msd")
@@ -70,7 +70,7 @@ print(
 # where $r$ is the correlation of the two models' values over users. A table gives $\mathrm{se}_a$ and
 # $\mathrm{se}_b$, at best. It never gives $r$. With $r=0$ the error is $\sqrt2$ times that of one model; this is the
 # *unpaired* error, and it is too large, since $r$ is positive: a user who is hard for one model is hard for the other. How
-# positive? It depends on the pair of models, and we can measure it on data we have.
+# positive? We measure it on data we have.
 
 # %%
 split = mv.strong_split(mv.planted(n_users=3_000, n_items=400, n_events=80_000, seed=0), n_heldout=500)
@@ -202,8 +202,7 @@ for name, row in published.paper("by activity").items():
 
 # %% [markdown]
 # **Reading.** One of the four percentages, as noted, does not come from its digits: .429 to .434 is a gain of about 1.2 %,
-# not .13 %. The error may be in the notes or in the paper; we read only the notes. We cite digits, not
-# percentages.
+# not .13 %. The error may be in the notes or in the paper; we read only the notes.
 #
 # ## 9.5 Users and seeds
 #
@@ -356,7 +355,7 @@ assert movies["multvae+anchor", "ease"]["high"] < 0
 # same ranges), at most 60 epochs each, judged on validation users. The chosen setting is trained with five seeds, and the
 # test users are looked at once (twice for `multvae-clean`, whose search was repeated): `minivae tune`, then
 # `minivae study --settings best-ml-1m.toml --epochs 60 --seeds 5`. [Mult-DAE](GLOSSARY.md#mult-dae), RecVAE,
-# [H+Vamp](GLOSSARY.md#h-vamp) and [iALS](GLOSSARY.md#ials) take part, too.
+# [H+Vamp](GLOSSARY.md#h-vamp) and [iALS](GLOSSARY.md#ials) take part.
 
 # %%
 tuned = mv.course.stored("benchmark-ml-1m-tuned.json")
@@ -389,7 +388,7 @@ assert fair["recvae", "ease"]["high"] < 0
 # %% [markdown]
 # **Reading** (left panel: orange, with anchors; black, not neural). With a search of its own Mult-VAE gains .006, and the difference to PIA falls from .016 to .009. How much of it
 # was search? These trials cannot say: the search *lowered* PIA's own row by .001. On these users PIA helps Mult-VAE and RecVAE, and hurts Mult-DAE a little. H+Vamp is no
-# support: ours is below even clean Mult-VAE, which contradicts its paper; our settings for it may be bad.
+# support: ours is below even clean Mult-VAE, which contradicts its paper.
 #
 # RecVAE without anchors is behind EASE; with anchors it cannot be told apart from EASE. All
 # but H+Vamp and clean Mult-VAE were trained again on four other draws of held-out users. **Pooled**: the mean of the five
@@ -435,8 +434,9 @@ for name in ("multdae", "recvae"):
 # with a pooled interval that just includes 0. RecVAE and EASE cannot be told apart over draws.
 #
 # **Six folds** say more: all 6,034 users are tested once, by models that were not trained on them (one seed a fold; $t$
-# interval over the six means). There PIA helps RecVAE by .0095, and RecVAE with anchors leads EASE by .0040 [.0025, .0055]; without
-# them it is behind. *Limit*: the settings come from the search on the first draw, whose users are among those tested.
+# interval over the six means; over users it would be [.0015, .0064]). There PIA helps RecVAE by .0095, and RecVAE with anchors leads EASE by .0040 [.0025, .0055]; without
+# them it is behind. *Limits*: the settings come from the search on the first draw, whose users are tested
+# here too; two models that were searched alike differ in more than λ; in some folds the best epoch of Mult-VAE was its last.
 #
 # On the embedded data (Mult-DAE: λ = 1, five seeds; RecVAE: λ = 0.2, two seeds), PIA hurts the one and helps the other
 # too.
@@ -444,7 +444,7 @@ for name in ("multdae", "recvae"):
 # ## 9.8 How many verdicts?
 #
 # Five models are ten pairs, on three metrics thirty verdicts, each wrong one time in twenty when nothing differs. Count
-# how often a table of ten pairs of *equal* models holds at least one "better".
+# how often a table of ten pairs of *equal* models holds a "better".
 
 
 # %% tags=["from-scratch"]

@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 10. How would one know that it works for people?
-# **Study** 75 min · **runs** 39 CPU seconds (244 s when it was built), 0.8 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), variance, the normal distribution
+# **Study** 75 min · **runs** 29 CPU seconds (38 s when it was built), 0.8 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), variance, the normal distribution
 #
 # **You will be able to** (1) write a model of how people look at a list and click, (2) say how far an offline metric
 # predicts clicks, (3) plan the size of an experiment, (4) find the unit of randomisation and its standard error,
@@ -245,9 +245,11 @@ print("from scratch = package; 20,000 simulated experiments of that size have a 
 # %%
 pilot = clicks["popularity"][:1000]  # last week's data of the control
 print(f"pilot: {pilot.mean():.2f} clicks per person, standard deviation {pilot.std():.2f}")
+needed = {}
 for lift in (0.4, 0.1, 0.02, 0.005):
-    size = online.sample_size(pilot.mean(), pilot.mean() * (1 + lift), sd=pilot.std())
-    print(f"  to see a lift of {lift:5.1%}: {size[0]:>9,} persons in each arm")
+    needed[lift] = online.sample_size(pilot.mean(), pilot.mean() * (1 + lift), sd=pilot.std())[0]
+    print(f"  to see a lift of {lift:5.1%}: {needed[lift]:>9,} persons in each arm")
+assert needed[0.4] < 500 < 10 * 3_500 < needed[0.02]
 
 # %% [markdown]
 # **Reading.** Against popularity, with a lift of some 40 %, a few hundred people are enough. For a lift of two per cent, as
@@ -435,12 +437,12 @@ ax.set_xlabel(
     "lift of clicks per impression, logarithmic scale of the ratio\n(bar: 95 % over persons; 5 pairs of models)"
 )
 fig.tight_layout()
-inside = 0
+inside, truths = 0, {}
 rate = {name: out.clicks.sum() / out.shown.sum() for name, out in everybody.items()}
 print("measured (5 pairs of models)   the experiments                      everybody, both lists")
 for control, found in lifts.items():
     old = [f"Mult-VAE {k}" if control == "Mult-VAE" else control for k in range(5)]
-    truth = [rate[f"anchors {k}"] / rate[name] - 1 for k, name in enumerate(old)]
+    truths[control] = truth = [rate[f"anchors {k}"] / rate[name] - 1 for k, name in enumerate(old)]
     inside += sum(low < t < high for t, (_, low, high) in zip(truth, found, strict=True))
     print(
         f"  against {control:11}", *(f"{lift:+5.0%}" for lift, _, _ in found), "     ", *(f"{t:+5.0%}" for t in truth)
@@ -454,6 +456,10 @@ assert min(random) > 4
 assert min(popular) > 0.25
 assert inside >= 16
 assert max(above[2:]) < 0.1
+assert 6 < np.mean(truths["random"]) < 8
+assert 0.4 < np.mean(truths["popularity"]) < 0.5
+assert max(truths["EASE"]) < 0
+assert np.abs(truths["Mult-VAE"]).max() < 0.04
 print("against a random list: more than +400 %, in 5 of 5:", min(random) > 4)
 print("against popularity: more than +25 %, in 5 of 5:", min(popular) > 0.25)
 print("against EASE or the same model without anchors: never +10 %:", max(above[2:]) < 0.1)
