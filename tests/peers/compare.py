@@ -6,13 +6,16 @@
 
 Same training matrix, sizes, batch, epochs, learning rate and threads for everybody; the last epoch is scored, nothing
 is chosen. Parts run one after another, each in a process of its own, and rounds alternate between them; the table holds
-medians. Every model's scores are ranked by `minivae.evaluate`. What a peer does otherwise than the published model is
-in `DEVIATIONS`, with the place in its source.
+medians and, of times, least and most. Every model's scores are ranked by `minivae.evaluate`. What a peer does otherwise
+than the published model is in `DEVIATIONS`, with the place in its source.
+
+On a busy machine nothing is timed for publication: `speed` stops, unless `--busy` asks for a look, which no file keeps.
 """
 
 import argparse
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -34,7 +37,8 @@ INSTALLS = {
     "irspack": ["irspack==0.5.2", "jax", "dm-haiku", "optax"],
     "cornac": ["cornac==3.0.1"],
 }
-PEERS = ("dense", "recpack", "irspack", "cornac", "minivae")
+PRECISIONS = {"minivae-fp32": "fp32", "minivae-bf16": "bf16"}  # the others compute in fp32
+PEERS = ("dense", "recpack", "irspack", "cornac", *PRECISIONS)
 DEVIATIONS = {
     "dense": [],
     "recpack": ["β climbs past its cap until anneal_steps (recpack/algorithms/mult_vae.py:153)"],
@@ -45,8 +49,10 @@ DEVIATIONS = {
         "β constant (vaecf.py:107)",
         "unknown users are refused by `score` (recom_vaecf.py)",
     ],
-    "minivae": [],
+    "minivae-fp32": [],
+    "minivae-bf16": ["item-sized products in bfloat16"],
 }
+QUIET = 0.3  # processes that wait or run, over the last minute, beside this one
 SETTINGS = {"hidden": 600, "latent": 200, "lr": 1e-3, "beta": 0.2}
 
 
@@ -73,9 +79,9 @@ def run(peer: str, job: Job, venvs: Path, work: Path) -> dict[str, float]:
     env = os.environ | {
         "OMP_NUM_THREADS": str(job.threads),
         "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen={'true' if job.threads > 1 else 'false'}",
-        "PYTHONPATH": str(ROOT) if peer == "minivae" else "",
+        "PYTHONPATH": str(ROOT) if peer in PRECISIONS else "",
     }
-    command = [python_of(peer, venvs), str(FOLDER / f"peer_{peer}.py"), str(path)]
+    command = [python_of(peer, venvs), str(FOLDER / f"peer_{peer.split('-')[0]}.py"), str(path)]
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{peer} failed:\n{done.stderr[-2000:]}")
@@ -113,6 +119,7 @@ def compare(split: mv.StrongSplit, options: argparse.Namespace, scored: bool) ->
                     epochs=options.epochs,
                     seed=seed,
                     threads=options.threads,
+                    precision=PRECISIONS.get(peer, "fp32"),
                     **SETTINGS,
                 )
                 rows[peer].append(run(peer, job, options.venvs, work))
@@ -121,9 +128,16 @@ def compare(split: mv.StrongSplit, options: argparse.Namespace, scored: bool) ->
                 print(f"round {seed + 1}, {peer}: {rows[peer][-1]['seconds']:.2f} s an epoch", file=sys.stderr)
     table = {}
     for peer in options.peers:
-        seconds = statistics.median(r["seconds"] for r in rows[peer])
+        seconds = [r["seconds"] for r in rows[peer]]
         peak = statistics.median(r["peak"] for r in rows[peer]) / 1e9
-        table[peer] = {"seconds": seconds, "peak_gb": peak, "deviations": DEVIATIONS[peer]}
+        table[peer] = {
+            "precision": PRECISIONS.get(peer, "fp32"),
+            "seconds": statistics.median(seconds),
+            "least": min(seconds),
+            "most": max(seconds),
+            "peak_gb": peak,
+            "deviations": DEVIATIONS[peer],
+        }
         if scored:
             per_seed = [e["ndcg@100"][0] for e in evaluations[peer]]
             users = np.mean([e.per_user["ndcg@100"] for e in evaluations[peer]], axis=0)
@@ -133,19 +147,29 @@ def compare(split: mv.StrongSplit, options: argparse.Namespace, scored: bool) ->
 
 def show(table: dict[str, dict[str, object]], users: int, scale: float) -> None:
     """A Markdown table; `scale` turns the trained users into the full number."""
-    ours = table["minivae"]["seconds"]
-    print(f"\n{users:,} training users\n")
-    print("| | s per epoch | peer / minivae | peak memory, GB | test nDCG@100, each seed | otherwise than published |")
-    print("| --- | ---: | ---: | ---: | --- | --- |")
+    ours = next((table[name]["seconds"] for name in PRECISIONS if name in table), float("nan"))
+    print(f"\n{users:,} training users; {cpu()}, load average {os.getloadavg()[0]:.1f}\n")
+    print("| | precision | s per epoch | least to most | / minivae | peak memory, GB | test nDCG@100 | deviations |")
+    print("| --- | --- | ---: | --- | ---: | ---: | --- | --- |")
     for peer, row in table.items():
         ndcg = ", ".join(f"{v:.4f}" for v in row.get("seeds", [])) or "–"
         print(
-            f"| {peer} | {row['seconds'] * scale:.1f} | {row['seconds'] / ours:.2f} | {row['peak_gb']:.2f} | {ndcg} | "
-            f"{'; '.join(row['deviations']) or '–'} |"
+            f"| {peer} | {row['precision']} | {row['seconds'] * scale:.1f} | "
+            f"{row['least'] * scale:.1f} to {row['most'] * scale:.1f} | {row['seconds'] / ours:.2f} | "
+            f"{row['peak_gb']:.2f} | {ndcg} | {'; '.join(row['deviations']) or '–'} |"
         )
 
 
-def main() -> None:
+def cpu() -> str:
+    """The processor's name, where the system gives one."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["install", "accuracy", "speed"])
     parser.add_argument("--venvs", type=Path, default=ROOT / "build" / "peers")
@@ -156,12 +180,28 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="40 for accuracy, 3 for speed")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--json", type=Path, help="where the figures go")
-    options = parser.parse_args()
+    parser.add_argument("--busy", action="store_true", help="time on a busy machine, for a look")
+    options = parser.parse_args(arguments)
     if options.what == "install":
         install(options.venvs)
         return
     scored = options.what == "accuracy"
-    options.epochs = options.epochs or (40 if scored else 3)
+    options.epochs = (40 if scored else 3) if options.epochs is None else options.epochs
+    if options.epochs < 2:
+        parser.error("the first epoch warms up and is not timed; give --epochs 2 or more")
+    if options.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    if unknown := [peer for peer in options.peers if peer not in PEERS]:
+        parser.error(f"no peer is called {unknown[0]!r}; there are {', '.join(PEERS)}")
+    if scored and options.data is None:
+        parser.error("accuracy needs --data, a prepared split")
+    busy = os.getloadavg()[0]
+    if not scored and busy > QUIET and (not options.busy or options.json):
+        parser.error(
+            f"the load average is {busy:.1f}, and times of a busy machine are not published; wait until it is below "
+            f"{QUIET}"
+            + (", or take --busy without --json for a look" if not options.busy else "; --busy writes no --json")
+        )
     options.batch, options.anneal_steps = (100, 1500) if scored else (500, 40_000)
     if scored:
         split = mv.StrongSplit.load(options.data)

@@ -35,6 +35,7 @@ class Job:
     warmup, epochs : epochs before timing begins, and epochs in all.
     seed : of the peer's generators.
     threads : of every library's pool.
+    precision : of minivae's item-sized products.
     """
 
     train: str
@@ -50,6 +51,7 @@ class Job:
     epochs: int
     seed: int
     threads: int
+    precision: str = "fp32"
 
 
 Fit = Callable[[Callable[[], None]], None]

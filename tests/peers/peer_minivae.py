@@ -13,7 +13,13 @@ def start(train, job):
     torch.set_num_threads(job.threads)
     keep_freed_memory()
     config = mv.TrainConfig(
-        seed=job.seed, batch_size=job.batch, lr=job.lr, beta=job.beta, anneal_steps=job.anneal_steps, epochs=job.epochs
+        seed=job.seed,
+        batch_size=job.batch,
+        lr=job.lr,
+        beta=job.beta,
+        anneal_steps=job.anneal_steps,
+        epochs=job.epochs,
+        precision=job.precision,
     )
     model = mv.MultVAE(train.shape[1], job.hidden, job.latent)
     model.reset_parameters(torch.Generator().manual_seed(job.seed))
