@@ -7,16 +7,31 @@ the theory: Villani (2009), chapters 6 and 22; Peyré and Cuturi (2019), remarks
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import ot
 import torch
 
 from minivae.errors import InputError
-from minivae.theory.numerics.arrays import Array, Same, as_tensors, check_finite, check_fit, check_sd, check_whole
+from minivae.theory.numerics.arrays import (
+    Array,
+    Numbers,
+    Same,
+    as_tensors,
+    check_finite,
+    check_fit,
+    check_sd,
+    check_whole,
+)
 
 
+@overload
+def w2_gaussian(mu_u: torch.Tensor, sd_u: Array, mu_v: Array, sd_v: Array) -> torch.Tensor: ...
+@overload
+def w2_gaussian(mu_u: Numbers, sd_u: Numbers, mu_v: Numbers, sd_v: Numbers) -> np.ndarray: ...
+@overload
+def w2_gaussian(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array) -> Same: ...
 def w2_gaussian(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array) -> Same:
     """W2 (not squared) of diagonal Gaussians, `sqrt(||mu_u - mu_v||^2 + ||sd_u - sd_v||^2)`.
 
@@ -48,6 +63,12 @@ def w2_gaussian(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array) -> Same:
     return back(torch.linalg.vector_norm(torch.cat([mean, spread], dim=-1), dim=-1))
 
 
+@overload
+def w2_gaussian_full(mu_u: torch.Tensor, cov_u: Array, mu_v: Array, cov_v: Array) -> torch.Tensor: ...
+@overload
+def w2_gaussian_full(mu_u: Numbers, cov_u: Numbers, mu_v: Numbers, cov_v: Numbers) -> np.ndarray: ...
+@overload
+def w2_gaussian_full(mu_u: Array, cov_u: Array, mu_v: Array, cov_v: Array) -> Same: ...
 def w2_gaussian_full(mu_u: Array, cov_u: Array, mu_v: Array, cov_v: Array) -> Same:
     """W2 (not squared) of Gaussians with full covariances, singular ones included (the Bures formula).
 
@@ -121,6 +142,12 @@ class _Root(torch.autograd.Function):
         return vectors @ torch.where(sums > 0, inner / sums, 0.0) @ vectors.mT
 
 
+@overload
+def w1_bounds(mu_u: torch.Tensor, sd_u: Array, mu_v: Array, sd_v: Array) -> tuple[torch.Tensor, torch.Tensor]: ...
+@overload
+def w1_bounds(mu_u: Numbers, sd_u: Numbers, mu_v: Numbers, sd_v: Numbers) -> tuple[np.ndarray, np.ndarray]: ...
+@overload
+def w1_bounds(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array) -> tuple[Same, Same]: ...
 def w1_bounds(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array) -> tuple[Same, Same]:
     """Bracket W1 of diagonal Gaussians: `||mu_u - mu_v|| <= W1 <= W2`.
 
@@ -246,6 +273,12 @@ def w1_samples_1d(samples_u: Array, samples_v: Array) -> Same:
     return back(torch.as_tensor(ot.wasserstein_1d(*flat, p=1)).to(u).reshape(lead))
 
 
+@overload
+def w1_empirical(samples_u: torch.Tensor, samples_v: Array) -> torch.Tensor: ...
+@overload
+def w1_empirical(samples_u: Numbers, samples_v: Numbers) -> np.ndarray: ...
+@overload
+def w1_empirical(samples_u: Array, samples_v: Array) -> Same: ...
 def w1_empirical(samples_u: Array, samples_v: Array) -> Same:
     """W1 of two clouds of samples, solved exactly (POT's network simplex, Euclidean ground cost).
 
@@ -412,6 +445,12 @@ def sliced_w1_gaussian(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array, along
     return back(_folded_mean((mu_u - mu_v) @ along, (spread_u - spread_v).abs()).mean(-1))
 
 
+@overload
+def gaussian_kl(mu: torch.Tensor, sd: Array, per_dimension: bool = ...) -> torch.Tensor: ...
+@overload
+def gaussian_kl(mu: Numbers, sd: Numbers, per_dimension: bool = ...) -> np.ndarray: ...
+@overload
+def gaussian_kl(mu: Array, sd: Array, per_dimension: bool = ...) -> Same: ...
 def gaussian_kl(mu: Array, sd: Array, per_dimension: bool = False) -> Same:
     """KL of a diagonal Gaussian to N(0, I) in nats, `½ sum_j (mu_j^2 + sd_j^2 - 1 - 2 log sd_j)`.
 

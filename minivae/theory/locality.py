@@ -5,13 +5,14 @@ Lemma 2.4, the other half of local collaboration, is in `minivae.theory.smoothne
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 import torch
 from scipy import optimize
 
 from minivae.errors import InputError
-from minivae.theory.numerics.arrays import Array, Same, as_tensors, check_finite, check_sd
+from minivae.theory.numerics.arrays import Array, Numbers, Same, as_tensors, check_finite, check_sd
 from minivae.theory.numerics.quadrature import grid, log_density
 from minivae.theory.numerics.smoothness import (
     EncoderConstants,
@@ -44,6 +45,12 @@ __all__ = [
 ]
 
 
+@overload
+def compromise_gap(p_u: torch.Tensor, p_v: Array, w_u: Array, w_v: Array) -> torch.Tensor: ...
+@overload
+def compromise_gap(p_u: Numbers, p_v: Numbers, w_u: Numbers, w_v: Numbers) -> np.ndarray: ...
+@overload
+def compromise_gap(p_u: Array, p_v: Array, w_u: Array, w_v: Array) -> Same: ...
 def compromise_gap(p_u: Array, p_v: Array, w_u: Array, w_v: Array) -> Same:
     """Compromise gap of a multinomial decoder at one z (Theorem 2.5), in nats: a weighted Jensen–Shannon divergence.
 

@@ -5,14 +5,21 @@ The statement is about a local quadratic model. The variance over masks of a tra
 """
 
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 import torch
 
 from minivae.errors import InputError
-from minivae.theory.numerics.arrays import Array, Same, as_tensors, check_finite
+from minivae.theory.numerics.arrays import Array, Numbers, Same, as_tensors, check_finite
 
 
+@overload
+def shrinkage(L: torch.Tensor, lam: Array) -> torch.Tensor: ...
+@overload
+def shrinkage(L: Numbers, lam: Numbers) -> np.ndarray: ...
+@overload
+def shrinkage(L: Array, lam: Array) -> Same: ...
 def shrinkage(L: Array, lam: Array) -> Same:
     """``τ = L/(L+2λ)``: how far at most the anchored minimiser keeps from the centroid (Proposition 3.2).
 

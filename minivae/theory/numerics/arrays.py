@@ -10,6 +10,8 @@ from minivae.errors import InputError
 
 Array = np.ndarray | torch.Tensor | float
 """What a theory function takes: a tensor, a numpy array, a number or a nested list of numbers."""
+Numbers = np.ndarray | float
+"""The same without tensors: what comes back is numpy. A public function has an overload for it and one for tensors."""
 Same: TypeAlias = Any
 """What it gives back: the kind that it was given, a tensor if one argument was a tensor, else numpy."""
 

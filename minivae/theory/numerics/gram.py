@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Callable
+from typing import overload
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +17,24 @@ from minivae.theory.numerics.layers import TILE_BYTES, Gradient, gradients, widt
 from minivae.theory.numerics.samples import check_rows, dense, posterior_samples, still
 
 
+@overload
+def gram(
+    model: VAE | Wrapped,
+    x: np.ndarray,
+    n_samples: int = ...,
+    generator: torch.Generator | None = ...,
+    z: Tensor | np.ndarray | None = ...,
+    unbiased: bool = ...,
+) -> np.ndarray: ...
+@overload
+def gram(
+    model: VAE | Wrapped,
+    x: Tensor | sp.spmatrix | sp.sparray,
+    n_samples: int = ...,
+    generator: torch.Generator | None = ...,
+    z: Tensor | np.ndarray | None = ...,
+    unbiased: bool = ...,
+) -> Tensor: ...
 def gram(
     model: VAE | Wrapped,
     x: Users,
