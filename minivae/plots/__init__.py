@@ -10,8 +10,7 @@ from minivae.plots.explain import explain_figures
 from minivae.plots.heat import heat_map
 from minivae.plots.kl_term import active_over_beta, information_over_beta, kl_by_dimension, kl_sides
 from minivae.plots.lines import in_order, lines
-from minivae.plots.masking import contraction_by_distance, masked_law
-from minivae.plots.masks import contraction_map, pair_of_rows, sideways
+from minivae.plots.masking import contraction_by_distance, contraction_map, masked_law, pair_of_rows, sideways
 from minivae.plots.retraining import far_figures, lds_figures, removal_figures
 from minivae.plots.rows import dots, zones
 from minivae.plots.sharing import clouds, gradient_disc
