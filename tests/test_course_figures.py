@@ -156,3 +156,38 @@ def test_the_map_of_contraction_and_the_users_beside_it(ax):
     plots.sideways({"a": np.array([0.1, 0.1]), "b": np.array([0.6])}, 0.5, ax=side)
     assert list(np.asarray(side.lines[0].get_ydata())) == [0.5, 0.5]
     assert set(side.get_legend_handles_labels()[1]) == {"a", "b"}
+
+
+def test_the_latent_plane_shows_everybody_and_the_star(ax):
+    mu, sd = np.array([[0.0, 0.0], [1.0, 2.0], [3.0, 1.0]]), np.array([[1.0, 2.0], [0.5, 0.5], [0.1, 0.2]])
+    plots.latent_plane(mu, sd, np.array([0, 0, 1]), 2, ax=ax)
+    assert sorted((e.width, e.height) for e in ax.patches) == [(0.2, 0.4), (1.0, 1.0), (2.0, 4.0)]
+    assert [len(c.get_offsets()) for c in ax.collections] == [2, 1, 1]
+    assert ax.collections[-1].get_offsets().tolist() == [[3, 1]]
+
+
+def test_a_zoom_centres_the_star(ax):
+    mu = np.array([[0.5, -1.0], [4.0, 4.0]])
+    plots.clouds(mu, np.ones((2, 2)), np.zeros(2), np.array([-1.0, 1.0]), 0, {}, zoom=2.0, ax=ax)
+    assert ax.get_xlim() == (-1.5, 2.5)
+    assert ax.get_ylim() == (-3, 1)
+
+
+def test_a_batch_estimate_off_the_scale_is_written_down(ax):
+    plots.batch_bracket([2, 100], np.array([0.6, 4.0]), np.array([99.0, 5.0]), ax=ax)
+    assert [t.get_text() for t in ax.texts] == ["99"]
+    assert ax.lines[2].get_ydata().tolist() == pytest.approx([np.log(2), np.log(100)])
+
+
+def test_dots_on_the_diagonal_attain_their_bound(ax):
+    plots.against_bound({"a": ([1.0, 4.0], [0.5, 4.0])}, ax=ax)
+    line = ax.lines[0].get_xydata()
+    assert (line[:, 0] == line[:, 1]).all()
+    assert ax.collections[0].get_offsets().tolist() == [[1, 0.5], [4, 4]]
+
+
+def test_posteriors_on_a_line_show_some_users_and_the_mean_of_all(ax):
+    each = np.array([[0.6, 0.0], [0.0, 1.2], [0.6, 0.6]])
+    plots.posteriors_on_a_line(np.array([0.0, 1.0]), each, np.array([0.3, 0.4]), shown=2, ax=ax)
+    drawn = [line.get_ydata().tolist() for line in ax.lines]
+    assert drawn == [[0.6 / 6, 0], [0, 1.2 / 6], pytest.approx([0.4, 0.6]), [0.3, 0.4]]

@@ -40,8 +40,9 @@ def blank(notebook: dict[str, Any]) -> dict[str, Any]:
         source = cell["source"]
         text = source if isinstance(source, str) else "".join(source)
         cell["source"] = UNFOLDED.sub(ELSEWHERE, SOLUTION.sub(STUB, text))
-        for key in FOLDED:
-            cell["metadata"].pop(key, None)
+        if SOLUTION.search(text):
+            for key in FOLDED:
+                cell["metadata"].pop(key, None)
         if cell["cell_type"] == "code":
             cell["outputs"], cell["execution_count"] = [], None
     notebook["metadata"].pop("measured", None)

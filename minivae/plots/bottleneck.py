@@ -1,12 +1,96 @@
-"""Figures of the KL term: water-filling tried on trained networks, and the rate–distortion plane."""
+"""Figures of the KL term: posteriors on a line, what a batch can see, water-filling, the rate–distortion plane."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
 
 from minivae.plots.style import COLOURS
+
+
+def posteriors_on_a_line(
+    z: np.ndarray, each: np.ndarray, prior: np.ndarray, shown: int = 15, ax: Axes | None = None
+) -> Axes:
+    """Densities of a few users (thin, at a sixth of their height), of all users together (thick) and of the prior.
+
+    Parameters
+    ----------
+    z : ndarray, (G,)
+        Places on the line.
+    each : ndarray, (U, G)
+        Density of every user's posterior.
+    prior : ndarray, (G,)
+        Density of the prior.
+    shown : int, default 15
+        Users that are drawn, the first ones.
+    ax : Axes, optional
+        Where to draw; the current axes by default.
+    """
+    ax = plt.gca() if ax is None else ax
+    thin, *_ = ax.plot(z, each[:shown].T / 6, color=COLOURS[0], linewidth=0.7)
+    thin.set_label("$q_u$ of one user, divided by 6")
+    ax.plot(z, each.mean(0), color=COLOURS[3], linewidth=2, label="$\\bar q$, all users")
+    ax.plot(z, prior, "k--", linewidth=1.5, label="prior $p$")
+    ax.set_xlabel("$z$")
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def batch_bracket(
+    sizes: Sequence[int], lower: np.ndarray, upper: np.ndarray, top: float = 13.0, ax: Axes | None = None
+) -> Axes:
+    """Two estimates of the information from batches, and the ceiling of the lower one, log B.
+
+    Parameters
+    ----------
+    sizes : Sequence[int]
+        B, the users of a batch.
+    lower, upper : ndarray, (T,)
+        Estimates in nats with the sampled user in the mean, and left out of it.
+    top : float, default 13
+        End of the axis; what lies above is written at an arrow.
+    ax : Axes, optional
+        Where to draw; the current axes by default.
+    """
+    ax = plt.gca() if ax is None else ax
+    ax.plot(sizes, upper, "s:", color=COLOURS[3], label="sampled user left out (above)")
+    ax.plot(sizes, lower, "o-", color=COLOURS[0], label="sampled user in the mean (below)")
+    ax.plot(sizes, np.log(sizes), "k--", linewidth=1.8, label="ceiling, $\\log B$")
+    ax.set_xscale("log")
+    ax.set_ylim(0, top)
+    for size, value in zip(sizes, upper, strict=True):
+        if value > top - 1:
+            style = {"ha": "center", "fontsize": 9, "arrowprops": {"arrowstyle": "->"}, "color": COLOURS[3]}
+            ax.annotate(f"{value:.0f}", (size, top), (size, 0.87 * top), **style)
+    ax.set_xticks(sizes, map(str, sizes))
+    ax.minorticks_off()
+    ax.set_xlabel("users in the batch, $B$")
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def against_bound(groups: Mapping[str, tuple[ArrayLike, ArrayLike]], ax: Axes | None = None) -> Axes:
+    """Values against their bounds on logarithmic axes: no dot may lie above the diagonal.
+
+    Parameters
+    ----------
+    groups : Mapping[str, tuple of ArrayLike]
+        Label -> bounds and values, (N,) each, positive.
+    ax : Axes, optional
+        Where to draw; the current axes by default.
+    """
+    ax = plt.gca() if ax is None else ax
+    for (label, (bound, value)), marker, colour in zip(groups.items(), "osD^vP", COLOURS, strict=False):
+        ax.scatter(np.asarray(bound), np.asarray(value), s=10, marker=marker, color=colour, label=label)
+    ends = np.array([min(np.min(b) for b, _ in groups.values()), 1.3 * max(np.max(b) for b, _ in groups.values())])
+    ax.plot(ends, ends, color="black", linewidth=1, label="bound attained")
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.legend(frameon=False, markerscale=2)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
 
 
 def water_filling(
@@ -35,7 +119,7 @@ def water_filling(
         ax.fill_between(at, values.min(0), values.max(0), color=colour, alpha=0.2, linewidth=0)
     ax.set_xlabel("latent dimension, most used first (mean and range of the seeds)")
     ax.set_ylabel("KL, nats")
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(bottom=-0.015 * float(before.mean(0).max()))  # a line along zero is seen, too
     ax.grid(color="0.92")
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False)

@@ -1,6 +1,6 @@
-"""Figures of Theorem 2.3: the disc of possible gradients, and clouds and radii in the latent plane."""
+"""Figures of Theorem 2.3: users in the latent plane, the disc of possible gradients, radii around a user."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 
 import matplotlib.pyplot as plt
@@ -53,6 +53,36 @@ def gradient_disc(own: float, other: tuple[float, float], bound: float, ax: Axes
     return ax
 
 
+def latent_plane(
+    mu: np.ndarray, sd: np.ndarray, community: np.ndarray, user: int | None = None, ax: Axes | None = None
+) -> Axes:
+    """Posteriors in the plane: means as markers by community, and an ellipse of one standard deviation each.
+
+    Parameters
+    ----------
+    mu, sd : ndarray, (U, 2)
+        Means and standard deviations of the posteriors.
+    community : ndarray, (U,)
+        Drawn as marker and colour.
+    user : int, optional
+        Whose mean becomes a star.
+    ax : Axes, optional
+        Where to draw; the current axes by default.
+    """
+    ax = plt.gca() if ax is None else ax
+    for group, marker, colour in zip(np.unique(community), cycle("osD^vP"), cycle(COLOURS), strict=False):
+        members = np.flatnonzero(community == group)
+        for k in members:
+            ax.add_patch(Ellipse(mu[k], *(2 * sd[k]), fill=False, edgecolor=colour, alpha=0.3))
+        ax.scatter(*mu[members].T, marker=marker, color=colour, label=f"means of community {group}")
+    if user is not None:
+        ax.scatter(*mu[user], marker="*", s=260, color="black", label="user u", zorder=3)
+    ax.set(xlabel="$\\mu_1$", ylabel="$\\mu_2$", title="posteriors: ellipses of one standard deviation")
+    ax.set_aspect("equal", adjustable="datalim")
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    return ax
+
+
 def clouds(
     mu: np.ndarray,
     sd: np.ndarray,
@@ -61,6 +91,7 @@ def clouds(
     user: int,
     radii: Mapping[str, float],
     rims: Mapping[str, np.ndarray] | None = None,
+    zoom: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Users of a plane as clouds of one standard deviation, coloured by what a step on each does to one of them.
@@ -79,6 +110,8 @@ def clouds(
         Label -> radius of a circle around the star, at most four.
     rims : Mapping[str, ndarray], optional
         Label -> (U,) bool, who gets a ring, at most two kinds.
+    zoom : float, optional
+        Half the side of the square around the star that is shown; everything by default.
     ax : Axes, optional
         Where to draw; the current axes by default.
     """
@@ -101,6 +134,16 @@ def clouds(
         ax.add_patch(Circle(mu[user], radius, fill=False, linestyle=style, color=COLOURS[2], linewidth=1.6))
     ax.set_xlabel("$\\mu_1$")
     ax.set_ylabel("$\\mu_2$")
-    ax.set_aspect("equal", adjustable="datalim")
+    ax.set_aspect("equal", adjustable="datalim" if zoom is None else "box")
+    if zoom is not None:
+        for limits, centre in zip((ax.set_xlim, ax.set_ylim), mu[user], strict=True):
+            limits(float(centre) - zoom, float(centre) + zoom)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
+
+
+def change_scale(change: np.ndarray, axes: Sequence[Axes] | np.ndarray) -> None:
+    """The colour bar of `clouds` beside some axes: nats by which a step changed the user's loss, (U,)."""
+    top = float(np.abs(change).max())
+    colours = plt.cm.ScalarMappable(Normalize(-top, top), "PuOr_r")
+    plt.gcf().colorbar(colours, ax=axes, label="change of the star's loss (nats); below 0 helps")

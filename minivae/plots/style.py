@@ -1,5 +1,6 @@
 """What all figures have in common."""
 
+import matplotlib
 from matplotlib.axes import Axes
 
 PALETTE = {
@@ -23,3 +24,15 @@ def open_axes(ax: Axes) -> Axes:
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
+
+
+def course_style() -> None:
+    """The look of the course's figures, for a notebook's setup cell: open axes, plain legends, no overlap."""
+    matplotlib.rcParams.update(
+        {
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "legend.frameon": False,
+            "figure.constrained_layout.use": True,
+        }
+    )

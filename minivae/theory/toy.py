@@ -96,12 +96,15 @@ class ToyVAE(VAE):
 
 
 def proved_lipschitz(decoder: nn.Sequential, x: Tensor) -> Tensor:
-    """A constant L with ``‖∇_θ ℓ(θ; z, x) − ∇_θ ℓ(θ; z', x)‖ ≤ L ‖z − z'‖`` for ALL z, z', one per user.
+    """A constant K with ``‖∇_θ ℓ(θ; z, x) − ∇_θ ℓ(θ; z', x)‖ ≤ K ‖z − z'‖`` for ALL z, z', one per user.
 
-    ``L = ‖A‖ (N κ ‖W_c‖ sqrt(H + 1) + R)``; sqrt(H) without bias. By the product rule along a unit direction,
+    ``K = ‖A‖ (N κ ‖W_c‖ sqrt(H) + R)``. By the product rule along a unit direction,
     ``d∇ℓ = N dπ (h, 1)ᵀ + (N π − x) (dh, 0)ᵀ``, where
 
-    * ``‖dh‖ ≤ ‖A‖``, since tanh' ≤ 1, and ``‖(h, 1)‖ ≤ sqrt(H + 1)``;
+    * ``‖dh‖ ≤ (1 − t) ‖A‖`` with t the smallest ``h_i²``, since tanh' = 1 − tanh²; at most ``‖A‖``;
+    * ``‖(h, 1)‖² ≤ H + t``, since the other ``h_i²`` are below 1. Where features are steep they are small, so
+      ``‖(h, 1)‖ ‖dh‖ ≤ sqrt(H + t) (1 − t) ‖A‖ ≤ sqrt(H) ‖A‖``: the product falls in t. Without bias one less
+      under the root: ``sqrt(H − 1)``, and for one feature ``max_t sqrt(t) (1 − t) = sqrt(4/27)``;
     * ``‖dπ‖ ≤ κ ‖W_c‖ ‖dh‖``: the softmax Jacobian ``diag π − ππᵀ`` has norm at most κ = min(1/2, max π) and does not
       see a common shift of the logits, so the columns of W may be centred over the items (W_c);
     * ``‖N π − x‖ ≤ R``: convex in π, so largest at a corner of the simplex, ``R² ≤ max_i N² − 2N x_i + ‖x‖²``
@@ -138,7 +141,7 @@ def proved_lipschitz(decoder: nn.Sequential, x: Tensor) -> Tensor:
         r = torch.minimum(corner, error.square().amax(0).sum(-1)).sqrt()
         kappa = min(0.5, float(high.max()))
         turn = n * kappa * torch.linalg.matrix_norm(w - w.mean(0), 2)
-        size = (w.shape[1] + (output.bias is not None)) ** 0.5
+        size = max(w.shape[1] - (output.bias is None), 4 / 27) ** 0.5
         return torch.linalg.matrix_norm(features.a, 2) * (turn * size + r)
 
 

@@ -229,11 +229,11 @@ def test_variances_over_masks_by_hand():
 
 
 def test_the_proved_lipschitz_constant_by_hand():
-    """Two items, one feature, A = 2, W = (3, 1), b = 0 and one user (2, 1): L = 2 (3 · ½ · √2 · √2 + R).
+    """Two items, one feature, A = 2, W = (3, 1), b = 0 and one user (2, 1): K = 2 (3 · ½ · √2 · 1 + R).
 
-    The centred W_c = (1, −1) has the norm √2, and (h, 1) the norm √2 at most; the logits differ by at most 2, so π
-    lies within 1/(1 + e²) and 1/(1 + e⁻²). R² is the smaller of 9 − 6·1 + 5 and the sum over the items of the largest
-    (3π − x)².
+    The centred W_c = (1, −1) has the norm √2, and √H is 1, or √(4/27) without bias; the logits differ by at most 2,
+    so π lies within 1/(1 + e²) and 1/(1 + e⁻²). R² is the smaller of 9 − 6·1 + 5 and the sum over the
+    items of the largest (3π − x)².
     """
     net = torch.nn.Sequential(toy.BoundedFeatures(tensor([2.0]), tensor(0.0)), torch.nn.Linear(1, 2).double())
     with torch.no_grad():
@@ -243,11 +243,29 @@ def test_the_proved_lipschitz_constant_by_hand():
     box = sum(max((3 * p - x) ** 2 for p in (low, high)) for x in (2, 1))
     r = math.sqrt(min(9 - 6 + 5, box))
     found = float(toy.proved_lipschitz(net, tensor([2.0, 1.0]))[0])
-    assert found == pytest.approx(2 * (3 * 0.5 * math.sqrt(2) * math.sqrt(2) + r))
+    assert found == pytest.approx(2 * (3 * 0.5 * math.sqrt(2) + r))
     bare = torch.nn.Sequential(net[0], torch.nn.Linear(1, 2, bias=False).double())
     with torch.no_grad():
         bare[1].weight.copy_(tensor([3.0], [1.0]))
-    assert float(toy.proved_lipschitz(bare, tensor([2.0, 1.0]))[0]) == pytest.approx(2 * (3 * 0.5 * math.sqrt(2) + r))
+    without = 2 * (3 * 0.5 * math.sqrt(2) * math.sqrt(4 / 27) + r)
+    assert float(toy.proved_lipschitz(bare, tensor([2.0, 1.0]))[0]) == pytest.approx(without)
+
+
+def check_feature_bound(square, features, bias):
+    """``‖(h, 1)‖ max_i (1 − h_i²)`` stays below the root of `square` on a grid of all features, and comes near it."""
+    h = np.stack(np.meshgrid(*[np.linspace(0, 1, 61)] * features), -1).reshape(-1, features)
+    largest = (((h**2).sum(1) + bias) ** 0.5 * (1 - h.min(1) ** 2)).max()
+    assert 0.999 * square**0.5 < largest <= square**0.5 + 1e-12
+
+
+@pytest.mark.parametrize("features", [1, 2, 3])
+def test_steep_features_are_small(features):
+    """The bound of the toy, with the trivial one, H + 1, as the broken twin, and one that is too small."""
+    check_feature_bound(features, features, bias=True)
+    check_feature_bound(max(features - 1, 4 / 27), features, bias=False)
+    for wrong in (features + 1, 0.99 * features):
+        with pytest.raises(AssertionError):
+            check_feature_bound(wrong, features, bias=True)
 
 
 def test_probabilities_lie_within_their_bounds_and_reach_them():
@@ -282,7 +300,7 @@ def test_a_corner_bounds_what_is_far_from_a_long_history():
     net = torch.nn.Sequential(toy.BoundedFeatures(tensor([1.0]), tensor(0.0)), output)
     x = tensor([1.0, 2.0, 4.0])
     corner, box = 49 - 14 * 1 + 21, 36 + 25 + 16
-    turn = 7 * 0.5 * 400 * math.sqrt(2)
+    turn = 7 * 0.5 * 400 * math.sqrt(2) * math.sqrt(4 / 27)
     assert corner < box
     assert float(toy.proved_lipschitz(net, x)[0]) == pytest.approx(turn + math.sqrt(corner))
 
