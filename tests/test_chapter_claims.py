@@ -213,9 +213,11 @@ SAID = {
         "The sharing radius cannot be told apart from 0; with what is common to all users taken off (task "
         "12.3) it scores .12",
         "The sum along training gained nothing over the last checkpoint that can be seen",
-        "On Debian the radius is above 0, and below $T$. On MovieLens-1M $T$ is above chance",
-        "the Jaccard index cannot be told apart from it, and the repeatability cannot be told apart from 0",
-        "more than another seed (.23 and .10) is no contradiction: the ceiling is the root",
+        "On Debian the radius is above 0, and below $T$. On MovieLens-1M $T$ is above chance and the "
+        "interval of the Jaccard index meets it",
+        "the repeatability cannot be told apart from 0: the seed moves those losses more than the halves do",
+        "more than another seed (.22 and .14) is no contradiction: the ceiling is the root",
+        "Asked for the mean loss of two seeds, $T$ scores .29",
         "the loss of the held-out items, 7.9 nats on average, is .70 nats [.23, 1.17] higher without them",
         "higher for 74 % of the users (50 test users, 1 seed)",
         "Five users make up more than half of the mean; the median is .2",
@@ -534,7 +536,7 @@ def test_12_transfer_knows_a_part_and_the_radius_nothing():
     assert scores["sharing radius"]["low"] < 0 < scores["sharing radius"]["high"] < scores["transfer"]["low"]
     movies = mv.course.stored("lds-ml-1m.json")["scores"]["reconstruction"]
     assert movies["Jaccard"]["low"] < movies["transfer"]["lds"] < movies["Jaccard"]["high"]
-    assert movies["ceiling"]["low"] < 0 < movies["ceiling"]["high"]
+    assert movies["ceiling"]["low"] < 0 < movies["ceiling"]["high"] < 0.5  # below ½ the seed has more variance
     assert movies["transfer"]["low"] > 0
     assert (f"{movies['transfer']['lds']:.2f}", f"{movies['ceiling']['lds']:.2f}") == ("0.22", "0.14")
     assert movies["transfer"]["lds"] < movies["ceiling"]["lds"] ** 0.5
