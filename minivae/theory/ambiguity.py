@@ -38,6 +38,12 @@ class Views:
         (V, U) ``P(v | x_u)``: columns sum to 1.
     whose : ndarray
         (V, U) ``P(x_u | v)``: rows sum to 1.
+
+    Examples
+    --------
+    >>> views = views_of([[1]], keep=0.25)  # one user with one item: nothing is shown, or all
+    >>> views.seen.ravel().tolist(), views.variance(np.array([[0.0], [4.0]])).tolist()
+    ([0.75, 0.25], [3.0])
     """
 
     views: np.ndarray

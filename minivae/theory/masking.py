@@ -200,7 +200,13 @@ def _pmf(s: float, d: float, keep: float, shared: bool) -> np.ndarray:
 
 @lru_cache(maxsize=1024)  # pairs of users share their counts
 def binomial(n: int, p: float) -> np.ndarray:
-    """``P(Binomial(n, p) = k)``, k = 0 … n. Where p² is no float, and SciPy overflows, two terms are all there are."""
+    """``P(Binomial(n, p) = k)``, k = 0 … n. Where p² is no float, and SciPy overflows, two terms are all there are.
+
+    Examples
+    --------
+    >>> binomial(2, 0.5).round(12).tolist(), binomial(2, 1e-300).tolist()
+    ([0.25, 0.5, 0.25], [1.0, 2e-300, 0.0])
+    """
     if p < 1e-200:
         return np.array([1.0, n * p, *np.zeros(n)])[: n + 1]
     return binom.pmf(np.arange(n + 1), n, p)

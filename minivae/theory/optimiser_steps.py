@@ -41,6 +41,12 @@ class BatchStep:
         (U,) ``⟨g_u, P ḡ⟩``: to first order, η times this is by how much the loss of u falls.
     certified : Tensor
         (U,) bool, spread < norm: by the distances of the members, one by one.
+
+    Examples
+    --------
+    >>> step = batch_step(torch.tensor([[3.0, 4.0], [0.0, 1.0]]), [1], torch.tensor([4.0, 1.0]))
+    >>> step.norm.square().tolist(), step.inner.tolist()  # 4 · 9 + 16, and 1 · 4 · 1
+    ([52.0, 1.0], [4.0, 1.0])
     """
 
     norm: Tensor
