@@ -10,6 +10,7 @@ from torch.distributions import Normal, kl_divergence
 
 from minivae import FoldIn, evaluate
 from minivae.batches import item_weights
+from minivae.metrics import Ranking, metric_values
 from minivae.objective import beta_at, kl_to_gaussian, kl_to_standard_normal, log_normal
 from minivae.ranking import activity_groups, paired_difference
 
@@ -86,6 +87,14 @@ def test_what_a_model_rules_out_is_no_hit():
     assert result.per_user["recall@4"].tolist() == [0, 0.5]
     assert result.per_user["mrr@4"].tolist() == [0, 0.5]
     assert result.coverage == 0.75
+
+
+def test_where_no_item_can_be_ranked_nothing_is_gained():
+    nothing = Ranking(np.zeros((2, 0), bool), np.array([1, 0]))
+    for metric in ("mrr@5", "hit@5", "recall@5", "precision@5"):
+        value, undefined = metric_values(nothing, metric)
+        assert math.isnan(undefined)
+        assert value == 0 or (metric == "recall@5" and math.isnan(value))  # of min(k, n) = 0 possible hits
 
 
 def test_popularity_is_that_of_the_first_twenty():

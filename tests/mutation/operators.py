@@ -42,6 +42,7 @@ OPPOSITES = (
 OTHER = {a: b for pair in OPPOSITES for a, b in (pair, pair[::-1])} | {"mT": "contiguous"}
 STATUSES = {"proved": "measured", "measured": "proved", "exact": "bound holds", "bound holds": "exact"}
 DROPPABLE = {"sqrt", "square", "abs", "clamp_min", "clamp", "clip", "log", "exp", "mT", "T", "double", "sort"}
+SYMMETRIC = {"min", "max", "minimum", "maximum", "equal", "array_equal"}
 AXES = {"dim", "axis", "dim1", "dim2"}
 FREEDOM = {"ddof", "correction", "unbiased"}
 
@@ -198,7 +199,8 @@ def _calls(node: ast.Call) -> Iterator[tuple[str, ast.AST]]:
             yield f"{_show(node)} → {_show(node.func.value)}", node.func.value
         elif node.args:
             yield f"{_show(node)} → {_show(node.args[0])}", node.args[0]
-    if len(node.args) >= 2 and not any(isinstance(a, (ast.Starred, ast.Constant)) for a in node.args[:2]):
+    ordered = len(node.args) >= 2 and name not in SYMMETRIC
+    if ordered and not any(isinstance(a, (ast.Starred, ast.Constant)) for a in node.args[:2]):
         swapped = [node.args[1], node.args[0], *node.args[2:]]
         yield f"{_show(node)}: first two arguments exchanged", ast.Call(node.func, swapped, node.keywords)
     for k, keyword in enumerate(node.keywords):

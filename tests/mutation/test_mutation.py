@@ -23,6 +23,10 @@ def share(a, b, status="measured"):
         raise ValueError(f"{total + 1} is too small")
     low = min(a, b) / total
     return low
+
+
+def difference(a, b):
+    return share(b, a)
 '''
 
 
@@ -50,7 +54,7 @@ def test_every_mutant_is_one_change_of_what_the_program_does():
         (8, "a + b → a", "total = a\n"),
         (9, "total <= LIMIT with Lt", "if total < LIMIT"),
         (11, "min(a, b) with max", "low = max(a, b) / total"),
-        (11, "min(a, b): first two arguments exchanged", "low = min(b, a) / total"),
+        (16, "share(b, a): first two arguments exchanged", "return share(a, b)"),
         (12, "return low → total", "return total"),
     ],
 )
@@ -59,7 +63,11 @@ def test_kinds_of_errors(line, what, text):
 
 
 def test_messages_and_docstrings_are_left_alone():
-    assert {line for line, _ in planted()} == {3, 6, 8, 9, 11, 12}
+    assert {line for line, _ in planted()} == {3, 6, 8, 9, 11, 12, 16}
+
+
+def test_arguments_that_have_no_order_are_not_exchanged():
+    assert (11, "min(a, b): first two arguments exchanged") not in planted()
 
 
 def test_a_planted_error_reaches_functions_that_are_already_imported(tmp_path):

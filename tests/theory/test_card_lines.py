@@ -4,6 +4,9 @@ The lines are taken as the evidence hands them over: the two sides and what is a
 that the line is there to find turns it to FAILED; one within rounding does not.
 """
 
+import json
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -123,7 +126,7 @@ def test_a_planted_excess_breaks_a_bound_and_one_that_is_attained_does_not(claim
 def test_the_borders_of_the_verdict():
     """Missed by a billionth is rounding; by a hundred millionth it is not. One bad case of many is enough."""
     assert check.bound("s", "c", "", 1 + 0.9e-9, 1.0).verdict == "bound holds"
-    assert check.bound("s", "c", "", 1 + 1e-8, 1.0).verdict == "FAILED"
+    assert check.bound("s", "c", "", 1 + 1.5e-9, 1.0).verdict == "FAILED"
     assert check.bound("s", "c", "", [0.0, 3.0, 0.0], 2.0).slack == -0.5
     assert check.bound("s", "c", "", -5.0, 1.0).slack == 1
     assert check.bound("s", "c", "", -1.0, 0.0).slack == 1
@@ -226,3 +229,20 @@ def test_a_sample_has_no_empty_user_and_is_drawn_anew_by_the_seed():
     assert (card._sample(x, 25, 1).toarray() != rows).any()
     assert card._sample(x, 99, 0).shape[0] == 30
     assert card._sample(x, 20, 0).shape[0] == 20  # twenty are enough
+
+
+def test_what_a_card_calls_its_model_and_how_many_users_it_takes(monkeypatch):
+    """Without its statements a card costs nothing; three hundred users are taken where no other number is given."""
+    monkeypatch.setattr(card, "STATEMENTS", {})
+    model, x = mv.MultVAE(6, hidden=4, latent=2), np.ones((301, 6))
+    plain, named = card.report_card(model, x), card.report_card(model, x, n_users=20, label="mine", seed=4)
+    assert (plain.model, plain.data, plain.seed) == ("MultVAE", "users: 300 users × 6 items", 0)
+    assert (named.model, named.data, named.seed) == ("mine", "users: 20 users × 6 items", 4)
+
+
+def test_a_slack_that_is_no_number_can_be_written_as_json():
+    """JSON has no NaN and no infinity: they are words there, and every number stays one."""
+    lines = [check.bound("s", "c", "o", found, allowed) for found, allowed in ((1, 2), (math.nan, 1), (1, 0))]
+    made = card.Card("m", "d", 0, tuple(lines)).as_dict()
+    assert [c["slack"] for c in made["checks"]] == [0.5, "nan", "-inf"]
+    assert json.loads(json.dumps(made, allow_nan=False)) == made
