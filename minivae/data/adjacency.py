@@ -30,13 +30,14 @@ def is_adjacency(
     wanted = WORDS.get(wanted, wanted)
     if header or wanted not in (" ", "\t", ",") or set(columns) > {"user", "item"}:
         return False
-    if not all(re.fullmatch(rf"[\d{wanted}]+", line.rstrip()) for line in first):
+    numbers = all(re.fullmatch(rf"[\d{wanted}]+", line.rstrip()) for line in first)
+    if not numbers and not (wanted == " " and all(map(alike, first))):
         return False
     text, _ = single_byte(path, raw, wanted)
     text = text.rstrip(b"\n") + b"\n"
     k = head(text, path)[0].count(wanted) + 1
     equal = first_ragged(text, skeleton_of(text, wanted), wanted, k) is None
-    if equal and (k <= MOST_FIELDS or wanted != " "):
+    if (equal and (k <= MOST_FIELDS or wanted != " ")) or not (equal or numbers):
         return False
     lines = text.decode(errors="replace").removesuffix("\n").split("\n")
     users = [line.partition(wanted)[0] for line in lines]
@@ -44,7 +45,7 @@ def is_adjacency(
     if not equal and (longest > MOST_FIELDS or (wanted == " " and len(set(users)) == len(users))):
         return True
     if equal:
-        said = f"{k} numbers on every line"
+        said = f"{k} {'numbers' if numbers else 'fields'} on every line"
     elif wanted == " ":
         said = f"different amounts of numbers on its lines, and several lines of user {repeated(users)}"
     else:
@@ -53,6 +54,15 @@ def is_adjacency(
         f"{path} has {said}: say {option('adjacency', True)} if they are a user and its items, "
         f"{option('adjacency', False)} if they are columns"
     )
+
+
+def alike(line: str) -> bool:
+    """Whether all fields after the first look the same, such as i12 or 12:1.
+
+    >>> alike("u1 i7 i12 i3"), alike("u1 i7 5 2005-04-02")
+    (True, False)
+    """
+    return len({re.sub(r"\d+", "0", re.sub(r"[^\W\d_]+", "a", field)) for field in line.split()[1:]}) == 1
 
 
 def repeated(users: list[str]) -> str:
@@ -84,6 +94,7 @@ def read_adjacency(path: Path, raw: bytes, columns: Columns, separator: str | No
         raise InputError(f"{path}, {line_of(raw, at + 1)} is empty; expected a user and its items: remove it")
     lines = pl.Series(raw.decode().removesuffix("\n").split("\n")).str.split(separator)
     refuse_counts(path, lines)
+    refuse_sizes(path, lines)
     table = pl.DataFrame({"line": range(1, len(lines) + 1), "user": lines.list.first(), "item": lines.list.slice(1)})
     alone = int((table["item"].list.len() == 0).sum())
     table = table.filter(pl.col("item").list.len() > 0).explode("item")
@@ -104,3 +115,24 @@ def refuse_counts(path: Path, lines: pl.Series) -> None:
             f"{path}: each line begins with the number of its items, not with a user; put a user in its place, for "
             f"instance the number of the line: awk '{{$1 = NR}} 1' OLD > NEW"
         )
+
+
+def refuse_sizes(path: Path, lines: pl.Series) -> None:
+    """A first line that says how many users and items there are, perhaps pairs too, is nobody's list."""
+    first = [int(field) if field.isdecimal() else -1 for field in lines[0].to_list()]
+    others = lines.slice(1)
+    items = others.list.slice(1).explode().drop_nulls()
+    stated = len(first) in (2, 3) and len(others) >= FEWEST_LINES and first[0] >= len(others) and min(first) > 0
+    if stated and first[0] in (len(others), (largest(others.list.first()) or -1) + 1):
+        highest = largest(items)
+        if highest is not None and first[1] >= highest and first[2:] in ([], [len(items)]):
+            raise InputError(
+                f"{path}, line 1 holds {' and '.join(map(str, first))}, which look like the numbers of users and "
+                "items: remove it, or put it below another line if it is a user and its items"
+            )
+
+
+def largest(labels: pl.Series) -> int | None:
+    """The largest of labels that are all whole numbers."""
+    numbers = labels.cast(pl.Int64, strict=False)
+    return None if numbers.null_count() or not len(numbers) else int(numbers.max())  # pyright: ignore[reportArgumentType]

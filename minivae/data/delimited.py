@@ -20,6 +20,7 @@ from minivae.errors import InputError, option
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".dat": "::", ".inter": "\t"}
 WORDS = {"tab": "\t", "\\t": "\t", "space": " "}
 LONGEST_HEAD = 1 << 17
+FEWEST_LINES = 4  # from which on sizes that fit are no accident
 TYPED = re.compile(r"\w+:(token|float|token_seq|float_seq)")
 
 
@@ -111,6 +112,8 @@ def read_delimited(
         others["lines inside quoted fields"] = raw.count(b"\n") - layout.header - table.height
     if not layout.quoted and marks:
         table = unwrapped(table)
+    if not layout.header:
+        refuse_sizes(path, table, raw, layout)
     first = 1 + skipped + layout.header
     repeated = repeated_headers(raw, layout, table, found)
     if repeated is not None:
@@ -274,10 +277,9 @@ def skeleton_of(raw: bytes, separator: str) -> bytes:
 def first_ragged(raw: bytes, skeleton: bytes, separator: str, k: int) -> int | None:
     """The first line, counted from 0, with another number of fields than k; None if there is none."""
     row = separator.encode() * (k - 1) + b"\n"
-    if skeleton == row * (len(skeleton) // k) and not (k == 1 and b"\n\n" in raw):
-        return None
-    if k == 1:
-        return raw.count(b"\n", 0, raw.index(b"\n\n") + 1)
+    if skeleton == row * (len(skeleton) // k):
+        empty = raw.find(b"\n\n") if k == 1 else -1
+        return None if empty < 0 else raw.count(b"\n", 0, empty + 1)
     got = np.frombuffer(skeleton, np.uint8)
     pattern = np.resize(np.frombuffer(row, np.uint8), got.size)
     differs = np.flatnonzero(got != pattern)
@@ -388,6 +390,31 @@ def refuse_swallowed(
                     f"{path}, line {start:,}: a quotation mark opens a field that holds the row {piece[:60]!r}; "
                     "close it on its own line"
                 )
+
+
+def refuse_sizes(path: Path, table: pl.DataFrame, raw: bytes, layout: Layout) -> None:
+    """A first line of a table without header that says how many users and items, perhaps rows too, is no row.
+
+    Such a line is followed by the first user, so that hardly any file is looked at further.
+    """
+    fields = raw[: raw.index(b"\n")].decode(errors="replace").split(layout.separator)
+    if len(fields) not in (2, 3) or table.height < FEWEST_LINES or not all(f.strip().isdecimal() for f in fields):
+        return
+    users, items = table["user"], table["item"]
+    if users[0] != fields[0] or items[0] != fields[1] or users[1] not in ("0", "1"):
+        return
+    stated = [int(f) for f in fields]
+    if stated[2:] not in ([], [table.height - 1]) or stated[0] < 2:
+        return
+    for labels, size in ((users, stated[0]), (items, stated[1])):
+        numbers = labels.slice(1).cast(pl.Int64, strict=False)
+        if numbers.null_count() or not numbers.max() <= size <= max(numbers.n_unique(), numbers.max() + 1):  # pyright: ignore
+            return
+    said = " and ".join(map(str, stated))
+    raise InputError(
+        f"{path}, line {1 + layout.skipped} holds {said}, which look like the numbers of users and items: remove it, "
+        "or put it below another row if it is one"
+    )
 
 
 def repeated_headers(raw: bytes, layout: Layout, table: pl.DataFrame, found: Mapping[str, int]) -> pl.Series | None:

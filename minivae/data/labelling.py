@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from minivae.data.codes import lookup, rank
+from minivae.data.text_form import EDGES
 from minivae.errors import InputError
 
 LONGEST_LABEL = 500
@@ -197,7 +198,7 @@ def rule(distinct: pl.Series, role: str, where: Where) -> tuple[np.ndarray | Non
     """
     text = distinct.str.strip_chars()
     if text.str.len_bytes().sum() != text.str.len_chars().sum():
-        text = text.str.normalize("NFC")
+        text = text.str.replace_all(EDGES, "").str.normalize("NFC")
     check(text, role, where)
     if text.str.contains(NUMBER).all():
         numbers = as_integers(text, role, where)
@@ -243,7 +244,7 @@ def check(text: pl.Series, role: str, where: Where) -> None:
     """Refuse what cannot be a label: nothing, the words for nothing, control characters, a whole text."""
     faults = {
         "is empty or says that it is missing": text.str.to_lowercase().is_in(MISSING),
-        "contains control characters": text.str.contains(r"[\x00-\x1f]"),
+        "contains control characters": text.str.contains(r"[\x00-\x1f\x7f-\x9f\u{2028}\u{2029}]"),
         f"is longer than {LONGEST_LABEL} characters": text.str.len_chars() > LONGEST_LABEL,
     }
     for fault, found in faults.items():

@@ -1,6 +1,10 @@
 """The one form of a text that people type and files hold."""
 
+import re
 import unicodedata
+
+AROUND = "[\\s\u200b\ufeff]+"  # spaces, those of no width too
+EDGES = f"^{AROUND}|{AROUND}$"
 
 
 def canonical(text: str) -> str:
@@ -8,5 +12,7 @@ def canonical(text: str) -> str:
 
     >>> canonical(" Cafe\u0301 ") == "Café"
     True
+    >>> canonical("\u200bx ")
+    'x'
     """
-    return unicodedata.normalize("NFC", text.strip())
+    return unicodedata.normalize("NFC", re.sub(EDGES, "", text.strip()))

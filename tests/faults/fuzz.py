@@ -16,7 +16,9 @@ import io
 import json
 import os
 import random
+import re
 import resource
+import shutil
 import signal
 import sys
 import tarfile
@@ -30,11 +32,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 import numpy as np  # noqa: E402
 import polars as pl  # noqa: E402
 import scipy.sparse  # noqa: E402
+import structured  # noqa: E402
 import torch  # noqa: E402
 
 import minivae as mv  # noqa: E402
@@ -44,6 +47,7 @@ from minivae.errors import InputError  # noqa: E402
 from minivae.preparation import movielens  # noqa: E402
 from minivae.preparation.command import watched  # noqa: E402
 from minivae.runtime.storage import load_arrays, save_arrays  # noqa: E402
+from minivae.study.draws import draws, report  # noqa: E402
 from minivae.study.run import folders, presets  # noqa: E402
 from minivae.study.run.runs import Result, read_note  # noqa: E402
 
@@ -161,7 +165,25 @@ def read_run(path: Path) -> None:
         raise InputError(said.removeprefix("error: ").removesuffix("\n"))
 
 
-def prepare(folder: Path) -> None:
+def read_study(path: Path, other: Path) -> None:
+    """What `minivae combine` reads of a study and makes of it, beside a study that is sound."""
+    value = draws.combine([draws.Draw.load(path), draws.Draw.load(other)])
+    report.compose(value, False)
+    report.rows(value)
+
+
+def two_studies(folder: Path) -> None:
+    """Of two draws, without their figures."""
+    for seed in ("1", "2"):
+        out = folder / ("study" if seed == "1" else "other")
+        planted = ["--data", "planted", "--heldout", "100", "--split-seed", seed]
+        assert (
+            command_line(["study", *planted, "--models", "ease,popularity", "--device", "cpu", "--out", str(out)]) == 0
+        )
+        shutil.rmtree(out / "figures", ignore_errors=True)
+
+
+def prepare(folder: Path, studies: bool) -> None:
     """Sound files of every kind. In a child: polars does not survive a fork once it has been used."""
     rng = np.random.default_rng(0)
     rows = sorted({(int(u), int(i)) for u, i in zip(rng.integers(1, 30, 400), rng.integers(1, 40, 400), strict=True)})
@@ -171,6 +193,8 @@ def prepare(folder: Path) -> None:
     split.save(folder / "split.safetensors")
     run = folder / "run"
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if studies:
+        two_studies(folder)
     flags = ["--epochs", "1", "--batch-size", "20", "--device", "cpu", "--precision", "fp32"]
     small = folder / "small.toml"
     small.write_text("[models.multvae]\nhidden = 8\nlatent = 4\nlr = 1e-3\n[origin]\nby = 'hand'\n")
@@ -246,6 +270,10 @@ def targets(folder: Path) -> dict[str, tuple[Path, Callable, Callable]]:
         "tar": (folder / "ml-1m.tar", in_place, archive),
         "run": (folder / "run", run_folder, read_run),
         "toml": (folder / "small.toml", in_place, lambda p: presets.load("default", p)),
+        **structured.targets(folder),
+        "structured toml": (folder / "small.toml", structured.settings, lambda p: presets.load("default", p)),
+        "structured run": (folder / "run", structured.notes_of, read_run),
+        "structured study": (folder / "study", structured.notes_of, lambda p: read_study(p, folder / "other")),
     }
 
 
@@ -274,9 +302,7 @@ def make(sound: Path, change: Callable, seed: str, folder: Path) -> Path:
     """The case of that seed; the same again whenever it is asked for."""
     path = folder / sound.name
     if sound.is_dir():
-        path.mkdir(exist_ok=True)
-        for file in sound.iterdir():
-            (path / file.name).write_bytes(file.read_bytes())
+        shutil.copytree(sound, path, dirs_exist_ok=True)
     else:
         path.write_bytes(sound.read_bytes())
     change(path, random.Random(seed))
@@ -317,10 +343,10 @@ def fuzz(
             first = said["case"] + 1
             last = (trace.read_text(errors="replace").strip().splitlines() or ["died"])[-1][:200]
             ended = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "exception"
-            key = f"{ended}: {last}"
+            key = f"{ended}: {re.sub(r'[0-9]+', '#', last)[:80]}"  # one kind, one finding
             if key not in findings:
                 keep.mkdir(parents=True, exist_ok=True)
-                bad = make(*target[:2], f"{name}-{seed}-{said['case']}", Path(scratch))
+                bad = Path(scratch, target[0].name)  # as the child left it
                 if bad.is_file():
                     (keep / f"{name}-{said['case']}{bad.suffix}").write_bytes(bad.read_bytes())
                 (keep / f"{name}-{said['case']}.trace").write_text(trace.read_text(errors="replace"))
@@ -340,7 +366,7 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         if os.fork() == 0:
-            prepare(Path(folder))
+            prepare(Path(folder), not options.readers or "study" in options.readers)
             os._exit(0)
         assert os.wait()[1] == 0
         readers = targets(Path(folder))

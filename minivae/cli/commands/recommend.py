@@ -22,6 +22,7 @@ from minivae.study.output.display import print_table
 
 FORMATS = (".parquet", ".csv", ".jsonl")
 SHOWN_USERS = 20
+BLOCK_USERS = 1 << 16
 Found = tuple[list[str], sp.csr_matrix]
 
 
@@ -137,17 +138,19 @@ def _show_rank(
 
 
 def _table(labels: list[str], items: np.ndarray, scores: np.ndarray, split: StrongSplit) -> pl.DataFrame:
-    """One row for each recommendation: user, rank, item, title if there are any, score."""
-    row, rank = np.nonzero(items >= 0)
-    at = items[row, rank]
-    columns = {
-        "user": pl.Series(labels, dtype=pl.Utf8).gather(row),
-        "rank": (rank + 1).astype(np.int32),
-        "item": pl.Series(split.item_labels.tolist()).gather(at),
-    }
-    if split.item_titles is not None:
-        columns["title"] = pl.Series(split.item_titles.tolist(), dtype=pl.Utf8).gather(at)
-    return pl.DataFrame(columns | {"score": scores[row, rank]})
+    """One row for each recommendation: user, rank, item, title if there are any, score; in blocks, for its memory."""
+    users, names = pl.Series(labels, dtype=pl.Utf8), pl.Series(split.item_labels.tolist())
+    titles = None if split.item_titles is None else pl.Series(split.item_titles.tolist(), dtype=pl.Utf8)
+
+    def part(start: int) -> pl.DataFrame:
+        block = items[start : start + BLOCK_USERS]
+        row, rank = np.nonzero(block >= 0)
+        at = block[row, rank]
+        columns = {"user": users.gather(start + row), "rank": (rank + 1).astype(np.int32), "item": names.gather(at)}
+        columns |= {} if titles is None else {"title": titles.gather(at)}
+        return pl.DataFrame(columns | {"score": scores[start + row, rank]})
+
+    return pl.concat([part(start) for start in range(0, max(1, len(items)), BLOCK_USERS)])
 
 
 def _write(table: pl.DataFrame, path: Path) -> None:
