@@ -30,6 +30,7 @@ def is_adjacency(
     wanted = WORDS.get(wanted, wanted)
     if header or wanted not in (" ", "\t", ",") or set(columns) > {"user", "item"}:
         return False
+    refuse_weights(path, first)
     numbers = all(re.fullmatch(rf"[\d{wanted}]+", line.rstrip()) for line in first)
     if not numbers and not (wanted == " " and all(map(alike, first))):
         return False
@@ -54,6 +55,16 @@ def is_adjacency(
         f"{path} has {said}: say {option('adjacency', True)} if they are a user and its items, "
         f"{option('adjacency', False)} if they are columns"
     )
+
+
+def refuse_weights(path: Path, lines: list[str]) -> None:
+    """`user item:weight item:weight …`, as LibSVM writes it."""
+    pairs = [field for line in lines for field in line.split()[1:]]
+    if len(pairs) > len(lines) and all(re.fullmatch(r"\w+:[\d.]+", field) for field in pairs):
+        raise InputError(
+            f"{path}: fields such as {pairs[0]!r} are items with weights, as LibSVM writes them; write one row for "
+            "each user and item instead"
+        )
 
 
 def alike(line: str) -> bool:
@@ -87,6 +98,7 @@ def read_adjacency(path: Path, raw: bytes, columns: Columns, separator: str | No
         )
     if separator is None:
         separator = next((s for s in "\t ,;" if s.encode() in raw), " ")
+    refuse_weights(path, head(raw, path))
     raw, separator = single_byte(path, raw, WORDS.get(separator, separator))
     blank = len(raw) - len(raw.rstrip(b"\n")) - raw.endswith(b"\n")
     raw = raw.rstrip(b"\n") + b"\n"

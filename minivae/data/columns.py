@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from minivae.data.labelling import Where
+from minivae.data.text_form import canonical
 from minivae.errors import InputError
 
 Columns = Mapping[str, str | int]  # role -> name or position
@@ -31,8 +32,9 @@ def found_columns(where: Path | str, columns: Columns, names: list[str], by_posi
 
 def locate(column: str | int, names: list[str], where: Path | str, by_position: bool = False) -> int:
     """The position of `column`."""
-    stripped = [str(name).strip() for name in names]
+    stripped = [canonical(str(name)) for name in names]
     if isinstance(column, str) and not by_position:
+        column = canonical(column)
         if column not in stripped and RECBOLE.get(column) in stripped:
             column = RECBOLE[column]
         if stripped.count(column) > 1:
@@ -46,8 +48,9 @@ def locate(column: str | int, names: list[str], where: Path | str, by_position: 
             raise ValueError
         return range(len(names))[int(column)]
     except (ValueError, IndexError):
-        near = difflib.get_close_matches(str(column), stripped, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        folded = {name.casefold(): name for name in reversed(stripped)}
+        near = difflib.get_close_matches(str(column).casefold(), folded, 1) if isinstance(column, str) else []
+        hint = f"; did you mean {folded[near[0]]!r}?" if near else ""
         shown = ", ".join(map(repr, stripped[:20])) + (", …" if len(names) > 20 else "")
         raise InputError(f"{where} has no column {column!r} among its {len(names)}: {shown}{hint}") from None
 

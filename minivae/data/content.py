@@ -24,6 +24,20 @@ FOREIGN = {  # first bytes -> what the file is, and what to do
     b"\x89HDF": "an HDF5 file; write the table as Parquet or CSV",
     b"\x28\xb5\x2f\xfd": "packed with zstd; unpack it first (unzstd)",
     b"FEA1": "Feather of version 1; write it again with version 2",
+    b"7z\xbc\xaf": "packed with 7-Zip; unpack it first",
+    b"Rar!\x1a": "a rar archive; unpack it first",
+    b"\x04\x22\x4d\x18": "packed with lz4; unpack it first",
+    b"\x1f\x9d": "packed with compress; unpack it first",
+    b"Obj\x01": "an Avro file; write the table as Parquet or CSV",
+    b"MATLAB 5.0 MAT": "a file of MATLAB; read it with scipy.io.loadmat and write a matrix with scipy.sparse.save_npz",
+    b"MATLAB 7.3 MAT": "a file of MATLAB; export the table as CSV",
+    b"RDX": "a file of R; write the table there with write.csv(x, row.names = FALSE)",
+    b"<stata_dta": "a file of Stata; export the table as CSV",
+    b"$FL2": "a file of SPSS; export the table as CSV",
+    b"\x89PNG": "a picture",
+    b"{\\rtf": "a text of a word processor (RTF); save it as plain text",
+    b"\x80\x02": "a pickle, which could run code; write the table as Parquet or CSV",
+    b"\x80\x03": "a pickle, which could run code; write the table as Parquet or CSV",
     b"\x80\x04": "a pickle, which could run code; write the table as Parquet or CSV",
     b"\x80\x05": "a pickle, which could run code; write the table as Parquet or CSV",
     b"%%MatrixMarket": "a MatrixMarket file; read it with scipy.io.mmread and write it with scipy.sparse.save_npz",
@@ -104,6 +118,10 @@ def text_of(path: Path, raw: bytes, encoding: str | None) -> bytes:
     for magic, what in FOREIGN.items():
         if raw.startswith(magic):
             raise InputError(f"{path} is {what}")
+    if raw[8:9] == b"{" and path.suffix.lower() == ".safetensors":
+        raise InputError(
+            f"{path} was saved by minivae or another program and is no table; give the file it was made from"
+        )
     if raw[257:262] == b"ustar":
         raise InputError(f"{path} is a tar archive; unpack it and give the table in it")
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):

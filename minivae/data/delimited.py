@@ -195,6 +195,11 @@ def find_layout(
         next(csv.reader([x], delimiter=separator, skipinitialspace=True), [""]) if quoted else x.split(separator)
         for x in lines
     ]
+    if len(lines) > 1 and re.fullmatch(r"[-=+|: ]*(---|===)[-=+|: ]*", lines[1]):
+        raise InputError(
+            f"{path}, line {2 + skipped} is a rule drawn between header and rows, not a row: remove it, or save the "
+            "table as CSV"
+        )
     typed = all(TYPED.fullmatch(f.strip()) for f in fields[0])
     if header is None:
         header = typed or find_header(path, fields, columns)

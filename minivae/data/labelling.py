@@ -22,7 +22,10 @@ EXACT = 2**53  # up to here every whole number is a float
 NATIVE = {"rating": (bool, np.bool_), "time": (date, datetime)}  # what columns of objects may hold beside numbers
 INTEGER = r"^(0|-?[1-9][0-9]*)$"
 NUMBER = r"^(0|-?[1-9][0-9]*|-?(0|[1-9][0-9]*)(\.[0-9]+([eE][+-]?[0-9]+)?|[eE][+-]?[0-9]+))$"
-MISSING = ("", "nan", "null", "none", "<na>", "nat")
+MISSING = ("", "nan", "null", "none", "<na>", "nat", "\\n", "n/a", "#n/a", "#ref!", "#value!", "#name?", "#div/0!")
+AMONG_NUMBERS = ("na", "-", "--", "?", "unknown", "missing")  # no label where all others are numbers
+EXCEL = r"^-?[0-9](\.[0-9]+)?E\+[0-9]+$"
+SEVERAL = r"^[0-9]+([ ,;|]+[0-9]+)*$"
 WANTED = {"rating": "ratings must be numbers", "time": "times must be numbers or dates", "title": "titles must be text"}
 Where = Callable[[int], str]  # row, counted from 0 -> how a message names it
 
@@ -200,7 +203,15 @@ def rule(distinct: pl.Series, role: str, where: Where) -> tuple[np.ndarray | Non
     if text.str.len_bytes().sum() != text.str.len_chars().sum():
         text = text.str.replace_all(EDGES, "").str.normalize("NFC")
     check(text, role, where)
-    if text.str.contains(NUMBER).all():
+    refuse_lists(text, role, where)
+    number = text.str.contains(NUMBER)
+    if not number.all() and number.any() and text.filter(~number).str.to_lowercase().is_in(AMONG_NUMBERS).all():
+        k = int((~number).arg_true()[0])
+        raise InputError(
+            f"{where(k)}: {role} {text[k]!r} stands among numbers; correct or remove the rows that say so, or put a "
+            "letter before each number"
+        )
+    if number.all():
         numbers = as_integers(text, role, where)
         if numbers is not None:
             return rank(numbers)
@@ -209,6 +220,26 @@ def rule(distinct: pl.Series, role: str, where: Where) -> tuple[np.ndarray | Non
     canonical = text.unique().sort()
     place = text.cast(pl.Enum(canonical)).to_physical().to_numpy().astype(np.int32)
     return place, canonical.to_numpy().astype(str)
+
+
+def refuse_lists(text: pl.Series, role: str, where: Where) -> None:
+    """Labels that hold several values each, or numbers that a spreadsheet has shortened."""
+    short = text.str.contains(EXCEL)
+    if short.any():
+        k = int(short.arg_true()[0])
+        raise InputError(
+            f"{where(k)}: {role} {text[k]} is a long number as Excel shows it, most digits lost; give the column the "
+            "format of text there and save the file again"
+        )
+    listed = text.str.contains(r"^\[.*\]$|^\{.*\}$|^\(.*,.*\)$").all() and text.str.contains("[, ]").any()
+    if not listed and text.str.contains(SEVERAL).all():
+        pieces = text.str.count_matches("[ ,;|]+")
+        listed = pieces.max() != pieces.min()
+    if listed:
+        k = int(text.str.len_chars().arg_max() or 0)
+        raise InputError(
+            f"{where(k)}: {role} {text[k][:40]!r} looks like several values in one field; write one row for each {role}"
+        )
 
 
 def as_integers(text: pl.Series, role: str, where: Where) -> np.ndarray | None:

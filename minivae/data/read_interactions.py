@@ -150,7 +150,9 @@ def read_interactions(
 
 
 def odd_ones_out(labels: np.ndarray, role: str) -> Iterator[str]:
-    """A sentence where hardly any labels are no numbers, as a line of totals or a word for "unknown" makes it."""
+    """A sentence where one label, or hardly any, is unlike the others: a sign for "missing", a line of totals."""
+    if labels.dtype.kind == "i" and len(labels) > 1 and (labels < 0).sum() == 1 and (labels == -1).any():
+        yield f"one {role} is called -1; if that stands for a missing {role}, remove its rows"
     if labels.dtype.kind == "U" and len(labels) >= MANY:
         odd = np.flatnonzero(~np.char.isdecimal(labels))
         if 0 < len(odd) <= RARE * len(labels):

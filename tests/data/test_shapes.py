@@ -87,6 +87,8 @@ READ = {  # name of the file, content, arguments
         {"user": 0, "item": 1, "n": 6},
     ),
     "labels with characters of no width around": ("t.csv", CSV.replace("1,", "\u200b1,").replace(",c", ",\ufeffc"), {}),
+    "a header with a character of no width": ("t.csv", "\u200b" + CSV, {}),
+    "NA among words": ("t.csv", CSV.replace("c", "NA"), {}),
     "adjacency text, told": ("train.txt", "0 5 6\n1 5 7\n", {"adjacency": True, "n": 4}),
     "RecBole": ("t.inter", lines("\t", ["user_id:token", "item_id:token"]), {}),
     "JSON lines": ("t.jsonl", JSON, {}),
@@ -206,7 +208,7 @@ REFUSED = {  # … and what the sentence must say
         "t.txt",
         "0 18:1 28:1 3:1 4:1\n1 18:1 2:1 5:1 6:1\n",
         {"user": 0, "item": 1},
-        "has 5 fields on every line: say adjacency=True if they are a user and its items",
+        "fields such as '18:1' are items with weights",
     ),
     "lists of words, equally long": (
         "t.txt",
@@ -214,6 +216,34 @@ REFUSED = {  # … and what the sentence must say
         {"user": 0, "item": 1},
         "has 5 fields on every line: say adjacency=True",
     ),
+    "items with weights, few": (
+        "t.txt",
+        "1 3:1 7:1\n0 2:1 3:1\n",
+        {"user": 0, "item": 1},
+        "fields such as '3:1' are items with weights, as LibSVM writes them",
+    ),
+    "lists as Python writes them": (
+        "t.csv",
+        'user,item\n1,"[1, 2]"\n2,"[3]"\n',
+        {},
+        "line 2: item '[1, 2]' looks like several values in one field",
+    ),
+    "lists between bars": ("t.csv", "user,item\n1,1|2|3\n2,3|4\n", {}, "line 2: item '1|2|3' looks like several"),
+    "thousands separators": ("t.csv", 'user,item\n"1,000",a\n900,b\n', {}, "line 2: user '1,000' looks like several"),
+    "numbers shortened by Excel": ("t.csv", "user,item\n1.23457E+12,a\n", {}, "a long number as Excel shows it"),
+    "NA of R among numbers": ("t.csv", "user,item\n1,a\nNA,b\n", {}, "line 3: user 'NA' stands among numbers"),
+    "\\N of MySQL": ("t.tsv", "user\titem\n1\ta\n\\N\tb\n", {}, "(line 3) is empty or says that it is missing"),
+    "an error of Excel": ("t.csv", CSV + "4,#N/A\n", {}, "(line 7) is empty or says that it is missing"),
+    "a table of Markdown": ("t.md", "| user | item |\n|---|---|\n| 1 | a |\n", {}, "line 2 is a rule drawn"),
+    "a table of psql": (
+        "t.txt",
+        " user | item \n------+------\n    1 | a\n",
+        {},
+        "line 2 is a rule drawn between header and rows",
+    ),
+    "names in capitals": ("t.csv", CSV.replace("user", "USER"), {}, "did you mean 'USER'?"),
+    "a file of R": ("t.rda", b"RDX3\nX\n" + bytes(60), {}, "a file of R; write the table there with write.csv"),
+    "packed with 7-Zip": ("t.7z", b"7z\xbc\xaf\x27\x1c" + bytes(60), {}, "packed with 7-Zip; unpack it first"),
     "a label that cannot be seen": ("t.csv", CSV + "4,\u200b\n", {}, "(line 7) is empty"),
     "a control character of Windows in a label": ("t.csv", CSV + "4,a\x93b\n", {}, "contains control characters"),
     "a line separator of Unicode in a label": ("t.csv", CSV + "4,a\u2028b\n", {}, "contains control characters"),
@@ -284,7 +314,7 @@ def test_read_with_every_row(tmp_path, shape):
     assert data.reading.rows == data.reading.events + sum(data.reading.dropped.values())
     if n == len(PAIRS):
         got = [
-            (int(u), i.replace("é", "c"))
+            (int(u), i.replace("é", "c").replace("NA", "c"))
             for u, i in zip(data.user_labels[data.user], data.item_labels[data.item], strict=True)
         ]
         assert got == PAIRS
@@ -362,6 +392,19 @@ def test_a_line_of_totals_is_named(tmp_path):
     assert "1 of 151 users are no numbers, such as 'Total', so all user labels are text" in str(
         read_interactions(path).reading
     )
+
+
+def test_a_user_called_minus_one_is_named(tmp_path):
+    path = write(tmp_path, "t.csv", "user,item\n1,a\n-1,b\n")
+    assert "one user is called -1; if that stands for a missing user, remove its rows" in str(
+        read_interactions(path).reading
+    )
+
+
+@pytest.mark.parametrize("make", [lambda t: t, lambda t: pd.DataFrame(t.to_dict(as_series=False))])
+def test_cells_that_are_lists_are_refused(make):
+    with pytest.raises(InputError, match="labels must be integers or text"):
+        read_interactions(make(pl.DataFrame({"user": [1, 2], "item": [[1, 2], [3]]})))
 
 
 def test_titles_of_a_second_file(tmp_path):
