@@ -244,7 +244,10 @@ SAID = {
         "`direction` keeps nothing of the gain",
         "users with more than 100 gain most",
         "Of users with 5 to 10 items it cannot be said whether they gain or lose",
-        "two of our seven failed, in part or wholly (P3 and P6",
+        "of our seven P3 and P6 failed, in part or wholly, and P5 on a second draw",
+        "The full loss costs a Mult-DAE accuracy on both, even at the chosen weight",
+        "On Debian anchors help the Mult-VAE. On the second embedded draw no gain can be seen, so P5 failed there",
+        "`direction` kept less than half on all three (P6; on Debian 46 %",
     ),
     "01": ("How much of that is the denominator we cannot say: we do not have the data",),
     "02": (
