@@ -1,11 +1,10 @@
 """What to know of a split before its numbers are believed: protocol, leakage, signs of a degenerate study."""
 
-from typing import Any
-
 import numpy as np
 
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.errors import option
+from minivae.runtime.records import Record
 
 FEW_TRAINING_USERS = 50
 PROBED = 200  # test users for whom the ranking by popularity is compared in full
@@ -43,7 +42,17 @@ def shared_users(split: StrongSplit, part: FoldIn) -> int | None:
     return int(np.isin(part.user_labels.astype(str), split.train_labels.astype(str)).sum())
 
 
-def leakage(split: StrongSplit) -> list[dict[str, Any]]:
+class Finding(Record, frozen=True):
+    """A question of the audit about one part: `number` of `of` (None where it cannot be known), and if it is a leak."""
+
+    part: str
+    question: str
+    number: int | None
+    of: int
+    leak: bool
+
+
+def leakage(split: StrongSplit) -> list[Finding]:
     """One row per question and part: what is asked, how many of how many, whether it is a leak.
 
     A shared user is a leak only where the protocol says that test users are new.
@@ -58,21 +67,15 @@ def leakage(split: StrongSplit) -> list[dict[str, Any]]:
         unseen = int((popular[part.heldout.indices] == 0).sum())
         empty = int(((np.diff(part.history.indptr) == 0) & (np.diff(part.heldout.indptr) > 0)).sum())
         rows += [
-            entry(name, "users who are training users", shared, part.n_users, strong and bool(shared)),
-            entry(name, "held-out events that are in the history too", both, part.heldout.nnz, both > 0),
-            entry(name, "held-out events of items that no training user has", unseen, part.heldout.nnz, False),
-            entry(name, "users with held-out items and no history", empty, part.n_users, False),
+            Finding(name, "users who are training users", shared, part.n_users, strong and bool(shared)),
+            Finding(name, "held-out events that are in the history too", both, part.heldout.nnz, both > 0),
+            Finding(name, "held-out events of items that no training user has", unseen, part.heldout.nnz, False),
+            Finding(name, "users with held-out items and no history", empty, part.n_users, False),
         ]
         if (early := split.protocol.get(f"{name}_before_train")) is not None:
-            rows.append(
-                entry(name, "held-out events before the user's last training event", early, part.heldout.nnz, early > 0)
-            )
+            asked = "held-out events before the user's last training event"
+            rows.append(Finding(name, asked, early, part.heldout.nnz, early > 0))
     return rows
-
-
-def entry(part: str, question: str, n: int | None, of: int, leak: bool) -> dict[str, Any]:
-    """One row of the audit; n is None where it cannot be known."""
-    return {"part": part, "question": question, "number": n, "of": of, "leak": leak}
 
 
 def warnings(split: StrongSplit) -> list[str]:
@@ -95,8 +98,8 @@ def warnings(split: StrongSplit) -> list[str]:
     counts = np.bincount(split.train.indices, minlength=split.n_items)
     if split.n_items > 1 and counts.min() == counts.max():
         found.append("all items have equally many training users: popularity ties everywhere")
-    leaks = [r for r in leakage(split) if r["leak"]]
-    found += [f"leak in the {r['part']} part: {r['number']:,} of {r['of']:,} {r['question']}" for r in leaks]
+    leaks = [r for r in leakage(split) if r.leak]
+    found += [f"leak in the {r.part} part: {r.number:,} of {r.of:,} {r.question}" for r in leaks]
     return found
 
 

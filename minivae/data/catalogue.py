@@ -2,18 +2,19 @@
 
 import os
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
+from msgspec import field
 
-from minivae.data.audit import leakage, protocol_in_words, warnings
+from minivae.data.audit import Finding, leakage, protocol_in_words, warnings
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
+from minivae.runtime.records import Record
 
 VARIABLE = "MINIVAE_DATA"
 
@@ -157,41 +158,49 @@ def resolve(data: str | Path) -> Path:
     raise InputError(f"{data} is neither a file nor one of the data sets planted, debian, {', '.join(DATASETS)}")
 
 
-def describe(split: StrongSplit) -> dict[str, Any]:
+class Description(Record, frozen=True):
     """Size, density, activity and popularity of a split, as plain numbers.
 
-    Quantiles are over training users (items each) and over items (training users each).
+    Users and events are by part. Quantiles are over training users (items each) and over items (training users each).
     """
+
+    name: str
+    protocol: Mapping[str, int | float | str]
+    protocol_in_words: str = field(name="protocol in words")
+    filters: Mapping[str, Mapping[str, int]]
+    warnings: Sequence[str]
+    leakage: Sequence[Finding]
+    items: int
+    titles: bool
+    users: Mapping[str, int]
+    events: Mapping[str, int]
+    heldout_events: Mapping[str, int] = field(name="held-out events")
+    users_without_heldout: Mapping[str, int] = field(name="users without held-out items")
+    density: float
+    items_per_user: Mapping[str, float] = field(name="items per user")
+    users_per_item: Mapping[str, float] = field(name="users per item")
+
+
+def describe(split: StrongSplit) -> Description:
+    """What is to be known of a split."""
     activity = np.diff(split.train.indptr)
     popularity = np.bincount(split.train.indices, minlength=split.n_items)
     quantiles = {"minimum": 0, "lower quartile": 25, "median": 50, "upper quartile": 75, "maximum": 100}
     held = {"validation": split.validation, "test": split.test}
-    return {
-        "name": split.name,
-        "protocol": dict(split.protocol),
-        "protocol in words": protocol_in_words(split),
-        "filters": {k: dict(zip(("users", "items", "events"), n, strict=True)) for k, n in split.filters.items()},
-        "warnings": warnings(split),
-        "leakage": leakage(split),
-        "items": split.n_items,
-        "titles": split.item_titles is not None,
-        "users": {"training": split.train.shape[0]} | {k: p.n_users for k, p in held.items()},
-        "events": {"training": split.train.nnz} | {k: p.history.nnz + p.heldout.nnz for k, p in held.items()},
-        "held-out events": {k: p.heldout.nnz for k, p in held.items()},
-        "users without held-out items": {k: int((np.diff(p.heldout.indptr) == 0).sum()) for k, p in held.items()},
-        "density": split.train.nnz / max(1, split.train.shape[0] * split.n_items),
-        "items per user": {name: float(np.percentile(activity, q)) for name, q in quantiles.items()},
-        "users per item": {name: float(np.percentile(popularity, q)) for name, q in quantiles.items()},
-    }
-
-
-def info(data: str | Path) -> dict[str, Any]:
-    """`describe` of the split at a path, or of the prepared data set of that name.
-
-    Raises
-    ------
-    InputError
-        If there is no such file, or it is not a split.
-    """
-    path = resolve(data)
-    return {"file": str(path), **describe(StrongSplit.load(path))}
+    return Description(
+        name=split.name,
+        protocol=split.protocol,
+        protocol_in_words=protocol_in_words(split),
+        filters={k: dict(zip(("users", "items", "events"), n, strict=True)) for k, n in split.filters.items()},
+        warnings=warnings(split),
+        leakage=leakage(split),
+        items=split.n_items,
+        titles=split.item_titles is not None,
+        users={"training": split.train.shape[0]} | {k: p.n_users for k, p in held.items()},
+        events={"training": split.train.nnz} | {k: p.history.nnz + p.heldout.nnz for k, p in held.items()},
+        heldout_events={k: p.heldout.nnz for k, p in held.items()},
+        users_without_heldout={k: int((np.diff(p.heldout.indptr) == 0).sum()) for k, p in held.items()},
+        density=split.train.nnz / max(1, split.train.shape[0] * split.n_items),
+        items_per_user={name: float(np.percentile(activity, q)) for name, q in quantiles.items()},
+        users_per_item={name: float(np.percentile(popularity, q)) for name, q in quantiles.items()},
+    )

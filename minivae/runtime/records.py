@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar, overload
 
 import msgspec
 
@@ -13,8 +13,34 @@ from minivae.runtime.storage import write_json
 
 Json = dict[str, Any]
 """A JSON object on its way from or to a file, of any content."""
+Seen = TypeVar("Seen", bound="Record")
 CHECKSUM = "sha256"
 LARGEST_RECORD = 1 << 28  # bytes; the largest that minivae writes has some megabytes
+
+
+class Record(msgspec.Struct, frozen=True):
+    """A frozen dataclass whose fields are the keys of a JSON object, in order.
+
+    A key that is no name of Python is given by ``field(name=…)``. What is read is compared with the types of the
+    fields; other keys are left aside, so that a file of a newer minivae can be read.
+
+    >>> class Level(Record, frozen=True):
+    ...     mean: float
+    ...     se: float = msgspec.field(name="standard error")
+    >>> Level(0.5, 0.1).as_dict()
+    {'mean': 0.5, 'standard error': 0.1}
+    >>> Level.from_dict({"mean": 0.5, "standard error": 0.1, "more": 1})
+    Level(mean=0.5, se=0.1)
+    """
+
+    def as_dict(self) -> Json:
+        """For JSON."""
+        return msgspec.to_builtins(self)
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """The record with these values; `ValueError` (of msgspec) if one is missing or of another type."""
+        return msgspec.convert(value, cls)
 
 
 def checksum(value: Mapping[str, Any]) -> str:
@@ -23,25 +49,30 @@ def checksum(value: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def write_record(path: Path, value: Mapping[str, Any]) -> None:
+def write_record(path: Path, value: Mapping[str, Any] | Record) -> None:
     """Write a JSON object with its checksum, whole or not at all."""
-    content = json.loads(json.dumps(dict(value), allow_nan=False))  # keys become the strings that a reader will see
+    text = json.dumps(value, allow_nan=False, default=msgspec.to_builtins)
+    content = json.loads(text)  # keys become the strings that a reader will see
     write_json(path, content | {CHECKSUM: checksum(content)})
 
 
-def read_record(path: Path, schema: Any = dict[str, Any]) -> dict[str, Any]:
+@overload
+def read_record(path: Path) -> Json: ...
+
+
+@overload
+def read_record(path: Path, kind: type[Seen]) -> Seen: ...
+
+
+def read_record(path: Path, kind: type[Record] | None = None) -> Record | Json:
     """Read what `write_record` wrote, without the checksum.
 
     Parameters
     ----------
     path : Path
         The file.
-    schema : type
-        What the content must be: a type that `msgspec` understands.
-
-    Returns
-    -------
-    dict
+    kind : type of Record, optional
+        What the content must be; without it any object is given back as it is.
 
     Raises
     ------
@@ -64,16 +95,15 @@ def read_record(path: Path, schema: Any = dict[str, Any]) -> dict[str, Any]:
             "restore it or run it again in another folder"
         )
     del value[CHECKSUM]
-    return conform(value, schema, path)
+    return value if kind is None else conform(value, kind, path)
 
 
-def conform(value: dict[str, Any], schema: Any, path: Path) -> dict[str, Any]:
-    """The content of `path` itself, if it is what `schema` says; else `InputError`."""
+def conform(value: Json, kind: type[Seen], path: Path) -> Seen:
+    """The content of `path` as a record; `InputError` if it is none of that kind."""
     try:
-        msgspec.convert(value, schema)
+        return kind.from_dict(value)
     except (msgspec.ValidationError, RecursionError) as e:
         raise InputError(f"{path} does not hold what minivae writes there ({e}); run it again") from e
-    return value
 
 
 def flat(value: Mapping[str, Any], prefix: str = "") -> Json:

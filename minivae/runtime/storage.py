@@ -18,6 +18,7 @@ from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
+import msgspec
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
@@ -145,8 +146,9 @@ def append_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, whole or not at all. NaN is refused: JSON has none."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write `value`, in which records may stand, as indented JSON, whole or not at all. NaN is refused."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False, default=msgspec.to_builtins)
+    write_text(path, text + "\n")
 
 
 def save_arrays(path: Path, kind: str, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:

@@ -7,7 +7,7 @@ validation included, and the time of all epochs that are allowed: no run takes l
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -248,8 +248,3 @@ NOTE = (
     "is not known, so the last column is the longest; an epoch contains its validation. Memory: of the whole process "
     "at its peak, from a model; the largest counts, since models run one after the other."
 )
-
-
-def as_dict(cost: Cost) -> dict[str, Any]:
-    """For JSON."""
-    return asdict(cost) | {"epoch": cost.epoch, "longest": cost.longest, "peak": cost.memory.total}

@@ -2,11 +2,13 @@
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import asdict
 
 from minivae.data.catalogue import describe
 from minivae.data.splits import StrongSplit
@@ -21,6 +23,7 @@ from minivae.study.run import conclusions, folders, results
 from minivae.study.run.loop import Jobs, Task, run_all
 from minivae.study.run.model_spec import ModelSpec
 from minivae.study.run.presets import Preset
+from minivae.study.run.records import ModelSettings, PresetNote, Setting, Study, StudyData
 from minivae.study.run.runs import SPLIT, Job, Result, check_evaluable, refuse_other_users, seen_from
 from minivae.study.run.sources import Source, fingerprint
 
@@ -38,7 +41,7 @@ class StudyPlan:
         Its settings.
     jobs : list[Job]
         The runs, in order.
-    options : dict
+    options : Mapping[str, Setting]
         Settings given by hand (epochs, device, precision); None where the preset's holds.
     command : Command
         The command that does it again, with other flags where they are given.
@@ -46,7 +49,7 @@ class StudyPlan:
 
     preset: Preset
     jobs: list[Job]
-    options: dict[str, Any]
+    options: Mapping[str, Setting]
     command: Command
 
     @classmethod
@@ -81,9 +84,7 @@ def command_of(given: Mapping[str, Any], changes: Mapping[str, Any], search: Seq
     return f"{shlex.join(tune)} && {shlex.join(['minivae', 'study', *words, '--settings', 'runs/searched/best.toml'])}"
 
 
-def run_study(
-    plan: StudyPlan, split: StrongSplit, source: Source, out: Path, resume: bool, jobs: Jobs = 1
-) -> dict[str, Any]:
+def run_study(plan: StudyPlan, split: StrongSplit, source: Source, out: Path, resume: bool, jobs: Jobs = 1) -> Study:
     """Do what is not done yet, then write results.json, the figures and the report into `out`; returns the results.
 
     Parameters
@@ -112,7 +113,7 @@ def run_study(
     tasks = []
     for k, job in enumerate(plan.jobs, 1):
         folder = out / "runs" / job.name
-        note = job.identity(split, digest, seen_from(folder, data))
+        note = job.note(split, digest, seen_from(folder, data))
         tasks.append(Task(job, folder, f"{job.name} ({k} of {len(plan.jobs)})", note))
     run_all(tasks, split, jobs, _reached)
     done = [Result.load(task.folder) for task in tasks]
@@ -124,46 +125,41 @@ def run_study(
 def _reached(task: Task) -> str:
     """The line that is shown when a run is finished."""
     metrics = Result.load(task.folder).metrics
-    return f"{task.job.name}: test nDCG@100 {metrics['test'][SELECTION]['mean']:.4f}, {duration(metrics['seconds'])}"
+    return f"{task.job.name}: test nDCG@100 {metrics.levels()[SELECTION].mean:.4f}, {duration(metrics.seconds)}"
 
 
-def write_results(plan: StudyPlan, split: StrongSplit, source: Source, done: list[Result], out: Path) -> dict[str, Any]:
+def write_results(plan: StudyPlan, split: StrongSplit, source: Source, done: list[Result], out: Path) -> Study:
     """results.json, figures, report.md and report.html from finished runs."""
     models = results.group(done)
     pairs = results.comparisons([m.name for m in models], plan.preset.sections)
     first = plan.jobs[0].config
     used = {job.spec.name: job for job in reversed(plan.jobs)}
-    specs = {m.name: _settings(used[m.name]) | {"trials": plan.preset.trials(m.name)} for m in models}
-    known = results.doubts(models, specs, dict.fromkeys([*pairs, *results.with_and_without(list(specs))]))
+    settings = {m.name: _settings(used[m.name], plan.preset) for m in models}
+    known = results.doubts(models, settings, dict.fromkeys([*pairs, *results.with_and_without(list(settings))]))
     compared = results.differences(models, pairs, known)
-    changes, search = conclusions.remedy(d for d in compared if d["metric"] == SELECTION)
-    value = {
-        "command": plan.command({}, ()),
-        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        "to decide": plan.command(changes, search) if changes or search else "",
-        "data": describe(split) | {"source": source.given, "searchable": fingerprint(split, ("validation",))},
-        "environment": results.environment(first.device, first.precision),
-        "preset": {
-            "name": plan.preset.name,
-            "title": plan.preset.title if split.name == plan.preset.data else split.name or plan.preset.title,
-            "models": specs,
-            "origin": plan.preset.origin,
-        },
-        "runs": results.run_rows(models),
-        "summary": results.summary(models, split.test),
-        "differences": compared,
-        "claims": results.claims(models, split.test, known),
-        "sections": [asdict(s) for s in plan.preset.sections],
-        "recall definitions": results.recall_definitions(models, split.n_items),
-    }
+    changes, search = conclusions.remedy(d for d in compared if d.metric == SELECTION)
+    title = plan.preset.title if split.name == plan.preset.data else split.name or plan.preset.title
+    value = Study(
+        command=plan.command({}, ()),
+        date=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        to_decide=plan.command(changes, search) if changes or search else "",
+        data=StudyData(**asdict(describe(split)), source=source.given, searchable=fingerprint(split, ("validation",))),
+        environment=results.environment(first.device, first.precision),
+        preset=PresetNote(plan.preset.name, title, settings, plan.preset.origin),
+        runs=results.run_rows(models),
+        summary=results.summary(models, split.test),
+        differences=compared,
+        claims=results.claims(models, split.test, known),
+        sections=plan.preset.sections,
+        recall_definitions=results.recall_definitions(models, split.n_items),
+    )
     write_record(out / "results.json", value)
     write_text(out / "metrics.csv", tables.csv_text(tables.metrics_rows(value)))
-    write_text(out / "differences.csv", tables.csv_text(tables.difference_rows(value["differences"])))
+    write_text(out / "differences.csv", tables.csv_text(tables.difference_rows(value.differences)))
     captions = figures.write_figures(models, value, split, out)
     report.write(value, models, captions, out)
     return value
 
 
-def _settings(job: Job) -> dict[str, Any]:
-    training = asdict(job.config) if job.spec.trained else {}
-    return {"class": job.spec.kind, "arguments": dict(job.spec.arguments), "training": training}
+def _settings(job: Job, preset: Preset) -> ModelSettings:
+    return ModelSettings(job.spec.kind, job.spec.arguments, job.training, preset.trials(job.spec.name))

@@ -309,7 +309,7 @@ def test_the_file_on_board():
 
 def test_debian_is_data_for_every_command():
     split = Source("debian").load(tables=False)
-    assert describe(split)["users"] == {"training": 7215, "validation": 1500, "test": 1500}
+    assert describe(split).users == {"training": 7215, "validation": 1500, "test": 1500}
     assert split.name == "debian" == presets.for_data("debian").data
     other = Source("debian", heldout=100, split_seed=1).load()
     assert other.test.n_users == 100

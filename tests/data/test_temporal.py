@@ -86,7 +86,7 @@ def test_time_split_never_trains_on_the_future(rows):
     assert all(first <= when[p] < second for p in held(split, split.validation)[1])
     assert all(when[p] >= second for p in held(split, split.test)[1])
     assert all(when[p] < second for p in held(split, split.test)[0])
-    assert not any(r["leak"] for r in leakage(split))
+    assert not any(r.leak for r in leakage(split))
 
 
 def test_times_are_needed_and_shares_make_sense():
@@ -133,7 +133,7 @@ def test_the_protocol_is_stated_only_where_it_is_known():
     twice = strong.test.user_labels[[0]].repeat(strong.train.shape[0])
     shared = replace(strong, train_labels=twice)
     assert "test users are new" not in protocol_in_words(shared)
-    assert any(r["leak"] for r in leakage(shared))
+    assert any(r.leak for r in leakage(shared))
 
 
 def test_doubts_are_named():

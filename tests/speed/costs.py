@@ -66,7 +66,7 @@ def point(sizes: dict[str, int], model: str, ahead: bool) -> dict[str, float]:
         started = time.process_time()
         result = execute(job, split, Path(folder), model)
         seconds = time.process_time() - started
-    return {"seconds": seconds / per, "peak MB": (result.metrics["peak_memory"]["process"] - held) / 1e6}
+    return {"seconds": seconds / per, "peak MB": (result.metrics.peak_memory.process - held) / 1e6}
 
 
 def modelled(model: str, sizes: dict[str, int]) -> float:
@@ -205,7 +205,7 @@ def main() -> None:
     facts = machine("cpu", "fp32")
     value = {
         "command": "python tests/speed/costs.py",
-        "machine": f"{facts['processor']}, torch {facts['torch']}",
+        "machine": f"{facts.processor}, torch {facts.torch}",
         "base": BASE,
         "curves": curves(points),
     }

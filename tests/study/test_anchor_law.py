@@ -27,13 +27,13 @@ def test_the_choice_and_the_difference(study, tmp_path):
     runs = {p.name.removesuffix("-seed0"): Result.load(p) for p in (study / "runs").iterdir()}
     assert {(r["model"], r["form"]) for r in rows} == {("multdae", "full"), ("multdae", "direction")}
     full = next(r for r in rows if r["form"] == "full")
-    validation = {w: runs[f"multdae-full-{w}"].metrics["validation"]["ndcg@100"]["mean"] for w in ("1", "10")}
+    validation = {w: runs[f"multdae-full-{w}"].metrics.validation["ndcg@100"].mean for w in ("1", "10")}
     assert full["chosen weight"] == float(max(validation, key=validation.get))
     a, b = (runs[n].scored["test"].per_user["ndcg@100"] for n in (f"multdae-full-{full['chosen weight']:g}", "multdae"))
     assert full["difference"]["mean"] == pytest.approx(np.nanmean(a - b))
     assert full["difference"]["low"] < full["difference"]["mean"] < full["difference"]["high"]
     assert set(full["norm of codes"]) == {"0", "1", "10"}
-    assert len(anchor_law.table(rows).rows) == 2
+    assert len(anchor_law.table([anchor_law.LawRow.from_dict(row) for row in rows]).rows) == 2
 
 
 def test_a_folder_that_is_no_such_study(tmp_path, capsys):

@@ -1,11 +1,13 @@
 """A study whose numbers say little is named after its results, in the report and on the terminal."""
 
 import random
+from types import SimpleNamespace
 
 import pytest
 
 from minivae.cli import main
 from minivae.study.output.report import degenerate
+from minivae.study.run.records import Level, ModelSummary
 
 MODELS = ["--models", "popularity,ease"]
 
@@ -47,8 +49,9 @@ def test_sound_data_are_not_doubted(tmp_path, capsys):
 
 def test_ties_and_perfection_are_seen():
     def results(*means):
-        summary = [{"model": f"m{k}", "metrics": {"ndcg@100": {"mean": mean}}} for k, mean in enumerate(means)]
-        return {"data": {"warnings": []}, "summary": summary}
+        levels = [{"ndcg@100": Level(mean, 0.01)} for mean in means]
+        summary = [ModelSummary(f"m{k}", 1, of, {}, 0.5, 10.0) for k, of in enumerate(levels)]
+        return SimpleNamespace(data=SimpleNamespace(warnings=[]), summary=summary)
 
     assert degenerate(results(0.3, 0.4)) == []
     assert len(degenerate(results(0.3, 0.3))) == 1

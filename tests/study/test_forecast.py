@@ -35,7 +35,7 @@ spec = presets.load("default").model(name)
 job = Job(spec, spec.config(epochs=1, batch_size=batch, device="cpu", precision="fp32"))
 held = status("VmRSS")
 with tempfile.TemporaryDirectory() as folder:
-    peak = execute(job, split, Path(folder), name).metrics["peak_memory"]["process"]
+    peak = execute(job, split, Path(folder), name).metrics.peak_memory.process
 cost = forecast.forecast(job, split)
 print(json.dumps({"measured": peak - held, "model": cost.memory.total, "state": cost.memory.state}))
 """

@@ -15,14 +15,17 @@ from scipy import stats
 
 from minivae.data.splits import FoldIn
 from minivae.ranking import METRICS, Evaluation, paired_difference
+from minivae.runtime.memory import Peak
 from minivae.runtime.table import as_latex
 from minivae.runtime.table import as_markdown as as_text
 from minivae.runtime.text import PlainConsole
 from minivae.study.draws import report as draws_report
-from minivae.study.draws.pooling import pool, pool_folds
+from minivae.study.draws.pooling import Pooled, pool, pool_folds
+from minivae.study.draws.records import Combined, MeanDifference, PooledDifference, UsersTested
 from minivae.study.output import report, tables
 from minivae.study.run import conclusions, results
 from minivae.study.run.presets import Section
+from minivae.study.run.records import Environment, Metrics, ModelSettings, PresetNote, Study, StudyData
 from minivae.study.run.results import ModelResult
 from minivae.study.run.runs import Result, by_activity, means
 from minivae.training import TrainConfig
@@ -39,6 +42,7 @@ TRAINING = {
     "keep": 0.5,
     "seed": 0,
 }
+ENVIRONMENT = Environment("0", "3", "0", "2", "a system", "one", 1, 1, "cpu", "float32")
 
 
 def fold_in():
@@ -63,18 +67,20 @@ def made_run(name, seed, level, test, best=30, epochs=40, coverage=0.5):
     per_user = {m: values + (0.1 if m.startswith("recall") else 0.0) for m in METRICS}
     scored = Evaluation(per_user, np.diff(test.heldout.indptr), coverage + seed / 10, 100.0 + seed)
     trained = name not in ("popularity", "ease")
-    metrics = {
-        "model": name,
-        "seed": seed,
-        "test": means(scored),
-        "validation": means(scored),
-        "epochs": epochs if trained else 0,
-        "best_epoch": best if trained else None,
-        "seconds": 12.5,
-        "parameters": 1234,
-        "peak_memory": {"process": 250e6, "device": None},
-        "groups": by_activity(scored, test),
-    }
+    metrics = Metrics(
+        model=name,
+        seed=seed,
+        test=means(scored),
+        validation=means(scored),
+        epochs=epochs if trained else 0,
+        best_epoch=best if trained else None,
+        seconds=12.5,
+        parameters=1234,
+        peak_memory=Peak(250_000_000, None),
+        files={},
+        recommended={},
+        groups=by_activity(scored, test),
+    )
     log = [{"epoch": e, "updates": 5 * e, "validation": level} for e in range(1, epochs + 1)] if trained else []
     return Result(Path(name), metrics, {"test": scored, "validation": scored}, log)
 
@@ -92,43 +98,44 @@ def study(seeds=3, best=30, wobble=0.0):
     sections = [
         Section("The paper's ablation", "Each step.", (("multvae+anchor", "multvae"), ("multvae", "multvae-clean")))
     ]
-    specs = {
-        m.name: {"class": "X", "arguments": {}, "training": TRAINING if len(m.runs[0].log) else {}, "trials": None}
-        for m in models
-    }
+    specs = {m.name: ModelSettings("X", {}, TRAINING if len(m.runs[0].log) else {}) for m in models}
     pairs = results.comparisons([m.name for m in models], sections)
     known = results.doubts(models, specs, pairs)
     compared = results.differences(models, pairs, known)
     flags, _ = conclusions.remedy(compared)
-    return models, {
-        "command": "minivae study --data made-up",
-        "date": "2026-01-02 03:04 UTC",
-        "to decide": f"minivae study {' '.join(f'--{k} {v}' for k, v in flags.items())}" if flags else "",
-        "data": {
-            "name": "made-up",
-            "items": 200,
-            "events": {"training": 4000},
-            "protocol in words": "Strong generalization: test users are new.",
-            "filters": {"read": {"users": 120, "items": 200}},
-            "warnings": ["only 100 training users"],
-            "leakage": [],
-            "audit": [],
-            "density": 0.02,
-            "users": {"training": 100, "validation": 10, "test": 10},
-            "users without held-out items": {"test": 1},
-            "protocol": {"seed": 7},
-            "source": {"data": "made-up"},
-            "searchable": "s",
-        },
-        "environment": {"minivae": "0", "torch": "0", "processor": "one", "device": "cpu"},
-        "preset": {"name": "default", "title": "Made up", "models": specs, "origin": {}},
-        "runs": results.run_rows(models),
-        "summary": results.summary(models, test),
-        "differences": compared,
-        "claims": results.claims(models, test, known),
-        "sections": [{"title": s.title, "text": s.text, "pairs": s.pairs, "axis": ""} for s in sections],
-        "recall definitions": results.recall_definitions(models, 200),
-    }
+    described = StudyData(
+        name="made-up",
+        items=200,
+        titles=False,
+        events={"training": 4000},
+        heldout_events={},
+        protocol_in_words="Strong generalization: test users are new.",
+        filters={"read": {"users": 120, "items": 200}},
+        warnings=["only 100 training users"],
+        leakage=[],
+        density=0.02,
+        users={"training": 100, "validation": 10, "test": 10},
+        users_without_heldout={"test": 1},
+        items_per_user={},
+        users_per_item={},
+        protocol={"seed": 7},
+        source={"data": "made-up"},
+        searchable="s",
+    )
+    return models, Study(
+        command="minivae study --data made-up",
+        date="2026-01-02 03:04 UTC",
+        to_decide=f"minivae study {' '.join(f'--{k} {v}' for k, v in flags.items())}" if flags else "",
+        data=described,
+        environment=ENVIRONMENT,
+        preset=PresetNote("default", "Made up", specs, {}),
+        runs=results.run_rows(models),
+        summary=results.summary(models, test),
+        differences=compared,
+        claims=results.claims(models, test, known),
+        sections=sections,
+        recall_definitions=results.recall_definitions(models, 200),
+    )
 
 
 def composed():
@@ -138,7 +145,7 @@ def composed():
         models, value = study(**how)
         found[f"{name}.md"] = as_text(report.compose(value, models, {}))
     models, value = study()
-    table = replace(tables.metrics(value["summary"]), title="Test metrics", caption="Made up.")
+    table = replace(tables.metrics(value.summary), title="Test metrics", caption="Made up.")
     found |= {"metrics.tex": table.latex(), "metrics.html": table.html(), "metrics.md": table.markdown()}
     console = PlainConsole(width=100, file=io.StringIO(), record=True)
     console.print(table)
@@ -157,19 +164,17 @@ def test_a_report_is_word_for_word_what_was_read_and_found_right(name):
 
 def test_groups_and_coverage_by_hand():
     value = study()[1]
-    row = next(r for r in value["summary"] if r["model"] == "multvae")
-    assert row["coverage"] == pytest.approx(np.mean([0.5, 0.6, 0.7]))
-    assert row["popularity"] == pytest.approx(101)
-    assert {k: g["users"] for k, g in row["groups"].items()} == {"5–10": 2, "11–50": 3, "51–100": 2, "101+": 2}
+    row = next(r for r in value.summary if r.model == "multvae")
+    assert row.coverage == pytest.approx(np.mean([0.5, 0.6, 0.7]))
+    assert row.popularity == pytest.approx(101)
+    assert {k: g.users for k, g in row.groups.items()} == {"5–10": 2, "11–50": 3, "51–100": 2, "101+": 2}
     sign = (-1.0) ** np.arange(9)
     one = 0.32 + np.arange(9) / 100 + 0.001 * sign  # the mean over seeds 0, 1, 2
-    assert row["metrics"]["ndcg@100"]["mean"] == pytest.approx(one.mean())
-    assert row["groups"]["51–100"]["metrics"]["ndcg@100"]["mean"] == pytest.approx(one[[5, 6]].mean())
-    (claim,) = value["claims"]
-    assert claim["difference"] == pytest.approx(0.03)
-    assert {k: g["difference"] for k, g in claim["groups"].items()} == pytest.approx(
-        dict.fromkeys(claim["groups"], 0.03)
-    )
+    assert row.metrics["ndcg@100"].mean == pytest.approx(one.mean())
+    assert row.groups["51–100"].metrics["ndcg@100"].mean == pytest.approx(one[[5, 6]].mean())
+    (claim,) = value.claims
+    assert claim.difference == pytest.approx(0.03)
+    assert {k: g.difference for k, g in claim.groups.items()} == pytest.approx(dict.fromkeys(claim.groups, 0.03))
 
 
 def over_draws(values, users, n_train):
@@ -232,13 +237,13 @@ def test_the_sign_of_a_difference_follows_its_arguments(pooling):
 
 
 def test_a_table_over_draws_names_the_winner_by_the_ends_of_the_interval():
-    pooled = {"difference": 0.02, "low": -0.01, "high": 0.05, "over_users": 0.03, "over_draws": 0.0}
-    each = {"difference": 0.02, "se": 0.01, "low": 0.01, "high": 0.03}
-    row = {"a": "x+anchor", "b": "x", "metric": "ndcg@100", "draws": [each, each], "pooled": pooled, "doubts": []}
-    value = {"draws": ["1", "2"], "design": "draws", "differences": [row | {"verdict": "cannot be told apart"}]}
-    assert draws_report.differences(value).rows[0][-1] == "cannot be told apart"
-    row["pooled"] = pooled | {"low": 0.005}
-    value["differences"] = [row | {"verdict": "helps"}]
+    def made(low, verdict):
+        pooled, each = Pooled(0.02, low, 0.05, 0.03, 0.0), MeanDifference(0.02, 0.01, 0.01, 0.03)
+        row = PooledDifference("x+anchor", "x", "ndcg@100", [each, each], pooled, verdict, [])
+        return Combined("d", ["1", "2"], "draws", {}, UsersTested([], 0), [], [], [], [row])
+
+    assert draws_report.differences(made(-0.01, "cannot be told apart")).rows[0][-1] == "cannot be told apart"
+    value = made(0.005, "helps")
     assert draws_report.differences(value).rows[0][-1] == "x+anchor is better"
     assert draws_report.claims(value).rows[0][-1] == "helps"
 
@@ -246,7 +251,7 @@ def test_a_table_over_draws_names_the_winner_by_the_ends_of_the_interval():
 def test_the_made_up_settings_are_settings():
     assert set(TRAINING) <= set(vars(TrainConfig()))
     assert isinstance(study()[0][0], ModelResult)
-    json.dumps(study()[1]["claims"])
+    assert Study.from_dict(json.loads(json.dumps(study()[1].as_dict()))).as_dict()["claims"]
 
 
 if __name__ == "__main__":

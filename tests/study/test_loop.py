@@ -26,7 +26,7 @@ def tasks(split, out, epochs=2):
         ModelSpec("m", "MultVAE", {"hidden": 8, "latent": 4}, SMALL | {"epochs": epochs}),
     ]
     jobs = [Job(spec, spec.config(seed=seed)) for spec in specs for seed in range(2 if spec.trained else 1)]
-    return [Task(job, out / job.name, job.name, job.identity(split, "digest", "")) for job in jobs]
+    return [Task(job, out / job.name, job.name, job.note(split, "digest", "")) for job in jobs]
 
 
 def content(folder):
@@ -77,7 +77,7 @@ def test_a_divergence_is_an_error_or_a_result_as_the_task_says(toy_split, tmp_pa
             spec = ModelSpec("m", "MultVAE", {"hidden": 8, "latent": 4}, SMALL | {"lr": 1e30})
             job = Job(spec, spec.config(seed=seed))
             folder = tmp_path / f"{keep}-{seed}"
-            made.append(Task(job, folder, job.name, job.identity(toy_split, "d", ""), keep_divergence=keep))
+            made.append(Task(job, folder, job.name, job.note(toy_split, "d", ""), keep_divergence=keep))
         return made
 
     run_all(wild(True), toy_split, jobs)
@@ -110,7 +110,7 @@ if __name__ == "__main__":
     spec = ModelSpec("m", "MultVAE", {"hidden": 8, "latent": 4}, settings)
     jobs = [Job(spec, spec.config(seed=seed)) for seed in (0, 1)]
     out = Path(sys.argv[2])
-    run_all([Task(j, out / j.name, j.name, j.identity(split, "d", "")) for j in jobs], split, 2)
+    run_all([Task(j, out / j.name, j.name, j.note(split, "d", "")) for j in jobs], split, 2)
 """
 
 

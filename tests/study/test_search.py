@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace as changed
 from scipy import stats
 
 import minivae as mv
@@ -51,8 +52,9 @@ def plan(preset, models="ease,multvae", budget=4, seed=0, method="random", extra
 
 
 def without_times(results):
-    copy = json.loads(json.dumps(results))
-    for of in copy["models"].values():
+    """A search, or what it found for one model."""
+    copy = json.loads(json.dumps(results.as_dict()))
+    for of in copy["models"].values() if "models" in copy else [copy]:
         for t in of["trials"]:
             t.pop("seconds", None)
     return copy
@@ -176,18 +178,16 @@ def test_a_shared_space_leaves_alone_what_makes_a_model_itself(preset):
 
 def test_several_seeds_give_a_trial_the_mean_over_them(preset, split, tmp_path):
     """Against searches with one seed each: metrics of a user averaged, then over users; cost added up."""
-    many = search.run_search(plan(preset, seeds=3, seed=4), split, tmp_path / "many", False)["models"]
-    single = [search.run_search(plan(preset, seed=4), split, tmp_path / "4", False)["models"]]
-    single += [
-        search.run_search(plan(preset, models="multvae", seed=s), split, tmp_path / str(s), False)["models"]
-        for s in (5, 6)
-    ]
-    first = many["multvae"]["trials"][0]  # the model as it is; the draws after it depend on the seed
-    alone = [s["multvae"]["trials"][0] for s in single]
-    means = [t["validation"]["ndcg@100"]["mean"] for t in alone]
-    assert first["seeds"] == dict(zip("456", means, strict=True))
-    assert first["validation"]["ndcg@100"]["mean"] == pytest.approx(np.mean(means), rel=1e-12)
-    assert first["epochs"] == sum(t["epochs"] for t in alone)
+    many = search.run_search(plan(preset, seeds=3, seed=4), split, tmp_path / "many", False).models
+    single = [search.run_search(plan(preset, seed=4), split, tmp_path / "4", False).models]
+    for s in (5, 6):
+        single.append(search.run_search(plan(preset, models="multvae", seed=s), split, tmp_path / str(s), False).models)
+    first = many["multvae"].trials[0]  # the model as it is; the draws after it depend on the seed
+    alone = [s["multvae"].trials[0] for s in single]
+    means = [t.validation["ndcg@100"].mean for t in alone]
+    assert first.seeds == dict(zip("456", means, strict=True))
+    assert first.validation["ndcg@100"].mean == pytest.approx(np.mean(means), rel=1e-12)
+    assert first.epochs == sum(t.epochs for t in alone)
     per_user = np.mean(
         [
             search.Result.load(tmp_path / "many" / "trials" / "multvae" / f).scored["validation"].per_user["ndcg@100"]
@@ -196,8 +196,8 @@ def test_several_seeds_give_a_trial_the_mean_over_them(preset, split, tmp_path):
         axis=0,
     )
     valid = per_user[~np.isnan(per_user)]
-    assert first["validation"]["ndcg@100"]["se"] == pytest.approx(valid.std() / np.sqrt(valid.size), rel=1e-12)
-    assert without_times({"models": {"ease": many["ease"]}}) == without_times({"models": {"ease": single[0]["ease"]}})
+    assert first.validation["ndcg@100"].se == pytest.approx(valid.std() / np.sqrt(valid.size), rel=1e-12)
+    assert without_times(many["ease"]) == without_times(single[0]["ease"])
     assert_chosen_is_the_best(many["multvae"])
     with pytest.raises(InputError, match="another run"):
         search.run_search(plan(preset, seeds=2, seed=4), split, tmp_path / "many", True)
@@ -217,7 +217,7 @@ def test_the_search_never_looks_at_test_users(preset, split, tmp_path):
     object.__setattr__(sealed, "test", Sealed())
     found = search.run_search(plan(preset), sealed, tmp_path / "sealed", False)
     assert without_times(found) == without_times(search.run_search(plan(preset), split, tmp_path / "open", False))
-    assert "test" not in json.dumps(found)
+    assert "test" not in json.dumps(found.as_dict())
     for path in (tmp_path / "open").rglob("*.json"):
         assert "test" not in json.loads(path.read_text())
     with pytest.raises(AssertionError, match="looked at the test users"):  # the twin that evaluates both parts
@@ -234,23 +234,22 @@ def test_other_test_users_change_nothing(preset, split, tmp_path):
 
 
 def assert_chosen_is_the_best(of):
-    scores = [t["validation"]["ndcg@100"]["mean"] for t in of["trials"]]
-    assert of["chosen"] == int(np.argmax(scores))
-    assert of["settings"] == of["trials"][of["chosen"]]["settings"]
+    scores = [t.validation["ndcg@100"].mean for t in of.trials]
+    assert of.chosen == int(np.argmax(scores))
+    assert of.settings == of.trials[of.chosen].settings
 
 
 def test_the_choice_is_the_best_on_validation(preset, split, tmp_path):
     found = search.run_search(plan(preset, budget=5), split, tmp_path / "s", False)
-    for name, of in found["models"].items():
-        assert len(of["trials"]) == 5
+    for name, of in found.models.items():
+        assert len(of.trials) == 5
         assert_chosen_is_the_best(of)
-        worst = int(np.argmin([search_report.score(t) for t in of["trials"]]))
+        worst = int(np.argmin([t.score for t in of.trials]))
         with pytest.raises(AssertionError):
-            assert_chosen_is_the_best(of | {"chosen": worst, "settings": of["trials"][worst]["settings"]})
-        best = of["trials"][of["chosen"]]
+            assert_chosen_is_the_best(changed(of, chosen=worst, settings=of.trials[worst].settings))
         if name == "ease":
-            scored = mv.evaluate(mv.EASE(of["settings"]["l2"]).fit(split.train), split.validation)
-            assert best["validation"]["ndcg@100"]["mean"] == pytest.approx(scored["ndcg@100"][0], rel=1e-12)
+            scored = mv.evaluate(mv.EASE(of.settings["l2"]).fit(split.train), split.validation)
+            assert of.best.validation["ndcg@100"].mean == pytest.approx(scored["ndcg@100"][0], rel=1e-12)
 
 
 def test_a_killed_search_goes_on_where_it_was(preset, split, tmp_path, monkeypatch):
@@ -275,7 +274,7 @@ def test_a_killed_search_goes_on_where_it_was(preset, split, tmp_path, monkeypat
     assert without_times(again) == without_times(whole)
     longer = search.run_search(plan(preset, budget=5), split, tmp_path / "s", True)
     assert len(calls) == 10
-    assert longer["models"]["ease"]["trials"][:4] == again["models"]["ease"]["trials"]
+    assert longer.models["ease"].trials[:4] == again.models["ease"].trials
     with pytest.raises(InputError, match="another run"):
         search.run_search(plan(preset, seed=1), split, tmp_path / "s", True)
 
@@ -290,9 +289,10 @@ def test_a_trial_that_diverges_is_counted_and_never_chosen(preset, split, tmp_pa
 
     monkeypatch.setattr(loop, "execute", fragile)
     found = search.run_search(plan(preset, "ease", budget=3), split, tmp_path / "s", False)
-    of = found["models"]["ease"]
-    assert [("diverged" in t) for t in of["trials"]] == [False, True, True]
-    assert of["chosen"] == 0
+    of = found.models["ease"]
+    assert [bool(t.diverged) for t in of.trials] == [False, True, True]
+    assert [t.score for t in of.trials[1:]] == [-np.inf, -np.inf]
+    assert of.chosen == 0
     search_report.write(found, "minivae tune", tmp_path / "s")
     assert "diverged" in (tmp_path / "s/search.md").read_text()
     with pytest.raises(InputError, match="all 1 trials of ease diverged"):

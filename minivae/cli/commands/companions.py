@@ -1,9 +1,7 @@
 """Trainings beside a saved one: as it was made, and its companions for the report card."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from minivae import explain
 from minivae.config import TrainConfig
@@ -11,6 +9,8 @@ from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.models import VAE
 from minivae.study.run.model_spec import ModelSpec
+from minivae.study.run.records import RunNote
+from minivae.study.run.runs import trained_with
 from minivae.theory import Companions
 from minivae.training import fit
 
@@ -18,13 +18,13 @@ LOOSER = 5.0
 """The companion for water-filling has this part of β."""
 
 
-def trained_as(known: Mapping[str, Any], folder: Path, n_items: int) -> tuple[ModelSpec, TrainConfig]:
+def trained_as(note: RunNote, folder: Path, n_items: int) -> tuple[ModelSpec, TrainConfig]:
     """How the model of a config.json was made; `InputError` if it does not say."""
     try:
-        spec = ModelSpec(known["model"], known["class"], known["arguments"], known["training"])
+        spec = ModelSpec(note.model, note.kind, note.arguments, note.training)
         spec.build_vae(n_items)
-        return spec, TrainConfig(**known["training"])
-    except (KeyError, TypeError) as e:
+        return spec, trained_with(note, folder)
+    except TypeError as e:
         raise InputError(
             f"{folder}/config.json does not say how the model was trained ({e}); without it the parameters alone count"
         ) from e

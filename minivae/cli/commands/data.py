@@ -18,13 +18,12 @@ def list_data(_: flags.List) -> None:
 def data_info(options: flags.Info) -> None:
     """Facts about one data set."""
     description = catalogue.describe(Source(options.data).load(tables=False))
-    doubts, audit = description.pop("warnings"), description.pop("leakage")
-    facts = flat(description)
+    facts = flat({k: v for k, v in description.as_dict().items() if k not in ("warnings", "leakage")})
     print_table(
         Table.make([words("fact"), words("value", fact)], ((k.replace(".", ", "), v) for k, v in facts.items()))
     )
-    print_table(tables.leakage(audit), "leakage audit")
-    for sentence in doubts:
+    print_table(tables.leakage(description.leakage), "leakage audit")
+    for sentence in description.warnings:
         print(f"warning: {sentence}")
 
 

@@ -33,7 +33,7 @@ def evaluate_model(options: flags.Evaluate) -> None:
     print_metrics(means(scored), who.format(scored.n_users))
     groups = by_activity(scored, fold_in)
     if SELECTION in scored.per_user:
-        print_table(tables.groups([{"model": "nDCG@100", "groups": groups}], "by activity"))
+        print_table(tables.groups({"nDCG@100": groups}, "by activity"))
     print(f"items in the top {max(cutoff(m) for m in metrics)} of any user: {scored.coverage:.1%}")
     if options.json_file:
         of = {"data": split.name, "part": options.part}

@@ -46,19 +46,17 @@ def load_both(path: Path, options: flags.SplitFlags) -> tuple[VAE | Baseline, St
     refuse_several(path)
     model = load_model(path)
     folder = path if path.is_dir() else path.parent
-    known = read_note(folder)["data"] if (folder / "config.json").is_file() else None
+    known = read_note(folder).data if (folder / "config.json").is_file() else None
     if options.data is None and known is None:
         raise InputError(f"no config.json beside {path} says which data it was trained on; give --data")
-    if options.data is None and known and known["split"] not in EMBEDDED and not Path(known["split"]).is_file():
+    if options.data is None and known and known.split not in EMBEDDED and not Path(known.split).is_file():
         raise InputError(
-            f"the split that {path} was trained on is not in {known['split']}; put that split.safetensors beside the "
+            f"the split that {path} was trained on is not in {known.split}; put that split.safetensors beside the "
             "model, or give --data"
         )
-    split = source_of(options, known["split"] if known else "").load(tables=False)
-    if known and fingerprint(split) != known["sha256"]:
-        raise InputError(
-            f"{path} was trained on another split of {known['name']}; leave --data out to use {known['split']}"
-        )
+    split = source_of(options, known.split if known else "").load(tables=False)
+    if known and fingerprint(split) != known.sha256:
+        raise InputError(f"{path} was trained on another split of {known.name}; leave --data out to use {known.split}")
     if split.n_items != model.n_items:
         raise InputError(
             f"{path} knows {model.n_items} items but the data has {split.n_items}; they do not belong together"

@@ -6,6 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace as changed
+
 from minivae.cli import command_lines, flags
 from minivae.cli.commands.folder import resumable
 from minivae.cli.commands.sources import source_of
@@ -16,6 +18,7 @@ from minivae.runtime.text import visible
 from minivae.study import forecast, runner
 from minivae.study.draws import draws
 from minivae.study.draws import report as draws_report
+from minivae.study.draws.records import Combined
 from minivae.study.output import tables
 from minivae.study.output.display import print_table
 from minivae.study.output.report import degenerate
@@ -43,13 +46,13 @@ def study(options: flags.Study) -> None:
         return
     with folders.hold(out), resumable("the finished runs and the checkpoint are", out):
         results = runner.run_study(plan, split, source, out, options.resume, options.jobs)
-    print_table(tables.metrics(results["summary"]), f"{split.name}: test metrics, mean ± standard error over users")
-    if results["differences"]:
-        print_table(tables.differences(results["differences"]), "paired over users, 95 % intervals")
+    print_table(tables.metrics(results.summary), f"{split.name}: test metrics, mean ± standard error over users")
+    if results.differences:
+        print_table(tables.differences(results.differences), "paired over users, 95 % intervals")
     for sentence in degenerate(results):
         print(visible(f"warning: {sentence}"))
-    if results["to decide"]:
-        print(visible(f"to decide what is not decided: {results['to decide']}"))
+    if results.to_decide:
+        print(visible(f"to decide what is not decided: {results.to_decide}"))
     print(visible(f"results: {out}/report.html, {out}/results.json"))
 
 
@@ -154,18 +157,17 @@ def combine(options: flags.Combine, design: flags.Study | None = None) -> None:
     report_on(value, options.out, design)
 
 
-def report_on(value: dict[str, Any], out: Path, design: flags.Study | None) -> None:
+def report_on(value: Combined, out: Path, design: flags.Study | None) -> None:
     """Write and show what several studies give together; `design` is the command that made them."""
-    rows = [d | d["pooled"] for d in value["differences"] if d["metric"] == SELECTION]
-    changes, search_for = conclusions.remedy(rows)
+    changes, search_for = conclusions.remedy(d for d in value.differences if d.metric == SELECTION)
     if design is not None and (changes or search_for):
-        value["to decide"] = command_lines.deciding(design, out, changes, search_for)
+        value = changed(value, to_decide=command_lines.deciding(design, out, changes, search_for))
     draws_report.write(value, out)
-    title = f"{value['data']}: test nDCG@100 of {len(value['draws'])} {value['design']}"
+    title = f"{value.data}: test nDCG@100 of {len(value.draws)} {value.design}"
     print_table(draws_report.levels(value), title)
-    if value["differences"]:
-        title = f"paired over users, 95 % intervals; pooled over {value['design']}"
+    if value.differences:
+        title = f"paired over users, 95 % intervals; pooled over {value.design}"
         print_table(draws_report.differences(value), title)
-    if "to decide" in value:
-        print(visible(f"to decide what is not decided: {value['to decide']}"))
+    if value.to_decide:
+        print(visible(f"to decide what is not decided: {value.to_decide}"))
     print(visible(f"results: {out}/combined.html, {out}/combined.json"))

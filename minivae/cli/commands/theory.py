@@ -30,14 +30,14 @@ from minivae.training import fit
 
 def theory(options: flags.Theory) -> None:
     """The report card of a model, all of it computed here; exit status 1 if a statement is broken."""
-    model, split, known, folder = None, None, {}, Path()
+    model, split, known, folder = None, None, None, Path()
     users: StrongSplit | sp.csr_matrix | None = None
     if options.model is not None:
         found, split, others = load_for(options.model, options)
         model = only_vae(found, options.model)
         users = None if others is None else others.matrix
         folder = options.model if options.model.is_dir() else options.model.parent
-        known = read_note(folder) if (folder / "config.json").is_file() else {}
+        known = read_note(folder) if (folder / "config.json").is_file() else None
     split = split or source_of(options).load(tables=False)
     if options.out is None and (options.seeds or options.resume):
         raise InputError("--seeds and --resume need --out, the folder for the trained models")
@@ -46,11 +46,15 @@ def theory(options: flags.Theory) -> None:
         identity = {"data": data, "model": str(options.model or ""), "study": str(options.study or "")}
         identity |= {"users": options.users, "seed": options.seed, "seeds": options.seeds}
         folders.claim(options.out, "theory.json", identity, options.resume)
-    label = known.get("model", str(options.model))
+    label = known.model if known else str(options.model)
     trained = trained_with(known, folder) if known else None
     settings: dict[str, Any] = {"keep": trained.keep, "mask": trained.mask} if trained else {}
     spec = config = None
     if options.companions and model is not None:
+        if known is None:
+            raise InputError(
+                f"{folder} does not say how the model was trained (no config.json); leave --companions out"
+            )
         spec, config = trained_as(known, folder, split.n_items)
         config = replace(config, device="cpu")
     if model is None:
@@ -95,8 +99,9 @@ def observe(options: flags.Theory, split: StrongSplit) -> None:
     if options.out is not None:
         _, *text = prototype.compose(rows, title)
         page_source(prototype.compose(rows, title), options.out, "observations")
-        value = {"command": command_line(), "data": split.name} | prototype.as_dict(rows, found, toys)
-        write_json(options.out / "observations.json", value)
+        value = prototype.Observations(prototype.RULE, rows, found, toys).as_dict()
+        start = {"command": command_line(), "data": split.name}
+        write_json(options.out / "observations.json", start | value)
         parts = [prototype.conclusion(rows), "## Observations", *text]
         drawn, words = plots.observation_figures(found, toys), plots.observation_words(found, toys)
         write_page(markdown(title), parts, drawn, words, options.out, "observations")

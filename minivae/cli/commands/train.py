@@ -30,7 +30,7 @@ def train(options: flags.Train) -> None:
             job = train_job(options, "" if source.table else split.name)
             if team.first:
                 held.enter_context(folders.hold(options.out))
-                identity = job.identity(split, fingerprint(split), seen_from(options.out, data))
+                identity = job.note(split, fingerprint(split), seen_from(options.out, data)).as_dict()
                 longer = frozenset({"training.epochs", "training.patience", "data.split"})
                 folders.claim(options.out, "config.json", identity, options.resume, longer, defaults_of(job.spec.kind))
                 if not data.is_file():
@@ -40,7 +40,7 @@ def train(options: flags.Train) -> None:
                 fit(job.spec.build_vae(split.n_items), split, job.config, folder=options.out, resume=True)
                 return
             result = execute(job, split, options.out, job.name)
-    print_metrics(result.metrics["test"], f"{split.name}: test users, epoch {result.metrics['best_epoch']}")
+    print_metrics(result.metrics.levels(), f"{split.name}: test users, epoch {result.metrics.best_epoch}")
     print(visible(f"results: {options.out}"))
 
 

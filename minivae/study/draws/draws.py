@@ -1,10 +1,9 @@
 """Studies of several draws of held-out users, in one table: each draw for itself, and pooled."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,10 +13,11 @@ from minivae.options import METRICS
 from minivae.ranking import paired_difference
 from minivae.runtime.records import differing, read_record
 from minivae.study.draws.pooling import Pooled, pool, pool_folds
+from minivae.study.draws.records import Combined, MeanDifference, PooledDifference, PooledLevel, StudyRead, UsersTested
 from minivae.study.run import conclusions
+from minivae.study.run.records import Level
 from minivae.study.run.results import ModelResult, doubts, group, searched_here
 from minivae.study.run.runs import Result, defaults_of, read_note, refuse_other_users
-from minivae.study.run.schemas import StudyResults
 from minivae.study.run.sources import fingerprint
 
 
@@ -29,7 +29,7 @@ class SplitStudy:
     ----------
     label : str
         The seed of the draw, or the folder's name.
-    results : dict
+    results : StudyRead
         Content of results.json.
     sha256 : str
         Of its split.
@@ -40,36 +40,41 @@ class SplitStudy:
     """
 
     label: str
-    results: dict[str, Any]
+    results: StudyRead
     sha256: str
     models: dict[str, ModelResult]
     users: np.ndarray
+
+    @property
+    def searched(self) -> bool:
+        """Whether its settings were chosen on its own validation users."""
+        return searched_here(self.results.preset.origin, self.results.data.searchable)
 
     @classmethod
     def load(cls, folder: Path) -> "SplitStudy":
         """Read a study; `InputError` if it is not finished, damaged, or its split is gone."""
         if not (folder / "results.json").is_file():
             raise InputError(f"{folder} holds no finished study (no results.json in it); finish it with --resume")
-        results = read_record(folder / "results.json", StudyResults)
-        runs = [folder / "runs" / f"{r['model']}-seed{r['seed']}" for r in results["runs"]]
+        results = read_record(folder / "results.json", StudyRead)
+        runs = [folder / "runs" / f"{r.model}-seed{r.seed}" for r in results.runs]
         if not runs:
             raise InputError(f"{folder} holds no study with runs of its own; name the studies that were combined in it")
-        data = read_note(runs[0])["data"]
-        split = StrongSplit.load(data["split"])
-        if fingerprint(split) != data["sha256"]:
-            raise InputError(f"{data['split']} is no longer the split that {folder} was made from; make it again")
+        data = read_note(runs[0]).data
+        split = StrongSplit.load(data.split)
+        if fingerprint(split) != data.sha256:
+            raise InputError(f"{data.split} is no longer the split that {folder} was made from; make it again")
         labels = split.test.user_labels
         if labels is None:
-            raise InputError(f"{data['split']} has no labels of users, so no user can be recognised in another draw")
-        protocol = results["data"]["protocol"]
+            raise InputError(f"{data.split} has no labels of users, so no user can be recognised in another draw")
+        protocol = results.data.protocol
         seed = protocol.get("fold", protocol.get("seed"))
         done = [Result.load(f) for f in runs]
         for result in done:
             refuse_other_users(result, split)
         models = {m.name: m for m in group(done)}
-        if missing := models.keys() - results["preset"]["models"].keys():
+        if missing := models.keys() - results.preset.models.keys():
             raise InputError(f"{folder / 'results.json'} has no settings of {min(missing)}; finish it with --resume")
-        return cls(folder.name if seed is None else str(seed), results, data["sha256"], models, labels)
+        return cls(folder.name if seed is None else str(seed), results, data.sha256, models, labels)
 
 
 def check(draws: Sequence[SplitStudy]) -> list[str]:
@@ -86,18 +91,18 @@ def check(draws: Sequence[SplitStudy]) -> list[str]:
     for a, b in combinations(draws, 2):
         if a.sha256 == b.sha256:
             raise InputError(f"two of the studies are of the same draw of held-out users ({a.label}); draw again")
-    data = sorted({d.results["data"]["name"] for d in draws})
+    data = sorted({d.results.data.name for d in draws})
     if len(data) > 1:
         raise InputError(f"the studies are of different data: {', '.join(data)}")
     names = [n for n in draws[0].models if all(n in d.models for d in draws)]
     if not names:
         raise InputError("the studies have no model in common")
     for name in names:
-        first, *others = (d.results["preset"]["models"][name] for d in draws)
+        first, *others = (d.results.preset.models[name] for d in draws)
         for draw, other in zip(draws[1:], others, strict=True):
-            changed = differing(first, other, defaults_of(str(first.get("class")))).items()
+            changed = differing(first.as_dict(), other.as_dict(), defaults_of(first.kind)).items()
             changed = [(k, values) for k, values in changed if k not in ("training.seed", "trials")]
-            searched = searched_here(draws[0].results) and searched_here(draw.results)
+            searched = draws[0].searched and draw.searched
             if changed and not searched:
                 key, (here, there) = changed[0]
                 raise InputError(
@@ -120,16 +125,17 @@ def are_folds(draws: Sequence[SplitStudy]) -> bool:
     InputError
         If some are folds, but not all folds of one partition, each once.
     """
-    protocols = [d.results["data"]["protocol"] for d in draws]
+    protocols = [d.results.data.protocol for d in draws]
     if not any("fold" in p for p in protocols):
         return False
     partitions = {(p.get("folds"), p.get("seed")) for p in protocols}
-    if len(partitions) > 1 or sorted(p.get("fold", 0) for p in protocols) != list(range(1, protocols[0]["folds"] + 1)):
+    every = set(range(1, len(protocols) + 1))
+    if len(partitions) > 1 or protocols[0].get("folds") != len(every) or {p.get("fold") for p in protocols} != every:
         raise InputError("some of the studies are folds, but together they are not all folds of one partition")
     return True
 
 
-def combine(draws: Sequence[SplitStudy]) -> dict[str, Any]:
+def combine(draws: Sequence[SplitStudy]) -> Combined:
     """Levels of every model and differences of every pair that the first study compares: per draw and pooled.
 
     Raises
@@ -138,8 +144,9 @@ def combine(draws: Sequence[SplitStudy]) -> dict[str, Any]:
         If the studies do not belong together.
     """
     names, folds = check(draws), are_folds(draws)
+    first = draws[0].results
     pooled = {(d.label, n): d.models[n].pooled() for d in draws for n in names}
-    users, n_train = [d.users for d in draws], [d.results["data"]["users"]["training"] for d in draws]
+    users, n_train = [d.users for d in draws], [d.results.data.users.training for d in draws]
 
     def over_all(values: list[np.ndarray]) -> Pooled:
         return pool_folds(values) if folds else pool(values, users, n_train)
@@ -148,29 +155,25 @@ def combine(draws: Sequence[SplitStudy]) -> dict[str, Any]:
     for n in names:
         for m in METRICS:
             values = [pooled[d.label, n].per_user[m] for d in draws]
-            each = [{"mean": e[0], "se": e[1]} for e in (pooled[d.label, n][m] for d in draws)]
-            levels.append({"model": n, "metric": m, "draws": each, "pooled": asdict(over_all(values))})
-    pairs = dict.fromkeys((d["a"], d["b"]) for d in draws[0].results["differences"])
-    pairs = [(a, b) for a, b in pairs if a in names and b in names]
-    known = doubts(_all_runs(draws, names), draws[0].results["preset"]["models"], pairs)
+            each = [Level(*pooled[d.label, n][m]) for d in draws]
+            levels.append(PooledLevel(n, m, each, over_all(values)))
+    pairs = [(a, b) for a, b in dict.fromkeys((d.a, d.b) for d in first.differences) if a in names and b in names]
+    known = doubts(_all_runs(draws, names), first.preset.models, pairs)
     differences = []
     for a, b in pairs:
         for m in METRICS:
             values = [pooled[d.label, a].per_user[m] - pooled[d.label, b].per_user[m] for d in draws]
-            whole = over_all(values)
-            each = [paired_difference(v)._asdict() for v in values]
-            row = {"a": a, "b": b, "metric": m, "draws": each, "pooled": asdict(whole)}
-            row |= {"verdict": conclusions.effect(whole, known[a, b]), "doubts": conclusions.as_dicts(known[a, b])}
-            differences.append(row)
-    distinct = len(np.unique(np.concatenate([u.astype(str) for u in users])))
-    return {
-        "data": draws[0].results["data"]["name"],
-        "draws": [d.label for d in draws],
-        "design": "folds" if folds else "draws",
-        "seeds": {n: len(draws[0].models[n].runs) for n in names},
-        "test users": {"each": [len(u) for u in users], "different": distinct},
-        "training users": n_train,
-        "searched on": [d.label for d in draws if searched_here(d.results)],
-        "levels": levels,
-        "differences": differences,
-    }
+            whole, each = over_all(values), [MeanDifference(*paired_difference(v)) for v in values]
+            verdict = conclusions.effect(whole, known[a, b])
+            differences.append(PooledDifference(a, b, m, each, whole, verdict, known[a, b]))
+    return Combined(
+        data=first.data.name,
+        draws=[d.label for d in draws],
+        design="folds" if folds else "draws",
+        seeds={n: len(draws[0].models[n].runs) for n in names},
+        test_users=UsersTested([len(u) for u in users], len(np.unique(np.concatenate([u.astype(str) for u in users])))),
+        training_users=n_train,
+        searched_on=[d.label for d in draws if d.searched],
+        levels=levels,
+        differences=differences,
+    )

@@ -1,8 +1,6 @@
 """The report over several draws of held-out users."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -11,12 +9,14 @@ from minivae.options import SELECTION
 from minivae.runtime.storage import write_json, write_text
 from minivae.runtime.table import Part, Table, numbers, words
 from minivae.runtime.text import markdown
+from minivae.study.draws.pooling import Pooled
+from minivae.study.draws.records import Combined
 from minivae.study.output import tables
-from minivae.study.output.figures import save, shown
+from minivae.study.output.figures import ends, save, shown
 from minivae.study.output.page import to_html
 from minivae.study.output.report import figure as in_markdown
 from minivae.study.output.report import page_source
-from minivae.study.run.conclusions import better
+from minivae.study.run.conclusions import Estimate, better
 from minivae.study.run.results import ANCHORED
 
 METHOD = (
@@ -34,12 +34,7 @@ FOLDS = (
 )
 
 
-def _kind(value: Mapping[str, Any]) -> str:
-    """Draw or fold."""
-    return "fold" if value.get("design") == "folds" else "draw"
-
-
-def write(value: Mapping[str, Any], out: Path) -> None:
+def write(value: Combined, out: Path) -> None:
     """combined.json, .csv, .md, .html and .png into `out`."""
     write_json(out / "combined.json", value)
     write_text(out / "combined.csv", tables.csv_text(rows(value)))
@@ -50,51 +45,40 @@ def write(value: Mapping[str, Any], out: Path) -> None:
     write_text(out / "combined.html", to_html(text, out, ["combined.png"]))
 
 
-def levels(value: Mapping[str, Any], metric: str = SELECTION) -> Table:
+def levels(value: Combined, metric: str = SELECTION) -> Table:
     """Model by draw, and pooled."""
-    each = [numbers(f"{_kind(value)} {d}", tables.level) for d in value["draws"]]
+    each = [numbers(f"{value.kind} {d}", tables.level) for d in value.draws]
     return Table.make(
         [words("model"), numbers("seeds"), *each, numbers("pooled", _pooled)],
-        (
-            [row["model"], value["seeds"][row["model"]], *row["draws"], row["pooled"]]
-            for row in value["levels"]
-            if row["metric"] == metric
-        ),
+        ([row.model, value.seeds[row.model], *row.draws, row.pooled] for row in value.levels if row.metric == metric),
     )
 
 
-def _pooled(p: Mapping[str, float]) -> str:
+def _pooled(p: Pooled) -> str:
     """A level with its interval."""
-    return f"{tables.number(p['difference'])} [{tables.number(p['low'])}, {tables.number(p['high'])}]"
+    return f"{tables.number(p.difference)} [{tables.number(p.low)}, {tables.number(p.high)}]"
 
 
-def differences(value: Mapping[str, Any], metric: str = SELECTION) -> Table:
+def differences(value: Combined, metric: str = SELECTION) -> Table:
     """Pair by draw, pooled, and the conclusion."""
-    each = [numbers(f"{_kind(value)} {d}", tables.interval) for d in value["draws"]]
-    rows = []
-    for row in value["differences"]:
-        if row["metric"] == metric:
-            said = better(row["a"], row["b"], {**row["pooled"], "doubts": row["doubts"]})
-            rows.append([f"{row['a']} − {row['b']}", *row["draws"], row["pooled"], said])
+    each = [numbers(f"{value.kind} {d}", tables.interval) for d in value.draws]
+    of = [row for row in value.differences if row.metric == metric]
+    rows = [[f"{row.a} − {row.b}", *row.draws, row.pooled, better(row)] for row in of]
     return Table.make([words("difference"), *each, numbers("pooled", tables.interval), words("conclusion")], rows)
 
 
-def claims(value: Mapping[str, Any]) -> Table:
+def claims(value: Combined) -> Table:
     """Every VAE with anchors against the same without, pooled."""
-    rows = [
-        {"with": row["a"], "without": row["b"], "verdict": row["verdict"], "doubts": row["doubts"], **row["pooled"]}
-        for row in value["differences"]
-        if row["metric"] == SELECTION and row["a"] == row["b"] + ANCHORED
-    ]
+    rows = [row for row in value.differences if row.metric == SELECTION and row.a == row.b + ANCHORED]
     return tables.claims(rows, "difference of nDCG@100, pooled")
 
 
-def _searched(value: Mapping[str, Any]) -> str:
+def _searched(value: Combined) -> str:
     """On whose validation users the settings were chosen, if a search chose them."""
-    on = value["searched on"]
+    on = value.searched_on
     if not on:
         return ""
-    if len(on) == len(value["draws"]):
+    if len(on) == len(value.draws):
         return " Settings were searched on the validation users of each draw."
     return (
         f" Settings were searched on the validation users of draw {', '.join(map(markdown, on))} alone; some of them "
@@ -102,22 +86,21 @@ def _searched(value: Mapping[str, Any]) -> str:
     )
 
 
-def compose(value: Mapping[str, Any], figure: bool) -> list[Part]:
+def compose(value: Combined, figure: bool) -> list[Part]:
     """The report, from top to bottom."""
-    each, different = value["test users"]["each"], value["test users"]["different"]
-    searched, kind = _searched(value), _kind(value)
+    users, kind = value.test_users, value.kind
     parts: list[Part] = [
-        f"# {markdown(value['data'])}: {len(value['draws'])} {kind}s of users",
-        f"{kind.capitalize()}s {', '.join(map(markdown, value['draws']))}: {sum(each):,} test users, {different:,} "
-        f"different ones.{searched} In each {kind} ± is a standard error over test users, and brackets a paired 95 % t "
-        "interval; a user's value is averaged over seeds first.",
+        f"# {markdown(value.data)}: {len(value.draws)} {kind}s of users",
+        f"{kind.capitalize()}s {', '.join(map(markdown, value.draws))}: {sum(users.each):,} test users, "
+        f"{users.different:,} different ones.{_searched(value)} In each {kind} ± is a standard error over test users, "
+        "and brackets a paired 95 % t interval; a user's value is averaged over seeds first.",
         FOLDS if kind == "fold" else METHOD,
         f"## Test {shown(SELECTION)}",
         levels(value),
     ]
     if claims(value).rows:
         parts += ["## Does PIA help?", claims(value)]
-    if value["differences"]:
+    if value.differences:
         parts += ["## Paired differences", differences(value)]
     if figure:
         caption = f"Differences of test {shown(SELECTION)} in each {kind} (grey) and pooled, 95 % intervals."
@@ -127,33 +110,31 @@ def compose(value: Mapping[str, Any], figure: bool) -> list[Part]:
     return parts
 
 
-def _others(value: Mapping[str, Any]) -> list[str]:
-    return [m for m in dict.fromkeys(row["metric"] for row in value["levels"]) if m != SELECTION]
+def _others(value: Combined) -> list[str]:
+    return [m for m in dict.fromkeys(row.metric for row in value.levels) if m != SELECTION]
 
 
-def rows(value: Mapping[str, Any]) -> tables.Lines:
+def rows(value: Combined) -> tables.Lines:
     """One row per difference, metric and draw, "pooled" among the draws."""
     keys = ["difference", "low", "high"]
     table = [["a", "b", "metric", "draw", *keys]]
-    for row in value["differences"]:
-        for label, d in zip([*value["draws"], "pooled"], [*row["draws"], row["pooled"]], strict=True):
-            table.append([row["a"], row["b"], row["metric"], label, *(str(d[k]) for k in keys)])
+    for row in value.differences:
+        for label, d in zip([*value.draws, "pooled"], [*row.draws, row.pooled], strict=True):
+            table.append([row.a, row.b, row.metric, label, *(str(getattr(d, k)) for k in keys)])
     return table
 
 
-def forest(value: Mapping[str, Any]) -> Figure | None:
+def forest(value: Combined) -> Figure | None:
     """A forest: every pair in each draw, then pooled."""
-    lines = []
-    for row in value["differences"]:
-        if row["metric"] == SELECTION:
-            lines += [
-                (f"{_kind(value)} {label}", d, "0.6") for label, d in zip(value["draws"], row["draws"], strict=True)
-            ]
-            lines.append((f"{row['a']} − {row['b']}", row["pooled"], plots.COLOURS[0]))
+    lines: list[tuple[str, Estimate, str]] = []
+    for row in value.differences:
+        if row.metric == SELECTION:
+            lines += [(f"{value.kind} {label}", d, "0.6") for label, d in zip(value.draws, row.draws, strict=True)]
+            lines.append((f"{row.a} − {row.b}", row.pooled, plots.COLOURS[0]))
     if not lines:
         return None
     figure = Figure(figsize=(8, 1.4 + 0.3 * len(lines)), layout="constrained")
-    centres, low, high = ([d[k] for _, d, _ in lines] for k in ("difference", "low", "high"))
+    centres, low, high = ends([d for _, d, _ in lines])
     labels, colours = [label for label, _, _ in lines], [colour for _, _, colour in lines]
     plots.intervals(
         labels,

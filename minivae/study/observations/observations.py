@@ -7,7 +7,7 @@ folders with small networks where there are none.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -20,8 +20,8 @@ from minivae.runtime.progress import tracked
 from minivae.runtime.records import read_record
 from minivae.study.run.loop import Jobs, Task, run_all
 from minivae.study.run.model_spec import ModelSpec
+from minivae.study.run.records import Metrics, Setting
 from minivae.study.run.runs import SPLIT, Job, finished, read_note, seen_from, trained_with
-from minivae.study.run.schemas import TestedMetrics
 from minivae.theory import anchoring, bottleneck, locality, masking, toy, transfer
 from minivae.theory.card.evidence import LIPSCHITZ
 from minivae.theory.card.setting import in_float64
@@ -32,7 +32,7 @@ PAIRS, POPULATION, MASKS = 100, 2000, 6
 SIZE = {"hidden": 200, "latent": 50}
 QUICK = {"batch_size": 100, "lr": 2e-3, "anneal_steps": 200, "epochs": 12, "patience": 12}
 """A network and a training that take seconds on the embedded data."""
-VARIANTS: dict[str, dict[str, Any]] = {
+VARIANTS: dict[str, dict[str, Setting]] = {
     "multvae+anchor": {"anchor": 1.0},
     "multvae-clean": {"keep": 1.0},
     "multvae": {},
@@ -93,7 +93,7 @@ def train(todo: list[Job], split: StrongSplit, digest: str, out: Path, jobs: Job
     tasks = []
     for k, job in enumerate(todo, 1):
         folder = out / "runs" / job.name
-        note = job.identity(split, digest, seen_from(folder, out / SPLIT))
+        note = job.note(split, digest, seen_from(folder, out / SPLIT))
         tasks.append(Task(job, folder, f"{job.name} ({k} of {len(todo)})", note))
     run_all(tasks, split, jobs)
 
@@ -115,17 +115,17 @@ def load(folder: Path, split: StrongSplit, digest: str, left_out: list[str] | No
     if not found:
         raise InputError(f"{folder} holds no finished runs (runs/MODEL-seedN); give the --out folder of a study")
     for run in tracked(found, "measuring", len(found), "model"):
-        config = read_note(run)
-        if config["data"]["sha256"] != digest:
-            raise InputError(f"{run} was trained on another split of {config['data']['name']}, not on {split.name}")
-        if not config["training"]:  # a baseline
+        note = read_note(run)
+        if note.data.sha256 != digest:
+            raise InputError(f"{run} was trained on another split of {note.data.name}, not on {split.name}")
+        if not note.training:  # a baseline
             continue
-        accuracy = read_record(run / "metrics.json", TestedMetrics)["test"]["ndcg@100"]["mean"]
+        accuracy = read_record(run / "metrics.json", Metrics).levels()["ndcg@100"].mean
         model = load_model(run)
         if not isinstance(model, VAE):
             continue
         if _spread(model, split):
-            yield Trained(run.name, model, trained_with(config, run), accuracy, config["model"])
+            yield Trained(run.name, model, trained_with(note, run), accuracy, note.model)
         elif left_out is not None:
             left_out.append(f"{run.name} is left out: it gives users points, not distributions (sd = 0)")
 

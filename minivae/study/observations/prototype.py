@@ -8,11 +8,11 @@ result of this package.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
 from minivae.runtime import text
+from minivae.runtime.records import Record
 from minivae.runtime.table import Part, Table, numbers, words
 from minivae.study.output import published
 
@@ -49,6 +49,15 @@ class Row:
     observed: str
     prototype: str
     agrees: str
+
+
+class Observations(Record, frozen=True):
+    """For JSON: the table, and the numbers of every model and toy behind it."""
+
+    rule: str
+    table: Sequence[Row]
+    models: Numbers
+    toy: Sequence[Mapping[str, float]]
 
 
 def compare(found: Numbers, toys: Sequence[Mapping[str, float]], comparable: bool) -> list[Row]:
@@ -179,8 +188,3 @@ def conclusion(rows: Sequence[Row]) -> str:
 def compose(rows: Sequence[Row], title: str) -> list[Part]:
     """The report, from top to bottom."""
     return [f"# {text.markdown(title)}", table(rows), RULE]
-
-
-def as_dict(rows: Sequence[Row], found: Numbers, toys: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    """For JSON: the table, and the numbers of every model behind it."""
-    return {"rule": RULE, "table": [asdict(r) for r in rows], "models": dict(found), "toy": list(toys)}

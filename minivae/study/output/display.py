@@ -1,12 +1,12 @@
 """What a command shows on the terminal."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from minivae.runtime.table import Table, numbers
 from minivae.runtime.text import PlainConsole
 from minivae.study.output import figures, tables
+from minivae.study.run.records import Levels
 
 WIDTH_OF_A_FILE = 10_000  # a table that is piped into a file is neither cut nor folded
 
@@ -19,7 +19,7 @@ def print_table(table: Table, title: str = "") -> None:
     console.print(replace(table, title=title))
 
 
-def print_metrics(metrics: Mapping[str, Mapping[str, float]], title: str) -> None:
+def print_metrics(metrics: Levels, title: str) -> None:
     """One row of mean ± standard error."""
     columns = [numbers(figures.shown(m), tables.level) for m in metrics]
     print_table(Table.make(columns, [list(metrics.values())]), title)

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -16,6 +15,9 @@ from minivae.models import VAE, load_model
 from minivae.options import METRICS, SELECTION
 from minivae.runtime.storage import write_whole
 from minivae.study.output import published
+from minivae.study.run.conclusions import Estimate, sign
+from minivae.study.run.presets import Section
+from minivae.study.run.records import Claim, Comparison, Study
 from minivae.study.run.results import ModelResult
 
 DPI = 100
@@ -54,17 +56,14 @@ def remove(out: Path, name: str) -> None:
         (out / f"{name}.{kind}").unlink(missing_ok=True)
 
 
-def write_figures(
-    models: Sequence[ModelResult], results: Mapping[str, Any], split: StrongSplit, out: Path
-) -> dict[str, Drawn]:
+def write_figures(models: Sequence[ModelResult], results: Study, split: StrongSplit, out: Path) -> dict[str, Drawn]:
     """Write the figures that the runs allow; returns file name -> words, in the order of the report."""
-    others = published.curves(split.name) if published.at_hand(results["data"]) else {}
+    others = published.curves(split.name) if published.at_hand(results.data) else {}
     flat = "; EASE needs no epochs" if any(m.name == "ease" for m in models) else ""
     by_epoch = f"Validation nDCG@100 by epoch{flat}."
     by_epoch += " Grey: published, on the same split; its tag and source in the legend." if others else ""
-    best = [d for d in results["differences"] if d["metric"] == SELECTION]
-    pairs = [(f"{d['a']} minus {d['b']}", d) for d in best]
-    levels = [(r["model"], r["metrics"][SELECTION]["mean"]) for r in results["summary"]]
+    best = [d for d in results.differences if d.metric == SELECTION]
+    levels = [(r.model, r.metrics[SELECTION].mean) for r in results.summary]
     figures = {
         "metrics": (
             metrics(models),
@@ -72,14 +71,14 @@ def write_figures(
             f"nDCG@100 of {'; '.join(f'{name} {value:.4f}' for name, value in levels)}.",
         ),
         "anchors": (
-            anchors(results["claims"]),
+            anchors(results.claims),
             "Test nDCG@100 with anchors minus without, 95 % intervals over users; right of the line anchors help.",
-            _in_words([(f"{c['with']} minus {c['without']}", c) for c in results["claims"]]),
+            _in_words(results.claims),
         ),
         "differences": (
-            paired(results["differences"]),
+            paired(results.differences),
             "Paired differences of test nDCG@100, 95 % intervals over users. Left of the line the second is better.",
-            _in_words(pairs),
+            _in_words(best),
         ),
         "curves": (curves(models, others), by_epoch, _curves_in_words(models)),
         "latent": (
@@ -88,12 +87,11 @@ def write_figures(
             f"One panel a VAE, a dot for each of {split.test.n_users:,} test users, coloured by activity.",
         ),
     }
-    for section in results["sections"]:
-        if section["axis"]:
-            caption = f"Difference of test nDCG@100 by {section['axis']}, 95 % intervals over users; the line is none."
-            wanted = [tuple(pair) for pair in section["pairs"]]
-            seen = _in_words([(f"{d['a']} minus {d['b']}", d) for d in best if (d["a"], d["b"]) in wanted])
-            figures[section["axis"]] = (sensitivity(section, results), caption, seen)
+    for section in results.sections:
+        if section.axis:
+            caption = f"Difference of test nDCG@100 by {section.axis}, 95 % intervals over users; the line is none."
+            seen = _in_words([d for d in best if (d.a, d.b) in section.pairs])
+            figures[section.axis] = (sensitivity(section, results), caption, seen)
     found = {}
     for name, (figure, caption, seen) in figures.items():
         if figure is not None:
@@ -104,49 +102,52 @@ def write_figures(
     return found
 
 
-def _in_words(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+def _in_words(rows: Sequence[Comparison | Claim]) -> str:
     """Intervals, and on which side of 0 they lie."""
-    sides = [(label, d, "above 0" if d["low"] > 0 else "below 0" if d["high"] < 0 else "around 0") for label, d in rows]
-    return "; ".join(f"{label} {d['difference']:+.4f}, interval {side}" for label, d, side in sides) + "."
+    sides = {1: "above", -1: "below", 0: "around"}
+    return "; ".join(f"{d.a} minus {d.b} {d.difference:+.4f}, interval {sides[sign(d)]} 0" for d in rows) + "."
 
 
 def _curves_in_words(models: Sequence[ModelResult]) -> str:
     """Where the curves are highest."""
     trained = [(m.name, m.runs[0]) for m in models if m.runs[0].log]
-    best = [(n, max(line["validation"] for line in r.log), r.metrics["best_epoch"], len(r.log)) for n, r in trained]
+    best = [(n, max(line["validation"] for line in r.log), r.metrics.best_epoch, len(r.log)) for n, r in trained]
     return "; ".join(f"{n} is highest, {value:.4f}, at epoch {at} of {of}" for n, value, at, of in best) + "."
 
 
-def anchors(claims: Sequence[Mapping[str, Any]]) -> Figure | None:
+def anchors(claims: Sequence[Claim]) -> Figure | None:
     """With anchors minus without, over all users and by activity."""
-    rows = []
+    rows: list[tuple[str, Estimate, str]] = []
     for r in claims:
-        rows.append((f"{r['with']} − {r['without']}", r))
-        rows += [(f"{label} interactions", g) for label, g in r["groups"].items() if "low" in g]
+        rows.append((f"{r.a} − {r.b}", r, plots.COLOURS[0]))
+        rows += [(f"{label} interactions", d, "0.5") for label, g in r.groups.items() if (d := g.found)]
     if not rows:
         return None
     figure = Figure(figsize=(8, 1.4 + 0.36 * len(rows)), layout="constrained")
-    centres, low, high = ([d[k] for _, d in rows] for k in ("difference", "low", "high"))
-    one = [plots.COLOURS[0] if "verdict" in d else "0.5" for _, d in rows]
-    labels = [label for label, _ in rows]
+    centres, low, high = ends([d for _, d, _ in rows])
+    labels, one = [label for label, _, _ in rows], [colour for _, _, colour in rows]
     plots.intervals(
         labels, centres, low, high, "difference of test nDCG@100", reference=0.0, colours=one, ax=figure.subplots()
     )
     return figure
 
 
-def sensitivity(section: Mapping[str, Any], results: Mapping[str, Any]) -> Figure | None:
+def ends(rows: Sequence[Estimate]) -> tuple[list[float], list[float], list[float]]:
+    """Differences, lower and upper ends."""
+    return [d.difference for d in rows], [d.low for d in rows], [d.high for d in rows]
+
+
+def sensitivity(section: Section, results: Study) -> Figure | None:
     """Differences of nDCG@100 of a section's models by the setting in which they differ."""
-    settings = {n: {**m["arguments"], **m["training"]} for n, m in results["preset"]["models"].items()}
-    pairs = [tuple(pair) for pair in section["pairs"]]
-    rows = [d for d in results["differences"] if d["metric"] == "ndcg@100" and (d["a"], d["b"]) in pairs]
-    rows = sorted((settings[d["a"]][section["axis"]], d["difference"], d["low"], d["high"]) for d in rows)
+    settings = {n: {**m.arguments, **m.training} for n, m in results.preset.models.items()}
+    rows = [d for d in results.differences if d.metric == SELECTION and (d.a, d.b) in section.pairs]
+    rows = sorted((settings[d.a][section.axis], d.difference, d.low, d.high) for d in rows)
     if len(rows) < 2:
         return None
     figure = Figure(figsize=(7, 4), layout="constrained")
-    label = f"difference of test nDCG@100 to {pairs[0][1]}"
+    label = f"difference of test nDCG@100 to {section.pairs[0][1]}"
     at, differences, low, high = zip(*rows, strict=True)
-    plots.sensitivity(at, differences, low, high, section["axis"], label, ax=figure.subplots())
+    plots.sensitivity(at, differences, low, high, section.axis, label, ax=figure.subplots())
     return figure
 
 
@@ -163,15 +164,15 @@ def metrics(models: Sequence[ModelResult]) -> Figure:
     return figure
 
 
-def paired(differences: Sequence[Mapping[str, Any]]) -> Figure | None:
+def paired(differences: Sequence[Comparison]) -> Figure | None:
     """Paired differences of nDCG@100."""
-    rows = [d for d in differences if d["metric"] == "ndcg@100"]
+    rows = [d for d in differences if d.metric == SELECTION]
     if not rows:
         return None
     figure = Figure(figsize=(8, 1.4 + 0.42 * len(rows)), layout="constrained")
-    centres, low, high = ([d[k] for d in rows] for k in ("difference", "low", "high"))
-    labels = [f"{d['a']} − {d['b']}" for d in rows]
-    one = colours([d["a"] for d in rows])
+    centres, low, high = ends(rows)
+    labels = [f"{d.a} − {d.b}" for d in rows]
+    one = colours([d.a for d in rows])
     plots.intervals(
         labels, centres, low, high, "difference of test nDCG@100", reference=0.0, colours=one, ax=figure.subplots()
     )

@@ -1,11 +1,9 @@
 """Published results, as far as they may stand near ours: only for the data set they were measured on."""
 
 import csv
-from collections.abc import Mapping
 from importlib.resources import files
-from typing import Any
 
-from minivae.data.catalogue import DATASETS
+from minivae.data.catalogue import DATASETS, Description
 
 TAGS = {
     "V": "read in a primary artefact",
@@ -15,10 +13,10 @@ TAGS = {
 }
 
 
-def at_hand(data: Mapping[str, Any]) -> bool:
+def at_hand(data: Description) -> bool:
     """Whether a description fits the data set of its name, so that published figures may stand beside ours."""
-    counts = DATASETS[data["name"]].counts if data["name"] in DATASETS else {}
-    return (counts.get("vocabulary"), counts.get("training users")) == (data["items"], data["users"]["training"])
+    counts = DATASETS[data.name].counts if data.name in DATASETS else {}
+    return (counts.get("vocabulary"), counts.get("training users")) == (data.items, data.users["training"])
 
 
 def metrics(data: str) -> list[dict[str, str]]:

@@ -13,6 +13,7 @@ from minivae.study.output.figures import Drawn
 from minivae.study.output.page import to_html
 from minivae.study.output.published import TAGS, at_hand
 from minivae.study.run.conclusions import OPEN, TIED, because, better
+from minivae.study.run.records import Claim, ModelSummary, RecallDefinitions, Study, StudyData
 from minivae.study.run.results import ModelResult, searched_here
 
 COST = (
@@ -21,11 +22,11 @@ COST = (
 )
 
 
-def write(results: Mapping[str, Any], models: Sequence[ModelResult], captions: Mapping[str, Drawn], out: Path) -> None:
+def write(results: Study, models: Sequence[ModelResult], captions: Mapping[str, Drawn], out: Path) -> None:
     """Write report.md and report.html into `out`, where the figures of `captions` are."""
     parts = compose(results, models, captions)
     text = page_source(parts, out, "report")
-    names, best = [m.name for m in models], best_model(results["summary"])
+    names, best = [m.name for m in models], best_model(results.summary)
     write_text(out / "report.html", to_html(text, out, captions, names, [best]))
 
 
@@ -36,104 +37,101 @@ def page_source(parts: Sequence[Part], out: Path, name: str) -> str:
     return text
 
 
-def best_model(summary: Sequence[Mapping[str, Any]]) -> str:
+def best_model(summary: Sequence[ModelSummary]) -> str:
     """The model with the highest mean."""
-    return max(summary, key=lambda row: row["metrics"][SELECTION]["mean"])["model"]
+    return max(summary, key=lambda row: row.metrics[SELECTION].mean).model
 
 
-def compose(results: Mapping[str, Any], models: Sequence[ModelResult], captions: Mapping[str, Drawn]) -> list[Part]:
+def compose(results: Study, models: Sequence[ModelResult], captions: Mapping[str, Drawn]) -> list[Part]:
     """The report, from top to bottom."""
-    data = results["data"]
+    data = results.data
     parts: list[Part] = [
-        f"# Study: {markdown(results['preset']['title'])}",
+        f"# Study: {markdown(results.preset.title)}",
         *conclusion(results),
         "## Data",
         *_made(results),
         _data(data),
     ]
-    parts += ["## Test metrics", _reading(results["summary"])]
-    parts += [tables.metrics(results["summary"]), *_figures(captions, "metrics.png")]
-    published = tables.published(data["name"])
+    parts += ["## Test metrics", _reading(results.summary)]
+    parts += [tables.metrics(results.summary), *_figures(captions, "metrics.png")]
+    published = tables.published(data.name)
     if published.rows and at_hand(data):
         tags = "; ".join(f"[{tag}] {meaning}" for tag, meaning in TAGS.items())
         parts += ["### Published figures", f"Measured by others, on their draw of users. Evidence: {tags}."]
         parts += [published]
-    if results["claims"]:
-        parts += ["## Does PIA help?", _claims(results), tables.claims(results["claims"])]
-        parts += ["By activity of the users:", tables.claims_by_group(results["claims"])]
+    if results.claims:
+        parts += ["## Does PIA help?", _claims(results), tables.claims(results.claims)]
+        parts += ["By activity of the users:", tables.claims_by_group(results.claims)]
         parts += _figures(captions, "anchors.png")
-    if results["differences"]:
+    if results.differences:
         parts += ["## Paired differences", _pairing(results)]
-        parts += [tables.differences(results["differences"]), *_figures(captions, "differences.png")]
-    for section in results["sections"]:
-        table = tables.section(section["pairs"], results)
+        parts += [tables.differences(results.differences), *_figures(captions, "differences.png")]
+    for section in results.sections:
+        table = tables.section(section.pairs, results)
         if table.rows:
-            parts += [f"## {markdown(section['title'])}", prose(section["text"]), table]
-            parts += _figures(captions, f"{section['axis']}.png") if section["axis"] else []
+            parts += [f"## {markdown(section.title)}", prose(section.text), table]
+            parts += _figures(captions, f"{section.axis}.png") if section.axis else []
     parts += ["## By activity", "nDCG@100 of test users by their number of interactions, history and held out."]
-    parts += [
-        tables.groups(results["summary"]),
-        "## Coverage",
-        tables.coverage(results["summary"]),
-    ]
-    parts += ["## What the definition of Recall changes", _recall(results["recall definitions"])]
-    parts += [tables.recall_definitions(results["recall definitions"])]
+    parts += [tables.groups({row.model: row.groups for row in results.summary})]
+    parts += ["## Coverage", tables.coverage(results.summary)]
+    parts += ["## What the definition of Recall changes", _recall(results.recall_definitions)]
+    parts += [tables.recall_definitions(results.recall_definitions)]
     if "curves.png" in captions:
         parts += ["## Learning curves", *_figures(captions, "curves.png")]
     if "latent.png" in captions:
         parts += ["## Latent space", *_figures(captions, "latent.png")]
-    parts += ["## Leakage audit", tables.leakage(results["data"]["leakage"])]
+    parts += ["## Leakage audit", tables.leakage(data.leakage)]
     parts += ["## Cost", COST]
     parts += [tables.cost(models)]
     parts += ["## Settings", *_settings(results)]
     return parts
 
 
-def _made(results: Mapping[str, Any]) -> list[str]:
+def _made(results: Study) -> list[str]:
     """Command, date, environment."""
-    machine = results["environment"]
-    where = f"minivae {machine['minivae']}, torch {machine['torch']}, {machine['processor']}, {machine['device']}"
-    return [code(results["command"]), f"{results['date']}, {markdown(where)}."]
+    machine = results.environment
+    where = f"minivae {machine.minivae}, torch {machine.torch}, {machine.processor}, {machine.device}"
+    return [code(results.command), f"{results.date}, {markdown(where)}."]
 
 
-def _data(data: Mapping[str, Any]) -> str:
-    users, skipped = data["users"], data["users without held-out items"]["test"]
+def _data(data: StudyData) -> str:
+    users, skipped = data.users, data.users_without_heldout["test"]
     left_out = f" Test users without a held-out item, who are left out: {skipped:,}." if skipped else ""
-    seed = data["protocol"].get("seed")
-    source = ", ".join(f"{k.replace('_', ' ')} {markdown(v)}" for k, v in data["source"].items() if k != "data")
-    made = f" Made from {code(data['source']['data'])}{f' with {source}' if source else ''}."
+    seed = data.protocol.get("seed")
+    source = ", ".join(f"{k.replace('_', ' ')} {markdown(v)}" for k, v in data.source.items() if k != "data")
+    made = f" Made from {code(str(data.source['data']))}{f' with {source}' if source else ''}."
     draw = f" Draw of held-out users: seed {seed}." if seed is not None else ""
     return (
-        f"Data {code(data['name'])}: {data['items']:,} items, {users['training']:,} training users with "
-        f"{data['events']['training']:,} interactions (density {data['density']:.2%}), {users['validation']:,} "
-        f"validation and {users['test']:,} test users. {data['protocol in words']}{draw}{left_out}{made} Epochs are "
+        f"Data {code(data.name)}: {data.items:,} items, {users['training']:,} training users with "
+        f"{data.events['training']:,} interactions (density {data.density:.2%}), {users['validation']:,} "
+        f"validation and {users['test']:,} test users. {data.protocol_in_words}{draw}{left_out}{made} Epochs are "
         f"chosen on validation users; test users are looked at once.{_filters(data)}"
     )
 
 
-def _filters(data: Mapping[str, Any]) -> str:
+def _filters(data: StudyData) -> str:
     """What each filter left, what was read, and what makes the numbers doubtful."""
-    steps = [f"{k}: {', '.join(f'{v:,} {what}' for what, v in n.items())}" for k, n in data["filters"].items()]
+    steps = [f"{k}: {', '.join(f'{v:,} {what}' for what, v in n.items())}" for k, n in data.filters.items()]
     parts = [f"Left after each step: {'; '.join(steps)}."] if steps else []
-    parts += [f"**Warning:** {markdown(w)}." for w in data["warnings"]]
+    parts += [f"**Warning:** {markdown(w)}." for w in data.warnings]
     return "".join(f"\n\n{part}" for part in parts)
 
 
-def _reading(summary: Sequence[Mapping[str, Any]]) -> str:
+def _reading(summary: Sequence[ModelSummary]) -> str:
     text = "Mean ± standard error over test users (population sd / √n). All items are ranked, none is sampled."
-    if any(row["seeds"] > 1 for row in summary):
+    if any(row.seeds > 1 for row in summary):
         text += " With several seeds, each user's value is averaged over them first; in brackets the standard error"
         text += " over seeds."
     return text
 
 
-def _pairing(results: Mapping[str, Any]) -> str:
-    pairs = len({(d["a"], d["b"]) for d in results["differences"]})
+def _pairing(results: Study) -> str:
+    pairs = len({(d.a, d.b) for d in results.differences})
     text = (
         "The two models are compared user by user on the same test users; in brackets a 95 % t interval over "
-        f"{results['differences'][0]['users']:,} users."
+        f"{results.differences[0].users:,} users."
     )
-    if any(row["seeds"] > 1 for row in results["summary"]):
+    if any(row.seeds > 1 for row in results.summary):
         text += " Each user's value is averaged over seeds first."
     many = f", one comparison at a time, and there are {pairs} of them" if pairs > 1 else ""
     return text + (
@@ -143,42 +141,39 @@ def _pairing(results: Mapping[str, Any]) -> str:
     )
 
 
-def conclusion(results: Mapping[str, Any]) -> list[str]:
+def conclusion(results: Study) -> list[str]:
     """What the study found, in words that its doubts allow, then what would decide the rest."""
-    lines = [f"* {prose(sentence)}" for sentence in [*_best(results), *map(_claim, results["claims"])]]
+    lines = [f"* {prose(sentence)}" for sentence in [*_best(results), *map(_claim, results.claims)]]
     parts = ["## Conclusion", *(f"**Warning:** {markdown(w)}." for w in degenerate(results)), "\n".join(lines)]
-    open_rows = [
-        d for d in results["differences"] if d["metric"] == SELECTION and better(d["a"], d["b"], d)[:3] == "not"
-    ]
-    details = dict.fromkeys(doubt["detail"] for d in open_rows for doubt in d["doubts"])
+    open_rows = [d for d in results.differences if d.metric == SELECTION and better(d).startswith(OPEN)]
+    details = dict.fromkeys(doubt.detail for d in open_rows for doubt in d.doubts)
     if details:
-        parts += [f"Not decided yet: {prose(' '.join(details))} This would decide:", code(results["to decide"])]
+        parts += [f"Not decided yet: {prose(' '.join(details))} This would decide:", code(results.to_decide)]
     return parts
 
 
-def degenerate(results: Mapping[str, Any]) -> list[str]:
+def degenerate(results: Study) -> list[str]:
     """Why the numbers of this study say little: what the split shows, and models that all score the same."""
-    found = list(results["data"]["warnings"])
-    summary = results["summary"]
-    scores = {row["metrics"][SELECTION]["mean"] for row in summary}
+    found, summary = list(results.data.warnings), results.summary
+    scores = {row.metrics[SELECTION].mean for row in summary}
     if len(summary) > 1 and len(scores) == 1:
         found.append(f"all {len(summary)} models have the same nDCG@100: these data do not tell models apart")
     if max(scores) == 1:
-        perfect = [row["model"] for row in summary if row["metrics"][SELECTION]["mean"] == 1]
+        perfect = [row.model for row in summary if row.metrics[SELECTION].mean == 1]
         found.append(f"{', '.join(perfect)} ranks perfectly: see whether the held-out items are known to the model")
     return found
 
 
-def _best(results: Mapping[str, Any]) -> list[str]:
+def _best(results: Study) -> list[str]:
     """The model with the highest mean, and which of the others it was compared with and how."""
-    best = best_model(results["summary"])
-    value = max(row["metrics"][SELECTION]["mean"] for row in results["summary"])
+    best = best_model(results.summary)
+    value = max(row.metrics[SELECTION].mean for row in results.summary)
     text = f"`{best}` has the highest mean test {tables.shown(SELECTION)}, {tables.number(value)}"
     said: dict[str, list[str]] = {}
-    for d in results["differences"]:
-        if d["metric"] == SELECTION and best in (d["a"], d["b"]):
-            other = d["b"] if d["a"] == best else d["a"]
-            said.setdefault(better(d["a"], d["b"], d), []).append(f"`{other}`")
+    for d in results.differences:
+        if d.metric == SELECTION and best in (d.a, d.b):
+            other = d.b if d.a == best else d.a
+            said.setdefault(better(d), []).append(f"`{other}`")
     for what, others in said.items():
         names = ", ".join(others)
         if what.endswith("is better"):
@@ -190,18 +185,17 @@ def _best(results: Mapping[str, Any]) -> list[str]:
     return [f"{text}."]
 
 
-def _claim(row: Mapping[str, Any]) -> str:
-    said = because(row) if row["verdict"] == OPEN else row["verdict"]
-    what = {"helps": "help", "hurts": "hurt", TIED: "make no difference that can be seen"}.get(row["verdict"], said)
-    verb = f": {what}" if row["verdict"] == OPEN else f" {what}"
-    return f"Anchors (PIA) on `{row['without']}`{verb}; difference of nDCG@100 {tables.interval(row)}."
+def _claim(row: Claim) -> str:
+    words = {"helps": "help", "hurts": "hurt", TIED: "make no difference that can be seen"}
+    verb = f": {because(row.doubts)}" if row.verdict == OPEN else f" {words[row.verdict]}"
+    return f"Anchors (PIA) on `{row.b}`{verb}; difference of nDCG@100 {tables.interval(row)}."
 
 
-def _claims(results: Mapping[str, Any]) -> str:
-    verdicts = [row["verdict"] for row in results["claims"]]
+def _claims(results: Study) -> str:
+    verdicts = [row.verdict for row in results.claims]
     counts = ", ".join(f"{v} in {verdicts.count(v)}" for v in dict.fromkeys(verdicts))
     return (
-        f"Every VAE that ran both ways, with anchors against the same without, on {code(results['data']['name'])}: PIA "
+        f"Every VAE that ran both ways, with anchors against the same without, on {code(results.data.name)}: PIA "
         f"{counts} of {len(verdicts)}. It helps if the 95 % interval over users lies above 0, hurts if below, and "
         "otherwise the two cannot be told apart. Neither is said after fewer than three seeds, if the best epoch is "
         "the last one, if training stopped before its weights reached their end, or if one of the two alone was "
@@ -209,16 +203,17 @@ def _claims(results: Mapping[str, Any]) -> str:
     )
 
 
-def _recall(value: Mapping[str, Any]) -> str:
-    many = " and ".join(f"{n:,} have more than {k}" for k, n in value["users"].items())
+def _recall(value: RecallDefinitions) -> str:
+    many = " and ".join(f"{n:,} have more than {k}" for k, n in value.users.items())
     text = (
         "Recall@k is hits / min(k, n) here, with n held-out items, as Liang et al. define it; some libraries and "
         f"papers divide by n. The two differ only for users with n > k: of the test users {many}. "
     )
     changed = []
-    for k in value["users"]:
-        by = {below: sorted(value["rows"], key=lambda r: -r[f"recall@{k}"][below]) for below in ("min", "n")}
-        if [r["model"] for r in by["min"]] != [r["model"] for r in by["n"]]:
+    for k in value.users:
+        recalls = [(row.model, row.at(int(k))) for row in value.rows]
+        ours, theirs = sorted(recalls, key=lambda r: -r[1].min), sorted(recalls, key=lambda r: -r[1].n)
+        if [model for model, _ in ours] != [model for model, _ in theirs]:
             changed.append(f"Recall@{k}")
     return text + (f"The order of the models changes for {' and '.join(changed)}." if changed else "The order stays.")
 
@@ -227,18 +222,18 @@ def _figures(captions: Mapping[str, Drawn], *names: str) -> list[str]:
     return [part for n in names if n in captions for part in figure(n, captions[n].caption, captions[n].seen)]
 
 
-def _settings(results: Mapping[str, Any]) -> list[str]:
+def _settings(results: Study) -> list[str]:
     """What all trained models share, then what is special to each."""
-    trained = [m["training"] for m in results["preset"]["models"].values() if m["training"]]
+    trained = [m.training for m in results.preset.models.values() if m.training]
     shared = {k: v for k, v in (trained or [{}])[0].items() if all(t[k] == v for t in trained) and k != "seed"}
     lines = []
-    for name, spec in results["preset"]["models"].items():
-        own = {**spec["arguments"], **{k: v for k, v in spec["training"].items() if k not in shared and k != "seed"}}
-        lines.append(f"* {code(name)} ({markdown(spec['class'])}): {_listed(own) or 'nothing of its own'}")
-    machine = ", ".join(f"{k} {v}" for k, v in results["environment"].items())
+    for name, of in results.preset.models.items():
+        own = {**of.arguments, **{k: v for k, v in of.training.items() if k not in shared and k != "seed"}}
+        lines.append(f"* {code(name)} ({markdown(of.kind)}): {_listed(own) or 'nothing of its own'}")
+    machine = ", ".join(f"{k} {v}" for k, v in results.environment.as_dict().items())
     common = [f"Training of all: {_listed(shared)}."] if shared else []
     return [
-        f"Preset {code(results['preset']['name'])}.",
+        f"Preset {code(results.preset.name)}.",
         *_origin(results),
         *common,
         "\n".join(lines),
@@ -250,9 +245,9 @@ def _listed(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{k} {markdown(v)}" for k, v in settings.items())
 
 
-def _origin(results: Mapping[str, Any]) -> list[str]:
+def _origin(results: Study) -> list[str]:
     """How settings were searched, and whether the users that chose them may be among those that judge them."""
-    origin = results["preset"]["origin"]
+    origin = results.preset.origin
     if not origin:
         return []
     text = (
@@ -260,7 +255,7 @@ def _origin(results: Mapping[str, Any]) -> list[str]:
         f"{code(origin.get('data'))}, {markdown(origin.get('trials'))} trials a model, "
         f"seed {markdown(origin.get('seed'))}."
     )
-    if not searched_here(results):
+    if not searched_here(origin, results.data.searchable):
         text += (
             " That was another draw of held-out users, or other data: some of those who chose may be test users here."
         )

@@ -7,9 +7,10 @@ alone, or of the luck of a seed. Where one of these is in doubt, a difference wh
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
+from minivae.config import TrainConfig
+from minivae.study.run.records import Doubt
 from minivae.study.run.runs import Result
 
 SEEDS = 3
@@ -21,71 +22,63 @@ class Interval(Protocol):
     """Anything with the two ends of an interval."""
 
     @property
-    def low(self) -> float:
-        """Lower end."""
-        ...
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+
+
+class Estimate(Interval, Protocol):
+    """A mean difference with its interval."""
 
     @property
-    def high(self) -> float:
-        """Upper end."""
-        ...
+    def difference(self) -> float: ...
 
 
-@dataclass(frozen=True)
-class Doubt:
-    """Why the runs of a model do not allow a conclusion.
+class Compared(Interval, Protocol):
+    """The interval of a difference a − b of two models, and what speaks against a conclusion."""
 
-    Attributes
-    ----------
-    model : str
-        Its name.
-    what : str
-        In some words, for a table.
-    detail : str
-        A sentence.
-    flags : Mapping[str, int]
-        Flags of `minivae study` that remove the doubt.
-    search : bool
-        Whether a search is needed first.
-    """
-
-    model: str
-    what: str
-    detail: str
-    flags: Mapping[str, int]
-    search: bool = False
+    @property
+    def a(self) -> str: ...
+    @property
+    def b(self) -> str: ...
+    @property
+    def doubts(self) -> Sequence[Doubt]: ...
 
 
-def of_training(name: str, runs: Sequence[Result], training: Mapping[str, Any]) -> list[Doubt]:
+class Judged(Compared, Estimate, Protocol):
+    """A difference with the verdict that `effect` gives of it."""
+
+    @property
+    def verdict(self) -> str: ...
+
+
+def of_training(name: str, runs: Sequence[Result], config: TrainConfig | None) -> list[Doubt]:
     """Doubts about the seeds and the length of training; none for a model that is not trained step by step.
 
     Parameters
     ----------
     runs : Sequence[Result]
         All runs of the model, over seeds, draws and folds.
-    training : Mapping[str, Any]
-        Its `TrainConfig` as a mapping; empty for a baseline.
+    config : TrainConfig, optional
+        How it was trained; None for a baseline.
     """
-    if not training:
+    if config is None:
         return []
     found = []
     if (n := len(runs)) < SEEDS:
         many = f"{n} seed" if n == 1 else f"{n} seeds"
         found.append(Doubt(name, many, f"{name} ran with {many}; at least {SEEDS} are needed.", {"seeds": SEEDS}))
-    limit = training["epochs"]
-    if any(r.metrics["best_epoch"] == r.metrics["epochs"] for r in runs):
+    limit = config.epochs
+    if any(r.metrics.best_epoch == r.metrics.epochs for r in runs):
         detail = f"The best epoch of {name} is the last one that ran, {limit}: longer training may be better."
         found.append(Doubt(name, "best epoch is the last", detail, {"epochs": 2 * limit}))
-    steps = max(
-        training["anneal_steps"] if training["beta"] > 0 else 0,
-        training["anchor_steps"] if training["anchor"] > 0 else 0,
-    )
+    steps = max(config.anneal_steps * (config.beta > 0), config.anchor_steps * (config.anchor > 0))
     short = [r for r in runs if r.log and r.log[-1]["updates"] < steps]
     if short:
         last = short[0].log[-1]
         needed = math.ceil(steps * last["epoch"] / last["updates"])
         detail = f"{name} stopped after {last['updates']:,} updates, but its weights rise over {steps:,}."
-        flags = {"epochs": max(limit, needed + training["patience"]), "patience": max(training["patience"], needed)}
+        flags = {"epochs": max(limit, needed + config.patience), "patience": max(config.patience, needed)}
         found.append(Doubt(name, "annealing unfinished", detail, flags))
     return found
 
@@ -119,30 +112,19 @@ def effect(d: Interval, doubts: Sequence[Doubt] = ()) -> str:
     return OPEN if doubts else {1: "helps", -1: "hurts"}[sign(d)]
 
 
-def better(a: str, b: str, d: Mapping[str, Any]) -> str:
-    """What is said of a row a − b with `low`, `high` and `doubts`: which is better, as far as that may be said.
-
-    >>> better("x", "y", {"low": 0.01, "high": 0.02})
-    'x is better'
-    >>> better("x", "y", {"low": 0.01, "high": 0.02, "doubts": [{"what": "1 seed"}]})
-    'not decided: 1 seed'
-    """
-    if not (d["low"] > 0 or d["high"] < 0):
+def better(d: Compared) -> str:
+    """What is said of a difference a − b: which of the two is better, as far as that may be said."""
+    if sign(d) == 0:
         return TIED
-    return because(d) if d.get("doubts") else f"{a if d['low'] > 0 else b} is better"
+    return because(d.doubts) if d.doubts else f"{d.a if sign(d) > 0 else d.b} is better"
 
 
-def because(d: Mapping[str, Any]) -> str:
+def because(doubts: Iterable[Doubt]) -> str:
     """The words "not decided" with the reasons, each once."""
-    return f"{OPEN}: {', '.join(dict.fromkeys(doubt['what'] for doubt in d['doubts']))}"
+    return f"{OPEN}: {', '.join(dict.fromkeys(doubt.what for doubt in doubts))}"
 
 
-def as_dicts(doubts: Iterable[Doubt]) -> list[dict[str, Any]]:
-    """For JSON."""
-    return [asdict(d) for d in doubts]
-
-
-def remedy(rows: Iterable[Mapping[str, Any]]) -> tuple[dict[str, int], list[str]]:
+def remedy(rows: Iterable[Compared]) -> tuple[dict[str, int], list[str]]:
     """What the doubts of all rows that are not decided ask for.
 
     Returns
@@ -155,8 +137,7 @@ def remedy(rows: Iterable[Mapping[str, Any]]) -> tuple[dict[str, int], list[str]
     flags: dict[str, int] = {}
     models: list[str] = []
     for row in rows:
-        if row["low"] > 0 or row["high"] < 0:
-            for doubt in row.get("doubts", ()):
-                flags |= {k: max(v, flags.get(k, 0)) for k, v in doubt["flags"].items()}
-                models += [row["a"], row["b"]] if doubt["search"] else []
+        for doubt in row.doubts if sign(row) else ():
+            flags |= {k: max(v, flags.get(k, 0)) for k, v in doubt.flags.items()}
+            models += [row.a, row.b] if doubt.search else []
     return flags, list(dict.fromkeys(models))

@@ -7,7 +7,7 @@ process of its own with one thread: the same bytes as one after the other with o
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -24,6 +24,7 @@ from minivae.runtime.checkpoint import remove_checkpoints
 from minivae.runtime.device import resolve_device
 from minivae.runtime.records import write_record
 from minivae.study.run import folders
+from minivae.study.run.records import DivergedTrial, Part, RunNote
 from minivae.study.run.runs import PARTS, Job, defaults_of, execute, finished
 
 Jobs = int | Literal["auto"]
@@ -42,9 +43,9 @@ class Task:
         Its folder.
     label : str
         Shown while it runs.
-    note : Mapping[str, Any]
+    note : RunNote
         The content of its config.json.
-    parts : Sequence[str]
+    parts : Sequence[Part]
         Which held-out users are looked at.
     keep_divergence : bool
         Whether a run that leaves the range of numbers is a result, {"diverged": why}, and no error.
@@ -53,8 +54,8 @@ class Task:
     job: Job
     folder: Path
     label: str
-    note: Mapping[str, Any]
-    parts: Sequence[str] = PARTS
+    note: RunNote
+    parts: Sequence[Part] = PARTS
     keep_divergence: bool = False
 
 
@@ -83,7 +84,7 @@ def run_all(
     for task in tasks:
         if (task.folder / "config.json").is_file():
             defaults = defaults_of(task.job.spec.kind)
-            folders.refuse_other(task.folder / "config.json", task.note, frozenset({"data.split"}), defaults)
+            folders.refuse_other(task.folder / "config.json", task.note.as_dict(), frozenset({"data.split"}), defaults)
     todo = [task for task in tasks if not finished(task.folder)]
     n = min(number_of_jobs(jobs, tasks), len(todo))
     with progress.board() as board:
@@ -130,7 +131,7 @@ def run_one(task: Task, split: StrongSplit) -> None:
     except Diverged as e:
         if not task.keep_divergence:
             raise
-        write_record(task.folder / "metrics.json", {"diverged": str(e)})
+        write_record(task.folder / "metrics.json", DivergedTrial(str(e)))
     _tidy(task)
 
 

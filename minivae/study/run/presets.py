@@ -27,7 +27,7 @@ from minivae.errors import InputError
 from minivae.models import VAE
 from minivae.models.registry import MODELS, model_class
 from minivae.study.run.model_spec import CONFIG_KEYS, ModelSpec
-from minivae.study.run.settings import check_layer, read_toml
+from minivae.study.run.settings import Toml, check_layer, read_toml
 from minivae.study.run.space import Value, parse
 
 BASE = "default"
@@ -177,7 +177,7 @@ def for_data(name: str, settings: Path | None = None) -> Preset:
     return load(name if made else BASE, settings)
 
 
-def _read(name: str) -> dict[str, Any]:
+def _read(name: str) -> Toml:
     return tomllib.loads((_PRESETS / f"{name}.toml").read_text(encoding="utf-8"))
 
 
@@ -215,7 +215,7 @@ def _section(table: Any, where: str) -> Section:
     return Section(table["title"], table.get("text", ""), tuple(pairs), table.get("axis", ""))
 
 
-def _table(name: str, layers: Collection[Mapping[str, Any]], where: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
+def _table(name: str, layers: Collection[Mapping[str, Any]], where: str, above: tuple[str, ...] = ()) -> Toml:
     """Everything that is said of a model, and of the one that it is like."""
     table = _merged([layer.get("models", {}).get(name, {}) for layer in layers])
     like = table.pop("like", None)
@@ -228,9 +228,9 @@ def _table(name: str, layers: Collection[Mapping[str, Any]], where: str, above: 
     return _merged([_table(like, layers, where, (*above, name)), table])
 
 
-def _merged(tables: Sequence[Any]) -> dict[str, Any]:
+def _merged(tables: Sequence[Any]) -> Toml:
     """Tables on top of each other; a table within a table is merged too, but not a range."""
-    result: dict[str, Any] = {}
+    result: Toml = {}
     for table in tables:
         if not isinstance(table, Mapping):
             raise InputError(f"expected a table of a model's settings, got {table!r}")

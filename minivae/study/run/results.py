@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,8 +15,22 @@ from minivae.options import METRICS, SELECTION, Precision
 from minivae.ranking import Evaluation, activity_groups, compare, paired_difference
 from minivae.runtime.device import product_dtype, resolve_device
 from minivae.study.run import conclusions
-from minivae.study.run.conclusions import Doubt
 from minivae.study.run.presets import Section
+from minivae.study.run.records import (
+    BothRecalls,
+    Claim,
+    Comparison,
+    Doubt,
+    Environment,
+    GroupDifference,
+    Level,
+    ModelSettings,
+    ModelSummary,
+    Part,
+    RecallDefinitions,
+    RecallRow,
+    RunRow,
+)
 from minivae.study.run.runs import Result, by_activity, means
 from minivae.version import __version__
 
@@ -25,7 +38,6 @@ REFERENCE, ANCHORED = "ease", "+anchor"
 """What everything is compared with, and what the name of a model with anchors ends in."""
 HELD_OUT_CUTS = (20, 50)
 Pair = tuple[str, str]
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,7 @@ class ModelResult:
     name: str
     runs: list[Result]
 
-    def pooled(self, part: str = "test") -> Evaluation:
+    def pooled(self, part: Part = "test") -> Evaluation:
         """Metrics of each user, averaged over seeds."""
         scored = [r.scored[part] for r in self.runs]
         return Evaluation(
@@ -55,7 +67,7 @@ class ModelResult:
 
     def seed_se(self, metric: str) -> float | None:
         """Standard error over seeds, sd (n − 1) / sqrt(n); None for a single run."""
-        values = [r.metrics["test"][metric]["mean"] for r in self.runs]
+        values = [r.metrics.levels()[metric].mean for r in self.runs]
         return float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
 
 
@@ -63,7 +75,7 @@ def group(results: Iterable[Result]) -> list[ModelResult]:
     """The runs by model, in the order of first appearance."""
     by_model: dict[str, list[Result]] = {}
     for r in results:
-        by_model.setdefault(r.metrics["model"], []).append(r)
+        by_model.setdefault(r.metrics.model, []).append(r)
     return [ModelResult(name, runs) for name, runs in by_model.items()]
 
 
@@ -99,32 +111,24 @@ Doubts = Mapping[tuple[str, str], Sequence[Doubt]]
 """(a, b) -> why the difference a − b allows no conclusion."""
 
 
-def doubts(models: Iterable[ModelResult], specs: Mapping[str, Mapping[str, Any]], pairs: Iterable[Pair]) -> Doubts:
-    """Reasons to doubt a conclusion about each pair.
-
-    Parameters
-    ----------
-    specs : Mapping[str, Mapping[str, Any]]
-        Of every model, as in results.json: its `training`, and its `trials` if settings were searched.
-    """
-    of = {m.name: conclusions.of_training(m.name, m.runs, specs[m.name]["training"]) for m in models}
-    trials = {name: spec.get("trials") for name, spec in specs.items()}
+def doubts(models: Iterable[ModelResult], settings: Mapping[str, ModelSettings], pairs: Iterable[Pair]) -> Doubts:
+    """Reasons to doubt a conclusion about each pair, from the runs and the settings of the models."""
+    of = {m.name: conclusions.of_training(m.name, m.runs, settings[m.name].config) for m in models}
+    trials = {name: of_model.trials for name, of_model in settings.items()}
     return {(a, b): [*of[a], *of[b], *conclusions.of_search(a, b, trials)] for a, b in pairs}
 
 
-def differences(models: Sequence[ModelResult], pairs: Sequence[Pair], known: Doubts | None = None) -> list[Row]:
+def differences(models: Sequence[ModelResult], pairs: Sequence[Pair], known: Doubts | None = None) -> list[Comparison]:
     """Paired differences a − b over test users with 95 % t intervals, per-user values averaged over seeds first."""
     there = {m.name: m.pooled() for m in models}
-    rows = []
-    for a, b in pairs:
-        against = conclusions.as_dicts((known or {}).get((a, b), ()))
-        for metric, d in compare(there[a], there[b]).items():
-            row = {"a": a, "b": b, "metric": metric, **d._asdict(), "users": there[a].n_users}
-            rows.append(row | {"doubts": against})
-    return rows
+    return [
+        Comparison(a, b, metric, *d, there[a].n_users, (known or {}).get((a, b), ()))
+        for a, b in pairs
+        for metric, d in compare(there[a], there[b]).items()
+    ]
 
 
-def claims(models: Sequence[ModelResult], test: FoldIn, known: Doubts | None = None) -> list[Row]:
+def claims(models: Sequence[ModelResult], test: FoldIn, known: Doubts | None = None) -> list[Claim]:
     """The claim that PIA helps, for every model that is there with and without anchors: difference of test nDCG@100.
 
     helps: the 95 % interval lies above 0; hurts: below 0; otherwise they cannot be told apart. Where there are doubts,
@@ -138,16 +142,13 @@ def claims(models: Sequence[ModelResult], test: FoldIn, known: Doubts | None = N
         groups = {}
         for label, users in activity_groups(test).items():
             n = int((~np.isnan(d[users])).sum())
-            groups[label] = {"users": n} | (paired_difference(d[users])._asdict() if n > 1 else {})
-        rows.append(
-            {"claim": "PIA helps", "with": a, "without": b, "metric": SELECTION, **whole._asdict()}
-            | {"verdict": conclusions.effect(whole, against), "doubts": conclusions.as_dicts(against)}
-            | {"users": there[a].n_users, "groups": groups}
-        )
+            groups[label] = GroupDifference(n, *(paired_difference(d[users]) if n > 1 else ()))
+        verdict = conclusions.effect(whole, against)
+        rows.append(Claim("PIA helps", a, b, SELECTION, *whole, verdict, against, there[a].n_users, groups))
     return rows
 
 
-def recall_definitions(models: Sequence[ModelResult], n_items: int) -> dict[str, Any]:
+def recall_definitions(models: Sequence[ModelResult], n_items: int) -> RecallDefinitions:
     """Recall@k with min(k, n) in the denominator, as everywhere here, and with n, as some libraries have it.
 
     ``hits / n = (hits / min(k, n)) · min(k, n) / n`` with n held-out items, so both come from the same ranking.
@@ -155,70 +156,61 @@ def recall_definitions(models: Sequence[ModelResult], n_items: int) -> dict[str,
     pooled = {m.name: m.pooled() for m in models}
     n = next(iter(pooled.values())).n_heldout
     some = n > 0
-    rows = []
-    for name, scored in pooled.items():
-        row: dict[str, Any] = {"model": name}
-        for k in HELD_OUT_CUTS:
-            values = scored.per_user[f"recall@{k}"][some]
-            whole = values * np.minimum(min(k, n_items), n[some]) / n[some]
-            row[f"recall@{k}"] = {"min": float(values.mean()), "n": float(whole.mean())}
-        rows.append(row)
-    return {"rows": rows, "users": {str(k): int((n > k).sum()) for k in HELD_OUT_CUTS}}
+
+    def both(scored: Evaluation, k: int) -> BothRecalls:
+        values = scored.per_user[f"recall@{k}"][some]
+        whole = values * np.minimum(min(k, n_items), n[some]) / n[some]
+        return BothRecalls(float(values.mean()), float(whole.mean()))
+
+    rows = [RecallRow(name, *(both(scored, k) for k in HELD_OUT_CUTS)) for name, scored in pooled.items()]
+    return RecallDefinitions(rows, {str(k): int((n > k).sum()) for k in HELD_OUT_CUTS})
 
 
-def summary(models: Sequence[ModelResult], test: FoldIn) -> list[dict[str, Any]]:
+def summary(models: Sequence[ModelResult], test: FoldIn) -> list[ModelSummary]:
     """One row per model: test metrics with the standard error over users, and over seeds where there are several."""
     rows = []
     for m in models:
         pooled = m.pooled()
-        metrics = means(pooled)
-        for metric, of in metrics.items():
-            if (seed_se := m.seed_se(metric)) is not None:
-                of["seed_se"] = seed_se
-        row = {"model": m.name, "seeds": len(m.runs), "metrics": metrics, "groups": by_activity(pooled, test)}
-        rows.append(row | {"coverage": pooled.coverage, "popularity": pooled.popularity})
+        levels = {metric: Level(v.mean, v.se, m.seed_se(metric)) for metric, v in means(pooled).items()}
+        groups = by_activity(pooled, test)
+        rows.append(ModelSummary(m.name, len(m.runs), levels, groups, pooled.coverage, pooled.popularity))
     return rows
 
 
-def run_rows(models: Sequence[ModelResult]) -> list[dict[str, Any]]:
-    """One row per run: what metrics.json says of it, the test metrics under "metrics"."""
-    rows = []
-    for m in models:
-        for r in m.runs:
-            rest = {k: v for k, v in r.metrics.items() if k not in ("model", "seed", "test", "files")}
-            start = {"model": m.name, "seed": r.metrics["seed"], "split": "test"}
-            rows.append(start | {"metrics": r.metrics["test"]} | rest)
-    return rows
+def run_rows(models: Sequence[ModelResult]) -> list[RunRow]:
+    """One row per run: what its metrics.json says, the test metrics under "metrics"."""
+    of = [r.metrics for m in models for r in m.runs]
+    kept = [name for name in RunRow.__struct_fields__ if name not in ("split", "metrics")]
+    return [RunRow(split="test", metrics=v.levels(), **{name: getattr(v, name) for name in kept}) for v in of]
 
 
-def searched_here(results: Mapping[str, Any]) -> bool:
-    """Whether the settings of a study were chosen on the validation users of its own draw."""
-    origin = results["preset"].get("origin") or {}
-    return origin.get("sha256") == results["data"]["searchable"]
+def searched_here(origin: Mapping[str, object] | None, searchable: str) -> bool:
+    """Whether the search that settings have their `origin` in looked at these validation users."""
+    return (origin or {}).get("sha256") == searchable
 
 
-def environment(device: str, precision: Precision) -> dict[str, Any]:
+def environment(device: str, precision: Precision) -> Environment:
     """Machine and versions, as far as they bear on the numbers."""
     chosen = resolve_device(device)
-    return {
-        "minivae": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "platform": platform.platform(),
-        "processor": torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "device": str(chosen),
-        "products": str(product_dtype(precision, chosen)).removeprefix("torch."),
-    }
+    return Environment(
+        minivae=__version__,
+        python=platform.python_version(),
+        torch=str(torch.__version__),  # a class of its own
+        numpy=np.__version__,
+        platform=platform.platform(),
+        processor=torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else processor(),
+        cores=os.cpu_count(),
+        threads=torch.get_num_threads(),
+        device=str(chosen),
+        products=str(product_dtype(precision, chosen)).removeprefix("torch."),
+    )
 
 
 def made() -> str:
     """When and where a page was made, in a line."""
     here = environment("cpu", "fp32")
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    return f"{now}, minivae {here['minivae']}, torch {here['torch']}, {here['processor']}."
+    return f"{now}, minivae {here.minivae}, torch {here.torch}, {here.processor}."
 
 
 def processor() -> str:

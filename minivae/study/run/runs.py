@@ -6,11 +6,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 import scipy.sparse as sp
+from msgspec.structs import replace
 
 from minivae.config import TrainConfig
 from minivae.data.splits import FoldIn, StrongSplit
@@ -26,10 +26,23 @@ from minivae.runtime.memory import peak
 from minivae.runtime.records import Json, parse_json, read_record, write_record
 from minivae.runtime.storage import load_arrays, save_arrays
 from minivae.study.run.model_spec import ModelSpec
-from minivae.study.run.schemas import IN_EVERY_LINE, LogLine, Metrics, RunNote
+from minivae.study.run.records import (
+    IN_EVERY_LINE,
+    DataNote,
+    Group,
+    Level,
+    Levels,
+    LogLine,
+    Metrics,
+    Part,
+    Recommended,
+    RunNote,
+    Setting,
+    config_of,
+)
 from minivae.training import fit
 
-PARTS = ("test", "validation")
+PARTS: tuple[Part, ...] = ("test", "validation")
 SPLIT = "split.safetensors"
 PER_USER = "per-user metrics"
 FILES = ("users.safetensors", "log.jsonl")
@@ -56,15 +69,15 @@ class Job:
         """Name of its folder in a study."""
         return f"{self.spec.name}-seed{self.config.seed}"
 
-    def identity(self, split: StrongSplit, digest: str, data: str) -> dict[str, Any]:
-        """The content of config.json: what the run is a function of, and where its data lies."""
-        return {
-            "model": self.spec.name,
-            "class": self.spec.kind,
-            "arguments": dict(self.spec.arguments),
-            "training": asdict(self.config) if self.spec.trained else {},
-            "data": {"name": split.name, "split": data, "sha256": digest},
-        }
+    @property
+    def training(self) -> dict[str, Setting]:
+        """How it is trained, as plain values; empty for a baseline."""
+        return asdict(self.config) if self.spec.trained else {}
+
+    def note(self, split: StrongSplit, digest: str, data: str) -> RunNote:
+        """The content of its config.json."""
+        where = DataNote(split.name, data, digest)
+        return RunNote(self.spec.name, self.spec.kind, self.spec.arguments, self.training, where)
 
 
 def defaults_of(kind: str) -> Json:
@@ -81,7 +94,7 @@ class Result:
     ----------
     folder : Path
         Where it is.
-    metrics : mapping
+    metrics : Metrics
         Content of metrics.json.
     scored : Mapping[str, Evaluation]
         "test" and "validation" -> metrics of each user.
@@ -90,35 +103,35 @@ class Result:
     """
 
     folder: Path
-    metrics: Mapping[str, Any]
+    metrics: Metrics
     scored: Mapping[str, Evaluation]
-    log: list[dict[str, Any]]
+    log: Sequence[LogLine]
 
     @classmethod
     def load(cls, folder: Path) -> "Result":
         """Read a finished run; `InputError` if it is damaged."""
         metrics = read_record(folder / "metrics.json", Metrics)
-        for name, stated in metrics["files"].items():
+        for name, stated in metrics.files.items():
             if name in FILES and stated != file_digest(folder / name):
                 raise InputError(f"{folder / name} is not the file that {folder / 'metrics.json'} was written with")
         arrays, _ = load_arrays(folder / "users.safetensors", PER_USER)
         scored = {}
         try:
-            for part in (part for part in PARTS if part in metrics):
-                if part not in metrics["recommended"]:
+            for part in PARTS if metrics.test is not None else PARTS[1:]:
+                if part not in metrics.recommended:
                     raise ValueError(f"metrics.json says nothing of what the {part} users were shown")
                 own = {name.removeprefix(f"{part}/"): a for name, a in arrays.items() if name.startswith(f"{part}/")}
                 n_heldout = own.pop("n_heldout")
                 check_users(own, n_heldout)
                 if missing := [name for name in METRICS if name not in own]:
                     raise KeyError(missing[0])
-                scored[part] = Evaluation(own, n_heldout, **metrics["recommended"][part])
+                scored[part] = Evaluation(own, n_heldout, **metrics.recommended[part].as_dict())
             return cls(folder, metrics, scored, read_log(folder / "log.jsonl"))
         except (KeyError, TypeError, ValueError, OSError) as e:
             raise InputError(f"{folder} holds a damaged run ({e}); remove the folder and run it again") from e
 
 
-def read_note(folder: Path) -> dict[str, Any]:
+def read_note(folder: Path) -> RunNote:
     """The content of config.json of a run, with the place of its split as it is now.
 
     A folder that was moved or copied holds its split itself, or the study's folder around it does.
@@ -129,10 +142,10 @@ def read_note(folder: Path) -> dict[str, Any]:
         If it is missing or damaged.
     """
     note = read_record(folder / "config.json", RunNote)
-    stated = Path(os.path.normpath(folder / note["data"]["split"]))
+    stated = Path(os.path.normpath(folder / note.data.split))
     nearby = [parent / SPLIT for parent in (folder, *folder.absolute().parents[1:2])]
-    note["data"]["split"] = str(next((path for path in (stated, *nearby) if path.is_file()), stated))
-    return note
+    there = str(next((path for path in (stated, *nearby) if path.is_file()), stated))
+    return replace(note, data=replace(note.data, split=there))
 
 
 def seen_from(folder: Path, data: Path) -> str:
@@ -143,11 +156,11 @@ def seen_from(folder: Path, data: Path) -> str:
         return data.name
 
 
-def trained_with(note: Mapping[str, Any], folder: Path) -> TrainConfig:
+def trained_with(note: RunNote, folder: Path) -> TrainConfig:
     """The settings of training in the config.json of `folder`; `InputError` if there are none such."""
     try:
-        return TrainConfig(**note["training"])
-    except (TypeError, InputError) as e:
+        return config_of(note.training)
+    except InputError as e:
         raise InputError(f"{folder / 'config.json'} holds settings that no training has ({e}); run it again") from e
 
 
@@ -170,7 +183,7 @@ def file_digest(path: Path) -> str:
         raise InputError(f"{path} cannot be read ({e.strerror}); is it yours?") from e
 
 
-def read_log(path: Path) -> list[dict[str, Any]]:
+def read_log(path: Path) -> list[LogLine]:
     """One mapping per epoch; none without the file.
 
     Raises
@@ -211,12 +224,12 @@ def finished(folder: Path) -> bool:
     return (folder / "metrics.json").is_file()
 
 
-def execute(job: Job, split: StrongSplit, folder: Path, label: str, parts: Sequence[str] = PARTS) -> Result:
+def execute(job: Job, split: StrongSplit, folder: Path, label: str, parts: Sequence[Part] = PARTS) -> Result:
     """Train (from the checkpoint in `folder`, if there is one), evaluate, write everything.
 
     Parameters
     ----------
-    parts : Sequence[str], default PARTS
+    parts : Sequence[Part], default PARTS
         Which held-out users are looked at; without "test" no model is kept, since the next step is another run.
 
     Raises
@@ -228,55 +241,56 @@ def execute(job: Job, split: StrongSplit, folder: Path, label: str, parts: Seque
     """
     model = job.spec.build(split.n_items)
     with peak(resolve_device(job.config.device)) as memory:
-        cost, scored = _train_and_rank(model, job, split, folder, label, parts)
+        (epochs, best_epoch, seconds), scored = _train_and_rank(model, job, split, folder, label, parts)
     arrays = {f"{part}/{m}": values for part in parts for m, values in scored[part].per_user.items()}
     arrays |= {f"{part}/n_heldout": scored[part].n_heldout for part in parts}
     save_arrays(folder / "users.safetensors", PER_USER, arrays, {"model": job.name})
-    seed = {"model": job.spec.name, "seed": job.config.seed}
-    files = {name: file_digest(folder / name) for name in FILES if (folder / name).is_file()}
-    extra = {
-        "parameters": parameters(model, split.train),
-        "peak_memory": asdict(memory),
-        "files": files,
-        "recommended": {p: {"coverage": s.coverage, "popularity": s.popularity} for p, s in scored.items()},
-    }
-    if "test" in parts:
-        extra["groups"] = by_activity(scored["test"], split.test)
-    write_record(folder / "metrics.json", seed | {part: means(scored[part]) for part in parts} | cost | extra)
+    metrics = Metrics(
+        model=job.spec.name,
+        seed=job.config.seed,
+        test=means(scored["test"]) if "test" in parts else None,
+        validation=means(scored["validation"]),
+        epochs=epochs,
+        best_epoch=best_epoch,
+        seconds=seconds,
+        parameters=parameters(model, split.train),
+        peak_memory=memory,
+        files={name: file_digest(folder / name) for name in FILES if (folder / name).is_file()},
+        recommended={p: Recommended(s.coverage, s.popularity) for p, s in scored.items()},
+        groups=by_activity(scored["test"], split.test) if "test" in parts else {},
+    )
+    write_record(folder / "metrics.json", metrics)
     return Result.load(folder)
 
 
 def _train_and_rank(
-    model: VAE | Baseline, job: Job, split: StrongSplit, folder: Path, label: str, parts: Sequence[str]
-) -> tuple[dict[str, Any], dict[str, Evaluation]]:
-    """What it took to train the model, and how it ranks."""
+    model: VAE | Baseline, job: Job, split: StrongSplit, folder: Path, label: str, parts: Sequence[Part]
+) -> tuple[tuple[int, int | None, float], dict[Part, Evaluation]]:
+    """Epochs, the best of them and seconds that it took to train the model, and how it ranks."""
     if isinstance(model, VAE):
         if "test" in parts:
             require_savable(model)
         run = fit(model, split, job.config, folder=folder, resume=True, label=label)
-        cost = {"epochs": len(run.log), "best_epoch": run.best_epoch, "seconds": run.seconds}
+        cost = len(run.log), run.best_epoch, run.seconds
     else:
         started = time.perf_counter()
         model.fit(split.train)
-        cost = {"epochs": 0, "best_epoch": None, "seconds": time.perf_counter() - started}
+        cost = 0, None, time.perf_counter() - started
     if "test" in parts:
         save_model(model, folder / "model.safetensors")
     counts = np.bincount(split.train.indices, minlength=split.n_items)
     return cost, {part: evaluate(model, getattr(split, part), item_counts=counts) for part in parts}
 
 
-def means(scored: Evaluation, users: np.ndarray | slice = slice(None)) -> dict[str, dict[str, float]]:
-    """metric -> {"mean", "se"} over users."""
-    return {m: dict(zip(("mean", "se"), scored.mean(m, users), strict=True)) for m in scored.per_user}
+def means(scored: Evaluation, users: np.ndarray | slice = slice(None)) -> Levels:
+    """The mean of every metric over users, with its standard error."""
+    return {m: Level(*scored.mean(m, users)) for m in scored.per_user}
 
 
-def by_activity(scored: Evaluation, fold_in: FoldIn) -> dict[str, dict[str, Any]]:
+def by_activity(scored: Evaluation, fold_in: FoldIn) -> dict[str, Group]:
     """Activity group -> number of users with held-out items, and metrics; empty groups have no metrics."""
-    groups = {}
-    for label, of in activity_groups(fold_in).items():
-        users = of & (scored.n_heldout > 0)
-        groups[label] = {"users": int(users.sum()), "metrics": means(scored, users) if users.any() else {}}
-    return groups
+    there = {label: of & (scored.n_heldout > 0) for label, of in activity_groups(fold_in).items()}
+    return {label: Group(int(of.sum()), means(scored, of) if of.any() else {}) for label, of in there.items()}
 
 
 def parameters(model: VAE | Baseline, train: sp.csr_matrix) -> int:

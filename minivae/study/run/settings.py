@@ -12,6 +12,8 @@ from minivae.errors import InputError
 
 LARGEST_FILE = 1 << 20  # bytes; those of the package have some thousand
 Setting = str | int | float | bool
+Toml = dict[str, Any]
+"""A table as it was read: of any content until `check_layer` has seen it."""
 
 
 class SectionTable(msgspec.Struct, forbid_unknown_fields=True):
@@ -30,7 +32,7 @@ class ModelTable(msgspec.Struct):
 
     kind: str = msgspec.field(name="class", default="")
     like: str = ""
-    search: dict[str, Any] = {}
+    search: Toml = {}
 
 
 class Layer(msgspec.Struct, forbid_unknown_fields=True):
@@ -43,11 +45,11 @@ class Layer(msgspec.Struct, forbid_unknown_fields=True):
     train: dict[str, Setting] = {}
     models: dict[str, ModelTable] = {}
     sections: list[SectionTable] = []
-    search: dict[str, Any] = {}
+    search: Toml = {}
     origin: dict[str, Setting | dict[str, int]] = {}
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> Toml:
     """A file of settings.
 
     Raises

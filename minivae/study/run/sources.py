@@ -93,7 +93,7 @@ class Source:
         return path.absolute() if path.suffix == ".safetensors" and kind(path) != KIND else None
 
     @property
-    def given(self) -> dict[str, object]:
+    def given(self) -> dict[str, str | int | float | bool]:
         """What was said, without what was left open."""
         return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items() if v is not None}
 

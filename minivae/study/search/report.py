@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from msgspec import UNSET
 
 from minivae import plots
 from minivae.options import METRICS, SELECTION
@@ -21,100 +22,93 @@ from minivae.study.output.figures import colours, save, shown
 from minivae.study.output.page import to_html
 from minivae.study.output.report import page_source
 from minivae.study.run.results import made
+from minivae.study.search.records import Searched, SearchResults, Tried
 
 
-def write(results: Mapping[str, Any], command: str, out: Path) -> None:
+def write(results: SearchResults, command: str, out: Path) -> None:
     """search.md, trials.csv, trials.json, search.png and best.toml into `out`."""
-    write_json(out / "trials.json", {"command": command, **results})
+    write_json(out / "trials.json", {"command": command, **results.as_dict()})
     write_text(out / "trials.csv", to_csv(results))
     figure = overview(results)
     save(figure, out, "search")
     write_text(out / "best.toml", to_toml(results, command))
     text = page_source(compose(results, command), out, "search")
-    write_text(out / "search.html", to_html(text, out, ["search.png"], list(results["models"])))
+    write_text(out / "search.html", to_html(text, out, ["search.png"], list(results.models)))
 
 
-def chosen_table(results: Mapping[str, Any]) -> Table:
+def chosen_table(results: SearchResults) -> Table:
     """Per model: how much was spent, what was chosen, and what that gained over the preset."""
     columns = [words("model"), numbers("trials"), numbers("epochs at most"), numbers("epochs")]
     columns += [numbers("minutes", "{:.1f}".format), words("settings chosen", _settings)]
     columns += [numbers(f"validation {shown(SELECTION)}", _mean), numbers("as in the preset", _mean)]
     rows = []
-    for model, of in results["models"].items():
-        trials = of["trials"]
-        spent = sum(t.get("epochs", 0) for t in trials) if of["epochs limit"] else None
-        minutes = sum(t.get("seconds", 0) for t in trials) / 60
-        before = trials[0] if of["own first"] else None
-        found = (of["settings"], trials[of["chosen"]], before)
-        rows.append([model, len(trials), of["epochs limit"] or None, spent, minutes, *found])
+    for model, of in results.models.items():
+        spent = sum(t.epochs or 0 for t in of.trials) if of.epochs_limit else None
+        minutes = sum(t.seconds or 0 for t in of.trials) / 60
+        before = of.trials[0] if of.own_first else None
+        rows.append([model, len(of.trials), of.epochs_limit or None, spent, minutes, of.settings, of.best, before])
     return Table.make(columns, rows)
 
 
-def trials_table(of: Mapping[str, Any]) -> Table:
+def trials_table(of: Searched) -> Table:
     """The trials of one model, the best first."""
-    keys = list(of["space"])
+    keys = list(of.space)
     measured = [numbers(shown(m), partial(_mean, metric=m)) for m in METRICS]
     columns = [numbers("trial"), *(numbers(key, _value) for key in keys), *measured]
     columns += [numbers("best epoch"), numbers("seconds", "{:.1f}".format)]
     rows = []
-    for t in sorted(of["trials"], key=score, reverse=True):
-        values = (t["settings"][k] for k in keys)
-        rows.append([t["trial"], *values, *([t] * len(METRICS)), t.get("best_epoch") or None, t.get("seconds", 0)])
+    for t in sorted(of.trials, key=lambda t: t.score, reverse=True):
+        values = (t.settings[k] for k in keys)
+        rows.append([t.trial, *values, *([t] * len(METRICS)), t.best_epoch or None, t.seconds or 0])
     return Table.make(columns, rows)
 
 
-def score(trial: Mapping[str, Any]) -> float:
-    """Validation nDCG@100; −∞ of a trial that diverged."""
-    return trial["validation"][SELECTION]["mean"] if "validation" in trial else -np.inf
-
-
-def warnings(results: Mapping[str, Any]) -> list[str]:
+def warnings(results: SearchResults) -> list[str]:
     """A sentence for every model with a choice at the end of what was tried."""
     sentences = []
-    for model, of in results["models"].items():
-        ends = ", ".join(f"{key} {_value(of['settings'][key])}" for key in of["at an end"])
+    for model, of in results.models.items():
+        ends = ", ".join(f"{key} {_value(of.settings[key])}" for key in of.at_an_end)
         if ends:
             sentences.append(f"{model}: at an end of what was tried: {ends}; a wider space may hold a better one.")
     return sentences
 
 
-def found(results: Mapping[str, Any]) -> list[str]:
+def found(results: SearchResults) -> list[str]:
     """A sentence for every model: what the best trial gave and how far the others lie."""
     sentences = []
-    for model, of in results["models"].items():
-        scores = [s for t in of["trials"] if np.isfinite(s := score(t))]
+    for model, of in results.models.items():
+        scores = [t.score for t in of.trials if t.validation]
         if len(scores) < 2:
             sentences.append(f"{model}: {len(scores)} trial, nothing to choose from.")
             continue
-        best = of["trials"][of["chosen"]]
         sentences.append(
-            f"{model}: trial {best['trial']} is best of {len(of['trials'])}, "
-            f"validation {shown(SELECTION)} {_mean(best)}; "
+            f"{model}: trial {of.chosen} is best of {len(of.trials)}, validation {shown(SELECTION)} {_mean(of.best)}; "
             f"the others lie between {tables.number(min(scores))} and {tables.number(sorted(scores)[-2])}."
         )
     return sentences
 
 
-def compose(results: Mapping[str, Any], command: str) -> list[Part]:
+def compose(results: SearchResults, command: str) -> list[Part]:
     """The report, from top to bottom."""
-    data, search = results["data"], results["search"]
-    seed = data["protocol"].get("seed")
+    data, search = results.data, results.search
+    seed = data.protocol.get("seed")
     draw_text = f", draw {seed} of held-out users" if seed is not None else ""
     repeated = ""
-    if (n := search.get("seeds", 1)) > 1:
+    if search.seeds > 1:
+        last = search.seed + search.seeds - 1
         repeated = (
-            f" A trial of a trained model is {n} runs with seeds {search['seed']} to {search['seed'] + n - 1}; a user "
+            f" A trial of a trained model is {search.seeds} runs with seeds {search.seed} to {last}; a user "
             "counts with the mean over them, epochs and seconds are added up, and the best epoch is the median."
         )
     parts: list[Part] = [
-        f"# Search on {markdown(data['name']) or 'one’s own data'}",
+        f"# Search on {markdown(data.name) or 'one’s own data'}",
         "## Conclusion",
         markdown(" ".join(found(results))),
         code(command),
         markdown(made()),
-        f"{search['method'].capitalize()} search, {search['budget']} trials a model at most (fewer where its space has "
-        f"fewer points), seed {search['seed']}{draw_text}. Every trial trains on {data['users']['training']:,} users "
-        f"and is judged on {data['users']['validation']:,} validation users.{repeated} Test users took no part: they "
+        f"{search.method.capitalize()} search, {search.budget} trials a model at most (fewer where its space has "
+        f"fewer points), seed {search.seed}{draw_text}. Every trial trains on {data.users['training']:,} users "
+        f"and is judged on {data.users['validation']:,} validation users.{repeated} Test users took no part: they "
         "were cut off before the first trial. The numbers below are therefore too good as estimates of accuracy; "
         "`minivae study --settings best.toml` looks at the test users, once.",
         "## Chosen",
@@ -123,43 +117,40 @@ def compose(results: Mapping[str, Any], command: str) -> list[Part]:
         f"![Trials: {markdown(' '.join(found(results)))}](search.png)",
         "*Each dot a trial, the chosen one ringed; last: the expected best of so many trials, drawn from those made.*",
     ]
-    for model, of in results["models"].items():
-        parts += [
-            f"## {markdown(model)}",
-            f"Space: {code(json.dumps(of['space']))}.",
-            trials_table(of),
-        ]
+    for model, of in results.models.items():
+        parts += [f"## {markdown(model)}", f"Space: {code(json.dumps(of.space))}.", trials_table(of)]
     return parts
 
 
-def to_csv(results: Mapping[str, Any]) -> str:
+def to_csv(results: SearchResults) -> str:
     """One row per trial; settings as JSON."""
     metrics = [f"{m} {k}" for m in METRICS for k in ("mean", "se")]
     rest = ("epochs", "best_epoch", "seconds", "diverged")
     rows = [["model", "trial", "chosen", "settings", *metrics, *rest]]
-    for model, of in results["models"].items():
-        for t in of["trials"]:
-            values = [t["validation"][m][k] if "validation" in t else "" for m in METRICS for k in ("mean", "se")]
-            start = [model, t["trial"], int(t["trial"] == of["chosen"]), json.dumps(t["settings"])]
-            rows.append([str(x) for x in (*start, *values, *("" if t.get(k) is None else t[k] for k in rest))])
+    for model, of in results.models.items():
+        for t in of.trials:
+            levels = [t.validation[m] if t.validation else None for m in METRICS]
+            values = [x for v in levels for x in (("", "") if v is None else (v.mean, v.se))]
+            start = [model, t.trial, int(t.trial == of.chosen), json.dumps(t.settings)]
+            ends = (getattr(t, k) for k in rest)
+            rows.append([str(x) for x in (*start, *values, *("" if x in (None, UNSET) else x for x in ends))])
     return tables.csv_text(rows)
 
 
-def to_toml(results: Mapping[str, Any], command: str) -> str:
+def to_toml(results: SearchResults, command: str) -> str:
     """The models with their chosen settings, complete, as a file for ``minivae study --settings``."""
-    data, search = results["data"], results["search"]
-    origin = {"data": data["name"], "draw": str(data["protocol"].get("seed", "")), "sha256": data["sha256"]}
-    origin |= {"method": search["method"], "trials": search["budget"], "seed": search["seed"]}
+    data, search = results.data, results.search
+    origin = {"data": data.name, "draw": str(data.protocol.get("seed", "")), "sha256": data.sha256}
+    origin |= {"method": search.method, "trials": search.budget, "seed": search.seed}
     lines = [f"# Written by: {visible(command)}", "# chosen on validation users alone.", "[origin]"]
     lines += [f"{k} = {_toml(v)}" for k, v in origin.items()]
     lines += ["[origin.trials_run]"]
-    lines += [f"{_key(model)} = {len(of['trials'])}" for model, of in results["models"].items()]
-    for model, of in results["models"].items():
-        settings = {"class": of["class"], **of["all settings"]}
-        if of["epochs limit"]:
-            settings["epochs"] = of["epochs limit"]
-        best = of["trials"][of["chosen"]]
-        lines += ["", f"# trial {of['chosen']} of {len(of['trials'])}: validation {shown(SELECTION)} {_mean(best)}"]
+    lines += [f"{_key(model)} = {len(of.trials)}" for model, of in results.models.items()]
+    for model, of in results.models.items():
+        settings = {"class": of.kind, **of.all_settings}
+        if of.epochs_limit:
+            settings["epochs"] = of.epochs_limit
+        lines += ["", f"# trial {of.chosen} of {len(of.trials)}: validation {shown(SELECTION)} {_mean(of.best)}"]
         lines += [f"[models.{_key(model)}]", *(f"{k} = {_toml(v)}" for k, v in settings.items())]
     return "\n".join(lines) + "\n"
 
@@ -182,10 +173,8 @@ def _value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _mean(trial: Mapping[str, Any], metric: str = SELECTION) -> str:
-    if "validation" not in trial:
-        return "diverged"
-    return tables.level(trial["validation"][metric])
+def _mean(trial: Tried, metric: str = SELECTION) -> str:
+    return tables.level(trial.validation[metric]) if trial.validation else "diverged"
 
 
 def expected_best(scores: Sequence[float]) -> np.ndarray:
@@ -200,26 +189,23 @@ def expected_best(scores: Sequence[float]) -> np.ndarray:
     return np.asarray(weights) @ v
 
 
-def overview(results: Mapping[str, Any]) -> Figure:
+def overview(results: SearchResults) -> Figure:
     """One row per model, one panel per key; below them the expected best by budget."""
-    models = {name: of for name, of in results["models"].items() if of["space"]}
-    width = max(len(of["space"]) for of in models.values())
+    models = {name: of for name, of in results.models.items() if of.space}
+    width = max(len(of.space) for of in models.values())
     figure = Figure(figsize=(max(3.2 * width, 6), 2.6 * (len(models) + 1)), layout="constrained")
     grid = figure.add_gridspec(len(models) + 1, width)
     one = dict(zip(models, colours(list(models)), strict=True))
     for row, (name, of) in enumerate(models.items()):
-        for column, (key, space) in enumerate(of["space"].items()):
-            done = [t for t in of["trials"] if "validation" in t]
-            values = [t["settings"][key] for t in done]
-            chosen = next(k for k, t in enumerate(done) if t["trial"] == of["chosen"])
-            log = isinstance(space, Mapping) and space.get("log", False)
+        for column, (key, space) in enumerate(of.space.items()):
+            done = [t for t in of.trials if t.validation]
+            values = [t.settings[key] for t in done]
+            chosen = done.index(of.best)
+            log = isinstance(space, Mapping) and bool(space.get("log"))
             ax = figure.add_subplot(grid[row, column])
-            scores = [score(t) for t in done]
+            scores = [t.score for t in done]
             plots.tried(values, scores, chosen, key, "nDCG@100" if column == 0 else "", log, one[name], ax=ax)
             ax.set_title(name if column == 0 else "", loc="left", fontsize="medium")
-    curves = {
-        name: expected_best([s for t in of["trials"] if np.isfinite(s := score(t))]).tolist()
-        for name, of in models.items()
-    }
+    curves = {name: expected_best([t.score for t in of.trials if t.validation]).tolist() for name, of in models.items()}
     plots.budget(curves, colours=list(one.values()), ax=figure.add_subplot(grid[len(models), :]))
     return figure

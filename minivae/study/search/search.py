@@ -6,10 +6,10 @@ Test users take no part: they are cut off before the first trial, so that nothin
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from msgspec.structs import asdict
 
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.errors import InputError
@@ -20,11 +20,12 @@ from minivae.study.run import folders, space
 from minivae.study.run.loop import Jobs, Task, run_all
 from minivae.study.run.model_spec import ModelSpec
 from minivae.study.run.presets import Preset
+from minivae.study.run.records import DivergedTrial, Metrics, Part, Setting
 from minivae.study.run.runs import Job, Result, check_evaluable, means
-from minivae.study.run.schemas import DivergedTrial, Metrics
 from minivae.study.run.sources import fingerprint
+from minivae.study.search.records import Design, SearchData, Searched, SearchResults, Space, TrialNote, Tried
 
-PART = "validation"
+PART: Part = "validation"
 FIXED = {"seed", "device", "precision", "epochs"}
 """What no search may vary: luck, the machine, and the budget."""
 
@@ -84,7 +85,7 @@ class SearchPlan:
     budget : int
     seed : int
         Of the search.
-    options : dict
+    options : Mapping[str, Setting]
         Settings given by hand (epochs, device, precision); None where the preset's holds.
     seeds : int
         Runs of every trial of a trained model, with seeds seed, seed + 1, …
@@ -95,7 +96,7 @@ class SearchPlan:
     method: space.Method
     budget: int
     seed: int
-    options: dict[str, Any]
+    options: Mapping[str, Setting]
     seeds: int = 1
 
     @classmethod
@@ -108,7 +109,7 @@ class SearchPlan:
         seed: int,
         extra: Sequence[str] = (),
         seeds: int = 1,
-        **options: Any,
+        **options: Setting,
     ) -> "SearchPlan":
         """Trials for every model.
 
@@ -172,7 +173,7 @@ def without_test(split: StrongSplit) -> StrongSplit:
     return replace(split, test=FoldIn(empty, empty))
 
 
-def run_search(plan: SearchPlan, split: StrongSplit, out: Path, resume: bool, jobs: Jobs = 1) -> dict[str, Any]:
+def run_search(plan: SearchPlan, split: StrongSplit, out: Path, resume: bool, jobs: Jobs = 1) -> SearchResults:
     """Do the trials that are not done yet; returns all of them, with the choice for every model.
 
     Raises
@@ -185,15 +186,14 @@ def run_search(plan: SearchPlan, split: StrongSplit, out: Path, resume: bool, jo
     split = without_test(split)
     check_evaluable(split, (PART,))
     digest = fingerprint(split, (PART,))
-    data = {"name": split.name, "sha256": digest}
     identity = {"method": plan.method, "seed": plan.seed, "options": plan.options, "preset": plan.preset.name}
     if plan.seeds > 1:
         identity["seeds"] = plan.seeds
-    folders.claim(out, "search.json", identity | {"data": data}, resume)
+    folders.claim(out, "search.json", identity | {"data": {"name": split.name, "sha256": digest}}, resume)
     tasks, of_task = [], {}
     for k, trial in enumerate(plan.trials, 1):
         for job in trial.jobs:
-            task = _task(trial, job, out, f"{trial.name} ({k} of {len(plan.trials)})", split, data)
+            task = _task(trial, job, out, f"{trial.name} ({k} of {len(plan.trials)})", split, digest)
             tasks.append(task)
             of_task[task.folder] = trial
     best: dict[str, float] = {}
@@ -206,50 +206,55 @@ def run_search(plan: SearchPlan, split: StrongSplit, out: Path, resume: bool, jo
         return f"{trial.name}: validation nDCG@100 {reached}, best so far {best[name]:.4f}"
 
     run_all(tasks, split, jobs, line_of)
-    return summarize(plan, split, data, [(trial, _metrics(trial, out)) for trial in plan.trials])
+    return summarize(plan, split, digest, [(trial, _tried(trial, out)) for trial in plan.trials])
 
 
-def _task(trial: Trial, job: Job, out: Path, label: str, split: StrongSplit, data: Mapping[str, str]) -> Task:
+def _task(trial: Trial, job: Job, out: Path, label: str, split: StrongSplit, digest: str) -> Task:
     """One run of a trial."""
-    note = job.identity(split, data["sha256"], "") | {"trial": trial.number, "settings": dict(trial.settings)}
+    of_run = asdict(job.note(split, digest, ""))
+    note = TrialNote(**of_run, trial=trial.number, settings=trial.settings)
     which = label if job is trial.job else f"{label}, seed {job.config.seed}"
     return Task(job, trial.folder(out, job), which, note, (PART,), keep_divergence=True)
 
 
-def _metrics(trial: Trial, out: Path) -> Mapping[str, Any]:
-    """The metrics of a finished trial; of one with a run that diverged the reason.
+def _tried(trial: Trial, out: Path) -> Tried:
+    """What a finished trial gave; of one with a run that diverged the reason.
 
     With several seeds every user counts with its mean over them, so that the standard error is that of users.
     """
+    number, values = trial.number, trial.values()
     runs = [_read(trial.folder(out, job)) for job in trial.jobs]
-    diverged = [run for run in runs if "diverged" in run]
-    if diverged or len(runs) == 1:
-        return (diverged or runs)[0]
+    done = [run for run in runs if isinstance(run, Metrics)]
+    if diverged := [run for run in runs if isinstance(run, DivergedTrial)]:
+        return Tried(number, values, diverged=diverged[0].diverged)
+    if len(done) == 1:
+        (run,) = done
+        return Tried(number, values, run.validation, run.epochs, run.best_epoch, run.seconds, run.parameters)
     scored = [Result.load(trial.folder(out, job)).scored[PART] for job in trial.jobs]
     per_user = {m: np.mean([s.per_user[m] for s in scored], axis=0) for m in scored[0].per_user}
-    return {
-        PART: means(replace(scored[0], per_user=per_user)),
-        "seeds": {str(job.config.seed): _score(run) for job, run in zip(trial.jobs, runs, strict=True)},
-        "parameters": runs[0]["parameters"],
-        "epochs": sum(run["epochs"] for run in runs),
-        "best_epoch": sorted(run["best_epoch"] for run in runs)[len(runs) // 2],
-        "seconds": sum(run["seconds"] for run in runs),
-    }
+    return Tried(
+        number,
+        values,
+        means(replace(scored[0], per_user=per_user)),
+        epochs=sum(run.epochs for run in done),
+        best_epoch=sorted(run.best_epoch or 0 for run in done)[len(done) // 2],
+        seconds=sum(run.seconds for run in done),
+        parameters=done[0].parameters,
+        seeds={str(run.seed): _score(run) for run in done},
+    )
 
 
-def _read(folder: Path) -> Mapping[str, Any]:
+def _read(folder: Path) -> Metrics | DivergedTrial:
     """The content of metrics.json of a run."""
     metrics = read_record(folder / "metrics.json")
     return conform(metrics, DivergedTrial if "diverged" in metrics else Metrics, folder / "metrics.json")
 
 
-def _score(metrics: Mapping[str, Any]) -> float:
-    return -np.inf if "diverged" in metrics else metrics[PART][SELECTION]["mean"]
+def _score(metrics: Metrics | DivergedTrial) -> float:
+    return -np.inf if isinstance(metrics, DivergedTrial) else metrics.validation[SELECTION].mean
 
 
-def summarize(
-    plan: SearchPlan, split: StrongSplit, data: Mapping[str, str], done: Sequence[tuple[Trial, Mapping[str, Any]]]
-) -> dict[str, Any]:
+def summarize(plan: SearchPlan, split: StrongSplit, digest: str, done: Sequence[tuple[Trial, Tried]]) -> SearchResults:
     """All trials and, for every model, the one with the highest validation nDCG@100; of equals the first.
 
     Raises
@@ -259,38 +264,29 @@ def summarize(
     """
     models = {}
     for spec in {trial.spec.name: trial.spec for trial, _ in done}.values():
-        of = [(trial, metrics) for trial, metrics in done if trial.spec.name == spec.name]
-        scores = [_score(metrics) for _, metrics in of]
+        of = [(trial, tried) for trial, tried in done if trial.spec.name == spec.name]
+        scores = [tried.score for _, tried in of]
         if not np.isfinite(max(scores)):
             raise InputError(f"all {len(of)} trials of {spec.name} diverged; search another space")
         chosen = of[int(np.argmax(scores))][0]
-        tried = [trial.values() for trial, _ in of]
-        models[spec.name] = {
-            "class": spec.kind,
-            "space": {key: _written(s) for key, s in spec.search.items()},
-            "epochs limit": chosen.job.config.epochs if spec.trained else None,
-            "chosen": chosen.number,
-            "settings": chosen.values(),
-            "all settings": {**chosen.job.spec.arguments, **chosen.job.spec.settings},
-            "own first": not of[0][0].settings,
-            "at an end": space.at_an_end(spec.search, chosen.values(), tried),
-            "trials": [
-                {"trial": trial.number, "settings": trial.values()}
-                | {
-                    k: m[k]
-                    for k in (PART, "epochs", "best_epoch", "seconds", "parameters", "diverged", "seeds")
-                    if k in m
-                }
-                for trial, m in of
-            ],
-        }
+        models[spec.name] = Searched(
+            kind=spec.kind,
+            space={key: _written(s) for key, s in spec.search.items()},
+            epochs_limit=chosen.job.config.epochs if spec.trained else None,
+            chosen=chosen.number,
+            settings=chosen.values(),
+            all_settings={**chosen.job.spec.arguments, **chosen.job.spec.settings},
+            own_first=not of[0][0].settings,
+            at_an_end=space.at_an_end(spec.search, chosen.values(), [trial.values() for trial, _ in of]),
+            trials=[tried for _, tried in of],
+        )
     users = {"training": split.train.shape[0], PART: split.validation.n_users}
-    facts = {**data, "items": split.n_items, "users": users, "protocol": dict(split.protocol)}
-    search = {"method": plan.method, "budget": plan.budget, "seed": plan.seed, "seeds": plan.seeds, "metric": SELECTION}
-    return {"data": facts, "preset": plan.preset.name, "search": search, "options": plan.options, "models": models}
+    data = SearchData(split.name, digest, split.n_items, users, split.protocol)
+    design = Design(plan.method, plan.budget, plan.seed, plan.seeds, SELECTION)
+    return SearchResults(data, plan.preset.name, design, plan.options, models)
 
 
-def _written(s: space.Choice | space.Range) -> Any:
+def _written(s: space.Choice | space.Range) -> Space:
     """A space as in TOML."""
     if isinstance(s, space.Choice):
         return list(s.values)
