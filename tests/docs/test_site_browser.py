@@ -146,10 +146,13 @@ def test_formulas_are_mathml_with_their_tex(html):
     assert "alttext=" in text
 
 
-ENTRIES = """() => [...document.querySelectorAll('dl.py.function > dt, dl.py.class > dt')].map((dt) => ({
-    name: dt.id, signature: dt.textContent, example: !!dt.nextElementSibling.querySelector('.doctest'),
-    formula: !!dt.nextElementSibling.querySelector('div.formula math'),
-    chapters: [...dt.nextElementSibling.querySelectorAll('a[href*="course/"]')].length }))"""
+ENTRIES = """() => [...document.querySelectorAll('dl.py.function, dl.py.class')].map((dl) => {
+    const dts = [...dl.querySelectorAll(':scope > dt')], dd = dl.querySelector(':scope > dd');  // a dt for each overload
+    return {
+        name: dts.find((dt) => dt.id).id, signature: dts.map((dt) => dt.textContent).join(' '),
+        example: !!dd.querySelector('.doctest'), formula: !!dd.querySelector('div.formula math'),
+        chapters: [...dd.querySelectorAll('a[href*="course/"]')].length };
+})"""
 
 
 def test_reference_has_signature_types_formula_and_example(html, browser):
