@@ -612,6 +612,15 @@ def test_13_on_two_more_draws_full_costs_a_dae_and_direction_keeps_less_than_hal
             assert means != sorted(means)
 
 
+def test_13_codes_of_hvamp_shrink_to_less_than_half_as_predicted():
+    (row,) = mv.course.stored("anchor-law-priors-planted.json")["rows"]
+    norms, d = row["norm of codes"], row["difference"]
+    assert (row["model"], row["form"], list(norms)) == ("hvamp", "full", ["0", "1"])
+    assert (f"{norms['0']:.2f}", f"{norms['1']:.2f}") == ("5.11", "0.95")
+    assert norms["1"] < norms["0"] / 2
+    assert [f"{d[k]:+.4f}" for k in ("mean", "low", "high")] == ["-0.0121", "-0.0151", "-0.0091"]
+
+
 def test_12_far_but_related_users_end_as_rivals_with_and_without_masks():
     end = {name: line["end"] for name, line in mv.course.stored("far-planted.json")["variants"].items()}
     assert all(line["high"] < 0 for line in end.values())

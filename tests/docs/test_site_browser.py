@@ -147,7 +147,7 @@ def test_formulas_are_mathml_with_their_tex(html):
 
 
 ENTRIES = """() => [...document.querySelectorAll('dl.py.function, dl.py.class')].map((dl) => {
-    const dts = [...dl.querySelectorAll(':scope > dt')], dd = dl.querySelector(':scope > dd');  // a dt for each overload
+    const dts = [...dl.querySelectorAll(':scope > dt')], dd = dl.querySelector(':scope > dd');  // many dt if overloaded
     return {
         name: dts.find((dt) => dt.id).id, signature: dts.map((dt) => dt.textContent).join(' '),
         example: !!dd.querySelector('.doctest'), formula: !!dd.querySelector('div.formula math'),
