@@ -20,7 +20,7 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 sys.path[:0] = [str(ROOT), str(DOCS)]
 
-from site_parts import chapters, explorables, lighten, links, reference  # noqa: E402
+from site_parts import accessible, chapters, explorables, lighten, links, reference  # noqa: E402
 
 
 def stage(source: Path) -> None:
@@ -47,6 +47,7 @@ def main() -> int:
         return status
     explorables.embed(out / "html")
     lighten.lighten(out / "html")
+    accessible.mend(out / "html")
     faults = links.faults(out / "html")
     print(*faults, sep="\n", file=sys.stderr)
     print(f"{len(list((out / 'html').rglob('*.html')))} pages in {out / 'html'}; open index.html")

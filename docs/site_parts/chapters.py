@@ -5,6 +5,7 @@ from pathlib import Path
 
 import nbformat
 
+EXPLORABLE = re.compile(r'mv\.explorable\("([\w-]+)"\)')
 PAGES = {"README.md": "index.md", "GLOSSARY.md": "glossary.md", "INSTRUCTORS.md": "teaching.md"}
 
 
@@ -23,7 +24,9 @@ def links(text: str) -> str:
 def notebook(path: Path) -> str:
     """One chapter: cells with solutions are folded, those that only prepare are hidden behind a line."""
     book = nbformat.read(path, as_version=4)
+    cells = []
     for cell in book.cells:
+        cells.append(cell)
         if cell.cell_type == "markdown":
             cell.source = links(cell.source)
             continue
@@ -32,6 +35,9 @@ def notebook(path: Path) -> str:
         if folded or "### BEGIN SOLUTION" in cell.source:
             tags.add("hide-input")
         cell.metadata["tags"] = sorted(tags)
+        if shown := EXPLORABLE.fullmatch(cell.source):
+            cells.append(nbformat.v4.new_markdown_cell(f"[Move it in this browser](../explorables/{shown[1]}.md)"))
+    book.cells = cells
     return nbformat.writes(book)
 
 

@@ -172,7 +172,7 @@ def compose(summary: Mapping[str, Any], title: str, notes: Sequence[str]) -> lis
     cosines = ", ".join(f"{row['common items']}: {row['cosine']:.3f}" for row in rows)
     parts: list[Part] = [
         f"# Who helps whom: {escaped(title)}",
-        "## In short",
+        "## Conclusion",
         f"{s['share of pairs that help']:.0%} of the pairs of training users help each other, and all training users "
         f"together help {s['test users helped']:.0%} of the test users. For half of the users the help from others "
         f"together is at least {s['inflow over own effect, median']:.3g} times the effect of their own steps.",

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+
+from minivae.study.output.page import to_html
 
 ROOT = Path(__file__).resolve().parents[2]
 BROWSER = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -140,19 +143,79 @@ def test_every_icon_of_a_page_is_in_the_font(html, browser):
     assert without_glyph(html, {("900", "\uf1fe")}), "broken twin: an icon that no page shows"
 
 
+def test_a_chapter_leads_to_its_explorables(html):
+    text = (html / "course" / "04_sharing_radius.html").read_text(encoding="utf-8")
+    links = re.findall(r'href="../explorables/([\w-]+).html"><span[^>]*>Move it in this browser', text)
+    assert links == ["sharing-disc", "sharing-plane"]
+
+
 def test_formulas_are_mathml_with_their_tex(html):
     text = (html / "course" / "04_sharing_radius.html").read_text(encoding="utf-8")
     assert text.count("<math ") > 30
     assert "alttext=" in text
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(html, browser, scheme):
+    """One page of each kind; definition lists are Sphinx's own."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    page, found = browser.new_page(color_scheme=scheme), []
+    kinds = (
+        "index",
+        "search",
+        "course/index",
+        "course/04_sharing_radius",
+        "guides/results",
+        "reference/minivae.theory.masking",
+    )
+    for kind in (*kinds, "explorables/beta", "findings"):
+        page.goto((html / f"{kind}.html").as_uri())
+        for fault in axe.Axe().run(page).response["violations"]:
+            if fault["id"] != "definition-list":
+                found.append((kind, fault["id"], fault["nodes"][0]["html"]))
+    page.close()
+    assert found == []
+
+
+REPORT = """# A report
+
+## Conclusion
+
+`a` is better than `b`.
+
+## Numbers
+
+|  | nDCG@100 |
+| --- | ---: |
+| a | .5 |
+| b | .4 |
+
+## Settings
+
+* a (EASE): λ 100
+"""
+
+
+def test_axe_finds_nothing_in_a_report_whose_tables_sort_by_keys(browser, tmp_path):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    path = tmp_path / "report.html"
+    path.write_text(to_html(REPORT, tmp_path, (), ["a", "b"], ["a"]), encoding="utf-8")
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert [(f["id"], f["nodes"][0]["html"]) for f in axe.Axe().run(page).response["violations"]] == []
+    page.locator("th button").press("Enter")
+    page.locator("th button").press("Enter")
+    assert page.locator("tbody tr td:first-child").all_inner_texts() == ["b", "a"]
+    page.close()
+
+
 ENTRIES = """() => [...document.querySelectorAll('dl.py.function, dl.py.class')].map((dl) => {
-    const dts = [...dl.querySelectorAll(':scope > dt')], dd = dl.querySelector(':scope > dd');  // many dt if overloaded
-    return {
-        name: dts.find((dt) => dt.id).id, signature: dts.map((dt) => dt.textContent).join(' '),
-        example: !!dd.querySelector('.doctest'), formula: !!dd.querySelector('div.formula math'),
-        chapters: [...dd.querySelectorAll('a[href*="course/"]')].length };
-})"""
+    const heads = [...dl.querySelectorAll(':scope > dt')], body = dl.querySelector(':scope > dd');
+    return { name: heads.find((dt) => dt.id).id, signature: heads.map((dt) => dt.textContent).join(' '),
+        example: !!body.querySelector('.doctest'), formula: !!body.querySelector('div.formula math'),
+        chapters: [...body.querySelectorAll('a[href*="course/"]')].length }; })"""
 
 
 def test_reference_has_signature_types_formula_and_example(html, browser):

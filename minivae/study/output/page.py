@@ -45,6 +45,7 @@ for (const table of document.querySelectorAll("table")) {
   if (!body || body.rows.length < 2) continue;
   const number = text => parseFloat(text.replace("−", "-").replace(/,/g, "").replace(/^([+-]?)\\./, "$10."));
   heads.forEach((head, k) => {
+    if (!head.textContent) return;
     const button = document.createElement("button");
     button.append(...head.childNodes);
     head.append(button);
@@ -123,7 +124,11 @@ def to_html(
         parser.add_render_rule(name, rule)
     tokens = parser.parse(text)
     body = parser.renderer.render(tokens, parser.options, {})
-    body = body.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
+    body = (
+        body.replace("<table>", '<div class="wide"><table>')
+        .replace("</table>", "</table></div>")
+        .replace("<th></th>", "<td></td>")
+    )
     pairs = pairwise(tokens)
     titles = [_words(after) for token, after in pairs if token.type == "heading_open" and token.tag == "h2"]
     links = "".join(f'<li><a href="#{_anchor("part", t)}">{html.escape(t)}</a></li>' for t in titles)
@@ -135,7 +140,7 @@ def to_html(
     head = f'{head}<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>'
     head = f"<head>{head}<style>{STYLE}</style></head>"
     script = f"<script>{SCRIPT}</script>"
-    return f'<!doctype html>\n<html lang="en">\n{head}\n<body>\n{body}{script}</body>\n</html>\n'
+    return f'<!doctype html>\n<html lang="en">\n{head}\n<body>\n<main>\n{body}</main>\n{script}</body>\n</html>\n'
 
 
 def _words(token: Token) -> str:
