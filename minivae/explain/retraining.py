@@ -1,8 +1,7 @@
 """Training again on a part of the users, and what that does to the losses of others."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -82,7 +81,7 @@ def retrain(
         raise InputError("no user is left to train on")
     last: dict[int, Outcome] = {}
 
-    def look(model: VAE, line: dict[str, Any]) -> None:
+    def look(model: VAE, line: Mapping[str, float]) -> None:
         if line["epoch"] == config.epochs:
             last[0] = outcome(model, receivers)
 

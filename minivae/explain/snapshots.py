@@ -1,10 +1,9 @@
 """Parameters at several moments of a training run, each with the length of the stretch that it stands for."""
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import torch
 
@@ -67,9 +66,9 @@ class Recorder:
         self.epochs = frozenset(epochs)
         self.models: dict[int, VAE] = {}
 
-    def __call__(self, model: VAE, line: dict[str, Any]) -> None:
-        if line["epoch"] in self.epochs:
-            self.models[line["epoch"]] = copy.deepcopy(model).cpu().eval().requires_grad_(False)
+    def __call__(self, model: VAE, line: Mapping[str, float]) -> None:
+        if (epoch := int(line["epoch"])) in self.epochs:
+            self.models[epoch] = copy.deepcopy(model).cpu().eval().requires_grad_(False)
 
 
 def record(

@@ -1,7 +1,6 @@
 """What is worth saying about a transfer matrix: totals, segments, common items, single users, far pairs."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,6 +9,7 @@ from scipy.stats import spearmanr
 from minivae.data.users import shape_of
 from minivae.explain.flows import best_helpers, distant_helpers, flow
 from minivae.explain.kernel import Transfer
+from minivae.explain.records import CommonItems, Example, FarPair, Helper, Segment, Summary
 from minivae.runtime.table import Part, Table, numbers, words
 from minivae.runtime.text import markdown as escaped
 
@@ -27,8 +27,8 @@ def summarise(
     titles: np.ndarray,
     labels: np.ndarray,
     segments: Mapping[str, tuple[np.ndarray, np.ndarray]],
-) -> dict[str, Any]:
-    """Everything that the report shows, ready for JSON.
+) -> Summary:
+    """Everything that the report shows.
 
     Parameters
     ----------
@@ -48,20 +48,19 @@ def summarise(
     n = np.diff(x.indptr)
     own = np.diag(transfer.total).astype(float)
     inflow, reached = transfer.inflow(), to_others.inflow()
-    pairs = _by_common_items(transfer, x)
-    return {
-        "users": shape_of(x)[0],
-        "epochs of the snapshots": list(transfer.epochs),
-        "share of pairs that help": float(((transfer.total > 0).sum() - (own > 0).sum()) / (len(own) * (len(own) - 1))),
-        "inflow over own effect, median": float(np.median(inflow / np.maximum(own, np.finfo(float).tiny))),
-        "users helped by all others together": float((inflow > 0).mean()),
-        "test users helped": float((reached > 0).mean()),
-        "Spearman of outflow and activity": _spearman(to_others.outflow(), n),
-        "by common items": pairs,
-        "segments": {name: _flow(to_others, *groups) for name, groups in segments.items()},
-        "examples": [_example(transfer, x, titles, labels, u) for u in _examples(n)],
-        "far but related": _far(transfer, x, titles, labels),
-    }
+    return Summary(
+        users=shape_of(x)[0],
+        epochs=transfer.epochs,
+        helping_pairs=float(((transfer.total > 0).sum() - (own > 0).sum()) / (len(own) * (len(own) - 1))),
+        over_own_effect=float(np.median(inflow / np.maximum(own, np.finfo(float).tiny))),
+        helped=float((inflow > 0).mean()),
+        test_helped=float((reached > 0).mean()),
+        spearman=_spearman(to_others.outflow(), n),
+        by_common_items=_by_common_items(transfer, x),
+        segments={name: _segment(to_others, *groups) for name, groups in segments.items()},
+        examples=[_example(transfer, x, titles, labels, u) for u in _examples(n)],
+        far=_far(transfer, x, titles, labels),
+    )
 
 
 def _spearman(a: np.ndarray, b: np.ndarray) -> float:
@@ -70,15 +69,10 @@ def _spearman(a: np.ndarray, b: np.ndarray) -> float:
     return float(spearmanr(a, b).statistic)  # pyright: ignore[reportAttributeAccessIssue]  (SciPy hides its class)
 
 
-def _flow(transfer: Transfer, groups: np.ndarray, receivers: np.ndarray) -> dict[str, Any]:
+def _segment(transfer: Transfer, groups: np.ndarray, receivers: np.ndarray) -> Segment:
     of = flow(transfer, groups, receivers)
-    return {
-        "names": of.names,
-        "users": of.users.tolist(),
-        "between": [_known(row) for row in of.between],
-        "inflow": _known(of.inflow),
-        "outflow": _known(of.outflow),
-    }
+    between = [_known(row) for row in of.between]
+    return Segment(of.names, of.users.tolist(), between, _known(of.inflow), _known(of.outflow))
 
 
 def _known(values: np.ndarray) -> list[float | None]:
@@ -86,7 +80,7 @@ def _known(values: np.ndarray) -> list[float | None]:
     return [None if np.isnan(v) else float(v) for v in values]
 
 
-def _by_common_items(transfer: Transfer, x: sp.csr_matrix) -> list[dict[str, Any]]:
+def _by_common_items(transfer: Transfer, x: sp.csr_matrix) -> list[CommonItems]:
     """Mean transfer and mean cosine of pairs u ≠ v, by how many items both have."""
     binary = sp.csr_matrix(x.astype(bool), dtype=np.float32)
     counts, sums, cosines, helped = (np.zeros(len(COMMON)) for _ in range(4))
@@ -102,18 +96,12 @@ def _by_common_items(transfer: Transfer, x: sp.csr_matrix) -> list[dict[str, Any
             cosines[k] += cosine[inside].sum(dtype=float)
             helped[k] += (total[inside] > 0).sum()
     some = np.maximum(counts, 1)
-    return [
-        {
-            "common items": f"{low}" if low == high else f"{low} and more" if high is None else f"{low}–{high}",
-            "pairs": int(count),
-            "transfer": total if count else None,
-            "cosine": cosine if count else None,
-            "helped": share if count else None,
-        }
-        for (low, high), count, total, cosine, share in zip(
-            COMMON, counts, (sums / some).tolist(), (cosines / some).tolist(), (helped / some).tolist(), strict=True
-        )
-    ]
+    means = np.column_stack([sums, cosines, helped]) / some[:, None]
+    rows = []
+    for (low, high), count, row in zip(COMMON, counts, means.tolist(), strict=True):
+        label = f"{low}" if low == high else f"{low} and more" if high is None else f"{low}–{high}"
+        rows.append(CommonItems(label, int(count), *(row if count else [None] * 3)))
+    return rows
 
 
 def _examples(n: np.ndarray) -> list[int]:
@@ -122,29 +110,15 @@ def _examples(n: np.ndarray) -> list[int]:
     return list(dict.fromkeys(int(order[int(q * (len(n) - 1))]) for q in EXAMPLES))
 
 
-def _example(transfer: Transfer, x: sp.csr_matrix, titles: np.ndarray, labels: np.ndarray, user: int) -> dict[str, Any]:
+def _example(transfer: Transfer, x: sp.csr_matrix, titles: np.ndarray, labels: np.ndarray, user: int) -> Example:
     who, how_much = best_helpers(transfer, user)
     mine = x[user].indices
     helpers = []
     for v, value in zip(who.tolist(), how_much.tolist(), strict=True):
         both = np.intersect1d(mine, x[v].indices)
-        helpers.append(
-            {
-                "user": str(labels[v]),
-                "items": int(x[v].nnz),
-                "common": len(both),
-                "transfer": value,
-                "titles": _rarest(both, x, titles),
-            }
-        )
-    return {
-        "user": str(labels[user]),
-        "items": len(mine),
-        "titles": _rarest(mine, x, titles),
-        "own effect": float(transfer.total[user, user]),
-        "inflow": float(transfer.inflow()[user]),
-        "helpers": helpers,
-    }
+        helpers.append(Helper(str(labels[v]), int(x[v].nnz), len(both), value, _rarest(both, x, titles)))
+    own, inflow = float(transfer.total[user, user]), float(transfer.inflow()[user])
+    return Example(str(labels[user]), len(mine), _rarest(mine, x, titles), own, inflow, helpers)
 
 
 def _rarest(items: np.ndarray, x: sp.csr_matrix, titles: np.ndarray) -> list[str]:
@@ -153,85 +127,78 @@ def _rarest(items: np.ndarray, x: sp.csr_matrix, titles: np.ndarray) -> list[str
     return [str(titles[i]) for i in items[np.argsort(popularity[items], kind="stable")][:SHOWN]]
 
 
-def _far(transfer: Transfer, x: sp.csr_matrix, titles: np.ndarray, labels: np.ndarray) -> list[dict[str, Any]]:
+def _far(transfer: Transfer, x: sp.csr_matrix, titles: np.ndarray, labels: np.ndarray) -> list[FarPair]:
     pairs, cosine = distant_helpers(transfer, x)
     return [
-        {
-            "users": [str(labels[u]), str(labels[v])],
-            "cosine": float(c),
-            "titles": [_rarest(x[w].indices, x, titles) for w in (u, v)],
-        }
+        FarPair([str(labels[u]), str(labels[v])], c, [_rarest(x[w].indices, x, titles) for w in (u, v)])
         for (u, v), c in zip(pairs.tolist(), cosine.tolist(), strict=True)
     ]
 
 
-def compose(summary: Mapping[str, Any], title: str, notes: Sequence[str]) -> list[Part]:
+def compose(s: Summary, title: str, notes: Sequence[str]) -> list[Part]:
     """The report, from top to bottom."""
-    s = summary
-    rows = [row for row in s["by common items"] if row["cosine"] is not None]
-    cosines = ", ".join(f"{row['common items']}: {row['cosine']:.3f}" for row in rows)
+    cosines = ", ".join(f"{row.common}: {row.cosine:.3f}" for row in s.by_common_items if row.cosine is not None)
     parts: list[Part] = [
         f"# Who helps whom: {escaped(title)}",
         "## Conclusion",
-        f"{s['share of pairs that help']:.0%} of the pairs of training users help each other, and all training users "
-        f"together help {s['test users helped']:.0%} of the test users. For half of the users the help from others "
-        f"together is at least {s['inflow over own effect, median']:.3g} times the effect of their own steps.",
+        f"{s.helping_pairs:.0%} of the pairs of training users help each other, and all training users "
+        f"together help {s.test_helped:.0%} of the test users. For half of the users the help from others "
+        f"together is at least {s.over_own_effect:.3g} times the effect of their own steps.",
         *notes,
         Table.make(
             [words(""), numbers("value")],
             [
-                ["users", f"{s['users']:,}"],
-                ["epochs of the snapshots", ", ".join(map(str, s["epochs of the snapshots"]))],
-                ["pairs in which the one helps the other", f"{s['share of pairs that help']:.1%}"],
-                ["users whom all others together help", f"{s['users helped by all others together']:.1%}"],
-                ["help from others over a user's own effect, median", f"{s['inflow over own effect, median']:.3g}"],
-                ["test users helped by all training users", f"{s['test users helped']:.1%}"],
-                ["Spearman of help given and number of items", f"{s['Spearman of outflow and activity']:.2f}"],
+                ["users", f"{s.users:,}"],
+                ["epochs of the snapshots", ", ".join(map(str, s.epochs))],
+                ["pairs in which the one helps the other", f"{s.helping_pairs:.1%}"],
+                ["users whom all others together help", f"{s.helped:.1%}"],
+                ["help from others over a user's own effect, median", f"{s.over_own_effect:.3g}"],
+                ["test users helped by all training users", f"{s.test_helped:.1%}"],
+                ["Spearman of help given and number of items", f"{s.spearman:.2f}"],
             ],
         ),
         "## By the number of common items",
-        _by_common_table(s["by common items"]),
+        _by_common_table(s.by_common_items),
         f"![Mean cosine of the gradients of two users by their common items: {cosines}](common.png)",
         "## By group",
         "From training users to the held-out items of test users. Inflow: what a test user of the group gets from all "
         "training users together. Outflow: what a training user of the group gives to all test users. Means, in nats.",
-        f"![Mean help of training users of a group for test users of a group: {_strongest(s['segments'])}](flows.png)",
+        f"![Mean help of training users of a group for test users of a group: {_strongest(s.segments)}](flows.png)",
     ]
-    for name, of in s["segments"].items():
+    for name, of in s.segments.items():
         parts += [f"### {name}", flow_table(of)]
     parts += ["## Ten users who helped one user most"]
-    for e in s["examples"]:
+    for e in s.examples:
         parts += [
-            f"User `{e['user']}` has {e['items']} items, among them {'; '.join(map(_plain, e['titles']))}. "
-            f"Help from all others: {e['inflow']:.3g} nats; own effect: {e['own effect']:.3g}.",
-            _helpers_table(e["helpers"]),
+            f"User `{e.user}` has {e.items} items, among them {'; '.join(map(_plain, e.titles))}. "
+            f"Help from all others: {e.inflow:.3g} nats; own effect: {e.own_effect:.3g}.",
+            _helpers_table(e.helpers),
         ]
     parts += ["## Far but related", "Pairs without any common item whose gradients agree most along training."]
     columns = [words("users", " and ".join), numbers("cosine", "{:.3f}".format)]
     columns += [words(f"rarest items of the {which}", "; ".join) for which in ("first", "second")]
-    return [*parts, Table.make(columns, ([f["users"], f["cosine"], *f["titles"]] for f in s["far but related"]))]
+    return [*parts, Table.make(columns, ([f.users, f.cosine, *f.titles] for f in s.far))]
 
 
-def _by_common_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+def _by_common_table(rows: Sequence[CommonItems]) -> Table:
     columns = [words("common items"), numbers("pairs", "{:,}".format), numbers("mean T (nats)", "{:.3g}".format)]
     columns += [numbers("mean cosine of gradients", "{:.3f}".format), numbers("pairs with T > 0", "{:.1%}".format)]
-    keys = ("common items", "pairs", "transfer", "cosine", "helped")
-    return Table.make(columns, ([row[k] for k in keys] for row in rows))
+    return Table.make(columns, ([r.common, r.pairs, r.transfer, r.cosine, r.helped] for r in rows))
 
 
-def _helpers_table(helpers: Sequence[Mapping[str, Any]]) -> Table:
+def _helpers_table(helpers: Sequence[Helper]) -> Table:
     columns = [words("helper"), numbers("items"), numbers("common"), numbers("T (nats)", "{:.3g}".format)]
-    keys = ("user", "items", "common", "transfer", "titles")
-    return Table.make([*columns, words("rarest common items", _titles)], ([h[k] for k in keys] for h in helpers))
+    columns.append(words("rarest common items", _titles))
+    return Table.make(columns, ([h.user, h.items, h.common, h.transfer, h.titles] for h in helpers))
 
 
-def _strongest(segments: Mapping[str, Any]) -> str:
+def _strongest(segments: Mapping[str, Segment]) -> str:
     """The largest entry of each heat map, in words."""
     said = []
     for name, of in segments.items():
-        known = [(v, to, start) for to, row in enumerate(of["between"]) for start, v in enumerate(row) if v is not None]
+        known = [(v, to, start) for to, row in enumerate(of.between) for start, v in enumerate(row) if v is not None]
         value, to, start = max(known)
-        said.append(f"by {name} most from {of['names'][start]} to {of['names'][to]}, {value:.2g} nats")
+        said.append(f"by {name} most from {of.names[start]} to {of.names[to]}, {value:.2g} nats")
     return "; ".join(said)
 
 
@@ -239,11 +206,11 @@ def _titles(titles: Sequence[str]) -> str:
     return "; ".join(titles) or "–"
 
 
-def flow_table(of: Mapping[str, Any]) -> Table:
+def flow_table(of: Segment) -> Table:
     """One segment: what each group of users gets and gives."""
     columns = [words("group"), numbers("training users", "{:,}".format)]
     columns += [numbers(name, "{:.3g}".format) for name in ("inflow", "outflow")]
-    return Table.make(columns, zip(of["names"], of["users"], of["inflow"], of["outflow"], strict=True))
+    return Table.make(columns, zip(of.names, of.users, of.inflow, of.outflow, strict=True))
 
 
 def _plain(text: str) -> str:

@@ -1,7 +1,7 @@
 """Figures of a transfer matrix: help between groups, and agreement by common items."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,27 +9,30 @@ from matplotlib.figure import Figure
 
 from minivae.plots.style import COLOURS
 
+if TYPE_CHECKING:
+    from minivae.explain.records import CommonItems, Summary
+
 LEGIBLE = 5
 """Groups up to which the cells of a heat map hold their numbers."""
 
 
-def explain_figures(summary: Mapping[str, Any]) -> dict[str, Figure]:
+def explain_figures(summary: "Summary") -> dict[str, Figure]:
     """File name -> figure, from `minivae.explain.summary.summarise`."""
-    segments = summary["segments"]
+    segments = summary.segments
     flows = Figure(figsize=(5.2 * len(segments), 4.6), layout="constrained")
     for axes, (name, of) in zip(np.atleast_1d(flows.subplots(1, len(segments))), segments.items(), strict=True):
-        between(of["names"], np.array(of["between"], float), ax=axes).set_title(name)
+        between(of.names, np.array(of.between, float), ax=axes).set_title(name)
     common = Figure(figsize=(6.4, 4.0), layout="constrained")
-    by_common_items(summary["by common items"], ax=common.subplots())
+    by_common_items(summary.by_common_items, ax=common.subplots())
     return {"flows": flows, "common": common}
 
 
-def between(names: list[str], values: np.ndarray, ax: Axes) -> Axes:
+def between(names: Sequence[str], values: np.ndarray, ax: Axes) -> Axes:
     """Mean T(u, v) from the group of v (column) to the group of u (row), as a heat map.
 
     Parameters
     ----------
-    names : list of str
+    names : Sequence[str]
         Of the groups.
     values : ndarray
         (G, G) nats; NaN where there is no pair.
@@ -50,18 +53,18 @@ def between(names: list[str], values: np.ndarray, ax: Axes) -> Axes:
     return ax
 
 
-def by_common_items(rows: list[Mapping[str, Any]], ax: Axes) -> Axes:
+def by_common_items(rows: Sequence["CommonItems"], ax: Axes) -> Axes:
     """Mean cosine of two users' gradients by the number of items that both have.
 
     Parameters
     ----------
-    rows : list of dict
-        "common items" and "cosine" of each group of pairs.
+    rows : Sequence[CommonItems]
+        Groups of pairs.
     ax : Axes
         Where to draw.
     """
-    rows = [row for row in rows if row["cosine"] is not None]
-    bars = ax.bar([row["common items"] for row in rows], [row["cosine"] for row in rows], color=COLOURS[0])
+    cosines = {row.common: row.cosine for row in rows if row.cosine is not None}
+    bars = ax.bar(list(cosines), list(cosines.values()), color=COLOURS[0])
     ax.bar_label(bars, fmt="%.3f", fontsize=8)
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set_xlabel("items that both users have")

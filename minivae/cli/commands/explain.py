@@ -83,8 +83,8 @@ def explain_transfer(options: flags.Explain) -> None:
     shown = save_figures(drawn, options.out)
     text = page_source(summary.compose(value, split.name, notes), options.out, "explain")
     write_text(options.out / "explain.html", to_html(text, options.out, shown))
-    write_json(options.out / "transfer.json", {"command": command_line(), "data": split.name, **value})
-    of = value["segments"]["activity"]
+    write_json(options.out / "transfer.json", {"command": command_line(), "data": split.name, **value.as_dict()})
+    of = value.segments["activity"]
     print_table(summary.flow_table(of), f"{split.name}: help from training users for test users, mean in nats")
     print(visible(f"page: {options.out}/explain.html"))
 
