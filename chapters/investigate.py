@@ -255,12 +255,13 @@ OPEN = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("chapters", nargs="*", help=f"of {', '.join(OPEN)}; all if none is given")
-    chosen = parser.parse_args().chapters or list(OPEN)
+def main(tasks: dict[str, Callable[[], dict[str, Any]]], text: str | None) -> None:
+    """Run some of the tasks, or all, and add what they find to the stored results."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("chapters", nargs="*", help=f"of {', '.join(tasks)}; all if none is given")
+    chosen = parser.parse_args().chapters or list(tasks)
     for number in chosen:
-        found = OPEN[number]()
+        found = tasks[number]()
         kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
         kept = dict(sorted((kept | {number: found}).items()))
         write_text(RESULTS, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
@@ -268,4 +269,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(OPEN, __doc__)

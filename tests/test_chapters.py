@@ -297,6 +297,41 @@ def test_the_glossary_is_sorted_and_points_to_chapters():
     assert all(set(re.findall(r"\d\d", chapters)) <= numbers for _, chapters in rows)
 
 
+# Of some words the everyday use cannot be told from the field's; "ceiling" and the like have one chapter of their own.
+EVERYDAY = {"arm", "ceiling", "gain", "interaction", "lift", "power", "transfer", "view"}
+HALF = [s for s in SOURCES if s.name[:2] < "07"]
+
+
+def unlinked(page, words):
+    """Entries of the glossary, anchor -> words, that a page uses in running text before it links them."""
+    page = re.sub(r"(?m)^(#+ |\*\*Study\*\*).*$", "", page)
+    links = {m[1]: m.start() for m in reversed(list(re.finditer(r"\]\(GLOSSARY\.md#([\w-]+)\)", page)))}
+    plain = re.sub(r"\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|\]\([^)]*\)", lambda m: " " * len(m[0]), page, flags=re.DOTALL)
+    missing = []
+    for anchor, names in words.items():
+        pattern = "|".join(re.escape(name).replace(r"\ ", r"\s+") for name in names)
+        used = re.search(rf"(?<![\w/#-])({pattern})(s|es)?(?![\w-])", plain, re.IGNORECASE)
+        if used and not used.start() <= links.get(anchor, -1) <= used.end() + 2:
+            missing.append(anchor)
+    return missing
+
+
+@pytest.mark.parametrize("source", HALF, ids=lambda s: s.stem)
+def test_words_are_linked_where_they_are_first_used(source):
+    text = (FOLDER / "GLOSSARY.md").read_text(encoding="utf-8")
+    rows = re.findall(r'^\| <a id="([\w-]+)"></a>([^|]+) \|', text, re.MULTILINE)
+    words = {anchor: [w.strip() for w in word.split(",")] for anchor, word in rows if anchor not in EVERYDAY}
+    page = "\n\n".join(c.source for c in read(source).cells if c.cell_type == "markdown")
+    late = unlinked(page, words)
+    assert [a for a in late if not re.search(rf"\[[^\]]*{a.replace('-', ' ')}[^\]]*\]\(\d\d_", page)] == []
+
+
+def test_a_word_that_is_linked_late_is_noticed():
+    words = {"fold-in": ["fold-in"]}
+    assert unlinked("a [fold-in](GLOSSARY.md#fold-in), a fold-in", words) == []
+    assert unlinked("a fold-in, a [fold-in](GLOSSARY.md#fold-in)", words) == ["fold-in"]
+
+
 # Exercises
 
 

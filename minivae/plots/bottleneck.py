@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
 from numpy.typing import ArrayLike
 
 from minivae.plots.style import COLOURS
@@ -82,12 +83,16 @@ def against_bound(groups: Mapping[str, tuple[ArrayLike, ArrayLike]], ax: Axes | 
         Where to draw; the current axes by default.
     """
     ax = plt.gca() if ax is None else ax
+    bounds = []
     for (label, (bound, value)), marker, colour in zip(groups.items(), "osD^vP", COLOURS, strict=False):
-        ax.scatter(np.asarray(bound), np.asarray(value), s=10, marker=marker, color=colour, label=label)
-    ends = np.array([min(np.min(b) for b, _ in groups.values()), 1.3 * max(np.max(b) for b, _ in groups.values())])
+        bounds.append(np.asarray(bound))
+        ax.scatter(bounds[-1], np.asarray(value), s=10, marker=marker, color=colour, label=label)
+    ends = np.array([0.8 * min(b.min() for b in bounds), 1.3 * max(b.max() for b in bounds)])
     ax.plot(ends, ends, color="black", linewidth=1, label="bound attained")
     ax.set_xscale("log")
     ax.set_yscale("log")
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.yaxis.set_minor_formatter(NullFormatter())
     ax.legend(frameon=False, markerscale=2)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
