@@ -98,6 +98,8 @@ def read_interactions(
     form = Form(separator, header, encoding, adjacency)
     if is_frame(path):
         source, rows = "the data frame", read_frame(path, columns)
+        if rows.table.height == 0:
+            raise InputError("the data frame has no rows; expected one row per interaction")
         rows = checked(rows, columns, source)
     elif scipy.sparse.issparse(path):
         source, rows = "the matrix", entries(path, "the matrix")

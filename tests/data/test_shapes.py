@@ -402,6 +402,12 @@ def test_a_user_called_minus_one_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("make", [lambda t: t, lambda t: pd.DataFrame(t.to_dict(as_series=False))])
+def test_a_frame_without_rows_is_refused(make):
+    with pytest.raises(InputError, match="the data frame has no rows"):
+        read_interactions(make(TABLE.head(0).with_columns(r=pl.lit(1.0))), rating="r", min_rating=3)
+
+
+@pytest.mark.parametrize("make", [lambda t: t, lambda t: pd.DataFrame(t.to_dict(as_series=False))])
 def test_cells_that_are_lists_are_refused(make):
     with pytest.raises(InputError, match="labels must be integers or text"):
         read_interactions(make(pl.DataFrame({"user": [1, 2], "item": [[1, 2], [3]]})))
