@@ -13,8 +13,9 @@ def test_a_split_that_is_no_longer_that_of_the_study_is_refused(tmp_path, monkey
     split = mv.strong_split(mv.planted(n_users=60, n_items=40, n_events=900), n_heldout=10)
     split.save(tmp_path / "split.safetensors")
     (tmp_path / "results.json").touch()
-    note = {"data": {"split": str(tmp_path / "split.safetensors"), "sha256": "0" * 64}}
-    monkeypatch.setattr(draws, "read_record", lambda path, schema: {"runs": [{"model": "ease", "seed": 0}]})
+    note = SimpleNamespace(data=SimpleNamespace(split=str(tmp_path / "split.safetensors"), sha256="0" * 64))
+    results = SimpleNamespace(runs=[SimpleNamespace(model="ease", seed=0)])
+    monkeypatch.setattr(draws, "read_record", lambda path, schema: results)
     monkeypatch.setattr(draws, "read_note", lambda folder: note)
     with pytest.raises(mv.InputError, match=r"is no longer the split that .* was made from; make it again"):
         draws.SplitStudy.load(tmp_path)
@@ -39,7 +40,7 @@ def fold(k, folds=3, seed=0):
     ],
 )
 def test_folds_count_together_only_if_they_are_a_whole_partition(protocols, answer):
-    studies = [SimpleNamespace(results={"data": {"protocol": p}}) for p in protocols]
+    studies = [SimpleNamespace(results=SimpleNamespace(data=SimpleNamespace(protocol=p))) for p in protocols]
     if answer is None:
         with pytest.raises(mv.InputError, match="not all folds of one partition"):
             draws.are_folds(studies)
@@ -48,13 +49,15 @@ def test_folds_count_together_only_if_they_are_a_whole_partition(protocols, answ
 
 
 def test_the_table_of_anchors_has_each_number_in_its_column():
-    def line(mean, half):
-        return {"mean": mean, "low": mean - half, "high": mean + half}
+    def gain(mean, half):
+        return anchor_law.Gain(mean, mean - half, mean + half)
 
-    row = {"study": "a", "seed of the draw": 7, "model": "multvae", "form": "full", "without anchors": 0.41234}
-    row |= {"chosen weight": 10.0, "difference": line(0.0123, 0.002), "at every weight": {}, "norm of codes": {}}
-    row |= {"by activity": {"5–10": line(-0.0045, 0.001), "11–50": line(0.5, 0.1), "101+": line(0.0067, 0.001)}}
-    text = anchor_law.table([row, row | {"by activity": {"11–50": line(0.5, 0.1)}}]).markdown()
+    groups = {"5–10": gain(-0.0045, 0.001), "11–50": gain(0.5, 0.1), "101+": gain(0.0067, 0.001)}
+    rows = [
+        anchor_law.LawRow("a", 7, "multvae", "full", 0.41234, 10.0, gain(0.0123, 0.002), {}, by_activity, {})
+        for by_activity in (groups, {"11–50": groups["11–50"]})
+    ]
+    text = anchor_law.table(rows).markdown()
     first, second = text.strip().splitlines()[-2:]
     cells = [c.strip() for c in first.strip("|").split("|")]
     assert cells[:7] == ["7", "multvae", "full", "10", "0.4123", "+0.0123", "+0.0103 … +0.0143"]
