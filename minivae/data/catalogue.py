@@ -3,13 +3,13 @@
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import msgspec
 import numpy as np
-from msgspec import field
 
 from minivae.data.audit import Finding, leakage, protocol_in_words, warnings
 from minivae.data.splits import StrongSplit
@@ -166,7 +166,7 @@ class Description(Record, frozen=True):
 
     name: str
     protocol: Mapping[str, int | float | str]
-    protocol_in_words: str = field(name="protocol in words")
+    protocol_in_words: str = msgspec.field(name="protocol in words")
     filters: Mapping[str, Mapping[str, int]]
     warnings: Sequence[str]
     leakage: Sequence[Finding]
@@ -174,11 +174,11 @@ class Description(Record, frozen=True):
     titles: bool
     users: Mapping[str, int]
     events: Mapping[str, int]
-    heldout_events: Mapping[str, int] = field(name="held-out events")
-    users_without_heldout: Mapping[str, int] = field(name="users without held-out items")
+    heldout_events: Mapping[str, int] = msgspec.field(name="held-out events")
+    users_without_heldout: Mapping[str, int] = msgspec.field(name="users without held-out items")
     density: float
-    items_per_user: Mapping[str, float] = field(name="items per user")
-    users_per_item: Mapping[str, float] = field(name="users per item")
+    items_per_user: Mapping[str, float] = msgspec.field(name="items per user")
+    users_per_item: Mapping[str, float] = msgspec.field(name="users per item")
 
 
 def describe(split: StrongSplit) -> Description:

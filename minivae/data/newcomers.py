@@ -88,7 +88,7 @@ def new_users(data: Interactions, split: StrongSplit, seed: int | None = None, m
     --------
     >>> import minivae as mv
     >>> split = mv.strong_split(mv.planted(n_users=200, n_items=40, n_events=2000), n_heldout=20)
-    >>> people = mv.Interactions.from_labels(["me"] * 6, [*split.item_labels[:5], "unknown"])
+    >>> people = mv.Interactions.from_labels(["me"] * 6, [*split.item_labels[:5], "i99"])
     >>> found = mv.new_users(people, split)
     >>> found.fold_in.history.nnz, found.fold_in.heldout.nnz
     (4, 1)

@@ -51,6 +51,19 @@ class Companions:
     looser_beta : float
     along : sequence
         (epoch, model), the network itself on its way, earliest first.
+
+    Raises
+    ------
+    InputError
+        If a companion is given that the network cannot have: `without` for one without anchors, `looser_beta` not
+        below beta.
+
+    Examples
+    --------
+    >>> import minivae as mv
+    >>> early, model = (mv.MultVAE(n_items=20, hidden=8, latent=2) for _ in "ab")
+    >>> Companions(beta=0.2, along=[(1, early), (9, model)]).anchor
+    0.0
     """
 
     beta: float
