@@ -200,7 +200,7 @@ def helping() -> dict[str, Any]:
         )
     names = ("transfer", "activity", "last checkpoint")
     return {
-        kind: {name: made["scores"][kind][name] for name in names}
+        kind: {name: made.scores[kind][name].as_dict() for name in names}
         for kind in ("reconstruction", "reconstruction, personal")
     }
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from minivae.config import TrainConfig
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.errors import InputError
 from minivae.explain.datamodel import ceiling, halves, lds_of_sums, personal
+from minivae.explain.records import LdsResults, Score, Scores
 from minivae.explain.retraining import Outcome, retrain
 from minivae.explain.rivals import rival_scores
 from minivae.explain.snapshots import record
@@ -86,9 +86,7 @@ def outcomes(
     return {t: np.array(of) for t, of in found.items()}
 
 
-def table(
-    sums: Mapping[str, np.ndarray], seen: Mapping[str, np.ndarray], again: Mapping[str, np.ndarray]
-) -> dict[str, dict[str, Any]]:
+def table(sums: Mapping[str, np.ndarray], seen: Mapping[str, np.ndarray], again: Mapping[str, np.ndarray]) -> Scores:
     """Every score's LDS, and the ceiling, for each outcome.
 
     "ceiling" is what a second training of the same halves, with another seed, says about the first; no score that
@@ -111,17 +109,12 @@ def table(
     return result
 
 
-def _scored(
-    sums: Mapping[str, np.ndarray], losses: np.ndarray, again: np.ndarray | None
-) -> dict[str, dict[str, float]]:
+def _scored(sums: Mapping[str, np.ndarray], losses: np.ndarray, again: np.ndarray | None) -> dict[str, Score]:
     """A line for every score, and one for the ceiling over the subsets that were trained on twice."""
     rows = {name: lds_of_sums(s, losses) for name, s in sums.items()}
     if again is not None:
         rows["ceiling"] = ceiling(losses[: len(again)], again)
-    return {
-        name: {"lds": v.mean, "low": v.low, "high": v.high, "users above 0": float((v.per_user > 0).mean())}
-        for name, v in rows.items()
-    }
+    return {name: Score(v.mean, v.low, v.high, float((v.per_user > 0).mean())) for name, v in rows.items()}
 
 
 def measure(
@@ -134,7 +127,7 @@ def measure(
     n_receivers: int = 300,
     sharing: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, Any]:
+) -> LdsResults:
     """The linear datamodeling score of transfer and its rivals on random halves of the training users.
 
     The scores are computed, summed over the halves and written to `folder` before the first retraining, so none of them
@@ -155,8 +148,8 @@ def measure(
 
     Returns
     -------
-    dict
-        Ready for JSON: the table, and what it was made with.
+    LdsResults
+        The table, and what it was made with.
     """
     receivers = receivers_of(split, n_receivers)
     subsets = halves(split.train.shape[0], n_subsets)
@@ -169,12 +162,12 @@ def measure(
         again = outcomes(
             build, split, other, receivers, subsets[:n_again], done, lambda k: progress(n_subsets + k, total)
         )
-    return {
-        "data": split.name,
-        "training users": split.train.shape[0],
-        "receivers": receivers.n_users,
-        "subsets": n_subsets,
-        "trained twice": n_again,
-        "config": asdict(config),
-        "scores": table(sums, seen, again),
-    }
+    return LdsResults(
+        data=split.name,
+        training_users=split.train.shape[0],
+        receivers=receivers.n_users,
+        subsets=n_subsets,
+        trained_twice=n_again,
+        config=asdict(config),
+        scores=table(sums, seen, again),
+    )

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,6 +11,7 @@ from minivae.config import TrainConfig
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.explain.kernel import transfer
+from minivae.explain.records import CosineDifference, Variants
 from minivae.explain.snapshots import record
 from minivae.models import VAE
 
@@ -96,7 +96,7 @@ def reach(
     pairs: MatchedPairs,
     seeds: Sequence[int],
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, Any]:
+) -> Variants:
     """Mean cosine of gradients of related and of matched unrelated pairs, along training and at its end.
 
     Parameters
@@ -110,7 +110,7 @@ def reach(
 
     Returns
     -------
-    dict
+    mapping
         variant -> moment ("along training", "epoch 1", …, "end") -> related, unrelated, difference with its 95 % t
         interval over seeds, and the difference of every seed.
     """
@@ -133,16 +133,11 @@ def reach(
     return {name: {m: _line(np.array(of)) for m, of in moments.items()} for name, moments in values.items()}
 
 
-def _line(means: np.ndarray) -> dict[str, Any]:
+def _line(means: np.ndarray) -> CosineDifference:
     """Means over seeds (S, 2), and their difference with its interval."""
     each = means[:, 0] - means[:, 1]
-    half = float(stdtrit(len(each) - 1, 0.975)) * each.std(ddof=1) / len(each) ** 0.5 if len(each) > 1 else float("nan")
-    mean = float(each.mean())
-    return {
-        "related": float(means[:, 0].mean()),
-        "unrelated": float(means[:, 1].mean()),
-        "difference": mean,
-        "low": mean - half if len(each) > 1 else None,
-        "high": mean + half if len(each) > 1 else None,
-        "seeds": each.tolist(),
-    }
+    mean, low, high = float(each.mean()), None, None
+    if len(each) > 1:
+        half = float(stdtrit(len(each) - 1, 0.975)) * float(each.std(ddof=1)) / len(each) ** 0.5
+        low, high = mean - half, mean + half
+    return CosineDifference(float(means[:, 0].mean()), float(means[:, 1].mean()), mean, low, high, each.tolist())

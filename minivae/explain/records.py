@@ -1,4 +1,4 @@
-"""What transfer.json of `minivae explain` holds."""
+"""What transfer.json, lds.json, far.json and removal.json of `minivae explain` hold."""
 
 from collections.abc import Mapping, Sequence
 
@@ -70,3 +70,78 @@ class Summary(Record, frozen=True):
     segments: Mapping[str, Segment]
     examples: Sequence[Example]
     far: Sequence[FarPair] = field(name="far but related")
+
+
+class Score(Record, frozen=True):
+    """The LDS of a score with its 95 % interval, mean over users, and the share of users whose own is above 0."""
+
+    lds: float
+    low: float
+    high: float
+    above: float = field(name="users above 0")
+
+
+Scores = Mapping[str, Mapping[str, Score]]
+"""Outcome -> name of a score, or "ceiling" -> how well it orders the losses after retraining."""
+
+
+class LdsResults(Record, frozen=True):
+    """lds.json: scores against retraining on halves of the users, and what the table was made with."""
+
+    data: str
+    training_users: int = field(name="training users")
+    receivers: int
+    subsets: int
+    trained_twice: int = field(name="trained twice")
+    config: Mapping[str, str | int | float]
+    scores: Scores
+
+
+class CosineDifference(Record, frozen=True):
+    """Mean cosine of gradients of related and of unrelated pairs, and related minus unrelated.
+
+    `low` and `high` are its 95 % interval over seeds, None with one seed; `seeds` has the difference of every seed.
+    """
+
+    related: float
+    unrelated: float
+    difference: float
+    low: float | None
+    high: float | None
+    seeds: Sequence[float]
+
+
+Variants = Mapping[str, Mapping[str, CosineDifference]]
+"""Way of training -> moment ("along training", "epoch 1", …, "end") -> related against unrelated pairs."""
+
+
+class FarResults(Record, frozen=True):
+    """far.json: users who are far but related, beside unrelated ones, for several ways of training."""
+
+    data: str
+    pairs: int
+    variants: Variants
+
+
+class Interval(Record, frozen=True):
+    """A mean and its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class RemovalResults(Record, frozen=True):
+    """removal.json: held-out loss of each receiver, in nats, without the best helpers and without as many others.
+
+    `difference` is without helpers minus without others, over the receivers; `missed` is the share of receivers whose
+    loss is higher without the helpers.
+    """
+
+    data: str
+    receivers: int
+    left_out: int = field(name="left out")
+    without_helpers: Sequence[float] = field(name="loss without helpers")
+    without_others: Sequence[float] = field(name="loss without others")
+    difference: Interval
+    missed: float = field(name="receivers who miss the helpers more")

@@ -1,7 +1,6 @@
 """Figures of the experiments that retrain: scores against retraining, far pairs, what helpers are missed for."""
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -9,37 +8,42 @@ from matplotlib.figure import Figure
 from minivae.plots.study import intervals
 from minivae.plots.style import COLOURS
 
+if TYPE_CHECKING:
+    from minivae.explain.records import FarResults, LdsResults, RemovalResults
+
 Words = tuple[str, str]
 """A caption, and what is seen."""
 
 
-def lds_figures(value: Mapping[str, Any]) -> tuple[dict[str, Figure], dict[str, Words]]:
+def lds_figures(value: "LdsResults") -> tuple[dict[str, Figure], dict[str, Words]]:
     """Every score of every outcome with its interval, from `minivae.explain.experiment.measure`; and the words."""
-    outcomes = [o for o in value["scores"] if "," not in o]  # the others are the same runs seen in other ways
-    rows = len(value["scores"][outcomes[0]])
+    outcomes = [o for o in value.scores if "," not in o]  # the others are the same runs seen in other ways
+    rows = len(value.scores[outcomes[0]])
     figure = Figure(figsize=(4.4 * len(outcomes), 0.36 * rows + 1.2), layout="constrained")
     said = []
     for ax, outcome in zip(np.atleast_1d(figure.subplots(1, len(outcomes), sharex=True)), outcomes, strict=True):
-        scores = dict(sorted(value["scores"][outcome].items(), key=lambda row: -row[1]["lds"]))
-        centres, low, high = ([s[k] for s in scores.values()] for k in ("lds", "low", "high"))
+        scores = dict(sorted(value.scores[outcome].items(), key=lambda row: -row[1].lds))
+        centres, low, high = zip(*((s.lds, s.low, s.high) for s in scores.values()), strict=True)
         colours = [COLOURS[3] if n == "transfer" else "0.45" if n == "ceiling" else COLOURS[0] for n in scores]
         intervals(list(scores), centres, low, high, "LDS, 95 % interval", 0, colours, ax).set_title(outcome)
-        said.append(f"{outcome}: " + ", ".join(f"{n} {s['lds']:.2f}" for n, s in scores.items()))
+        said.append(f"{outcome}: " + ", ".join(f"{n} {s.lds:.2f}" for n, s in scores.items()))
     caption = "Agreement of each score with retraining on halves of the users; 0 is chance."
     return {"lds": figure}, {"lds": (caption, ". ".join(said))}
 
 
-def far_figures(value: Mapping[str, Any]) -> tuple[dict[str, Figure], dict[str, Words]]:
+def far_figures(value: "FarResults") -> tuple[dict[str, Figure], dict[str, Words]]:
     """Related minus unrelated pairs along training, a line for each way of training; and the words."""
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     ax, said = figure.subplots(), []
-    for colour, (name, of) in zip(COLOURS, value["variants"].items(), strict=False):
+    for colour, (name, of) in zip(COLOURS, value.variants.items(), strict=False):
         epochs = {int(m.split()[1]): d for m, d in of.items() if m.startswith("epoch ")}
         at, lines = list(epochs), list(epochs.values())
-        ax.plot(at, [d["difference"] for d in lines], "o-", color=colour, markersize=4, label=name)
-        if lines[0]["low"] is not None:
-            ax.fill_between(at, [d["low"] for d in lines], [d["high"] for d in lines], color=colour, alpha=0.2)
-        first, last = lines[0]["difference"], lines[-1]["difference"]
+        ax.plot(at, [d.difference for d in lines], "o-", color=colour, markersize=4, label=name)
+        band = [(d.low, d.high) for d in lines if d.low is not None and d.high is not None]
+        if band:  # at every moment or at none
+            low, high = zip(*band, strict=True)
+            ax.fill_between(at, low, high, color=colour, alpha=0.2)
+        first, last = lines[0].difference, lines[-1].difference
         said.append(f"{name} from {first:+.4f} at epoch {at[0]} to {last:+.4f} at epoch {at[-1]}")
     ax.axhline(0, color="0.25", linewidth=1.2, linestyle="--")
     ax.set_xlabel("epoch of the snapshot")
@@ -50,16 +54,16 @@ def far_figures(value: Mapping[str, Any]) -> tuple[dict[str, Figure], dict[str, 
     return {"far": figure}, {"far": (caption, "; ".join(said))}
 
 
-def removal_figures(value: Mapping[str, Any]) -> tuple[dict[str, Figure], dict[str, Words]]:
+def removal_figures(value: "RemovalResults") -> tuple[dict[str, Figure], dict[str, Words]]:
     """The difference of every receiver, sorted, and its mean, from the value of `minivae explain removal`."""
-    each = np.sort(np.array(value["loss without helpers"]) - np.array(value["loss without others"]))
-    of = value["difference"]
+    each = np.sort(np.array(value.without_helpers) - np.array(value.without_others))
+    of = value.difference
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     ax = figure.subplots()
     ax.bar(np.arange(1, len(each) + 1), each, color=[COLOURS[0] if d > 0 else COLOURS[1] for d in each])
     ax.axhline(0, color="0.25", linewidth=0.8)
-    ax.axhspan(of["low"], of["high"], color="0.5", alpha=0.25)
-    ax.axhline(of["mean"], color="black", linewidth=1.2, linestyle="--", label="mean, 95 % interval")
+    ax.axhspan(of.low, of.high, color="0.5", alpha=0.25)
+    ax.axhline(of.mean, color="black", linewidth=1.2, linestyle="--", label="mean, 95 % interval")
     ax.set_xlabel("test user, by difference")
     ax.set_ylabel("loss without helpers − others, nats")
     ax.legend()

@@ -9,6 +9,7 @@ import pytest
 import minivae as mv
 from minivae.cli.main import main
 from minivae.explain import conclusions, experiment
+from minivae.explain.records import Interval, RemovalResults
 from minivae.models import load_model
 
 TINY = ["--epochs", "4", "--device", "cpu", "--precision", "fp32"]
@@ -171,8 +172,15 @@ def test_far_pairs_leave_a_page(tmp_path):
     [(0.1, 0.3, "missed more"), (-0.3, -0.1, "missed less"), (-0.1, 0.3, "cannot be told apart")],
 )
 def test_a_conclusion_says_what_its_interval_allows(low, high, said):
-    value = {"data": "d", "receivers": 9, "left out": 5, "receivers who miss the helpers more": 0.5}
-    value["difference"] = {"mean": (low + high) / 2, "low": low, "high": high}
+    value = RemovalResults(
+        data="d",
+        receivers=2,
+        left_out=5,
+        without_helpers=[low, high],
+        without_others=[0.0, 0.0],
+        difference=Interval((low + high) / 2, low, high),
+        missed=0.5,
+    )
     sentence = conclusions.removal_conclusion(value)
     others = {"missed more", "missed less", "cannot be told apart"} - {said}
     assert f": the helpers are {said}." in sentence or f": the two {said}." in sentence

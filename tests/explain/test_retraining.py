@@ -92,5 +92,5 @@ def test_the_mean_of_two_seeds_is_asked_of_the_halves_that_were_trained_twice():
     seen[:8] += noise
     got = table(sums, {"heldout": seen}, {"heldout": again})["heldout, two seeds"]
     assert set(got) == {"transfer"}
-    assert got["transfer"]["lds"] == pytest.approx(lds_of_sums(sums["heldout/transfer"][:, :8], truth[:8]).mean)
-    assert got["transfer"]["lds"] != pytest.approx(lds_of_sums(sums["heldout/transfer"], seen).mean)
+    assert got["transfer"].lds == pytest.approx(lds_of_sums(sums["heldout/transfer"][:, :8], truth[:8]).mean)
+    assert got["transfer"].lds != pytest.approx(lds_of_sums(sums["heldout/transfer"], seen).mean)

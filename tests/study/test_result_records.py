@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from msgspec import inspect
 
 import minivae.cli  # noqa: F401  (the rooms with records are imported)
+from minivae.explain.records import FarResults, LdsResults, RemovalResults
 from minivae.options import METRICS
 from minivae.runtime.records import Record
+from minivae.runtime.storage import write_json
 from minivae.study.draws.anchor_law import LawRow
 from minivae.study.draws.records import Combined, StudyRead
 from minivae.study.run.records import Level, Metrics
@@ -140,6 +142,18 @@ def test_stored_results_are_written_with_the_same_bytes(name, kind, rows):
     assert found
     for of in found:
         assert json.dumps(kind.from_dict(of).as_dict()) == json.dumps(of)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [(f"lds-{data}.json", LdsResults) for data in ("planted", "debian", "ml-1m")]
+    + [("far-planted.json", FarResults), ("removal-debian.json", RemovalResults)],
+)
+def test_stored_retrainings_are_written_with_the_same_bytes(name, kind, tmp_path):
+    stored = (STORED / name).read_bytes()
+    value = json.loads(stored)
+    write_json(tmp_path / name, {"command": value["command"], **kind.from_dict(value).as_dict()})
+    assert (tmp_path / name).read_bytes() == stored
 
 
 def test_a_search_has_a_score_for_every_trial():

@@ -19,6 +19,7 @@ from minivae.data.population import planted, unit
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.explain import conclusions, experiment, far
+from minivae.explain.records import FarResults, Interval, RemovalResults
 from minivae.models import VAE, MultVAE
 from minivae.runtime.progress import Event, board
 from minivae.runtime.storage import write_json
@@ -51,8 +52,8 @@ def explain_lds(options: flags.Explain) -> None:
             options.receivers,
             progress=progress,
         )
-    write_json(options.out / "lds.json", {"command": command_line(), **value})
-    tables = {outcome: conclusions.lds_table(scores) for outcome, scores in value["scores"].items()}
+    write_json(options.out / "lds.json", {"command": command_line(), **value.as_dict()})
+    tables = {outcome: conclusions.lds_table(scores) for outcome, scores in value.scores.items()}
     title = f"Who helps whom, against retraining: {split.name}"
     leave("lds", title, conclusions.lds_conclusion(value), tables, plots.lds_figures(value), options.out)
 
@@ -78,22 +79,14 @@ def explain_far(options: flags.Explain) -> None:
     build, masked = retrained(options, split)
     variants = {"clean": replace(masked, keep=1.0), "masked": masked, "masked + PIA": replace(masked, anchor=1.0)}
     with lines() as progress:
-        value = far.reach(
-            build,
-            split,
-            variants,
-            rows,
-            pairs,
-            range(options.seeds),
-            progress,
-        )
-    result = {"command": command_line(), "data": split.name, "pairs": len(pairs.related), "variants": value}
-    write_json(options.out / "far.json", result)
+        found = far.reach(build, split, variants, rows, pairs, range(options.seeds), progress)
+    value = FarResults(split.name, len(pairs.related), found)
+    write_json(options.out / "far.json", {"command": command_line(), **value.as_dict()})
     tables = {
-        f"mean cosine of gradients, {moment}": conclusions.far_table(value, moment) for moment in conclusions.MOMENTS
+        f"mean cosine of gradients, {moment}": conclusions.far_table(found, moment) for moment in conclusions.MOMENTS
     }
     title = f"Users who are far but related: {split.name}"
-    leave("far", title, conclusions.far_conclusion(result), tables, plots.far_figures(result), options.out)
+    leave("far", title, conclusions.far_conclusion(value), tables, plots.far_figures(value), options.out)
 
 
 def explain_removal(options: flags.Explain) -> None:
@@ -110,17 +103,16 @@ def explain_removal(options: flags.Explain) -> None:
             build, split, config, transfer, receivers, users, options.helpers, folder=folder, progress=progress
         )
     of = found.difference
-    value = {
-        "command": command_line(),
-        "data": split.name,
-        "receivers": receivers.n_users,
-        "left out": options.helpers,
-        "loss without helpers": found.helpers.tolist(),
-        "loss without others": found.others.tolist(),
-        "difference": {"mean": of.difference, "low": of.low, "high": of.high},
-        "receivers who miss the helpers more": float((found.helpers > found.others).mean()),
-    }
-    write_json(options.out / "removal.json", value)
+    value = RemovalResults(
+        data=split.name,
+        receivers=receivers.n_users,
+        left_out=options.helpers,
+        without_helpers=found.helpers.tolist(),
+        without_others=found.others.tolist(),
+        difference=Interval(of.difference, of.low, of.high),
+        missed=float((found.helpers > found.others).mean()),
+    )
+    write_json(options.out / "removal.json", {"command": command_line(), **value.as_dict()})
     tables = {"are the helpers missed?": conclusions.removal_table(value)}
     title = f"Without the best helpers: {split.name}"
     leave("removal", title, conclusions.removal_conclusion(value), tables, plots.removal_figures(value), options.out)
