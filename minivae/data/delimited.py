@@ -282,13 +282,14 @@ def skeleton_of(raw: bytes, separator: str) -> bytes:
 def first_ragged(raw: bytes, skeleton: bytes, separator: str, k: int) -> int | None:
     """The first line, counted from 0, with another number of fields than k; None if there is none."""
     row = separator.encode() * (k - 1) + b"\n"
-    if skeleton == row * (len(skeleton) // k):
-        empty = raw.find(b"\n\n") if k == 1 else -1
-        return None if empty < 0 else raw.count(b"\n", 0, empty + 1)
-    got = np.frombuffer(skeleton, np.uint8)
-    pattern = np.resize(np.frombuffer(row, np.uint8), got.size)
-    differs = np.flatnonzero(got != pattern)
-    return int(differs[0] if differs.size else got.size) // k
+    empty = raw.find(b"\n\n") if k == 1 else -1
+    bad = [] if empty < 0 else [raw.count(b"\n", 0, empty + 1)]
+    if skeleton != row * (len(skeleton) // k):
+        got = np.frombuffer(skeleton, np.uint8)
+        pattern = np.resize(np.frombuffer(row, np.uint8), got.size)
+        differs = np.flatnonzero(got != pattern)
+        bad.append(int(differs[0] if differs.size else got.size) // k)
+    return min(bad, default=None)
 
 
 def ragged(path: Path, layout: Layout, index: int, text: str) -> InputError:

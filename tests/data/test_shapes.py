@@ -13,7 +13,10 @@ import pandas as pd
 import polars as pl
 import pytest
 import scipy.sparse as sp
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from minivae.data.delimited import first_ragged, skeleton_of
 from minivae.data.read_interactions import read_interactions
 from minivae.errors import InputError, at_shell
 
@@ -204,6 +207,12 @@ REFUSED = {  # … and what the sentence must say
         {"user": 0, "item": 1, "header": False},
         "line 1 holds 3 and 4 and 4",
     ),
+    "lists, the first of them empty": (
+        "t.txt",
+        "0\n1\t5\n",
+        {"user": 0, "item": 1, "separator": "\t"},
+        "has no column 1 among its 1",
+    ),
     "items with weights": (
         "t.txt",
         "0 18:1 28:1 3:1 4:1\n1 18:1 2:1 5:1 6:1\n",
@@ -329,6 +338,16 @@ def test_refused_with_place_and_remedy(tmp_path, shape):
     message = str(caught.value)
     assert "\n" not in message
     assert len(message) < 420
+
+
+@given(k=st.integers(1, 4), others=st.lists(st.lists(st.sampled_from(["a", "bc", '"']), max_size=5), max_size=5))
+@example(k=1, others=[["a", "a"]])  # no line is empty, and yet not every line is one field
+@example(k=1, others=[[], ["a", "a"]])
+def test_the_first_ragged_line_is_the_first_of_another_length(k, others):
+    rows = [["a"] * k, *others]
+    raw = "".join(",".join(row) + "\n" for row in rows).encode()
+    expected = next((at for at, row in enumerate(rows) if max(len(row), k > 1) != k), None)
+    assert first_ragged(raw, skeleton_of(raw, ","), ",", k) == expected
 
 
 def test_advice_speaks_to_shell_or_python(tmp_path):

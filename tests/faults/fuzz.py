@@ -7,10 +7,12 @@ A case is a sound file with a few random changes: bits, bytes, pieces cut, doubl
 parsers dislike. Files with a checksum are changed in two ways: as they lie on disk, or inside and then signed again, as
 a stranger would. Cases run in a child process with limited memory, so that a crash, a hang (20 s) and a bomb are
 findings like any other. Prints one line of JSON per reader: cases, how many were read and refused, the findings; every
-finding is kept as a file in --keep.
+finding is kept as a file in --keep. A case that took too long is tried once more by itself: a busy machine is no hang,
+and is counted as stalled.
 """
 
 import argparse
+import faulthandler
 import gzip
 import io
 import json
@@ -283,6 +285,7 @@ def cases(target: tuple[Path, Callable, Callable], seed: str, folder: Path, firs
     count = {"read": 0, "refused": 0}
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY + (32 << 30), MEMORY + (32 << 30)))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    faulthandler.register(signal.SIGALRM, file=2, chain=True)  # where it hangs
     for number in range(first, first + BATCH):
         report.write_text(json.dumps({"case": number, **count}))
         path = make(sound, change, f"{seed}-{number}", folder)
@@ -319,8 +322,17 @@ def fuzz(
 ) -> dict[str, object]:
     """Batches until the time is up or enough are done; one that ends badly is a finding, the next goes on after it."""
     total, findings, first, started = {"read": 0, "refused": 0}, {}, 0, time.monotonic()
+    stalled: set[int] = set()
+
+    def kept(case: int, bad: Path, trace: Path, of: str = "") -> None:
+        """The case as the child left it, and what the child said."""
+        keep.mkdir(parents=True, exist_ok=True)
+        if bad.is_file():
+            (keep / f"{name}-{case}{of}{bad.suffix}").write_bytes(bad.read_bytes())
+        (keep / f"{name}-{case}{of}.trace").write_text(trace.read_text(errors="replace"))
+
     with tempfile.TemporaryDirectory() as scratch:
-        report, trace = Path(scratch, "report"), Path(scratch, "trace")
+        report, trace, bad = Path(scratch, "report"), Path(scratch, "trace"), Path(scratch, target[0].name)
         while time.monotonic() - started < seconds and first < most:
             trace.write_text("")
             pid = os.fork()
@@ -340,19 +352,21 @@ def fuzz(
             if status == 0:
                 first += BATCH
                 continue
-            first = said["case"] + 1
+            first = case = said["case"]
+            if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM and case not in stalled:
+                stalled.add(case)
+                kept(case, bad, trace, " stalled")
+                continue
+            stalled.discard(case)
+            first = case + 1
             last = (trace.read_text(errors="replace").strip().splitlines() or ["died"])[-1][:200]
             ended = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "exception"
             key = f"{ended}: {re.sub(r'[0-9]+', '#', last)[:80]}"  # one kind, one finding
             if key not in findings:
-                keep.mkdir(parents=True, exist_ok=True)
-                bad = Path(scratch, target[0].name)  # as the child left it
-                if bad.is_file():
-                    (keep / f"{name}-{said['case']}{bad.suffix}").write_bytes(bad.read_bytes())
-                (keep / f"{name}-{said['case']}.trace").write_text(trace.read_text(errors="replace"))
+                kept(case, bad, trace)
             findings[key] = findings.get(key, 0) + 1
     return {"reader": name, "seconds": round(time.monotonic() - started), "cases": sum(total.values()), **total,
-            "findings": findings}  # fmt: skip
+            "stalled": len(stalled), "findings": findings}  # fmt: skip
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ import tomllib
 import unicodedata
 import zipfile
 from collections.abc import Callable
+from copy import deepcopy
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ def change_fields(rows: list[list[str]], rng: random.Random) -> None:
         for other in rows[1:]:
             if k < len(other):
                 other[k] = text if rng.random() < 0.5 else other[k]
-    elif what == 7 and row:
+    elif what == 7 and rows[0]:
         rows[0][rng.randrange(len(rows[0]))] = rng.choice(rows[0])
     elif what == 8:
         for k, other in enumerate(rows):
@@ -234,14 +235,14 @@ def records(path: Path, rng: random.Random) -> None:
         if what == 0:
             objects[k].pop(key, None)
         elif what in (1, 2):
-            objects[k][key] = rng.choice(VALUES)
+            objects[k][key] = deepcopy(rng.choice(VALUES))
         elif what == 3:
-            value = rng.choice(VALUES)
+            value = deepcopy(rng.choice(VALUES))
             for o in objects:
                 if isinstance(o, dict):
                     o[key] = value if rng.random() < 0.5 else o.get(key)
         elif what == 4:
-            objects[k] = rng.choice(VALUES)
+            objects[k] = deepcopy(rng.choice(VALUES))
         else:
             objects[k] = {"row": objects[k]}
     texts = [json.dumps(o, ensure_ascii=rng.random() < 0.5) for o in objects]
@@ -410,7 +411,8 @@ def matrix(path: Path, rng: random.Random) -> None:
         elif what == 2 and a.size:
             arrays[key] = a.copy().reshape(a.shape)
             if a.dtype.kind in "iu" and a.ndim:
-                arrays[key][rng.randrange(a.size)] = rng.choice((-1, 0, 1, 2, 2**31 - 1))
+                value = np.array(rng.choice((-1, 0, 1, 2, 2**31 - 1)))
+                arrays[key].reshape(-1)[rng.randrange(a.size)] = value.astype(a.dtype)
         elif what == 3 and a.ndim:
             arrays[key] = a[:-1] if rng.random() < 0.5 else np.concatenate([a, a])
         elif what == 4:
@@ -532,8 +534,8 @@ def delimited_rows(text: str, separator: str) -> list[tuple[str, str, str]]:
     """User, item, rating of each row after the header, headers repeated left out, by Python's `csv`."""
     lines = text.split("\n")
     while lines and (lines[0].startswith(("#", "%")) or re.fullmatch(r'"?sep=.*', lines[0])):
-        if lines[0].startswith("sep="):
-            separator = lines[0][4:].strip() or separator
+        if stated := re.fullmatch(r'"?sep=(.*?)"?', lines[0]):
+            separator = stated[1].strip() or separator
         del lines[0]
     if separator in ",;":
         rows = list(csv.reader(io.StringIO("\n".join(lines)), delimiter=separator, skipinitialspace=True))

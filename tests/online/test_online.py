@@ -1,7 +1,7 @@
 """The simulated experiment: people behave as said, planning and intervals keep their promises, peeking does not."""
 
 import math
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
@@ -70,6 +70,19 @@ def test_what_was_clicked_is_not_shown_again():
     assert visits_enough.any()
 
 
+def test_what_was_clicked_before_is_not_shown_in_the_experiment():
+    """One visit of three places before, all clicked; then each arm shows what is left of its own list."""
+    n = 200
+    lists = [np.tile(items, (n, 1)) for items in ([0, 1, 2, 3], [2, 1, 4, 5])]
+    control, treatment = (Shelf(np.arange(n), items, np.ones((n, 4))) for items in lists)
+    eager = Behaviour(slots=3, go_on=1, after_click=1, outside=1e-15, **ONE_VISIT)
+    out = online.simulate(control, treatment, Experiment(before=1), eager)
+    assert (out.before == 3).all()
+    left = np.where(out.treated, 2, 1)  # of the treatment's list items 4 and 5, of the control's item 3
+    np.testing.assert_array_equal(out.shown, left)
+    np.testing.assert_array_equal(out.clicks, left)
+
+
 def test_nobody_sees_the_list_of_the_other_arm():
     good, nothing = shelf(300), shelf(300, appeal=np.zeros((300, 40)))
     out = online.simulate(good, nothing, Experiment(seed=1))
@@ -82,11 +95,12 @@ def test_nobody_sees_the_list_of_the_other_arm():
 def test_visits_and_moods_have_the_moments_that_were_asked_for():
     n = 40_000
     one = shelf(n, appeal=np.ones((n, 1)) * 1e-12)  # nobody clicks, one slot: impressions are visits
-    for loyalty in (0.0, 0.7):
-        out = online.simulate(one, one, None, Behaviour(slots=1, visits=4, loyalty=loyalty))
-        assert not far(out.shown.mean(), 4, out.shown.std() / n**0.5)
-        want = 3 + 9 * loyalty**2  # Poisson, and Poisson mixed by a Gamma
-        spread = (out.shown - 4.0) ** 2
+    four = [(Behaviour(slots=1, visits=4, loyalty=loyalty), 4, loyalty) for loyalty in (0.0, 0.7)]
+    for behaviour, visits, loyalty in [*four, (Behaviour(slots=1), 5, 1)]:  # by default 5, as dispersed as their mean
+        out = online.simulate(one, one, None, behaviour)
+        assert not far(out.shown.mean(), visits, out.shown.std() / n**0.5)
+        want = (visits - 1) + (visits - 1) ** 2 * loyalty**2  # Poisson, and Poisson mixed by a Gamma
+        spread = (out.shown - visits) ** 2.0
         assert not far(spread.mean(), want, spread.std() / n**0.5)
 
 
@@ -128,6 +142,13 @@ def test_appeal_is_the_true_preference_among_the_new_items(people):
         wanted = [i for i in reversed(range(50)) if new[i]][:20]
         np.testing.assert_array_equal(got.items[k], wanted)
         np.testing.assert_allclose(got.appeal[k], share[wanted])
+
+
+def test_an_audience_cannot_be_changed(people):
+    """Its tastes are computed once, so that other preferences would leave the old ones."""
+    *_, audience = people
+    with pytest.raises(FrozenInstanceError):
+        audience.preference = np.zeros_like(audience.preference)
 
 
 def test_a_short_catalogue_leaves_empty_places(people):
