@@ -154,7 +154,7 @@ def run_folder(path: Path, rng: random.Random) -> None:
 
 def read_run(path: Path) -> None:
     """Everything that is ever read from a run folder."""
-    folders.refuse_other(path / "config.json", read_note(path).as_dict())
+    folders.refuse_other(path / "config.json", read_note(path).as_dict(), frozenset({"data.split"}))
     Result.load(path)
     with open(os.devnull, "w") as nowhere:
         out, err, sys.stdout, sys.stderr = sys.stdout, sys.stderr, nowhere, io.StringIO()
@@ -169,7 +169,7 @@ def read_run(path: Path) -> None:
 
 def read_study(path: Path, other: Path) -> None:
     """What `minivae combine` reads of a study and makes of it, beside a study that is sound."""
-    value = draws.combine([draws.Draw.load(path), draws.Draw.load(other)])
+    value = draws.combine([draws.SplitStudy.load(path), draws.SplitStudy.load(other)])
     report.compose(value, False)
     report.rows(value)
 

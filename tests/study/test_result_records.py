@@ -1,7 +1,10 @@
 """Results are frozen records: every kind of them comes back from JSON as it was, and stored results still fit."""
 
+import importlib
 import json
-from collections.abc import Iterator
+import pkgutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 
 import msgspec
@@ -10,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import inspect
 
-import minivae.cli  # noqa: F401  (the rooms with records are imported)
+import minivae.cli  # the rooms with records are imported
+from minivae.data.catalogue import DATASETS
 from minivae.explain.records import FarResults, LdsResults, RemovalResults
 from minivae.options import METRICS
 from minivae.runtime.records import Record
@@ -165,3 +169,26 @@ def test_a_search_has_a_score_for_every_trial():
     search = {"method": "grid", "budget": 1, "seed": 0, "seeds": 1, "metric": "ndcg@100"}
     value = {"data": data, "preset": "p", "search": search, "options": {}, "models": {"ease": of}}
     assert SearchResults.from_dict(value).models["ease"].best.score == float("-inf")
+
+
+def borrowed_defaults(kind: type) -> list[str]:
+    """Fields of a dataclass whose default is a description of a field by another library, and so no value."""
+    return [f.name for f in fields(kind) if type(f.default).__module__.partition(".")[0] == "msgspec"]
+
+
+def test_no_dataclass_takes_the_fields_of_records():
+    names = [m.name for m in pkgutil.walk_packages(minivae.__path__, "minivae.") if "__main__" not in m.name]
+    kinds = {kind for name in names for kind in vars(importlib.import_module(name)).values() if isinstance(kind, type)}
+    kinds = {kind for kind in kinds if is_dataclass(kind) and kind.__module__.startswith("minivae.")}
+    assert len(kinds) > 20
+    assert {kind.__name__: found for kind in kinds if (found := borrowed_defaults(kind))} == {}
+    for dataset in DATASETS.values():  # of which only some state checksums
+        assert all(isinstance(of, Mapping) for of in (dataset.archive, dataset.members, dataset.counts, dataset.files))
+
+
+def test_the_check_sees_a_field_of_another_library():
+    @dataclass
+    class Wrong:
+        archive: dict = msgspec.field(default_factory=dict)  # noqa: RUF009
+
+    assert borrowed_defaults(Wrong) == ["archive"]
