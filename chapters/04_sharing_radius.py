@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 4. When does a step on one user help another?
-# **Study** 95 min · **runs** 35 CPU seconds (153 s when it was built), 0.7 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), gradients, norms; [chapter 03](03_latent_geometry.ipynb) helps
+# **Study** 95 min · **runs** 28 CPU seconds (28 s when it was built), 0.7 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), gradients, norms; [chapter 03](03_latent_geometry.ipynb) helps
 #
 # **You will be able to** (1) state Theorem 2.3 and derive it in three steps, (2) compute the [sharing radius](GLOSSARY.md#sharing-radius) in a few
 # lines and check it against the package, (3) find the link of the proof that loses most, (4) measure which of
