@@ -246,7 +246,9 @@ def test_a_matrix_with_false_pointers_is_refused(tmp_path, kind, indptr):
 def test_a_few_cases_of_every_reader(tmp_path):
     """tests/faults/fuzz.py, which says how to make it long."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
-    readers = "split,model,csv,tsv,csv.gz,parquet,npz,zip,tar,toml"
+    readers = (
+        "split,model,csv,tsv,csv.gz,parquet,npz,zip,tar,toml,run,structured plain.csv,structured npz,structured study"
+    )
     script = [sys.executable, ROOT / "tests/faults/fuzz.py", "--cases", "200", "--readers", readers, "--keep", tmp_path]
     done = subprocess.run(script, env=environment, capture_output=True, text=True, timeout=900)
     results = [json.loads(line) for line in done.stdout.splitlines()]
