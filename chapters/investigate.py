@@ -43,8 +43,7 @@ def names_of(number: str, *needles: str) -> dict[str, Any]:
 
 def interval(values: np.ndarray) -> dict[str, float]:
     """Mean and 95 % interval over users of a paired difference."""
-    d = paired_difference(values)
-    return {"mean": d.difference, "low": d.low, "high": d.high}
+    return paired_difference(values).interval().as_dict()
 
 
 class Ranked:

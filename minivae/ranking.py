@@ -19,6 +19,7 @@ from minivae.data.users import as_csr, shape_of
 from minivae.errors import InputError
 from minivae.metrics import Metric, Ranking, canonical, cutoff, metric_values
 from minivae.options import METRICS
+from minivae.runtime.records import MeanInterval
 
 BLOCK_CELLS = 1 << 23
 ACTIVITY_GROUPS = ((5, 10), (11, 50), (51, 100), (101, None))
@@ -96,6 +97,10 @@ class Difference(NamedTuple):
     se: float
     low: float
     high: float
+
+    def interval(self) -> MeanInterval:
+        """The same without its standard error, as results are written."""
+        return MeanInterval(self.difference, self.low, self.high)
 
     def __repr__(self) -> str:
         return f"Difference({self.difference:+.4f} ± {self.se:.4f}, 95 % [{self.low:+.4f}, {self.high:+.4f}])"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import field
 
-from minivae.runtime.records import Record
+from minivae.runtime.records import MeanInterval, Record
 
 
 class CommonItems(Record, frozen=True):
@@ -123,14 +123,6 @@ class FarResults(Record, frozen=True):
     variants: Variants
 
 
-class Interval(Record, frozen=True):
-    """A mean and its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
 class RemovalResults(Record, frozen=True):
     """removal.json: held-out loss of each receiver, in nats, without the best helpers and without as many others.
 
@@ -143,5 +135,5 @@ class RemovalResults(Record, frozen=True):
     left_out: int = field(name="left out")
     without_helpers: Sequence[float] = field(name="loss without helpers")
     without_others: Sequence[float] = field(name="loss without others")
-    difference: Interval
+    difference: MeanInterval
     missed: float = field(name="receivers who miss the helpers more")

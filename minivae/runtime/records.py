@@ -43,6 +43,14 @@ class Record(msgspec.Struct, frozen=True):
         return msgspec.convert(value, cls)
 
 
+class MeanInterval(Record, frozen=True):
+    """A mean and its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
 def checksum(value: Mapping[str, Any]) -> str:
     """sha256 of a JSON object without its own checksum; the order of the keys does not matter."""
     content = {k: v for k, v in value.items() if k != CHECKSUM}

@@ -9,8 +9,9 @@ import pytest
 import minivae as mv
 from minivae.cli.main import main
 from minivae.explain import conclusions, experiment
-from minivae.explain.records import Interval, RemovalResults
+from minivae.explain.records import RemovalResults
 from minivae.models import load_model
+from minivae.runtime.records import MeanInterval
 
 TINY = ["--epochs", "4", "--device", "cpu", "--precision", "fp32"]
 
@@ -178,7 +179,7 @@ def test_a_conclusion_says_what_its_interval_allows(low, high, said):
         left_out=5,
         without_helpers=[low, high],
         without_others=[0.0, 0.0],
-        difference=Interval((low + high) / 2, low, high),
+        difference=MeanInterval((low + high) / 2, low, high),
         missed=0.5,
     )
     sentence = conclusions.removal_conclusion(value)

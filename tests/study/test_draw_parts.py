@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 import minivae as mv
+from minivae.runtime.records import MeanInterval
 from minivae.study.draws import anchor_law, draws
 
 
@@ -50,7 +51,7 @@ def test_folds_count_together_only_if_they_are_a_whole_partition(protocols, answ
 
 def test_the_table_of_anchors_has_each_number_in_its_column():
     def gain(mean, half):
-        return anchor_law.Gain(mean, mean - half, mean + half)
+        return MeanInterval(mean, mean - half, mean + half)
 
     groups = {"5–10": gain(-0.0045, 0.001), "11–50": gain(0.5, 0.1), "101+": gain(0.0067, 0.001)}
     rows = [

@@ -19,7 +19,7 @@ from minivae.data.population import planted, unit
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.explain import conclusions, experiment, far
-from minivae.explain.records import FarResults, Interval, RemovalResults
+from minivae.explain.records import FarResults, RemovalResults
 from minivae.models import VAE, MultVAE
 from minivae.runtime.progress import Event, board
 from minivae.runtime.storage import write_json
@@ -109,7 +109,7 @@ def explain_removal(options: flags.Explain) -> None:
         left_out=options.helpers,
         without_helpers=found.helpers.tolist(),
         without_others=found.others.tolist(),
-        difference=Interval(of.difference, of.low, of.high),
+        difference=of.interval(),
         missed=float((found.helpers > found.others).mean()),
     )
     write_json(options.out / "removal.json", {"command": command_line(), **value.as_dict()})

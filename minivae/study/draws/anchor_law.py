@@ -10,26 +10,13 @@ from msgspec import field
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.models import VAE, load_model
-from minivae.ranking import Difference, activity_groups, compare, paired_difference
-from minivae.runtime.records import Record
+from minivae.ranking import activity_groups, compare, paired_difference
+from minivae.runtime.records import MeanInterval, Record
 from minivae.runtime.table import Table, numbers, words
 from minivae.study.run.runs import Result, read_note
 
 SELECTION = "ndcg@100"
 NAME = re.compile(r"(?P<model>[a-z]+)-(?P<form>full|centroid\+variance|direction)-(?P<weight>[\d.]+)")
-
-
-class Gain(Record, frozen=True):
-    """A difference with anchors minus without, and its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, d: Difference) -> "Gain":
-        """The same without its standard error."""
-        return cls(d.difference, d.low, d.high)
 
 
 class LawRow(Record, frozen=True):
@@ -41,9 +28,9 @@ class LawRow(Record, frozen=True):
     form: str
     without: float = field(name="without anchors")
     chosen: float = field(name="chosen weight")
-    difference: Gain
-    at_every_weight: Mapping[str, Gain] = field(name="at every weight")
-    by_activity: Mapping[str, Gain] = field(name="by activity")
+    difference: MeanInterval
+    at_every_weight: Mapping[str, MeanInterval] = field(name="at every weight")
+    by_activity: Mapping[str, MeanInterval] = field(name="by activity")
     norm_of_codes: Mapping[str, float] = field(name="norm of codes")
 
 
@@ -86,9 +73,9 @@ def _of_study(folder: Path) -> list[LawRow]:
                 form=form,
                 without=none.metrics.levels()[SELECTION].mean,
                 chosen=float(tried[chosen]),
-                difference=Gain.of(at[chosen]),
-                at_every_weight={w: Gain.of(at[n]) for n, w in tried.items()},
-                by_activity={g: Gain.of(paired_difference(each[of])) for g, of in groups.items() if of.sum() > 1},
+                difference=at[chosen].interval(),
+                at_every_weight={w: at[n].interval() for n, w in tried.items()},
+                by_activity={g: paired_difference(each[of]).interval() for g, of in groups.items() if of.sum() > 1},
                 norm_of_codes={w: norm_of_codes(run, split) for w, run in norms.items()},
             )
         )
@@ -133,9 +120,9 @@ def table(rows: Sequence[LawRow]) -> Table:
     )
 
 
-def _mean(gain: Gain) -> str:
+def _mean(gain: MeanInterval) -> str:
     return f"{gain.mean:+.4f}"
 
 
-def _interval(gain: Gain) -> str:
+def _interval(gain: MeanInterval) -> str:
     return f"{gain.low:+.4f} … {gain.high:+.4f}"
