@@ -59,6 +59,7 @@ class FarPair(Record, frozen=True):
 class Summary(Record, frozen=True):
     """transfer.json: what is worth saying about a transfer matrix; shares are of pairs or of users."""
 
+    data: str
     users: int
     epochs: Sequence[int] = field(name="epochs of the snapshots")
     helping_pairs: float = field(name="share of pairs that help")

@@ -21,6 +21,7 @@ BLOCK = 1024
 
 
 def summarise(
+    data: str,
     transfer: Transfer,
     to_others: Transfer,
     x: sp.csr_matrix,
@@ -32,6 +33,8 @@ def summarise(
 
     Parameters
     ----------
+    data : str
+        Name of the split.
     transfer : Transfer
         Of the training users among each other. It is symmetric, so what a user gets is what that user gives.
     to_others : Transfer
@@ -49,6 +52,7 @@ def summarise(
     own = np.diag(transfer.total).astype(float)
     inflow, reached = transfer.inflow(), to_others.inflow()
     return Summary(
+        data=data,
         users=shape_of(x)[0],
         epochs=transfer.epochs,
         helping_pairs=float(((transfer.total > 0).sum() - (own > 0).sum()) / (len(own) * (len(own) - 1))),
@@ -135,16 +139,16 @@ def _far(transfer: Transfer, x: sp.csr_matrix, titles: np.ndarray, labels: np.nd
     ]
 
 
-def compose(s: Summary, title: str, notes: Sequence[str]) -> list[Part]:
+def compose(s: Summary, remarks: Sequence[str]) -> list[Part]:
     """The report, from top to bottom."""
     cosines = ", ".join(f"{row.common}: {row.cosine:.3f}" for row in s.by_common_items if row.cosine is not None)
     parts: list[Part] = [
-        f"# Who helps whom: {escaped(title)}",
+        f"# Who helps whom: {escaped(s.data)}",
         "## Conclusion",
         f"{s.helping_pairs:.0%} of the pairs of training users help each other, and all training users "
         f"together help {s.test_helped:.0%} of the test users. For half of the users the help from others "
         f"together is at least {s.over_own_effect:.3g} times the effect of their own steps.",
-        *notes,
+        *remarks,
         Table.make(
             [words(""), numbers("value")],
             [

@@ -64,6 +64,11 @@ def write_record(path: Path, value: Mapping[str, Any] | Record) -> None:
     write_json(path, content | {CHECKSUM: checksum(content)})
 
 
+def write_result(path: Path, command: str, value: Record) -> None:
+    """Write a result as JSON for other programs, the command that made it first."""
+    write_json(path, {"command": command, **value.as_dict()})
+
+
 @overload
 def read_record(path: Path) -> Json: ...
 

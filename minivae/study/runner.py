@@ -22,8 +22,9 @@ from minivae.study.output import figures, report, tables
 from minivae.study.run import conclusions, folders, results
 from minivae.study.run.loop import Jobs, Task, run_all
 from minivae.study.run.model_spec import ModelSpec
+from minivae.study.run.notes import Setting, SplitNote, StudyNote
 from minivae.study.run.presets import Preset
-from minivae.study.run.records import ModelSettings, PresetNote, Setting, Study, StudyData
+from minivae.study.run.records import ModelSettings, PresetNote, Study, StudyData
 from minivae.study.run.runs import SPLIT, Job, Result, check_evaluable, refuse_other_users, seen_from
 from minivae.study.run.sources import Source, fingerprint
 
@@ -103,10 +104,8 @@ def run_study(plan: StudyPlan, split: StrongSplit, source: Source, out: Path, re
     """
     check_evaluable(split)
     digest = fingerprint(split)
-    identity = {"preset": plan.preset.name, "options": plan.options, "data": {"name": split.name, "sha256": digest}}
-    if plan.preset.settings:
-        identity["settings"] = plan.preset.settings
-    folders.claim(out, "study.json", identity, resume)
+    settings = plan.preset.settings
+    folders.claim(out, StudyNote(plan.preset.name, plan.options, SplitNote(split.name, digest), settings), resume)
     data = source.file or out.absolute() / SPLIT
     if not data.is_file():
         split.save(data)

@@ -154,7 +154,7 @@ def run_folder(path: Path, rng: random.Random) -> None:
 
 def read_run(path: Path) -> None:
     """Everything that is ever read from a run folder."""
-    folders.refuse_other(path / "config.json", read_note(path).as_dict(), frozenset({"data.split"}))
+    folders.refuse_other(path, read_note(path), frozenset({"data.split"}))
     Result.load(path)
     with open(os.devnull, "w") as nowhere:
         out, err, sys.stdout, sys.stderr = sys.stdout, sys.stderr, nowhere, io.StringIO()

@@ -28,6 +28,7 @@ from minivae.runtime.checkpoint import Checkpoint, previous
 from minivae.runtime.signals import endings
 from minivae.runtime.storage import load_arrays, save_arrays, write_text
 from minivae.study.run import folders
+from minivae.study.run.notes import CombineNote
 
 ROOT = Path(__file__).parents[2]
 FLAGS = ["--epochs", "2", "--batch-size", "50", "--device", "cpu", "--precision", "fp32"]
@@ -182,18 +183,19 @@ def test_a_few_kills_at_random_moments():
 
 
 def test_a_folder_with_nothing_but_what_a_killed_run_left_is_free(tmp_path):
+    note = CombineNote(["a", "b"])
     killed = subprocess.run(
         [sys.executable, "-c", KILLED_WHILE_HOLDING, tmp_path], env={**os.environ, "PYTHONPATH": str(ROOT)}
     )
     assert killed.returncode == -signal.SIGKILL
     assert len(list(tmp_path.glob(".minivae-*.part"))) == 1
     with folders.hold(tmp_path):
-        folders.claim(tmp_path, "config.json", {"a": 1}, resume=False)
-    assert [p.name for p in tmp_path.iterdir()] == ["config.json"]
+        folders.claim(tmp_path, note, resume=False)
+    assert [p.name for p in tmp_path.iterdir()] == ["combine.json"]
     (tmp_path / "thesis.tex").write_text("")
-    (tmp_path / "config.json").unlink()
+    (tmp_path / "combine.json").unlink()
     with pytest.raises(InputError, match="holds something else"):
-        folders.claim(tmp_path, "config.json", {"a": 1}, resume=True)
+        folders.claim(tmp_path, note, resume=True)
 
 
 KILLED_WHILE_HOLDING = """

@@ -1,20 +1,25 @@
 """Folders from before a setting existed: they are continued if the run has the setting's default, and only then."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import minivae as mv
+from minivae.cli.commands.notes import ExplainNote, LdsNote, TheoryNote
+from minivae.cli.flags import Explain, Theory
 from minivae.cli.main import main
 from minivae.errors import InputError
 from minivae.models.registry import MODELS
 from minivae.runtime.checkpoint import KIND, NAME
 from minivae.runtime.records import differing, flat, write_record
 from minivae.runtime.storage import load_arrays, save_arrays
-from minivae.study.run.runs import defaults_of
+from minivae.study.run import folders
+from minivae.study.run.notes import Note, defaults_of
 from minivae.training import TrainConfig, fit
 
 FAST = ["--models", "ease,multvae", "--epochs", "1", "--device", "cpu", "--precision", "fp32"]
@@ -133,3 +138,81 @@ def test_every_default_of_a_model_is_a_plain_value(kind):
 def test_a_class_that_is_not_here_has_the_defaults_of_training_alone():
     """Its name may stand in a file of others, and no file decides what is imported."""
     assert defaults_of("antigravity:Model")["arguments"] == {}
+
+
+def notes(kind: type[Note] = Note) -> Iterator[type[Note]]:
+    for below in kind.__subclasses__():
+        yield below
+        yield from notes(below)
+
+
+def all_defaults(kind: type[Note]) -> Note:
+    """A note in which every setting with a default has it."""
+    words = {"data": {"name": "d", "sha256": "s", "split": "x"}, "options": {}, "method": "grid", "seed": 0}
+    words |= {"preset": "p", "model": "m", "class": "EASE", "studies": [], "trial": 0, "settings": {}}
+    known = {f.name: f for f in msgspec.structs.fields(kind)}
+    given = {f.encode_name: words[f.encode_name] for f in known.values() if f.required and f.encode_name in words}
+    return kind.from_dict({"arguments": {}, "training": {}} | given)
+
+
+@pytest.mark.parametrize("kind", sorted(set(notes()), key=lambda kind: kind.__name__), ids=lambda kind: kind.__name__)
+def test_every_folder_of_before_a_setting_is_one_with_its_default(kind, tmp_path):
+    """One key after the other is missing: the default continues, another value does not."""
+    note = all_defaults(kind)
+    for key, default in note.defaults().items():
+        if key in ("arguments", "training"):  # tables of settings: the tests above
+            continue
+        (folder := tmp_path / key).mkdir()
+        older = {k: v for k, v in note.as_dict().items() if k != key}
+        write_record(folder / kind.FILE, older)
+        folders.claim(folder, note, resume=True)
+        write_record(folder / kind.FILE, older)
+        other = note.from_dict(note.as_dict() | {key: OTHER[type(default)]})
+        with pytest.raises(InputError, match=f"holds another run \\({key}"):
+            folders.claim(folder, other, resume=True)
+
+
+OTHER = {str: "another", int: 17, dict: {"one": "more"}}
+
+
+def test_the_notes_of_theory_and_explain_have_the_defaults_of_the_flags():
+    assert LdsNote.of(Explain(what="lds")) == LdsNote(what="lds")
+    assert {k: v for k, v in TheoryNote().as_dict().items() if k not in ("data", "model", "study")} == {
+        k: getattr(Theory(), k) for k in ("users", "seed", "seeds")
+    }
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "key", "value", "said"),
+    [
+        (["theory", "--users", "60", "--epochs", "1"], "theory.json", "seed", 3, "seed 0, now 3"),
+        (["explain", "transfer", "--epochs", "1"], "explain.json", "users", 60, "users '3000', now '60'"),
+    ],
+)
+def test_a_card_and_transfer_of_before_a_flag_are_continued(split, tmp_path, capsys, command, name, key, value, said):
+    split.save(tmp_path / "tiny.safetensors")
+    out = tmp_path / "made"
+    argv = [*command, "--data", str(tmp_path / "tiny.safetensors"), "--out", str(out)]
+    assert main(argv) == 0
+    forget(out / name, key)
+    assert main([*argv, "--resume"]) == 0
+    assert key in json.loads((out / name).read_text())
+    forget(out / name, key)
+    assert main([*argv, f"--{key}", str(value), "--resume"]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [{"users": "many"}, {"seeds": None}, {"data": 5}])
+def test_a_note_of_other_types_is_refused(tmp_path, content):
+    (folder := tmp_path / "made").mkdir()
+    write_record(folder / TheoryNote.FILE, content)
+    with pytest.raises(InputError, match=r"theory\.json does not hold what minivae writes there"):
+        folders.claim(folder, TheoryNote(), resume=True)
+
+
+def test_a_folder_of_a_newer_version_is_another_run(tmp_path):
+    """Its setting is not known here, so nothing says that the run had its default."""
+    (folder := tmp_path / "made").mkdir()
+    write_record(folder / ExplainNote.FILE, LdsNote(what="lds").as_dict() | {"a later setting": "1"})
+    with pytest.raises(InputError, match="a later setting '1', now None"):
+        folders.claim(folder, LdsNote(what="lds"), resume=True)

@@ -9,7 +9,7 @@ from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.models import VAE
 from minivae.study.run.model_spec import ModelSpec
-from minivae.study.run.records import RunNote
+from minivae.study.run.notes import RunNote
 from minivae.study.run.runs import trained_with
 from minivae.theory import Companions
 from minivae.training import fit

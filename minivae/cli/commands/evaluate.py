@@ -1,6 +1,10 @@
 """`minivae evaluate`."""
 
+from collections.abc import Mapping
+from typing import Literal
+
 import numpy as np
+from msgspec import UNSET, UnsetType, field
 
 from minivae.cli import flags
 from minivae.cli.commands.sources import load_for, on_device
@@ -8,11 +12,25 @@ from minivae.errors import InputError
 from minivae.metrics import cutoff
 from minivae.options import METRICS, SELECTION
 from minivae.ranking import evaluate
+from minivae.runtime.records import Record
 from minivae.runtime.storage import write_json
 from minivae.runtime.text import visible
 from minivae.study.output import tables
 from minivae.study.output.display import print_metrics, print_table
+from minivae.study.run.records import Group, Levels
 from minivae.study.run.runs import by_activity, check_evaluable, means
+
+
+class Evaluated(Record, frozen=True, kw_only=True):
+    """--json-file: metrics of a model, of its own users of one part or of a table of other users."""
+
+    data: str
+    part: Literal["test", "validation"] | UnsetType = UNSET
+    filters: Mapping[str, tuple[int, int, int]] | UnsetType = UNSET
+    trained_on: int | UnsetType | None = field(name="trained on", default=UNSET)
+    metrics: Levels
+    groups: Mapping[str, Group]
+    coverage: float
 
 
 def evaluate_model(options: flags.Evaluate) -> None:
@@ -36,9 +54,14 @@ def evaluate_model(options: flags.Evaluate) -> None:
         print_table(tables.groups({"nDCG@100": groups}, "by activity"))
     print(f"items in the top {max(cutoff(m) for m in metrics)} of any user: {scored.coverage:.1%}")
     if options.json_file:
-        of = {"data": split.name, "part": options.part}
-        if others is not None:
-            of = {"data": options.data, "filters": dict(others.filters), "trained on": others.trained_on}
-        value = of | {"metrics": means(scored), "groups": groups}
-        write_json(options.json_file, value | {"coverage": scored.coverage})
+        value = Evaluated(
+            data=split.name if others is None else str(options.data),
+            part=options.part if others is None else UNSET,
+            filters=UNSET if others is None else dict(others.filters),
+            trained_on=UNSET if others is None else others.trained_on,
+            metrics=means(scored),
+            groups=groups,
+            coverage=scored.coverage,
+        )
+        write_json(options.json_file, value)
         print(visible(f"results: {options.json_file}"))

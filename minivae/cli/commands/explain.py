@@ -10,6 +10,7 @@ import torch
 from minivae import explain, plots
 from minivae.cli import flags
 from minivae.cli.command_lines import command_line
+from minivae.cli.commands import notes
 from minivae.cli.commands.companions import trained_as
 from minivae.cli.commands.folder import resumable
 from minivae.cli.commands.page import save_figures
@@ -21,7 +22,8 @@ from minivae.data.users import shape_of
 from minivae.errors import InputError
 from minivae.explain import experiment, summary
 from minivae.models import VAE
-from minivae.runtime.storage import write_json, write_text
+from minivae.runtime.records import write_result
+from minivae.runtime.storage import write_text
 from minivae.runtime.text import code, markdown, visible
 from minivae.study.draws import anchor_law
 from minivae.study.output.display import print_table
@@ -34,24 +36,16 @@ from minivae.study.run.runs import read_note
 
 def explain_model(options: flags.Explain) -> None:
     """Who helps whom in a model, or whether such scores agree with retraining."""
-    own = {
-        "transfer": ("model", "users", "groups", "epochs"),
-        "lds": ("subsets", "receivers", "epochs", "hidden", "latent", "again"),
-        "anchors": ("study",),
-        "far": ("users", "seeds", "features", "epochs", "hidden", "latent"),
-        "removal": ("receivers", "helpers", "epochs", "hidden", "latent"),
+    kind, answer = {
+        "transfer": (notes.TransferNote, explain_transfer),
+        "lds": (notes.LdsNote, explain_lds),
+        "far": (notes.FarNote, explain_far),
+        "anchors": (notes.AnchorsNote, explain_anchors),
+        "removal": (notes.RemovalNote, explain_removal),
     }[options.what]
-    rooms = {
-        "transfer": explain_transfer,
-        "lds": explain_lds,
-        "far": explain_far,
-        "anchors": explain_anchors,
-        "removal": explain_removal,
-    }
-    identity = {k: str(getattr(options, k)) for k in ("what", "data", "heldout", "split_seed", *own)}
-    folders.claim(options.out, "explain.json", identity, options.resume, frozenset({"again"}))
+    folders.claim(options.out, kind.of(options), options.resume, frozenset({"again"}))
     with resumable("what is finished is", options.out):
-        rooms[options.what](options)
+        answer(options)
     print(visible(f"results: {options.out}"))
 
 
@@ -64,6 +58,7 @@ def explain_transfer(options: flags.Explain) -> None:
     x, others = split.train[rows], experiment.receivers_of(split, options.users)
     labels = (rows if split.train_labels is None else split.train_labels[rows]).astype(str)
     value = summary.summarise(
+        split.name,
         explain.transfer(model, x),
         explain.transfer(model, x, others.history, others.heldout),
         x,
@@ -71,7 +66,7 @@ def explain_transfer(options: flags.Explain) -> None:
         labels,
         segments_of(options.groups, x, others, labels),
     )
-    notes = [
+    remarks = [
         code(command_line()),
         markdown(made()),
         f"Data {code(split.name)}, {len(rows):,} of {split.train.shape[0]:,} training users. {label}",
@@ -81,9 +76,9 @@ def explain_transfer(options: flags.Explain) -> None:
     ]
     drawn = plots.explain_figures(value)
     shown = save_figures(drawn, options.out)
-    text = page_source(summary.compose(value, split.name, notes), options.out, "explain")
+    text = page_source(summary.compose(value, remarks), options.out, "explain")
     write_text(options.out / "explain.html", to_html(text, options.out, shown))
-    write_json(options.out / "transfer.json", {"command": command_line(), "data": split.name, **value.as_dict()})
+    write_result(options.out / "transfer.json", command_line(), value)
     of = value.segments["activity"]
     print_table(summary.flow_table(of), f"{split.name}: help from training users for test users, mean in nats")
     print(visible(f"page: {options.out}/explain.html"))
@@ -131,6 +126,6 @@ def explain_anchors(options: flags.Explain) -> None:
     if not options.study:
         raise InputError("minivae explain anchors needs --study, the folders of finished studies of preset anchor-law")
     rows = anchor_law.collect(options.study)
-    write_json(options.out / "anchors.json", {"command": command_line(), "rows": rows})
+    write_result(options.out / "anchors.json", command_line(), anchor_law.Law(rows))
     tables = {"nDCG@100 of test users, with anchors minus without": anchor_law.table(rows)}
     leave("anchors", "When do anchors help?", anchor_law.conclusion(rows), tables, ({}, {}), options.out)

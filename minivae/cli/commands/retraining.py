@@ -22,7 +22,7 @@ from minivae.explain import conclusions, experiment, far
 from minivae.explain.records import FarResults, RemovalResults
 from minivae.models import VAE, MultVAE
 from minivae.runtime.progress import Event, board
-from minivae.runtime.storage import write_json
+from minivae.runtime.records import write_result
 from minivae.runtime.table import Part, Table
 from minivae.runtime.text import markdown, visible
 from minivae.study.output.display import print_table
@@ -52,7 +52,7 @@ def explain_lds(options: flags.Explain) -> None:
             options.receivers,
             progress=progress,
         )
-    write_json(options.out / "lds.json", {"command": command_line(), **value.as_dict()})
+    write_result(options.out / "lds.json", command_line(), value)
     tables = {outcome: conclusions.lds_table(scores) for outcome, scores in value.scores.items()}
     title = f"Who helps whom, against retraining: {split.name}"
     leave("lds", title, conclusions.lds_conclusion(value), tables, plots.lds_figures(value), options.out)
@@ -81,7 +81,7 @@ def explain_far(options: flags.Explain) -> None:
     with lines() as progress:
         found = far.reach(build, split, variants, rows, pairs, range(options.seeds), progress)
     value = FarResults(split.name, len(pairs.related), found)
-    write_json(options.out / "far.json", {"command": command_line(), **value.as_dict()})
+    write_result(options.out / "far.json", command_line(), value)
     tables = {
         f"mean cosine of gradients, {moment}": conclusions.far_table(found, moment) for moment in conclusions.MOMENTS
     }
@@ -112,7 +112,7 @@ def explain_removal(options: flags.Explain) -> None:
         difference=of.interval(),
         missed=float((found.helpers > found.others).mean()),
     )
-    write_json(options.out / "removal.json", {"command": command_line(), **value.as_dict()})
+    write_result(options.out / "removal.json", command_line(), value)
     tables = {"are the helpers missed?": conclusions.removal_table(value)}
     title = f"Without the best helpers: {split.name}"
     leave("removal", title, conclusions.removal_conclusion(value), tables, plots.removal_figures(value), options.out)

@@ -24,6 +24,7 @@ from minivae.study.output.display import print_table
 from minivae.study.output.report import degenerate
 from minivae.study.run import conclusions, folders, presets
 from minivae.study.run.folds import folds
+from minivae.study.run.notes import CombineNote, StudyNote
 from minivae.study.run.runs import check_evaluable
 from minivae.study.run.sources import Source, fingerprint
 
@@ -111,10 +112,10 @@ def several_draws(options: flags.Study) -> None:
     check_evaluable(planned(one, out)[2])
     studies = tuple(out / f"draw-{seed}" for seed in seeds)
     with folders.hold(out):
-        folders.claim(out, "combine.json", {"studies": list(map(str, studies))}, options.resume)
+        folders.claim(out, CombineNote([*map(str, studies)]), options.resume)
         for seed, folder in zip(seeds, studies, strict=True):
             with resumable("the finished runs and the checkpoint are", out):
-                study(replace(one, split_seed=seed, out=folder, resume=(folder / "study.json").is_file()))
+                study(replace(one, split_seed=seed, out=folder, resume=(folder / StudyNote.FILE).is_file()))
         combine(flags.Combine(studies, out), options)
 
 
@@ -137,8 +138,8 @@ def every_fold(options: flags.Study) -> None:
         print(forecast.NOTE)
         return
     studies = tuple(out / f"fold-{k}" for k in range(1, len(parts) + 1))
-    identity = {"studies": list(map(str, studies)), "data": {**source.given, "sha256": fingerprint(split)}}
-    folders.claim(out, "combine.json", identity, options.resume)
+    whole = {**source.given, "sha256": fingerprint(split)}
+    folders.claim(out, CombineNote([*map(str, studies)], whole), options.resume)
     no_data = dict.fromkeys(flags.TABLE_FIELDS)
     one = replace(options, **no_data, folds=None, preset=preset.name)
     for part, folder in zip(parts, studies, strict=True):
@@ -146,14 +147,14 @@ def every_fold(options: flags.Study) -> None:
         if not data.is_file():
             part.save(data)
         with resumable("the finished runs and the checkpoint are", out):
-            study(replace(one, data=str(data), out=folder, resume=(folder / "study.json").is_file()))
+            study(replace(one, data=str(data), out=folder, resume=(folder / StudyNote.FILE).is_file()))
     report_on(draws.combine([draws.SplitStudy.load(folder) for folder in studies]), out, options)
 
 
 def combine(options: flags.Combine, design: flags.Study | None = None) -> None:
     """Studies of several draws of held-out users, in one report."""
     value = draws.combine([draws.SplitStudy.load(folder) for folder in options.studies])
-    folders.claim(options.out, "combine.json", {"studies": list(map(str, options.studies))}, resume=True)
+    folders.claim(options.out, CombineNote([*map(str, options.studies)]), resume=True)
     report_on(value, options.out, design)
 
 

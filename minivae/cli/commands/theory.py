@@ -12,11 +12,12 @@ from minivae.cli import flags
 from minivae.cli.command_lines import command_line
 from minivae.cli.commands.companions import companions_of, trained_as
 from minivae.cli.commands.folder import resumable
+from minivae.cli.commands.notes import TheoryNote
 from minivae.cli.commands.page import write_page
 from minivae.cli.commands.sources import load_for, only_vae, source_of
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
-from minivae.runtime.storage import write_json
+from minivae.runtime.records import write_result
 from minivae.runtime.text import PlainConsole, markdown, visible
 from minivae.study.observations import observations, prototype
 from minivae.study.output.display import print_table
@@ -43,9 +44,10 @@ def theory(options: flags.Theory) -> None:
         raise InputError("--seeds and --resume need --out, the folder for the trained models")
     if options.out is not None:
         data = split.name if users is None else str(options.data)
-        identity = {"data": data, "model": str(options.model or ""), "study": str(options.study or "")}
-        identity |= {"users": options.users, "seed": options.seed, "seeds": options.seeds}
-        folders.claim(options.out, "theory.json", identity, options.resume)
+        note = TheoryNote(
+            data, str(options.model or ""), str(options.study or ""), options.users, options.seed, options.seeds
+        )
+        folders.claim(options.out, note, options.resume)
     label = known.model if known else str(options.model)
     trained = trained_with(known, folder) if known else None
     settings: dict[str, Any] = {"keep": trained.keep, "mask": trained.mask} if trained else {}
@@ -70,7 +72,7 @@ def theory(options: flags.Theory) -> None:
     PlainConsole(width=None if sys.stdout.isatty() else 200).print(card.table())
     if options.out is not None:
         text = page_source(card.parts(), options.out, "card")
-        write_json(options.out / "card.json", {"command": command_line(), **card.as_dict()})
+        write_result(options.out / "card.json", command_line(), card.results())
         parts = [markdown(card.conclusion), "## Checks", text]
         drawn, words = plots.theory_figures(card), plots.theory_words(card)
         write_page(f"Report card: {markdown(label)}", parts, drawn, words, options.out, "card")
@@ -99,9 +101,8 @@ def observe(options: flags.Theory, split: StrongSplit) -> None:
     if options.out is not None:
         _, *text = prototype.compose(rows, title)
         page_source(prototype.compose(rows, title), options.out, "observations")
-        value = prototype.Observations(prototype.RULE, rows, found, toys).as_dict()
-        start = {"command": command_line(), "data": split.name}
-        write_json(options.out / "observations.json", start | value)
+        value = prototype.Observations(split.name, prototype.RULE, rows, found, toys)
+        write_result(options.out / "observations.json", command_line(), value)
         parts = [prototype.conclusion(rows), "## Observations", *text]
         drawn, words = plots.observation_figures(found, toys), plots.observation_words(found, toys)
         write_page(markdown(title), parts, drawn, words, options.out, "observations")

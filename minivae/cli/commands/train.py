@@ -13,7 +13,7 @@ from minivae.runtime.text import visible
 from minivae.study.output.display import print_metrics
 from minivae.study.run import folders, presets
 from minivae.study.run.model_spec import CONFIG_KEYS
-from minivae.study.run.runs import Job, check_evaluable, defaults_of, execute, seen_from
+from minivae.study.run.runs import Job, check_evaluable, execute, seen_from
 from minivae.study.run.sources import fingerprint
 from minivae.training import fit
 
@@ -30,9 +30,9 @@ def train(options: flags.Train) -> None:
             job = train_job(options, "" if source.table else split.name)
             if team.first:
                 held.enter_context(folders.hold(options.out))
-                identity = job.note(split, fingerprint(split), seen_from(options.out, data)).as_dict()
+                note = job.note(split, fingerprint(split), seen_from(options.out, data))
                 longer = frozenset({"training.epochs", "training.patience", "data.split"})
-                folders.claim(options.out, "config.json", identity, options.resume, longer, defaults_of(job.spec.kind))
+                folders.claim(options.out, note, options.resume, longer)
                 if not data.is_file():
                     split.save(data)
         with resumable("the checkpoint is", options.out):

@@ -34,6 +34,12 @@ class LawRow(Record, frozen=True):
     norm_of_codes: Mapping[str, float] = field(name="norm of codes")
 
 
+class Law(Record, frozen=True):
+    """anchors.json."""
+
+    rows: Sequence[LawRow]
+
+
 def collect(studies: Sequence[Path]) -> list[LawRow]:
     """One row for every study (a draw of held-out users), model and form.
 

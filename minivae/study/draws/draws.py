@@ -15,9 +15,10 @@ from minivae.runtime.records import differing, read_record
 from minivae.study.draws.pooling import Pooled, pool, pool_folds
 from minivae.study.draws.records import Combined, MeanDifference, PooledDifference, PooledLevel, StudyRead, UsersTested
 from minivae.study.run import conclusions
+from minivae.study.run.notes import defaults_of
 from minivae.study.run.records import Level
 from minivae.study.run.results import ModelResult, doubts, group, searched_here
-from minivae.study.run.runs import Result, defaults_of, read_note, refuse_other_users
+from minivae.study.run.runs import Result, read_note, refuse_other_users
 from minivae.study.run.sources import fingerprint
 
 

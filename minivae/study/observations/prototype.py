@@ -52,8 +52,9 @@ class Row:
 
 
 class Observations(Record, frozen=True):
-    """For JSON: the table, and the numbers of every model and toy behind it."""
+    """observations.json: the table, and the numbers of every model and toy behind it."""
 
+    data: str
     rule: str
     table: Sequence[Row]
     models: Numbers

@@ -1,25 +1,23 @@
 """Run folders: one folder holds one thing, says what it is, and is never mixed with another."""
 
-import json
 import os
 import re
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from minivae.errors import InputError
-from minivae.runtime.records import differing, read_record, write_record
+from minivae.runtime.records import conform, differing, read_record, write_record
 from minivae.runtime.storage import name_of_process, unfinished
+from minivae.study.run.notes import Note
 
 LOCK = ".minivae.lock"
 PROCESSES = ".minivae.processes"  # those that have worked in a folder and not ended in order, one a line
 LONGEST_LIST = 1 << 16
-NO_DEFAULTS: Mapping[str, Any] = {}
 
 
 @contextmanager
@@ -101,15 +99,8 @@ def refuse_file(folder: Path) -> None:
         raise InputError(f"{folder} is a file; choose another folder with --out")
 
 
-def claim(
-    folder: Path,
-    note: str,
-    identity: Mapping[str, Any],
-    resume: bool,
-    may_change: frozenset[str] = frozenset(),
-    defaults: Mapping[str, Any] = NO_DEFAULTS,
-) -> None:
-    """Make `folder` the place of the run that `identity` describes, kept in the JSON file `note`.
+def claim(folder: Path, note: Note, resume: bool, may_change: frozenset[str] = frozenset()) -> None:
+    """Make `folder` the place of the run that `note` describes, and write the note there.
 
     What a killed run left half-written there is removed, so `hold` the folder first. Nothing else is: what belongs to
     it bears the name of a process that held the folder.
@@ -119,9 +110,7 @@ def claim(
     resume : bool
         Continue what the folder holds; without it the folder must be new or empty.
     may_change : frozenset[str], default frozenset()
-        Dotted keys of `identity` in which a continued run may differ.
-    defaults : mapping, default NO_DEFAULTS
-        The value of what `note` does not name, since it is older than the setting.
+        Dotted keys of the note in which a continued run may differ.
 
     Raises
     ------
@@ -132,31 +121,27 @@ def claim(
     killed = [process for process in _processes(folder) if process != name_of_process(os.getpid())]
     left = {folder / LOCK, folder / PROCESSES, *(f for process in killed for f in folder.glob(unfinished(process)))}
     if folder.is_dir() and set(folder.iterdir()) - left:
-        path = folder / note
-        if not path.is_file():
-            raise InputError(f"{folder} holds something else (no {note} in it); choose another folder with --out")
+        if not (folder / note.FILE).is_file():
+            raise InputError(f"{folder} holds something else (no {note.FILE} in it); choose another folder with --out")
         if not resume:
             raise InputError(f"{folder} already holds a run; add --resume to continue it or choose another --out")
-        refuse_other(path, identity, may_change, defaults)
+        refuse_other(folder, note, may_change)
     for process in killed:
         for half_written in list(folder.rglob(unfinished(process))):
             shutil.rmtree(half_written, ignore_errors=True)
     _forget(killed, folder)
-    write_record(folder / note, identity)
+    write_record(folder / note.FILE, note)
 
 
-def refuse_other(
-    path: Path,
-    identity: Mapping[str, Any],
-    may_change: frozenset[str] = frozenset(),
-    defaults: Mapping[str, Any] = NO_DEFAULTS,
-) -> None:
-    """Raise `InputError` if the JSON file at `path` describes another run than `identity`; arguments as of `claim`."""
-    found = differing(read_record(path), json.loads(json.dumps(identity)), defaults)
+def refuse_other(folder: Path, note: Note, may_change: frozenset[str] = frozenset()) -> None:
+    """Raise `InputError` if the note in a folder says another thing than `note`; arguments as of `claim`."""
+    path = folder / note.FILE
+    theirs = read_record(path)
+    conform(theirs, type(note), path)
     changed = [
-        "made from other data" if k == "data.sha256" else f"{k} {theirs!r}, now {ours!r}"
-        for k, (theirs, ours) in found.items()
+        "made from other data" if k == "data.sha256" else f"{k} {before!r}, now {now!r}"
+        for k, (before, now) in differing(theirs, note.as_dict(), note.defaults()).items()
         if k not in may_change
     ]
     if changed:
-        raise InputError(f"{path.parent} holds another run ({'; '.join(changed)}); choose another folder with --out")
+        raise InputError(f"{folder} holds another run ({'; '.join(changed)}); choose another folder with --out")

@@ -24,8 +24,9 @@ from minivae.runtime.checkpoint import remove_checkpoints
 from minivae.runtime.device import resolve_device
 from minivae.runtime.records import write_record
 from minivae.study.run import folders
-from minivae.study.run.records import DivergedTrial, Part, RunNote
-from minivae.study.run.runs import PARTS, Job, defaults_of, execute, finished
+from minivae.study.run.notes import RunNote
+from minivae.study.run.records import DivergedTrial, Part
+from minivae.study.run.runs import PARTS, Job, execute, finished
 
 Jobs = int | Literal["auto"]
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -82,9 +83,8 @@ def run_all(
         On Ctrl-C or SIGTERM; all checkpoints are on disk.
     """
     for task in tasks:
-        if (task.folder / "config.json").is_file():
-            defaults = defaults_of(task.job.spec.kind)
-            folders.refuse_other(task.folder / "config.json", task.note.as_dict(), frozenset({"data.split"}), defaults)
+        if (task.folder / task.note.FILE).is_file():
+            folders.refuse_other(task.folder, task.note, frozenset({"data.split"}))
     todo = [task for task in tasks if not finished(task.folder)]
     n = min(number_of_jobs(jobs, tasks), len(todo))
     with progress.board() as board:
@@ -125,7 +125,7 @@ def cores() -> int:
 
 def run_one(task: Task, split: StrongSplit) -> None:
     """Write the note, execute, remove the checkpoint."""
-    write_record(task.folder / "config.json", task.note)
+    write_record(task.folder / task.note.FILE, task.note)
     try:
         execute(task.job, split, task.folder, task.label, task.parts)
     except Diverged as e:

@@ -13,34 +13,16 @@ from minivae.options import METRICS
 from minivae.ranking import Difference
 from minivae.runtime.memory import Peak
 from minivae.runtime.records import Record
+from minivae.study.run.notes import Setting
 from minivae.study.run.presets import Section
 
 Whole = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
-Setting = str | int | float | bool | None
 Name = Annotated[str, msgspec.Meta(min_length=1, pattern=r"^[^/\\]*$")]  # it becomes part of a path
 Part = Literal["test", "validation"]
 LogLine = dict[str, int | float]
 """A line of log.jsonl. Beside what every line has, the terms of the loss, which differ by model."""
 IN_EVERY_LINE = ("epoch", "updates", "validation", "seconds")
-
-
-class DataNote(Record, frozen=True):
-    """The data of a run: name, where its split lies, and the fingerprint of the split."""
-
-    name: str
-    split: str
-    sha256: str
-
-
-class RunNote(Record, frozen=True):
-    """config.json of a run: what it is a function of, and where its data lie."""
-
-    model: str
-    kind: str = field(name="class")
-    arguments: Mapping[str, Setting]
-    training: Mapping[str, Setting]
-    data: DataNote
 
 
 class Level(Record, frozen=True, omit_defaults=True):

@@ -17,18 +17,17 @@ from minivae.data.splits import FoldIn, StrongSplit
 from minivae.data.users import shape_of
 from minivae.errors import InputError
 from minivae.models import VAE, Baseline, save_model
-from minivae.models.registry import MODELS, arguments_of
 from minivae.models.saved import require_savable
 from minivae.options import METRICS
 from minivae.ranking import Evaluation, activity_groups, evaluate
 from minivae.runtime.device import resolve_device
 from minivae.runtime.memory import peak
-from minivae.runtime.records import Json, parse_json, read_record, write_record
+from minivae.runtime.records import parse_json, read_record, write_record
 from minivae.runtime.storage import load_arrays, save_arrays
 from minivae.study.run.model_spec import ModelSpec
+from minivae.study.run.notes import DataNote, RunNote, Setting
 from minivae.study.run.records import (
     IN_EVERY_LINE,
-    DataNote,
     Group,
     Level,
     Levels,
@@ -36,8 +35,6 @@ from minivae.study.run.records import (
     Metrics,
     Part,
     Recommended,
-    RunNote,
-    Setting,
     config_of,
 )
 from minivae.training import fit
@@ -78,12 +75,6 @@ class Job:
         """The content of its config.json."""
         where = DataNote(split.name, data, digest)
         return RunNote(self.spec.name, self.spec.kind, self.spec.arguments, self.training, where)
-
-
-def defaults_of(kind: str) -> Json:
-    """What was used where the config.json of a model of this class names no value: the file is older than a setting."""
-    arguments = arguments_of(MODELS.find(kind, imports=False)) if kind in MODELS else {}
-    return {"arguments": arguments, "training": asdict(TrainConfig())}
 
 
 @dataclass(frozen=True)
@@ -141,7 +132,7 @@ def read_note(folder: Path) -> RunNote:
     InputError
         If it is missing or damaged.
     """
-    note = read_record(folder / "config.json", RunNote)
+    note = read_record(folder / RunNote.FILE, RunNote)
     stated = Path(os.path.normpath(folder / note.data.split))
     nearby = [parent / SPLIT for parent in (folder, *folder.absolute().parents[1:2])]
     there = str(next((path for path in (stated, *nearby) if path.is_file()), stated))

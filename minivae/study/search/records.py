@@ -7,7 +7,8 @@ from msgspec import UNSET, UnsetType, field
 
 from minivae.options import SELECTION
 from minivae.runtime.records import Record
-from minivae.study.run.records import Levels, RunNote, Setting
+from minivae.study.run.notes import RunNote, Setting
+from minivae.study.run.records import Levels
 from minivae.study.run.space import Method, Value
 
 Space = Sequence[Value] | Mapping[str, Value]

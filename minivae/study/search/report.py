@@ -14,7 +14,8 @@ from msgspec import UNSET
 
 from minivae import plots
 from minivae.options import METRICS, SELECTION
-from minivae.runtime.storage import write_json, write_text
+from minivae.runtime.records import write_result
+from minivae.runtime.storage import write_text
 from minivae.runtime.table import Part, Table, numbers, words
 from minivae.runtime.text import code, markdown, visible
 from minivae.study.output import tables
@@ -27,7 +28,7 @@ from minivae.study.search.records import Searched, SearchResults, Tried
 
 def write(results: SearchResults, command: str, out: Path) -> None:
     """search.md, trials.csv, trials.json, search.png and best.toml into `out`."""
-    write_json(out / "trials.json", {"command": command, **results.as_dict()})
+    write_result(out / "trials.json", command, results)
     write_text(out / "trials.csv", to_csv(results))
     figure = overview(results)
     save(figure, out, "search")

@@ -19,8 +19,9 @@ from minivae.runtime.records import conform, read_record
 from minivae.study.run import folders, space
 from minivae.study.run.loop import Jobs, Task, run_all
 from minivae.study.run.model_spec import ModelSpec
+from minivae.study.run.notes import SearchNote, Setting, SplitNote
 from minivae.study.run.presets import Preset
-from minivae.study.run.records import DivergedTrial, Metrics, Part, Setting
+from minivae.study.run.records import DivergedTrial, Metrics, Part
 from minivae.study.run.runs import Job, Result, check_evaluable, means
 from minivae.study.run.sources import fingerprint
 from minivae.study.search.records import Design, SearchData, Searched, SearchResults, Space, TrialNote, Tried
@@ -186,10 +187,15 @@ def run_search(plan: SearchPlan, split: StrongSplit, out: Path, resume: bool, jo
     split = without_test(split)
     check_evaluable(split, (PART,))
     digest = fingerprint(split, (PART,))
-    identity = {"method": plan.method, "seed": plan.seed, "options": plan.options, "preset": plan.preset.name}
-    if plan.seeds > 1:
-        identity["seeds"] = plan.seeds
-    folders.claim(out, "search.json", identity | {"data": {"name": split.name, "sha256": digest}}, resume)
+    note = SearchNote(
+        method=plan.method,
+        seed=plan.seed,
+        options=plan.options,
+        preset=plan.preset.name,
+        seeds=plan.seeds,
+        data=SplitNote(split.name, digest),
+    )
+    folders.claim(out, note, resume)
     tasks, of_task = [], {}
     for k, trial in enumerate(plan.trials, 1):
         for job in trial.jobs:

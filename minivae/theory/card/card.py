@@ -1,8 +1,8 @@
 """The report card: every statement of the paper, checked afresh on one model and its users."""
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
@@ -16,11 +16,12 @@ from minivae.data.users import Users, as_csr, shape_of
 from minivae.errors import InputError
 from minivae.models.vae import VAE
 from minivae.options import Mask
+from minivae.runtime.records import Json, Record
 from minivae.runtime.table import Column, Part, Table, as_markdown, numbers, words
 from minivae.runtime.text import markdown
 from minivae.theory.adapter import Wrapped
 from minivae.theory.card import evidence, evidence_masks
-from minivae.theory.card.check import Check
+from minivae.theory.card.check import Check, Verdict
 from minivae.theory.card.companions import Companions, local_models
 from minivae.theory.card.setting import Setting, in_float64
 
@@ -40,6 +41,28 @@ LEGEND = (
     "training with which a theorem is proved does not describe this network."
 )
 STYLES = {"exact": "green", "bound holds": "green", "measured": "", "FAILED": "bold red"}
+
+
+class CardLine(Record, frozen=True):
+    """A `Check` in card.json; a slack that is not finite is a word."""
+
+    statement: str
+    claim: str
+    on: str
+    verdict: Verdict
+    slack: float | str | None
+    value: str
+    warning: str = ""
+
+
+class CardResults(Record, frozen=True):
+    """card.json: the checks of a model and its users, and what their columns mean."""
+
+    model: str
+    data: str
+    seed: int
+    legend: str
+    checks: Sequence[CardLine]
 
 
 @dataclass(frozen=True)
@@ -110,13 +133,21 @@ class Card:
         """The same in Markdown."""
         return as_markdown(self.parts())
 
-    def as_dict(self) -> dict[str, Any]:
+    def results(self) -> CardResults:
+        """What is kept of it; the data of the figures is left out."""
+        lines = [
+            CardLine(c.statement, c.claim, c.on, c.verdict, _written(c.slack), c.value, c.warning) for c in self.checks
+        ]
+        return CardResults(self.model, self.data, self.seed, LEGEND, lines)
+
+    def as_dict(self) -> Json:
         """For JSON; the data of the figures is left out."""
-        checks = [asdict(c) for c in self.checks]
-        for c in checks:
-            if c["slack"] is not None and not np.isfinite(c["slack"]):
-                c["slack"] = str(c["slack"])
-        return {"model": self.model, "data": self.data, "seed": self.seed, "legend": LEGEND, "checks": checks}
+        return self.results().as_dict()
+
+
+def _written(slack: float | None) -> float | str | None:
+    """JSON has no number for what is not finite."""
+    return slack if slack is None or np.isfinite(slack) else str(slack)
 
 
 def report_card(
