@@ -11,7 +11,7 @@ from contextlib import redirect_stderr, redirect_stdout
 
 import tyro
 
-from minivae.cli import command_lines, flags
+from minivae.cli import command_lines, commands, flags
 from minivae.cli.output import patient_streams
 from minivae.errors import InputError, UserError, at_shell
 from minivae.runtime import progress, signals
@@ -175,19 +175,16 @@ def parse(argv: list[str]) -> flags.Command:
 
 
 def dispatch(command: flags.Command) -> None:
-    """Do it; torch is imported here, because it takes seconds that --help need not wait for."""
+    """Do it, in one process or, for training, in several."""
     limit_memory(getattr(command, "max_memory", None))
     size = os.environ.get("WORLD_SIZE", "1")
     if not size.isascii() or not size.isdigit() or int(size) < 1:
         raise InputError(f"WORLD_SIZE={size} is no number of processes; unset it, or start several with torchrun")
     if int(size) == 1:
-        from minivae.cli import commands
-
-        commands.COMMANDS[type(command)](command)
+        commands.run(command)
         return
     if not isinstance(command, flags.Train):
         raise InputError("only minivae train works with several processes; start the other commands without torchrun")
-    from minivae.cli import commands
     from minivae.runtime import distributed
 
     with (
@@ -195,7 +192,7 @@ def dispatch(command: flags.Command) -> None:
         open(os.devnull, "w") as nowhere,
         redirect_stdout(sys.stdout if team.first else nowhere),
     ):
-        commands.train.train(command)
+        commands.run(command)
 
 
 def how_to_resume(argv: list[str], e: BaseException) -> str:

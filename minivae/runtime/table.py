@@ -6,16 +6,17 @@ What strangers wrote (names, titles) stays text in each of the four: it is escap
 import html
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from minivae.runtime.text import markdown, visible
+from minivae.runtime.text import PlainConsole, markdown, visible
 
 NOTHING = "–"
+WIDTH_OF_A_FILE = 10_000  # a table that is piped into a file is neither cut nor folded
 _LATEX = str.maketrans(
     {"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}"}
     | {
@@ -198,3 +199,11 @@ def as_latex(parts: Iterable[Part]) -> str:
         elif part.startswith("#"):
             heading = visible(part.splitlines()[0].lstrip("# "))
     return "\n".join(["% Needs \\usepackage{booktabs}, and utf8 with the letters of your names.", *found])
+
+
+def print_table(table: Table, title: str = "") -> None:
+    """A table on standard output."""
+    console = PlainConsole()
+    if not console.is_terminal:
+        console = PlainConsole(width=WIDTH_OF_A_FILE)
+    console.print(replace(table, title=title))

@@ -83,8 +83,9 @@ def test_help_explains_every_flag_and_ends_with_examples(command, capsys):
         assert_every_flag_is_explained(re.sub(r"(--data \w+) [^()]*.*?\(default", r"\1 (default", words), command)
 
 
-def test_help_does_not_wait_for_torch():
-    code = "import sys, minivae.cli\ntry: minivae.cli.main(['study', '--help'])\nfinally: print('torch' in sys.modules)"
+@pytest.mark.parametrize("argv", [["study", "--help"], ["data", "list"], ["course", "--help"]])
+def test_what_needs_no_model_does_not_wait_for_torch(argv):
+    code = f"import sys, minivae.cli\ntry: minivae.cli.main({argv})\nfinally: print('torch' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     shown = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert shown.stdout.splitlines()[-1] == "False"

@@ -22,13 +22,13 @@ import signal
 import sys
 import tempfile
 import time
+from importlib import import_module
 from pathlib import Path
 
 import torch
 
 import minivae as mv
 from minivae.cli import main as minivae
-from minivae.cli.commands import COMMANDS as LOADED  # here, once, and not in every child
 from minivae.runtime import checkpoint
 from minivae.study.output import figures, report
 
@@ -110,7 +110,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--commands", default=",".join(COMMANDS))
     options = parser.parse_args()
-    assert LOADED
+    for module in ("study", "train"):  # here, once, and not in every child
+        import_module(f"minivae.cli.commands.{module}")
     torch.set_num_threads(1)
     checkpoint.INTERVAL, checkpoint.LARGEST_SHARE = 0.0, math.inf
     figures.write_figures = lambda *_: {}  # seconds of matplotlib in every run, and nothing that could be resumed

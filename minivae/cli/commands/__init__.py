@@ -1,23 +1,37 @@
-"""What each command does, a file for each."""
+"""What each command does, a file for each. A file is loaded when its command is given: most of them need torch."""
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from minivae.cli import flags
-from minivae.cli.commands import course, data, evaluate, explain, recommend, study, theory, train, tune
-from minivae.cli.commands.folder import held
 
-COMMANDS: dict[type, Callable[[Any], None]] = {
-    flags.Study: study.study,
-    flags.Combine: held(study.combine),
-    flags.Tune: tune.tune,
-    flags.Train: train.train,
-    flags.Evaluate: evaluate.evaluate_model,
-    flags.Recommend: recommend.recommend_items,
-    flags.Theory: held(theory.theory),
-    flags.Explain: held(explain.explain_model),
-    flags.Course: course.copy_chapters,
-    flags.List: data.list_data,
-    flags.Info: data.data_info,
-    flags.Prepare: data.prepare_data,
+COMMANDS: dict[type, tuple[str, str]] = {
+    flags.Study: ("study", "study"),
+    flags.Combine: ("study", "combine"),
+    flags.Tune: ("tune", "tune"),
+    flags.Train: ("train", "train"),
+    flags.Evaluate: ("evaluate", "evaluate_model"),
+    flags.Recommend: ("recommend", "recommend_items"),
+    flags.Theory: ("theory", "theory"),
+    flags.Explain: ("explain", "explain_model"),
+    flags.Course: ("course", "copy_chapters"),
+    flags.List: ("data", "list_data"),
+    flags.Info: ("data", "data_info"),
+    flags.Prepare: ("data", "prepare_data"),
 }
+"""The module and the function of each command."""
+
+HELD = (flags.Combine, flags.Theory, flags.Explain)
+"""Commands whose folder is kept to one process from their first line to their last; the others do so themselves."""
+
+
+def run(command: flags.Command) -> None:
+    """Do what the flags ask for."""
+    module, function = COMMANDS[type(command)]
+    do: Callable[[Any], None] = getattr(import_module(f"minivae.cli.commands.{module}"), function)
+    if isinstance(command, HELD):
+        from minivae.cli.commands.folder import held
+
+        do = held(do)
+    do(command)

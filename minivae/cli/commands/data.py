@@ -2,11 +2,7 @@
 
 from minivae.cli import flags
 from minivae.data import catalogue
-from minivae.runtime.records import flat
-from minivae.runtime.table import Table, words
-from minivae.study.output import tables
-from minivae.study.output.display import fact, print_table
-from minivae.study.run.sources import Source
+from minivae.runtime.table import Table, print_table, words
 
 
 def list_data(_: flags.List) -> None:
@@ -17,6 +13,11 @@ def list_data(_: flags.List) -> None:
 
 def data_info(options: flags.Info) -> None:
     """Facts about one data set."""
+    from minivae.runtime.records import flat
+    from minivae.study.output import tables
+    from minivae.study.output.display import fact
+    from minivae.study.run.sources import Source
+
     description = catalogue.describe(Source(options.data).load(tables=False))
     facts = flat({k: v for k, v in description.as_dict().items() if k not in ("warnings", "leakage")})
     print_table(

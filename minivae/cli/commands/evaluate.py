@@ -14,9 +14,10 @@ from minivae.options import METRICS, SELECTION
 from minivae.ranking import evaluate
 from minivae.runtime.records import Record
 from minivae.runtime.storage import write_json
+from minivae.runtime.table import print_table
 from minivae.runtime.text import visible
 from minivae.study.output import tables
-from minivae.study.output.display import print_metrics, print_table
+from minivae.study.output.display import print_metrics
 from minivae.study.run.records import Group, Levels
 from minivae.study.run.runs import by_activity, check_evaluable, means
 

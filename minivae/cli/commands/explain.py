@@ -24,9 +24,9 @@ from minivae.explain import experiment, summary
 from minivae.models import VAE
 from minivae.runtime.records import write_result
 from minivae.runtime.storage import write_text
+from minivae.runtime.table import print_table
 from minivae.runtime.text import code, markdown, visible
 from minivae.study.draws import anchor_law
-from minivae.study.output.display import print_table
 from minivae.study.output.page import to_html
 from minivae.study.output.report import page_source
 from minivae.study.run import folders, presets

@@ -16,9 +16,8 @@ from minivae.errors import InputError
 from minivae.models import VAE, Baseline
 from minivae.recommendation import ranks_of, recommend
 from minivae.runtime.storage import write_whole
-from minivae.runtime.table import Table, numbers, words
+from minivae.runtime.table import Table, numbers, print_table, words
 from minivae.runtime.text import visible
-from minivae.study.output.display import print_table
 
 FORMATS = (".parquet", ".csv", ".jsonl")
 SHOWN_USERS = 20

@@ -23,9 +23,8 @@ from minivae.explain.records import FarResults, RemovalResults
 from minivae.models import VAE, MultVAE
 from minivae.runtime.progress import Event, board
 from minivae.runtime.records import write_result
-from minivae.runtime.table import Part, Table
+from minivae.runtime.table import Part, Table, print_table
 from minivae.runtime.text import markdown, visible
-from minivae.study.output.display import print_table
 from minivae.study.output.report import page_source
 
 

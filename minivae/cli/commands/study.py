@@ -14,13 +14,13 @@ from minivae.cli.commands.sources import source_of
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.options import SELECTION
+from minivae.runtime.table import print_table
 from minivae.runtime.text import visible
 from minivae.study import forecast, runner
 from minivae.study.draws import draws
 from minivae.study.draws import report as draws_report
 from minivae.study.draws.records import Combined
 from minivae.study.output import tables
-from minivae.study.output.display import print_table
 from minivae.study.output.report import degenerate
 from minivae.study.run import conclusions, folders, presets
 from minivae.study.run.folds import folds

@@ -18,9 +18,9 @@ from minivae.cli.commands.sources import load_for, only_vae, source_of
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.runtime.records import write_result
+from minivae.runtime.table import print_table
 from minivae.runtime.text import PlainConsole, markdown, visible
 from minivae.study.observations import observations, prototype
-from minivae.study.output.display import print_table
 from minivae.study.output.report import page_source
 from minivae.study.run import folders, presets
 from minivae.study.run.runs import read_note, trained_with

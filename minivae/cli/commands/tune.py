@@ -8,9 +8,8 @@ from minivae.cli.command_lines import after_search, command_line
 from minivae.cli.commands.folder import resumable
 from minivae.cli.commands.study import chosen_data
 from minivae.errors import InputError
-from minivae.runtime.table import Table, numbers, words
+from minivae.runtime.table import Table, numbers, print_table, words
 from minivae.runtime.text import visible
-from minivae.study.output.display import print_table
 from minivae.study.run import folders
 from minivae.study.search import report as search_report
 from minivae.study.search import search

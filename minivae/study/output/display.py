@@ -1,22 +1,10 @@
-"""What a command shows on the terminal."""
+"""What a command shows of a result on the terminal."""
 
-from dataclasses import replace
 from typing import Any
 
-from minivae.runtime.table import Table, numbers
-from minivae.runtime.text import PlainConsole
+from minivae.runtime.table import Table, numbers, print_table
 from minivae.study.output import figures, tables
 from minivae.study.run.records import Levels
-
-WIDTH_OF_A_FILE = 10_000  # a table that is piped into a file is neither cut nor folded
-
-
-def print_table(table: Table, title: str = "") -> None:
-    """A table on standard output."""
-    console = PlainConsole()
-    if not console.is_terminal:
-        console = PlainConsole(width=WIDTH_OF_A_FILE)
-    console.print(replace(table, title=title))
 
 
 def print_metrics(metrics: Levels, title: str) -> None:
