@@ -113,18 +113,16 @@ def recommend(
         raise InputError(f"{len(labels)} labels do not fit {n_items} items; give split.item_labels")
     hidden = _hidden(n_items, among, exclude)
     width = min(int(k), n_items)
-    parts = []
+    items, values = torch.full((n_users, int(k)), -1), torch.empty(0)
     block = users_per_block(n_items)
     for a in range(0, max(n_users, 1), block):
         rows = history[a : a + block]
         with torch.no_grad():
-            parts.append(tuple(t.cpu() for t in top_items(model.score(rows), rows, width, hidden)))
-    values, items = (torch.cat(of) for of in zip(*parts, strict=True))
-    items = torch.where(values > float("-inf"), items, -1)
-    missing = int(k) - width
-    if missing > 0:
-        items = torch.nn.functional.pad(items, (0, missing), value=-1)
-        values = torch.nn.functional.pad(values, (0, missing), value=float("-inf"))
+            best, at = (t.cpu() for t in top_items(model.score(rows), rows, width, hidden))
+        if a == 0:
+            values = torch.full(items.shape, float("-inf"), dtype=best.dtype)
+        items[a : a + block, :width] = torch.where(best > float("-inf"), at, -1)
+        values[a : a + block, :width] = best
     return Recommendations(items, values, labels)
 
 

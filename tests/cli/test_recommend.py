@@ -182,3 +182,19 @@ def test_a_moved_run_finds_its_split(study, run, tmp_path, capsys):
         assert main(["evaluate", "--model", str(moved / "runs" / "ease-seed0")]) == 0
     finally:
         moved.rename(study)
+
+
+def test_users_of_several_parts_are_in_the_file_once(tmp_path):
+    """In a split by time a user trains and is tested; everything of theirs is known, so nothing of it is shown."""
+    rows = [(u, i, t) for u in range(40) for t, i in enumerate(random.Random(u).sample(range(25), 8))]
+    (tmp_path / "t.csv").write_text("user,item,when\n" + "".join(f"{u},{i},{t}\n" for u, i, t in rows))
+    out = tmp_path / "s"
+    given = ["--data", str(tmp_path / "t.csv"), "--split", "last", "--time", "when", "--models", "ease"]
+    assert main(["study", *given, "--out", str(out)]) == 0
+    path = tmp_path / "all.parquet"
+    assert main(["recommend", "--model", str(out / "runs/ease-seed0"), "--users", "all", "--out", str(path)]) == 0
+    table = pl.read_parquet(path)
+    shown = list(zip(table["user"].cast(pl.Int64), table["item"], strict=True))
+    assert len(set(shown)) == len(shown)
+    assert not {(u, i) for u, i, _ in rows} & set(shown)
+    assert table["user"].n_unique() == 40

@@ -1,6 +1,7 @@
 """`minivae recommend`: the best new items for one user, a new one, some, or all; on the screen or in a file."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
@@ -22,7 +23,7 @@ from minivae.runtime.text import visible
 FORMATS = (".parquet", ".csv", ".jsonl")
 SHOWN_USERS = 20
 BLOCK_USERS = 1 << 16
-Found = tuple[list[str], sp.csr_matrix]
+Found = tuple[pl.Series, sp.csr_matrix]  # labels of users as text, and what they have
 
 
 def recommend_items(options: flags.Recommend) -> None:
@@ -51,7 +52,7 @@ def recommend_items(options: flags.Recommend) -> None:
     found = recommend(model, history, options.k, among=among, exclude=exclude)
     items, scores = found.items.numpy(), found.scores.numpy()
     if options.out is not None:
-        _write(_table(labels, items, scores, split), options.out)
+        _write(_blocks(labels, items, scores, split), options.out)
         print(visible(f"results: {options.out} ({len(labels):,} users)"))
         return None
     names = lookup.names(split)
@@ -71,13 +72,15 @@ def recommend_items(options: flags.Recommend) -> None:
 def _users(options: flags.Recommend, split: StrongSplit) -> Found:
     """Labels of the users, and what they have."""
     if options.items or options.similar:
-        return ["a new user"], lookup.history_from(split, options.items or [options.similar or ""])
+        return pl.Series(["a new user"]), lookup.history_from(split, options.items or [options.similar or ""])
     labels, rows = _everybody(split)
     if options.users is not None and options.users == Path("all"):
         return labels, rows
     wanted = options.user or _lines(options.users or Path())
-    place = {label: k for k, label in reversed(list(enumerate(labels)))}
-    known = [next((form for form in lookup.written(w) if form in place), None) for w in wanted]
+    forms = [list(lookup.written(w)) for w in wanted]
+    at = labels.is_in(list(chain.from_iterable(forms))).arg_true()
+    place = dict(zip(labels.gather(at).to_list(), at.to_list(), strict=True))
+    known = [next((form for form in of if form in place), None) for of in forms]
     for line, (label, found) in enumerate(zip(wanted, known, strict=True), 1):
         if found is None:
             try:
@@ -85,19 +88,24 @@ def _users(options: flags.Recommend, split: StrongSplit) -> Found:
             except InputError as e:
                 raise InputError(f"{options.users}, label {line:,}: {e}" if options.users else str(e)) from None
     names = [label for label in known if label is not None]
-    return names, rows[[place[label] for label in names]]
+    return pl.Series(names), rows[[place[label] for label in names]]
 
 
 def _everybody(split: StrongSplit) -> Found:
-    """All users of a split, test and validation users first, with everything that is known of them."""
+    """All users of a split, test and validation users first, with everything that is known of them.
+
+    In splits by time a user stands in several parts, and the first of them knows most: each user counts once.
+    """
     parts = [(split.test.user_labels, split.test.history + split.test.heldout)]
     parts += [(split.validation.user_labels, split.validation.history + split.validation.heldout)]
     parts += [(split.train_labels, split.train)]
-    there = [(of, matrix) for of, matrix in parts if of is not None]
+    there = [(pl.Series(of).cast(pl.String), matrix) for of, matrix in parts if of is not None]
     if not there:
         raise InputError("the split holds no user labels, so no user can be looked up; name items with --items instead")
-    labels = [str(label) for of, _ in there for label in np.asarray(of).tolist()]
-    return labels, cast("sp.csr_matrix", sp.vstack([matrix for _, matrix in there], format="csr"))
+    labels = pl.concat([of for of, _ in there])
+    rows = cast("sp.csr_matrix", sp.vstack([matrix for _, matrix in there], format="csr"))
+    first = labels.is_first_distinct()
+    return (labels, rows) if first.all() else (labels.filter(first), rows[first.to_numpy()])
 
 
 def _lines(path: Path) -> list[str]:
@@ -121,14 +129,14 @@ def _items(split: StrongSplit, wanted: Sequence[str]) -> np.ndarray:
 
 
 def _show_rank(
-    options: flags.Recommend, model: VAE | Baseline, split: StrongSplit, labels: list[str], history: sp.csr_matrix
+    options: flags.Recommend, model: VAE | Baseline, split: StrongSplit, labels: pl.Series, history: sp.csr_matrix
 ) -> None:
     """Where one item stands in the list of each user."""
     item = int(_items(split, [options.rank or ""])[0])
     ranks = ranks_of(model, history, item)
     shown = [r or "has it" for r in ranks.tolist()]
     if options.out is not None:
-        _write(pl.DataFrame({"user": labels, "rank": ranks}), options.out)
+        _write([pl.DataFrame({"user": labels, "rank": ranks})], options.out)
         print(visible(f"results: {options.out}"))
         return
     columns = [words("user"), numbers(f"rank of {lookup.names(split)[item]}")]
@@ -136,23 +144,29 @@ def _show_rank(
     print_table(table, f"of {split.n_items:,} items, new ones only")
 
 
-def _table(labels: list[str], items: np.ndarray, scores: np.ndarray, split: StrongSplit) -> pl.DataFrame:
-    """One row for each recommendation: user, rank, item, title if there are any, score; in blocks, for its memory."""
-    users, names = pl.Series(labels, dtype=pl.Utf8), pl.Series(split.item_labels.tolist())
+def _blocks(labels: pl.Series, items: np.ndarray, scores: np.ndarray, split: StrongSplit) -> Iterator[pl.DataFrame]:
+    """One row for each recommendation: user, rank, item, title if there are any, score; a block of users at a time."""
+    names = pl.Series(split.item_labels.tolist())
     titles = None if split.item_titles is None else pl.Series(split.item_titles.tolist(), dtype=pl.Utf8)
-
-    def part(start: int) -> pl.DataFrame:
+    for start in range(0, max(1, len(items)), BLOCK_USERS):
         block = items[start : start + BLOCK_USERS]
         row, rank = np.nonzero(block >= 0)
         at = block[row, rank]
-        columns = {"user": users.gather(start + row), "rank": (rank + 1).astype(np.int32), "item": names.gather(at)}
+        columns = {"user": labels.gather(start + row), "rank": (rank + 1).astype(np.int32), "item": names.gather(at)}
         columns |= {} if titles is None else {"title": titles.gather(at)}
-        return pl.DataFrame(columns | {"score": scores[start + row, rank]})
-
-    return pl.concat([part(start) for start in range(0, max(1, len(items)), BLOCK_USERS)])
+        yield pl.DataFrame(columns | {"score": scores[start + row, rank]})
 
 
-def _write(table: pl.DataFrame, path: Path) -> None:
-    """In the format that the name says."""
-    write = {".parquet": table.write_parquet, ".csv": table.write_csv, ".jsonl": table.write_ndjson}
-    write_whole(path, write[path.suffix.lower()])
+def _write(blocks: Iterable[pl.DataFrame], path: Path) -> None:
+    """In the format that the name says. The table is never in memory as a whole: its blocks wait beside the file."""
+
+    def write(file: Path) -> None:
+        parts = []
+        for number, block in enumerate(blocks):
+            parts.append(file.with_name(f"{number:06}.parquet"))
+            block.write_parquet(parts[-1])
+        table = pl.scan_parquet(parts, glob=False)
+        sink = {".parquet": table.sink_parquet, ".csv": table.sink_csv, ".jsonl": table.sink_ndjson}
+        sink[path.suffix.lower()](file)
+
+    write_whole(path, write)
