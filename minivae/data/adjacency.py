@@ -26,7 +26,8 @@ def is_adjacency(
         user has several lines and none is longer than a row.
     """
     first = head(raw, path)
-    wanted = separator or find_separator(first[0], suffix)
+    told = [found for line in first if (found := find_separator(line, suffix)) in line]  # a user may have no items
+    wanted = separator or next(iter(told), find_separator(first[0], suffix))
     wanted = WORDS.get(wanted, wanted)
     if header or wanted not in (" ", "\t", ",") or set(columns) > {"user", "item"}:
         return False
@@ -130,18 +131,22 @@ def refuse_counts(path: Path, lines: pl.Series) -> None:
 
 
 def refuse_sizes(path: Path, lines: pl.Series) -> None:
-    """A first line that says how many users and items there are, perhaps pairs too, is nobody's list."""
+    """A first line that says how many users there are, perhaps items and pairs too, is nobody's list."""
     first = [int(field) if field.isdecimal() else -1 for field in lines[0].to_list()]
     others = lines.slice(1)
     items = others.list.slice(1).explode().drop_nulls()
-    stated = len(first) in (2, 3) and len(others) >= FEWEST_LINES and first[0] >= len(others) and min(first) > 0
+    stated = len(first) <= 3 and len(others) >= FEWEST_LINES and first[0] >= len(others) and min(first) > 0
     if stated and first[0] in (len(others), (largest(others.list.first()) or -1) + 1):
         highest = largest(items)
-        if highest is not None and first[1] >= highest and first[2:] in ([], [len(items)]):
-            raise InputError(
-                f"{path}, line 1 holds {' and '.join(map(str, first))}, which look like the numbers of users and "
-                "items: remove it, or put it below another line if it is a user and its items"
-            )
+        if len(first) == 1:
+            said = f"{first[0]}, which looks like the number of users"
+        elif highest is not None and first[1] >= highest and first[2:] in ([], [len(items)]):
+            said = f"{' and '.join(map(str, first))}, which look like the numbers of users and items"
+        else:
+            return
+        raise InputError(
+            f"{path}, line 1 holds {said}: remove it, or put it below another line if it is a user and its items"
+        )
 
 
 def largest(labels: pl.Series) -> int | None:

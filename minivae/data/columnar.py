@@ -3,6 +3,7 @@
 import tokenize
 import zipfile
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import scipy.sparse
 from minivae.data.codes import refuse_false_pointers
 from minivae.data.columns import Columns, found_columns
 from minivae.data.delimited import Rows
+from minivae.data.grid import FEWEST_COLUMNS, SAMPLE, by_position, refuse_grid
 from minivae.data.labelling import as_series
 from minivae.errors import InputError
 from minivae.runtime.child import run_isolated
@@ -30,11 +32,18 @@ NOT_NPZ = (  # what zipfile, numpy's parser of headers and scipy raise at bytes 
 def read_columnar(path: Path, scan: str, columns: Columns) -> Rows:
     """The chosen columns of a Parquet or Arrow file, named by their role."""
     with path.open("rb") as f:
-        names = list(pl.read_parquet_schema(f) if scan == "scan_parquet" else pl.read_ipc_schema(f))
+        schema = pl.read_parquet_schema(f) if scan == "scan_parquet" else pl.read_ipc_schema(f)
+    names = list(schema)
     found = found_columns(path, columns, names)
-    check_in_child(path, scan, list(dict.fromkeys(names[at] for at in found.values())))
+    numbers = all(kind.is_numeric() or kind == pl.Boolean for kind in list(schema.values())[1:])
+    maybe_grid = by_position(columns) and len(names) >= FEWEST_COLUMNS and numbers
+    check_in_child(path, scan, names if maybe_grid else list(dict.fromkeys(names[at] for at in found.values())))
     chosen = [pl.col(names[at]).alias(role) for role, at in found.items()]
-    return Rows(getattr(pl, scan)(path, glob=False).select(chosen).collect())
+    rows = Rows(getattr(pl, scan)(path, glob=False).select(chosen).collect())
+    if maybe_grid:
+        sample = getattr(pl, scan)(path, glob=False).head(SAMPLE).collect().rows()
+        refuse_grid(str(path), len(names), fields_of(sample), rows.table["user"])
+    return rows
 
 
 def check_in_child(path: Path, scan: str, names: list[str]) -> None:
@@ -81,9 +90,21 @@ def read_frame(frame: Any, columns: Columns) -> Rows:
     found = found_columns("the data frame", columns, [str(n) for n in names])
     get = frame.to_series if isinstance(frame, pl.DataFrame) else lambda at: frame.iloc[:, at]
     try:
-        return Rows(pl.DataFrame({role: as_series(get(at), role) for role, at in found.items()}))
+        rows = Rows(pl.DataFrame({role: as_series(get(at), role) for role, at in found.items()}))
     except InputError as e:
         raise InputError(f"the data frame: {e}") from None
+    if by_position(columns) and len(names) >= FEWEST_COLUMNS:
+        sample = []
+        with suppress(InputError):  # at cells that no grid has
+            first = [as_series(get(at).head(SAMPLE)).alias(str(at)) for at in range(len(names))]
+            sample = fields_of(pl.DataFrame(first).rows())
+        refuse_grid("the data frame", len(names), sample, rows.table["user"])
+    return rows
+
+
+def fields_of(rows: list[tuple[Any, ...]]) -> list[list[str]]:
+    """Rows as text, empty where something is missing."""
+    return [["" if v is None or v != v else str(int(v) if isinstance(v, bool) else v) for v in row] for row in rows]
 
 
 def read_matrix(path: Path) -> Rows:

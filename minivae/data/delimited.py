@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from minivae.data.columns import Columns, found_columns
+from minivae.data.grid import SAMPLE, by_position, is_number, refuse_grid
 from minivae.errors import InputError, option
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".dat": "::", ".inter": "\t"}
@@ -101,7 +102,7 @@ def read_delimited(
     try:
         found = found_columns(path, columns, layout.names, by_position=not layout.header)
     except InputError as e:
-        raise InputError(f"{e}{another_reading(head(raw, path)[0], layout, given, header)}") from None
+        raise InputError(f"{e}{another_reading(head(raw, path), layout, given, header)}") from None
     marks = b'"' in raw
     if not (layout.quoted and marks):
         table, lines = fast(raw, layout, found, refuse_ragged(path, raw, layout), quoted=False), None
@@ -112,8 +113,10 @@ def read_delimited(
         others["lines inside quoted fields"] = raw.count(b"\n") - layout.header - table.height
     if not layout.quoted and marks:
         table = unwrapped(table)
-    if not layout.header:
+    if not layout.header and {"user", "item"} <= set(columns):
         refuse_sizes(path, table, raw, layout)
+    if by_position(columns):
+        refuse_grid(str(path), len(layout.names), first_rows(raw, layout), table["user"])
     first = 1 + skipped + layout.header
     repeated = repeated_headers(raw, layout, table, found)
     if repeated is not None:
@@ -211,18 +214,20 @@ def find_layout(
     return Layout(separator, quoted, names, True, skipped)
 
 
-def another_reading(line: str, layout: Layout, separator: str | None, header: bool | None) -> str:
+def another_reading(lines: list[str], layout: Layout, separator: str | None, header: bool | None) -> str:
     """What may be wrong where line 1 does not name a column that was asked for."""
     if layout.header and header is None and any(is_number(name) for name in layout.names):
         return f"; if line 1 is a row, say {option('header', False)} and {option('user', 0)} {option('item', 1)}"
-    if separator and len(layout.names) == 1 and (found := find_separator(line, "")) in line:
+    if separator and len(layout.names) == 1 and (found := find_separator(lines[0], "")) in lines[0]:
         return f"; is {option('separator')} {found!r}?"
+    if len(layout.names) == 1 and not layout.header and find_separator(lines[-1], "") in lines[-1]:
+        return f"; if each line is a user and its items, say {option('adjacency', True)}"
     return ""
 
 
 def unwrapped(table: pl.DataFrame) -> pl.DataFrame:
-    """Labels without the quotation marks that stand around every one of them, where the format knows no quoting."""
-    for role in ("user", "item"):
+    """Fields without the quotation marks that stand around all of a column, where the format knows no quoting."""
+    for role in table.columns:
         labels = table[role]
         if len(labels) and labels.str.contains(r'^".*"$').fill_null(False).all() and (labels.str.len_chars() > 2).all():
             table = table.with_columns(
@@ -256,14 +261,6 @@ def find_header(path: Path, fields: list[list[str]], columns: Columns) -> bool:
         f"{option('header', False)}"
         + (f", or {option('adjacency', True)} if each line is a user and its items" if ragged_lines else "")
     )
-
-
-def is_number(text: str) -> bool:
-    """Whether a field reads as a finite number."""
-    try:
-        return bool(np.isfinite(float(text)))
-    except ValueError:
-        return False
 
 
 def refuse_ragged(path: Path, raw: bytes, layout: Layout) -> int:
@@ -325,6 +322,14 @@ def fast(raw: bytes, layout: Layout, found: Mapping[str, int], lines: int, quote
     return table.select(pl.col(place[k]).alias(role) for role, k in found.items())
 
 
+def first_rows(raw: bytes, layout: Layout) -> list[list[str]]:
+    """The fields of the first lines after the header."""
+    lines = raw[:LONGEST_HEAD].decode(errors="replace").split("\n")[:-1][layout.header : layout.header + SAMPLE]
+    if not layout.quoted:
+        return [line.split(layout.separator) for line in lines]
+    return [next(csv.reader([line], delimiter=layout.separator, skipinitialspace=True), []) for line in lines]
+
+
 def every_line_is_a_row(raw: bytes, layout: Layout) -> bool:
     """Whether each line by itself is a row after RFC 4180 with the fields of the first."""
     mark = next((c for c in map(chr, range(1, 9)) if c.encode() not in raw), None)
@@ -384,14 +389,11 @@ def refuse_swallowed(
     long_fields: list[tuple[int, str]],
 ) -> None:
     """A field over several lines must not hold rows: a line in it with a known user or a known item."""
-    users, items = set(chosen["user"]), set(chosen["item"])
+    known = {role: set(chosen[role]) for role in ("user", "item") if role in chosen}
     for start, text in long_fields:
         for piece in text.split("\n"):
             fields = piece.split(layout.separator)
-            known = len(fields) == len(layout.names) and (
-                fields[found["user"]] in users or fields[found["item"]] in items
-            )
-            if known:
+            if len(fields) == len(layout.names) and any(fields[found[role]] in of for role, of in known.items()):
                 raise InputError(
                     f"{path}, line {start:,}: a quotation mark opens a field that holds the row {piece[:60]!r}; "
                     "close it on its own line"

@@ -6,12 +6,12 @@ from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import scipy.sparse as sp
 
 from minivae.data.codes import binary_csr
 from minivae.data.splits import StrongSplit
 from minivae.data.text_form import canonical
+from minivae.data.texts import groups_from
 from minivae.errors import InputError
 
 SHOWN = 5
@@ -98,14 +98,15 @@ def find_item(split: StrongSplit, text: str) -> int:
 
 
 def groups_of(path: Path, labels: np.ndarray) -> np.ndarray:
-    """(U,) the group of each user from a CSV with a header, whose first two columns are user and group.
+    """(U,) the group of each user from a table with a header, whose first two columns are user and group.
 
     Raises
     ------
     InputError
-        If the file cannot be read, or none of the users is in it. Users that are missing become "not given".
+        If the file cannot be read, gives a user two groups, or holds none of the users. Users that are missing, or
+        whose group is empty, become "not given".
     """
-    known = _two_columns(path, "user,group")
+    known = groups_from(path, "user", "groups")
     groups = np.array([known.get(label, "not given") for label in labels.tolist()])
     if len(groups) and (groups == "not given").all():
         raise InputError(f"none of the users in {path} is a training user; these are called {', '.join(labels[:3])}")
@@ -113,27 +114,17 @@ def groups_of(path: Path, labels: np.ndarray) -> np.ndarray:
 
 
 def features_of(path: Path, labels: np.ndarray) -> np.ndarray:
-    """(I, F) 0 or 1: which features, such as genres, each item has, from a CSV of item,"A|B|C" with a header.
+    """(I, F) 0 or 1: which features, such as genres, each item has, from a table of item and A|B|C with a header.
 
     Raises
     ------
     InputError
-        If the file cannot be read, or none of the items is in it. Items that are missing have no feature.
+        If the file cannot be read, gives an item two lists, or holds none of the items. Items that are missing have
+        no feature.
     """
-    known = _two_columns(path, "item,features")
+    known = groups_from(path, "item", "lists of features")
     of = [set(filter(None, known.get(label, "").split("|"))) for label in labels.tolist()]
     names = sorted(set().union(*of))
     if not names:
         raise InputError(f"none of the items in {path} is in the data; these are called {', '.join(labels[:3])}")
     return np.array([[name in mine for name in names] for mine in of], dtype=float)
-
-
-def _two_columns(path: Path, what: str) -> dict[str, str]:
-    """Label -> value from a CSV with a header; further columns are left alone."""
-    try:
-        table = pl.read_csv(path, infer_schema=False)
-    except (OSError, pl.exceptions.PolarsError) as e:
-        raise InputError(f"{path} cannot be read as CSV ({e}); write a header, then one line {what} each") from e
-    if table.width < 2:
-        raise InputError(f"{path} has {table.width} column, but two are needed: {what}")
-    return dict(zip(*(table[:, k].fill_null("").to_list() for k in (0, 1)), strict=True))

@@ -18,12 +18,13 @@ from minivae.data.columnar import entries, is_frame, read_frame
 from minivae.data.columns import Columns
 from minivae.data.delimited import Rows
 from minivae.data.interactions import Interactions
-from minivae.data.labelling import LONGEST_LABEL, factorize
+from minivae.data.labelling import Where
 from minivae.data.reading import Reading
 from minivae.data.tables import Form, checked, read_table
+from minivae.data.texts import first_titles, titles_from
 from minivae.errors import InputError, option
 
-MANY, RARE = 100, 0.01  # of so many labels a share that is too small to be meant
+FEWEST, RARE = 5, 0.01  # of so many labels one alone, or a share so small, is hardly meant
 
 
 def read_interactions(
@@ -126,16 +127,18 @@ def read_interactions(
         return rows.where(row if place is None else int(place[row]))
 
     try:
-        titles = None
+        titles, several = None, ""
         if title_file is not None:
-            titles = titles_from(Path(title_file), item, title, form)
+            titles, several = titles_from(Path(title_file), item, title, form)
         elif "title" in table.columns:
-            titles = first_titles(table)
+            titles, several = first_titles(table, where)
         when = table["time"].to_numpy() if "time" in table.columns else None
         data = Interactions.from_labels(table["user"], table["item"], titles, name or "", when, where)
+        refuse_second_header(data, where)
     except InputError as e:
         raise InputError(f"{source}: {e}") from None
     notes += tuple(odd_ones_out(data.user_labels, "user")) + tuple(odd_ones_out(data.item_labels, "item"))
+    notes += (several,) if several else ()
     if titles is not None:
         found = sum(str(label) in titles for label in data.item_labels.tolist())
         notes += (f"titles of {found:,} of {data.n_items:,} items",) if found < data.n_items else ()
@@ -155,13 +158,28 @@ def odd_ones_out(labels: np.ndarray, role: str) -> Iterator[str]:
     """A sentence where one label, or hardly any, is unlike the others: a sign for "missing", a line of totals."""
     if labels.dtype.kind == "i" and len(labels) > 1 and (labels < 0).sum() == 1 and (labels == -1).any():
         yield f"one {role} is called -1; if that stands for a missing {role}, remove its rows"
-    if labels.dtype.kind == "U" and len(labels) >= MANY:
+    if labels.dtype.kind == "U" and len(labels) >= FEWEST:
         odd = np.flatnonzero(~np.char.isdecimal(labels))
-        if 0 < len(odd) <= RARE * len(labels):
+        if 0 < len(odd) <= max(1, RARE * len(labels)):
+            are = "is no number" if len(odd) == 1 else "are no numbers"
             yield (
-                f"{len(odd):,} of {len(labels):,} {role}s are no numbers, such as {str(labels[odd[0]])[:40]!r}, so all "
+                f"{len(odd):,} of {len(labels):,} {role}s {are}, such as {str(labels[odd[0]])[:40]!r}, so all "
                 f"{role} labels are text"
             )
+
+
+def refuse_second_header(data: Interactions, where: Where) -> None:
+    """A first row of words above numbers alone, of users and of items: units, types or names again."""
+    first = [str(labels[codes[0]]) for labels, codes in ((data.user_labels, data.user), (data.item_labels, data.item))]
+    for labels, word in zip((data.user_labels, data.item_labels), first, strict=True):
+        if labels.dtype.kind != "U" or len(labels) < FEWEST or word.isdecimal():
+            return
+        if np.char.isdecimal(labels).sum() != len(labels) - 1:
+            return
+    raise InputError(
+        f"{where(0)} looks like a second header: {first[0][:40]!r} and {first[1][:40]!r} stand above numbers alone; "
+        "remove that row"
+    )
 
 
 def liked(
@@ -201,26 +219,3 @@ def liked(
             f"{rating.max():g}; lower {option('min_rating')}"
         )
     return kept, {f"rating below {min_rating:g}": int((~kept).sum())}, ()
-
-
-def titles_from(path: Path, item: str | int, title: str | int | None, form: Form) -> dict[str, str]:
-    """Item label -> title from a second file."""
-    try:
-        rows = read_table(
-            path, {"item": item, "title": "title" if title is None else title}, replace(form, header=None)
-        )
-    except InputError as named:
-        if "has no column" not in str(named):
-            raise
-        rows = read_table(path, {"item": 0, "title": 1}, replace(form, separator=None, header=False))
-    return first_titles(rows.table)
-
-
-def first_titles(table: pl.DataFrame) -> dict[str, str]:
-    """The first title of each item, keyed by the item's canonical label as text."""
-    codes, labels = factorize(table["item"], "item")
-    named = pl.DataFrame({"item": codes, "title": table["title"]}).drop_nulls()
-    named = named.unique("item", keep="first", maintain_order=True)
-    if (named["title"].str.len_chars() > LONGEST_LABEL).any():
-        raise InputError(f"a title is longer than {LONGEST_LABEL} characters: is this the column of titles?")
-    return {str(labels[code]): title for code, title in named.iter_rows()}

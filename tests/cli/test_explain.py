@@ -126,7 +126,7 @@ def test_lds_can_be_continued_and_says_the_same(data, tmp_path, monkeypatch, cap
 @pytest.mark.parametrize(
     ("extra", "says"),
     [
-        (["--groups", "nowhere.csv"], "nowhere.csv cannot be read as CSV"),
+        (["--groups", "nowhere.csv"], "nowhere.csv does not exist"),
         (["--model", "nowhere"], "nowhere"),
         (["lds", "--model", "anything"], "leave --model out"),
         (["lds", "--subsets", "1"], "too few"),

@@ -92,6 +92,12 @@ READ = {  # name of the file, content, arguments
     "labels with characters of no width around": ("t.csv", CSV.replace("1,", "\u200b1,").replace(",c", ",\ufeffc"), {}),
     "a header with a character of no width": ("t.csv", "\u200b" + CSV, {}),
     "NA among words": ("t.csv", CSV.replace("c", "NA"), {}),
+    "adjacency text, the first user alone": ("train.txt", "0\n1 5 6\n2 6 7 \n", {"user": 0, "item": 1, "n": 4}),
+    "five columns of numbers by position": (
+        "t.csv",
+        "33,1,5,1,7\n33,2,4,2,7\n55,1,3,3,7\n",
+        {"user": 0, "item": 1, "header": False, "n": 3},
+    ),
     "adjacency text, told": ("train.txt", "0 5 6\n1 5 7\n", {"adjacency": True, "n": 4}),
     "RecBole": ("t.inter", lines("\t", ["user_id:token", "item_id:token"]), {}),
     "JSON lines": ("t.jsonl", JSON, {}),
@@ -211,7 +217,31 @@ REFUSED = {  # … and what the sentence must say
         "t.txt",
         "0\n1\t5\n",
         {"user": 0, "item": 1, "separator": "\t"},
-        "has no column 1 among its 1",
+        "if each line is a user and its items, say adjacency=True",
+    ),
+    "a number of users before lists": (
+        "t.txt",
+        "3\n0 1 2\n1 5 6 7\n2 4 8\n",
+        {"user": 0, "item": 1},
+        "line 1 holds 3, which looks like the number of users: remove it",
+    ),
+    "a grid": (
+        "t.csv",
+        "user,i1,i2,i3,i4\nann,5,,3,\nbob,,4,1,2\ncat,1,,,5\n",
+        {"user": 0, "item": 1},
+        "looks like a grid of users and items, 5 columns of numbers with another user in each row",
+    ),
+    "a grid without labels": (
+        "t.csv",
+        "0,1,1,0,1\n1,0,0,1,1\n1,1,0,0,0\n",
+        {"user": 0, "item": 1, "header": False},
+        "looks like a grid of users and items, 5 columns of numbers with no labels",
+    ),
+    "a second header": (
+        "t.csv",
+        "user,item\nint,id\n1,5\n2,6\n3,7\n4,8\n",
+        {},
+        "line 2 looks like a second header: 'int' and 'id' stand above numbers alone; remove that row",
     ),
     "items with weights": (
         "t.txt",
@@ -408,9 +438,26 @@ def test_lines_inside_quoted_fields_are_counted(tmp_path):
 
 def test_a_line_of_totals_is_named(tmp_path):
     path = write(tmp_path, "t.csv", "user,item\n" + "".join(f"{u},{u % 7}\n" for u in range(150)) + "Total,150\n")
-    assert "1 of 151 users are no numbers, such as 'Total', so all user labels are text" in str(
+    assert "1 of 151 users is no number, such as 'Total', so all user labels are text" in str(
         read_interactions(path).reading
     )
+
+
+def test_one_word_among_few_numbers_is_named(tmp_path):
+    path = write(tmp_path, "t.csv", "user,item\nguest,a\n1,a\n2,b\n3,a\n4,b\n")
+    assert "1 of 5 users is no number, such as 'guest'" in str(read_interactions(path).reading)
+
+
+@pytest.mark.parametrize("missing", [None, float("nan")])
+def test_frames_that_are_grids_are_refused(tmp_path, missing):
+    grid = pl.DataFrame({f"i{k}": [5.0, 3.0, missing, 1.0] for k in range(5)})
+    named = grid.insert_column(0, pl.Series("user", ["ann", "bob", "cat", "dan"]))
+    named.write_parquet(tmp_path / "t.parquet")
+    frames = [named, named.to_dict(as_series=False), named.drop("user").to_dict(as_series=False)]
+    doors = [frames[0], *map(pd.DataFrame, frames[1:]), tmp_path / "t.parquet"]
+    for door in doors:
+        with pytest.raises(InputError, match="looks like a grid of users and items"):
+            read_interactions(door, user=0, item=1)
 
 
 def test_a_user_called_minus_one_is_named(tmp_path):
