@@ -13,6 +13,11 @@ from minivae.batches import UserBatch
 from minivae.options import AnchorSchedule, AnchorVariant
 from minivae.runtime.registry import Registry
 
+# A user's anchors are far from 0 and near each other: a scatter below this share of Σ w_i ‖e_i‖² has lost its digits.
+FAR, LOST_SHARE = 1024.0, 1 / 1024
+HOT = 1024.0  # a temperature is hot from so many times the largest squared distance on
+TEMPERATURES = (1e-38, 1e38)  # beyond, softmin changes by nothing that float32 can hold
+
 
 def anchor_at(step: int, anchor: float, start: float, steps: int, schedule: AnchorSchedule) -> float:
     """λ_A of update `step` (0, 1, ...): from `start` to `anchor` over `steps` updates, and `anchor` from then on.
@@ -48,6 +53,10 @@ def anchor_terms(mu: Tensor, variance: Tensor, anchors: Tensor, batch: UserBatch
     set, for any weights that sum to 1. The last term is ``Σ w_i ‖e_i‖² − ‖ē_x‖²``: one sparse product, not N_x
     distances. A user without items costs nothing.
 
+    The difference is rounded to about 1e-7 ``Σ w_i ‖e_i‖²``. On a CPU it gives way to the N_x distances for users whose
+    anchors are so far from 0, and so near each other, that nothing of it would be left; a GPU is not asked for that,
+    because the host would have to wait for its answer.
+
     Parameters
     ----------
     mu, variance : Tensor
@@ -68,7 +77,18 @@ def anchor_terms(mu: Tensor, variance: Tensor, anchors: Tensor, batch: UserBatch
     some = (batch.counts > 0).to(mu.dtype)
     mean_term = (mu - centroid).square().sum(-1) * some
     scatter_term = square - centroid.square().sum(-1)
+    lost = (square > FAR) & ~(scatter_term > LOST_SHARE * square)
+    if lost.is_cpu and bool(lost.any()):
+        scatter_term = torch.where(lost, _scatter_by_distances(centroid, anchors, batch, share, lost), scatter_term)
     return mean_term, variance.sum(-1) * some, scatter_term
+
+
+def _scatter_by_distances(centroid: Tensor, anchors: Tensor, batch: UserBatch, share: Tensor, chosen: Tensor) -> Tensor:
+    """``Σ w_i ‖e_i − ē_x‖²`` of the chosen users, 0 for the others, (B,)."""
+    some = chosen[batch.rows]
+    rows = batch.rows[some]
+    distance = (anchors[batch.items[some]] - centroid[rows]).square().sum(-1)
+    return torch.zeros_like(centroid[:, 0]).index_add(0, rows, distance * share[some])
 
 
 def softmin_loss(mu: Tensor, variance: Tensor, anchors: Tensor, batch: UserBatch, temperature: float) -> Tensor:
@@ -90,15 +110,31 @@ def softmin_loss(mu: Tensor, variance: Tensor, anchors: Tensor, batch: UserBatch
     batch : UserBatch
         As in `anchor_terms`; N_x distances per user are computed.
     temperature : float
-        τ > 0, in squared units of z.
+        τ > 0, in squared units of z. Where it is more than 1024 times the largest distance, the logarithm of a number
+        that rounds to 1 gives way to the first two cumulants, ``L = m − s²/(2τ)`` with m and s² the weighted mean and
+        variance of the distances; what is left out is below 1e-6 of it. Where every distance is above 1e30 τ, L is the
+        least distance.
     """
-    rows, some = batch.rows, batch.counts > 0
+    temperature = min(max(temperature, TEMPERATURES[0]), TEMPERATURES[1])
+    rows, some, none = batch.rows, batch.counts > 0, torch.zeros_like(mu[:, 0])
+    share = shares(batch, mu)
     distance = (mu[rows] - anchors[batch.items]).square().sum(-1)  # (n,)
-    a = shares(batch, mu).log() - distance / temperature
-    top = torch.full_like(mu[:, 0], -torch.inf).scatter_reduce(0, rows, a.detach(), "amax")  # (B,)
-    total = torch.zeros_like(top).index_add(0, rows, torch.exp(a - top[rows]))
+    nearest = none.scatter_reduce(0, rows, distance, "amin", include_self=False)  # (B,)
+    widest = none.scatter_reduce(0, rows, distance.detach(), "amax", include_self=False)
+    hot, cold = widest <= temperature / HOT, ~(nearest / temperature < 1e30)
+
+    usual = torch.where((hot | cold)[rows], 0, distance)
+    a = share.log() - usual / temperature
+    top = torch.full_like(none, -torch.inf).scatter_reduce(0, rows, a.detach(), "amax")
+    total = none.index_add(0, rows, torch.exp(a - top[rows]))
     log_sum = torch.where(some, top, 0) + torch.where(some, total, 1).log()
-    return -temperature * log_sum + variance.sum(-1) * some
+
+    warm = torch.where(hot[rows], distance, 0)
+    mean = none.index_add(0, rows, share * warm)
+    off = warm - mean[rows]
+    by_cumulants = mean - none.index_add(0, rows, share * off * (off / temperature)) / 2
+    value = torch.where(hot, by_cumulants, torch.where(cold, nearest, -temperature * log_sum))
+    return value + variance.sum(-1) * some
 
 
 def direction_loss(mu: Tensor, anchors: Tensor, batch: UserBatch) -> Tensor:
@@ -122,7 +158,13 @@ def direction_loss(mu: Tensor, anchors: Tensor, batch: UserBatch) -> Tensor:
 
 
 def unit(v: Tensor) -> Tensor:
-    """``v/‖v‖`` along the last axis; 0, with gradient 0, where v is 0."""
+    """``v/‖v‖`` along the last axis; 0, with gradient 0, where v is 0.
+
+    The length is taken after division by a power of two, which is exact: no square leaves the range of floats.
+    """
+    largest = v.detach().abs().amax(-1, keepdim=True)
+    power = largest / (2 * torch.frexp(largest).mantissa)
+    v = v / torch.where(largest > 0, power, 1)
     norm = torch.linalg.vector_norm(v, dim=-1, keepdim=True)
     return v / torch.where(norm > 0, norm, torch.inf)
 

@@ -14,6 +14,8 @@ from torch.autograd.function import once_differentiable
 from minivae.batches import UserBatch
 
 CHUNK_CELLS = 1 << 25
+# Up to here e^|log σ²| and the square of a distance are floats of full precision, in float32 as well.
+LOGVAR_LIMIT, DISTANCE_LIMIT = 80.0, 1e18
 
 
 class _MultinomialNLL(torch.autograd.Function):
@@ -147,18 +149,63 @@ def multinomial_nll(
 
 
 def kl_to_standard_normal(mu: Tensor, logvar: Tensor) -> Tensor:
-    """``KL(N(μ, diag σ²) ‖ N(0, I)) = ½ Σ_j (μ_j² + σ_j² − 1 − log σ_j²)`` in nats: (..., d) -> (...)."""
+    """``KL(N(μ, diag σ²) ‖ N(0, I)) = ½ Σ_j (μ_j² + σ_j² − 1 − log σ_j²)`` in nats: (..., d) -> (...).
+
+    Infinite where μ², σ² or their sum is above the largest float.
+    """
     return 0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum(-1)
 
 
 def kl_to_gaussian(mu: Tensor, logvar: Tensor, mu_p: Tensor, logvar_p: Tensor) -> Tensor:
-    """``KL(N(μ, diag σ²) ‖ N(μ_p, diag σ_p²))`` in nats: (..., d) -> (...)."""
-    return 0.5 * (logvar_p - logvar - 1 + (logvar.exp() + (mu - mu_p).square()) * torch.exp(-logvar_p)).sum(-1)
+    """``KL(N(μ, diag σ²) ‖ N(μ_p, diag σ_p²))`` in nats: (..., d) -> (...).
+
+    Infinite where the sum is above the largest float; very large and very small variances may meet, see `_far`.
+    """
+    d = mu - mu_p
+    far = _far(d, logvar, logvar_p)
+    square = torch.where(far, 0, d).square()
+    near = logvar_p - logvar - 1 + (_usual(logvar).exp() + square) * torch.exp(-_usual(logvar_p))
+    wide_d, v, v_p = (torch.where(far, t, 0).double() for t in (d, logvar, logvar_p))
+    wide = v_p - v - 1 + torch.exp(v - v_p) + _over_variance(wide_d, v_p)
+    return 0.5 * torch.where(far, wide.to(near.dtype), near).sum(-1)
 
 
 def log_normal(z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
-    """``log N(z; μ, σ²)`` of each coordinate in nats; shapes broadcast."""
-    return -0.5 * (math.log(2 * math.pi) + logvar + (z - mu).square() * torch.exp(-logvar))
+    """``log N(z; μ, σ²)`` of each coordinate in nats; shapes broadcast. A variance may be as small as e^-100, and less.
+
+    Examples
+    --------
+    >>> log_normal(torch.zeros(1), torch.zeros(1), torch.tensor([-100.0]))  # ½ (100 − log 2π)
+    tensor([49.0811])
+    """
+    d = z - mu
+    far = _far(d, logvar)
+    square = torch.where(far, 0, d).square()
+    near = -0.5 * (math.log(2 * math.pi) + logvar + square * torch.exp(-_usual(logvar)))
+    wide_d, v = (torch.where(far, t, 0).double() for t in (d, logvar))
+    wide = -0.5 * (math.log(2 * math.pi) + v + _over_variance(wide_d, v))
+    return torch.where(far, wide.to(near.dtype), near)
+
+
+def _far(d: Tensor, *logvars: Tensor) -> Tensor:
+    """Where a term needs float64: ``e^100`` is infinite in float32 and ``e^-100`` has lost its digits.
+
+    Their product is 1 all the same. The usual formula runs beside it on factors that are finite, so that the side
+    which is not chosen has the gradient 0, and no NaN.
+    """
+    far = d.abs() > DISTANCE_LIMIT
+    for logvar in logvars:
+        far = far | (logvar.abs() > LOGVAR_LIMIT)
+    return far
+
+
+def _usual(logvar: Tensor) -> Tensor:
+    return logvar.clamp(-LOGVAR_LIMIT, LOGVAR_LIMIT)
+
+
+def _over_variance(d: Tensor, logvar: Tensor) -> Tensor:
+    """``d² / σ²`` in float64; beyond e^±700 a distance of float32 other than 0 is infinite or 0 anyway."""
+    return d.square() * torch.exp(-logvar.clamp(-700, 700))
 
 
 def beta_at(step: int, beta: float, anneal_steps: int) -> float:
@@ -166,4 +213,7 @@ def beta_at(step: int, beta: float, anneal_steps: int) -> float:
 
     Liang et al. use ``min(0.2, step / 200000)``, which is ``beta_at(step, 0.2, 40000)``.
     """
-    return beta if step >= anneal_steps else beta * step / anneal_steps
+    if step >= anneal_steps:
+        return beta
+    value = beta * step / anneal_steps
+    return value if math.isfinite(value) else beta * (step / anneal_steps)
