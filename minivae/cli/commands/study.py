@@ -16,7 +16,7 @@ from minivae.errors import InputError
 from minivae.options import SELECTION
 from minivae.runtime.table import print_table
 from minivae.runtime.text import visible
-from minivae.study import forecast, runner
+from minivae.study import forecast, resolution, runner
 from minivae.study.draws import draws
 from minivae.study.draws import report as draws_report
 from minivae.study.draws.records import Combined
@@ -44,7 +44,9 @@ def study(options: flags.Study) -> None:
     if options.dry_run:
         print_table(forecast.table(plan.jobs, split), f"{split.name}, preset {plan.preset.name}: nothing was run")
         print(forecast.NOTE)
+        print(resolution.sentence(split.test.n_users, options.seeds))
         return
+    print(resolution.sentence(split.test.n_users, options.seeds))
     with folders.hold(out), resumable("the finished runs and the checkpoint are", out):
         results = runner.run_study(plan, split, source, out, options.resume, options.jobs)
     print_table(tables.metrics(results.summary), f"{split.name}: test metrics, mean ± standard error over users")
@@ -136,6 +138,7 @@ def every_fold(options: flags.Study) -> None:
         title = f"{split.name}, preset {preset.name}, fold 1 of {len(parts)}: nothing was run"
         print_table(forecast.table(plan_of(options, preset, out).jobs, parts[0]), title)
         print(forecast.NOTE)
+        print(resolution.sentence(sum(p.test.n_users for p in parts), options.seeds))
         return
     studies = tuple(out / f"fold-{k}" for k in range(1, len(parts) + 1))
     whole = {**source.given, "sha256": fingerprint(split)}
