@@ -74,6 +74,7 @@ EXAMPLES = {
       minivae data list
       minivae data prepare ml-1m
       minivae data info ml-1m
+      minivae data info purchases.csv --user customer --item article
       minivae data info runs/mine/split.safetensors
     """,
 }

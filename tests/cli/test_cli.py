@@ -244,6 +244,19 @@ def test_repeated_rows_count_once(table, tmp_path):
     assert (a.matrix != b.matrix).nnz == 0
 
 
+def test_facts_of_a_table_are_those_of_its_split(table, tmp_path, capsys):
+    columns = ["--user", "userId", "--item", "movieId", "--heldout", "12"]
+    assert main(["data", "info", str(table), *columns]) == 0
+    said = capsys.readouterr()
+    assert "read " in said.err
+    split = mv.strong_split(mv.read_interactions(table, "userId", "movieId"), n_heldout=12)
+    split.save(tmp_path / "split.safetensors")
+    assert main(["data", "info", str(tmp_path / "split.safetensors")]) == 0
+    again = capsys.readouterr()
+    assert said.out == again.out
+    assert f" {split.train.nnz:,} " in said.out
+
+
 def test_prepared_data_is_found_by_name(data, tmp_path, monkeypatch, capsys):
     (tmp_path / "ml-1m.safetensors").write_bytes(data.read_bytes())
     monkeypatch.setenv("MINIVAE_DATA", str(tmp_path))
@@ -316,7 +329,17 @@ BAD = {
     "a card of nobody": (["theory", "--model", "{run}", "--users", "3"], "at least 20"),
     "nobody": (["recommend", "--model", "{run}"], "--user"),
     "no recommendations": (["recommend", "--model", "{run}", "--items", "0", "-k", "0"], "k=0"),
-    "a table where a split is due": (["data", "info", "{table}"], "is no split"),
+    "a table where a split is due": (["explain", "--data", "{table}", "--out", "{tmp}/o"], "is no split but a table"),
+    "a table for an experiment": (
+        ["explain", "lds", "--data", "{table}", "--out", "{tmp}/o"],
+        "is no split but a table",
+    ),
+    "a table for a card": (["theory", "--data", "{table}", "--out", "{tmp}/o"], "is no split but a table"),
+    "features from nowhere": (
+        ["explain", "far", "--data", "{data}", "--features", "{tmp}/none.csv", "--out", "{tmp}/o"],
+        "none.csv does not exist",
+    ),
+    "facts of a table without such columns": (["data", "info", "{table}"], "has no column 'user'"),
     "evaluated on a table": (["evaluate", "--model", "{run}", "--data", "{table}"], "has no column 'user'"),
     "no such data": (["data", "info", "ml-2m"], "ml-2m"),
 }

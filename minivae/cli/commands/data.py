@@ -1,6 +1,7 @@
 """`minivae data list`, `info` and `prepare`."""
 
 from minivae.cli import flags
+from minivae.cli.commands.sources import source_of
 from minivae.data import catalogue
 from minivae.runtime.table import Table, print_table, words
 
@@ -16,9 +17,8 @@ def data_info(options: flags.Info) -> None:
     from minivae.runtime.records import flat
     from minivae.study.output import tables
     from minivae.study.output.display import fact
-    from minivae.study.run.sources import Source
 
-    description = catalogue.describe(Source(options.data).load(tables=False))
+    description = catalogue.describe(source_of(options).load())
     facts = flat({k: v for k, v in description.as_dict().items() if k not in ("warnings", "leakage")})
     print_table(
         Table.make([words("fact"), words("value", fact)], ((k.replace(".", ", "), v) for k, v in facts.items()))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from minivae.cli.flags.source import option
+from minivae.cli.flags.source import TableFlags, option
 
 
 @dataclass(frozen=True)
@@ -15,9 +15,10 @@ class List:
 
 
 @dataclass(frozen=True)
-class Info:
-    data: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
-    """planted, debian, the name of a prepared data set, or a split file."""
+class Info(TableFlags):
+    data: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")] = tyro.MISSING
+    """planted or debian; a split file (.safetensors); the name of a prepared data set ($MINIVAE_DATA, then data/);
+    or a table (CSV, TSV, JSON lines, adjacency text, Parquet, Feather, NPZ), which is split as minivae study would."""
 
 
 @dataclass(frozen=True)

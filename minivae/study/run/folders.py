@@ -37,6 +37,10 @@ def hold(folder: Path) -> Iterator[None]:
     try:
         _take(lock, folder)
         yield
+    except InputError:
+        if new and lock.is_locked:
+            _unclaim(folder)
+        raise
     finally:
         if lock.is_locked:
             with suppress(OSError):
@@ -66,6 +70,13 @@ def _take(lock: FileLock, folder: Path) -> None:
         raise InputError(
             f"cannot write {folder}: {e.strerror}; choose another folder with --out or free some space"
         ) from e
+
+
+def _unclaim(folder: Path) -> None:
+    """Remove the note of a new folder in which nothing came of it, so that the next try finds it free."""
+    left = [path for path in folder.iterdir() if path.name not in (LOCK, PROCESSES)]
+    if len(left) == 1 and left[0].suffix == ".json":
+        left[0].unlink()
 
 
 def _processes(folder: Path) -> list[str]:

@@ -118,9 +118,7 @@ class Source:
         path = self.file
         if self.table:
             if not tables:
-                raise InputError(
-                    f"{self.data} is no split; give a split.safetensors, as train and study leave beside a run"
-                )
+                raise InputError(f"{self.data} is no split but a table; give the split.safetensors that a study leaves")
             return self._split(self._read_table(self.data), None)
         self._refuse((*COLUMNS, "min_rating", *FORM), "it has no columns to choose from")
         if path is None:
