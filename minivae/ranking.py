@@ -272,7 +272,7 @@ def paired_difference(d: np.ndarray) -> Difference:
 def activity_groups(fold_in: FoldIn) -> dict[str, np.ndarray]:
     """Users by their number of interactions (history and held out): label -> (U,) bool.
 
-    The groups of the paper, 5–10, 11–50, 51–100 and 101+, after one for fewer than five if anybody is in it.
+    The groups of the paper, 5–10, 11–50, 51–100 and 101+, after one for fewer than five if any user is in it.
     """
     n = np.diff(as_csr(fold_in.history).indptr) + np.diff(as_csr(fold_in.heldout).indptr)
     groups = {"1–4": n < ACTIVITY_GROUPS[0][0]} if (n < ACTIVITY_GROUPS[0][0]).any() else {}

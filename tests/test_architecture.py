@@ -33,9 +33,6 @@ LONGEST = 300
 # Files with more lines, and why they stay whole: each is one concept, long because its docstrings state the formulas.
 LONG = {
     "minivae/data/delimited.py": "one grammar: how separated text becomes rows",
-    "minivae/theory/distances.py": "every distance between posteriors, and the bounds between them",
-    "minivae/theory/locality.py": "Theorem 2.5 at a point, for exponential families, integrated and sampled",
-    "minivae/theory/toy.py": "the model whose constants are proved, with what it shows of Theorem 2.3",
     "minivae/theory/transfer.py": "Theorem 2.3: a result whose ten fields have formulas, and what computes them",
 }
 

@@ -59,10 +59,10 @@ def test_the_command_copies_solved_notebooks_and_results(tmp_path, capsys, monke
     assert Path("solved/GLOSSARY.md").exists()
 
 
-def test_somebodys_work_is_never_written_over(tmp_path, capsys):
+def test_work_of_a_reader_is_never_written_over(tmp_path, capsys):
     (tmp_path / SOURCES[3].name).write_text("my work", encoding="utf-8")
     assert main(["course", "--out", str(tmp_path)]) == 2
-    assert "somebody's work" in capsys.readouterr().err
+    assert "your own work" in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == [SOURCES[3].name]  # nothing half-copied
     assert (tmp_path / SOURCES[3].name).read_text(encoding="utf-8") == "my work"
 

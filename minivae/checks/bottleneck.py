@@ -52,20 +52,20 @@ def check_batch_bracket(fn: Callable[[Tensor], Tensor], seed: int | None = None)
     log_q.diagonal().add_(1.5)
 
     ratio = (log_q - log_q.diagonal()[:, None]).exp()  # (B, B) q_v(z_u) / q_u(z_u)
-    everybody, n = ratio.sum(1), len(ratio)
-    others = everybody - 1
+    total, n = ratio.sum(1), len(ratio)
+    others = total - 1
     across = (log_q - log_q.diagonal()).exp().sum(0)
-    both = [-(everybody / n).log().mean(), -(others / (n - 1)).log().mean()]
+    both = [-(total / n).log().mean(), -(others / (n - 1)).log().mean()]
     want = torch.stack(both)
     wrong = {
-        "sums in place of means: B and B − 1 are missing": torch.stack([-everybody.log().mean(), -others.log().mean()]),
+        "sums in place of means: B and B − 1 are missing": torch.stack([-total.log().mean(), -others.log().mean()]),
         "the two estimates in the wrong order": want.flip(0),
         "the second estimate divided by B: one user has left": torch.stack([both[0], -(others / n).log().mean()]),
         "means over the samples, not over the posteriors: sum along the rows": torch.stack(
             [-(across / n).log().mean(), -((across - 1) / (n - 1)).log().mean()]
         ),
         "the mean of the ratio before the log": torch.stack(
-            [-(everybody.mean() / n).log(), -(others.mean() / (n - 1)).log()]
+            [-(total.mean() / n).log(), -(others.mean() / (n - 1)).log()]
         ),
     }
     compare("batch_bracket", fn(log_q), want, wrong, seed)

@@ -91,7 +91,7 @@ def check_ideal_answer(fn: Callable[[Tensor, Tensor, float], Tensor], seed: int 
     x[1, x[0].nonzero()[:3, 0]] = 0  # three items less than the first: both may own a view
     x[2] = torch.maximum(x[0], x[2])
     views = x[[0, 1, 1, 3, 4]] * (torch.rand(5, 900, generator=generator) < 0.05)
-    views[4] = 0  # a view that is empty fits everybody
+    views[4] = 0  # a view that is empty fits every user
     keep = 0.9  # 0.1 to the power of 450 is zero
 
     fits = torch.stack([(x >= view).all(1) for view in views])  # (B, U)

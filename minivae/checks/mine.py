@@ -212,7 +212,7 @@ def check_mine_ndcg(fn: Callable[[Tensor, Tensor, Tensor, int], Tensor], seed: i
     wrong = {
         "a ranking with the history in it: what is known is not recommended": mean(False, 2, k),
         "gains that begin with 1/log2(3): rank 1 has 1/log2(2)": mean(True, 3, k),
-        "a best sum over k ranks for everybody: it ends at min(k, n)": want
+        "a best sum over k ranks for every user: it ends at min(k, n)": want
         * torch.stack([full[: min(k, int(n))].sum() for n in heldout.sum(1)])
         / full.sum(),
         "the mean over users: one number a user is wanted": want.mean(),

@@ -36,7 +36,7 @@ def check_mean_recall(fn: Callable[[Tensor, Tensor, int], Tensor], seed: int | N
     n = n_heldout[counts]
     best = n.clamp_max(k)
     wrong = {
-        "Recall with denominator n: with more than k held-out items nobody can reach 1": mean(n),
+        "Recall with denominator n: with more than k held-out items no user can reach 1": mean(n),
         "the share of the k places that are hits (precision): the denominator is min(k, n)": mean(k),
         "a mean in which users without held-out items count as 0": mean(best) * counts.double().mean(),
         "all hits of all users over all denominators: take each user's share first, then the mean": found.sum()

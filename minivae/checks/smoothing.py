@@ -9,7 +9,7 @@ from minivae.checks.comparison import compare, generator_of
 
 
 def _users(generator: torch.Generator) -> Tensor:
-    """(6, 9) users with at least one item each; nobody has the last item."""
+    """(6, 9) users with at least one item each; no user has the last item."""
     x = (torch.rand(6, 9, generator=generator) < 0.4).to(torch.float64)
     x[torch.arange(8) % 6, torch.arange(8)] = 1
     x[:, 8] = 0
@@ -52,7 +52,7 @@ def check_smoothing_matrix(fn: Callable[[Tensor], Tensor], seed: int | None = No
     want = torch.zeros(6, 6, dtype=torch.float64)
     for u in range(6):
         for v in range(6):
-            for i in range(8):  # the last item belongs to nobody
+            for i in range(8):  # no user has the last item
                 want[u, v] += profile[u, i] * profile[v, i] / taken[i]
     wrong = {
         "PPᵀ: a rare item that two users share says more than a popular one": profile @ profile.T,
@@ -67,7 +67,7 @@ def check_smoothing_matrix(fn: Callable[[Tensor], Tensor], seed: int | None = No
 def check_anchors_in_closed_form(fn: Callable[[Tensor, Tensor], Tensor], seed: int | None = None) -> None:
     """Chapter 13, exercise 3: ``fn(mu, x)`` gives the best anchors ``e_i = Σ_u P_ui μ_u / Σ_u P_ui``, (I, d).
 
-    An item that nobody has gets zeros.
+    An item without users gets zeros.
 
     Raises
     ------

@@ -75,7 +75,7 @@ def copy_course(out: Path, solutions: bool = False) -> list[Path]:
     targets = [out / path.relative_to(source) for path in (*notebooks, *pages, *results)]
     there = next((path for path in targets if path.exists()), None)
     if there is not None:
-        raise InputError(f"{there} exists and may hold somebody's work; choose another folder with --out")
+        raise InputError(f"{there} exists and may hold your own work; choose another folder with --out")
     (out / "results").mkdir(parents=True, exist_ok=True)
     for path in (*pages, *results):
         shutil.copyfile(path, out / path.relative_to(source))

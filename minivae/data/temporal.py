@@ -25,7 +25,7 @@ TRAIN, VALIDATION, TEST = range(3)
 def time_split(
     data: Interactions, train: float = 0.8, validation: float = 0.1, min_user: int = 5, min_item: int = 0
 ) -> StrongSplit:
-    """Split at two moments that are the same for everybody.
+    """Split at two moments that are the same for all users.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def built(
         rows = np.unique(uid[part == heldout])
         if rows.size < 2:
             raise InputError(
-                f"{rows.size} users have {what} events after training events of theirs: hardly anybody comes back; "
+                f"{rows.size} users have {what} events after training events of theirs: few users come back; "
                 f"hold out users instead ({option('split', 'users')})"
             )
         return FoldIn(matrix(*history, rows=rows), matrix(heldout, rows=rows), data.user_labels[users[rows]])

@@ -85,9 +85,9 @@ def lds_of_sums(sums: np.ndarray, losses: np.ndarray, n_bootstrap: int = 300, se
 
 
 def personal(values: np.ndarray) -> np.ndarray:
-    """What of a table (R, K) is not the same for everybody: rows standardised over K, then the column's mean taken off.
+    """What in a table (R, K) is not common to all users: rows standardised over K, then the column's mean taken off.
 
-    Halves with many heavy users are good for nearly everyone; without this part, a score has to know whom they help.
+    Halves with many heavy users are good for nearly all of them; without this part, a score has to know whom they help.
     A row that does not vary becomes 0 before the means are taken.
     """
     values = np.asarray(values, float)

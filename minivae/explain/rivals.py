@@ -31,7 +31,7 @@ def rival_scores(
     * posterior distance: ``−W2(q_u, q_v)``;
     * Jaccard: of what the two users have;
     * activity: N_v, the same for every u: what the sheer number of interactions explains;
-    * transfer of another user: the rows of T in another order: what of T is the same for everybody;
+    * transfer of another user: the rows of T in another order: what of T is the same for all users;
     * popularity overlap: ``Σ_{i∈S_u∩S_v} m_i``, m_i the number of training users of item i;
     * sharing radius: ``−D_uv = −(L_u W2 + Δ_x(u, v))`` of Theorem 2.3 at z = μ, with the largest local constant of u
         as L_u. A pair is certified if this is more than ``−‖g_u‖``.

@@ -64,7 +64,7 @@ class MultVAE(VAE):
         return {"n_items": self.n_items, "hidden": self.hidden, "latent": self.latent, **self.prior_sizes}
 
     @property
-    def encoder(self) -> nn.Sequential:  # pyright: ignore[reportIncompatibleVariableOverride] (nobody sets it)
+    def encoder(self) -> nn.Sequential:  # pyright: ignore[reportIncompatibleVariableOverride] (it is never set)
         """Input -> [μ, log σ²], (B, 2d); made of the parts of this model."""
         return nn.Sequential(self.encoder_input, nn.Tanh(), self.encoder_output)
 

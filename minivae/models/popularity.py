@@ -1,4 +1,4 @@
-"""The floor of every benchmark: the same list for everybody."""
+"""The floor of every benchmark: the same list for all users."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -81,7 +81,7 @@ class Experiment:
     salt : str
         Name of the experiment; another salt gives another, independent assignment.
     before : float
-        Mean visits of each person before the experiment, when everybody gets the control; 0 for none.
+        Mean visits of each person before the experiment, when all get the control; 0 for none.
     seed : int
         Of arrivals, visits, moods and clicks.
 

@@ -89,7 +89,7 @@ def read_limited(stream: IO[bytes], path: Path, packed: int) -> bytes:
             refuse_large(size, most, path)
             if size > max(LEAST, RATIO * packed):
                 raise InputError(
-                    f"{path} unpacks to over {RATIO} times its {packed:,} bytes, as no honest table does; fetch it "
+                    f"{path} unpacks to over {RATIO} times its {packed:,} bytes, as no ordinary table does; fetch it "
                     "again, or unpack it and look at it"
                 )
             yield piece

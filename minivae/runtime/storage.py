@@ -49,7 +49,7 @@ def name_of_process(pid: int) -> str:
 def unfinished(process: str) -> str:
     """The pattern of the folders in which a process writes files before it renames them.
 
-    Its random name is in it, so nothing of anybody else is called like that.
+    Its random name is in it, so no other file has such a name.
     """
     return f".minivae-{process}-*.part"
 

@@ -5,6 +5,7 @@ Section 4 of the theory. Both sides of the KL decomposition are in `minivae.theo
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import overload
 
 import torch
 
@@ -18,7 +19,7 @@ from minivae.theory.information import (
     kl_decomposition,
     kl_decomposition_quadrature,
 )
-from minivae.theory.numerics.arrays import Array, Same, as_tensors, check_finite
+from minivae.theory.numerics.arrays import Array, Kind, Same, as_tensors, check_finite
 
 __all__ = [
     "BatchInformation",
@@ -78,6 +79,10 @@ def contraction(mu: Array, sd: Array) -> Contraction:
     return Contraction(back(w2), back(radius), back(worst), back(mean), bool(worst <= 1 + tolerance))
 
 
+@overload
+def active_units(mu: Kind, threshold: float = ...) -> Kind: ...
+@overload
+def active_units(mu: Array, threshold: float = ...) -> Same: ...
 def active_units(mu: Array, threshold: float = 0.01) -> Same:
     """Latent dimensions in use: variance over users of the posterior mean above `threshold`, (U, d) gives (d,) bool.
 
@@ -93,6 +98,10 @@ def active_units(mu: Array, threshold: float = 0.01) -> Same:
     return back(mu.var(0) > threshold)
 
 
+@overload
+def kl_per_dimension(mu: Kind, sd: Kind | float) -> Kind: ...
+@overload
+def kl_per_dimension(mu: Array, sd: Array) -> Same: ...
 def kl_per_dimension(mu: Array, sd: Array) -> Same:
     """Mean over users of the KL of every latent dimension, (U, d) gives (d,), in nats; its sum is `mean_kl`.
 

@@ -209,7 +209,7 @@ class BatchInformation:
     Examples
     --------
     >>> far = batch_information(torch.arange(8.0)[:, None] * 100, torch.ones(8, 1), batch_sizes=[2, 8], n_batches=3)
-    >>> (far.lower / far.ceiling).tolist()  # nobody overlaps: saturated
+    >>> (far.lower / far.ceiling).tolist()  # no two overlap: saturated
     [1.0, 1.0]
     """
 

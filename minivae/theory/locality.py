@@ -1,18 +1,24 @@
-"""Theorem 2.5: what two users with different content pay for sharing a place in latent space.
+"""Theorem 2.5: what two users with different content pay for sharing a place in latent space, over all of it.
 
-Lemma 2.4, the other half of local collaboration, is in `minivae.theory.smoothness` and exported here.
+The gap at one place is in `minivae.theory.compromise`, for other decoders in `minivae.theory.exponential_families`;
+Lemma 2.4, the other half of local collaboration, in `minivae.theory.numerics.smoothness`. All are exported here.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import overload
 
-import numpy as np
 import torch
-from scipy import optimize
 
 from minivae.errors import InputError
-from minivae.theory.numerics.arrays import Array, Numbers, Same, as_tensors, check_finite, check_sd
+from minivae.theory.compromise import check_distributions, compromise_gap, compromise_gap_numerical, jensen_shannon
+from minivae.theory.exponential_families import (
+    bernoulli_conjugate,
+    exponential_family_gap,
+    gaussian_conjugate,
+    multinomial_conjugate,
+    poisson_conjugate,
+)
+from minivae.theory.numerics.arrays import Array, Kind, Same, as_tensors, check_finite, check_sd
 from minivae.theory.numerics.quadrature import grid, log_density
 from minivae.theory.numerics.smoothness import (
     EncoderConstants,
@@ -46,198 +52,9 @@ __all__ = [
 
 
 @overload
-def compromise_gap(p_u: torch.Tensor, p_v: Array, w_u: Array, w_v: Array) -> torch.Tensor: ...
+def shared_profile(n_common: Kind, n_u: Kind, n_v: Kind) -> tuple[Kind, Kind]: ...
 @overload
-def compromise_gap(p_u: Numbers, p_v: Numbers, w_u: Numbers, w_v: Numbers) -> np.ndarray: ...
-@overload
-def compromise_gap(p_u: Array, p_v: Array, w_u: Array, w_v: Array) -> Same: ...
-def compromise_gap(p_u: Array, p_v: Array, w_u: Array, w_v: Array) -> Same:
-    """Compromise gap of a multinomial decoder at one z (Theorem 2.5), in nats: a weighted Jensen–Shannon divergence.
-
-    `w_u KL(p_u || m) + w_v KL(p_v || m)` with `m = (w_u p_u + w_v p_v) / (w_u + w_v)`: what the best common item
-    distribution costs beyond the two separate optima. The infimum over logits is attained only in the limit where an
-    item has no count; the value is the same.
-
-    Parameters
-    ----------
-    p_u, p_v : Array
-        Item distributions `x / N`, (..., I), each summing to one.
-    w_u, w_v : Array
-        Weights `q_u(z) N_u` and `q_v(z) N_v`, (...), not negative.
-
-    Returns
-    -------
-    Array
-        (...) gaps, zero exactly where the distributions are equal or a weight is zero.
-
-    Raises
-    ------
-    InputError
-        If a distribution does not sum to one or anything is negative.
-
-    Examples
-    --------
-    >>> gap = compromise_gap([1.0, 0.0], [0.0, 1.0], 1.0, 1.0)
-    >>> round(float(gap / np.log(2)), 12)
-    2.0
-    """
-    (p_u, p_v, w_u, w_v), back = as_tensors(p_u, p_v, w_u, w_v)
-    _check_distributions(p_u, p_v)
-    _check_weights(w_u, w_v)
-    total = w_u + w_v
-    safe = torch.where(total > 0, total, 1)
-    return back(total * _jensen_shannon(p_u, p_v, w_u / safe, w_v / safe))
-
-
-def _check_weights(*weights: torch.Tensor) -> None:
-    if not all(bool(((w >= 0) & w.isfinite()).all()) for w in weights):
-        raise InputError(
-            "a weight of the compromise gap is negative, infinite or missing; weights are densities times counts"
-        )
-
-
-def _check_distributions(*distributions: torch.Tensor) -> None:
-    for p in distributions:
-        tolerance = 100 * p.shape[-1] ** 0.5 * torch.finfo(p.dtype).eps
-        if not bool((p >= 0).all() & ((p.sum(-1) - 1).abs() <= tolerance).all()):
-            raise InputError(
-                "an item distribution has a negative entry or does not sum to one; divide the row by its sum"
-            )
-
-
-def _jensen_shannon(p_u: torch.Tensor, p_v: torch.Tensor, a_u: torch.Tensor, a_v: torch.Tensor) -> torch.Tensor:
-    """Weighted Jensen–Shannon divergence for shares `a_u + a_v = 1`; `a_v` is passed for its digits near zero.
-
-    With `r = p / m - 1`, the terms `p log(1 + r) - m r` are not negative and their corrections cancel over u and v,
-    so that nearly equal distributions keep their digits.
-    """
-    # KL(p_u ‖ m) = Σ p_u log(p_u / m), and p_u / m = 1 + a_v (p_u − p_v) / m: log1p keeps a small difference's digits
-    a_u, a_v = a_u[..., None], a_v[..., None]
-    m, difference = a_u * p_u + a_v * p_v, p_u - p_v
-    safe = torch.where(m > 0, m, 1)
-    largest = torch.finfo(m.dtype).max
-    u = torch.special.xlog1py(p_u, (a_v * difference / safe).clamp(-1, largest)) - a_v * difference
-    v = torch.special.xlog1py(p_v, (-a_u * difference / safe).clamp(-1, largest)) + a_u * difference
-    return torch.where(m > 0, a_u * u + a_v * v, 0).sum(-1)
-
-
-def compromise_gap_numerical(p_u: Array, p_v: Array, w_u: Array, w_v: Array) -> float:
-    """The gap from its definition, by minimising three costs over logits: the oracle for `compromise_gap`.
-
-    `min_f [w_u ℓ_u(f) + w_v ℓ_v(f)] - min_f w_u ℓ_u(f) - min_f w_v ℓ_v(f)`, `ℓ(f) = logsumexp(f) - <p, f>`, one pair
-    of distributions (I,). Items without weight are left out, where the infimum sends their logits to minus infinity.
-
-    Examples
-    --------
-    >>> gap = compromise_gap_numerical([1.0, 0.0], [0.0, 1.0], 1.0, 1.0)
-    >>> round(float(gap / np.log(2)), 4)
-    2.0
-    """
-    u, v = (float(w) * np.asarray(p, dtype=np.float64) for w, p in ((w_u, p_u), (w_v, p_v)))
-    scale = u.sum() + v.sum()
-
-    def least_cost(weight: np.ndarray) -> float:
-        weight = weight[weight > 0] / scale
-        if weight.size == 0:
-            return 0.0
-
-        def cost(f: np.ndarray) -> tuple[float, np.ndarray]:
-            top = f.max()
-            e = np.exp(f - top)
-            # value and gradient in f; the gradient N π − x vanishes where π is the pooled profile
-            return weight.sum() * (top + np.log(e.sum())) - weight @ f, weight.sum() * e / e.sum() - weight
-
-        options = {"maxiter": 10_000, "maxfun": 100_000, "ftol": 0.0, "gtol": 1e-10}
-        return optimize.minimize(cost, np.zeros(weight.size), jac=True, method="L-BFGS-B", options=options).fun
-
-    return scale * (least_cost(u + v) - least_cost(u) - least_cost(v))
-
-
-Conjugate = Callable[[torch.Tensor], torch.Tensor]
-
-
-def gaussian_conjugate(t: torch.Tensor) -> torch.Tensor:
-    """`A*(t) = ½||t||^2` of unit-variance Gaussians, (..., k) gives (...).
-
-    Examples
-    --------
-    >>> gaussian_conjugate(torch.tensor([3.0, 4.0]))
-    tensor(12.5000)
-    """
-    return 0.5 * t.square().sum(-1)
-
-
-def bernoulli_conjugate(t: torch.Tensor) -> torch.Tensor:
-    """`A*(t) = sum_i t_i log t_i + (1 - t_i) log(1 - t_i)` of independent Bernoullis.
-
-    Examples
-    --------
-    >>> float(bernoulli_conjugate(torch.tensor([0.5])) / -np.log(2))
-    1.0
-    """
-    return (torch.xlogy(t, t) + torch.special.xlog1py(1 - t, -t)).sum(-1)
-
-
-def poisson_conjugate(t: torch.Tensor) -> torch.Tensor:
-    """`A*(t) = sum_i t_i log t_i - t_i` of independent Poissons.
-
-    Examples
-    --------
-    >>> poisson_conjugate(torch.tensor([1.0, 1.0]))
-    tensor(-2.)
-    """
-    return (torch.xlogy(t, t) - t).sum(-1)
-
-
-def multinomial_conjugate(t: torch.Tensor) -> torch.Tensor:
-    """`A*(t) = sum_i t_i log(t_i / N)` of a multinomial with N = sum_i t_i trials.
-
-    Examples
-    --------
-    >>> float(multinomial_conjugate(torch.tensor([1.0, 1.0])) / np.log(2))
-    -2.0
-    """
-    return torch.xlogy(t, t).sum(-1) - torch.xlogy(t.sum(-1), t.sum(-1))
-
-
-def exponential_family_gap(t_u: Array, t_v: Array, w_u: Array, w_v: Array, conjugate: Conjugate) -> Same:
-    """Compromise gap of any exponential-family decoder at one z (Theorem 2.5): Jensen's gap of the conjugate A*.
-
-    `w_u A*(T_u) + w_v A*(T_v) - (w_u + w_v) A*((w_u T_u + w_v T_v) / (w_u + w_v)) >= 0`, strict for `T_u ≠ T_v` where
-    A* is strictly convex. One log-partition A serves both users. A multinomial's depends on the number of trials, but
-    its conjugate is the same for all: ``A*(c t) = c A*(t)``, so the formula holds for unequal numbers as well and is
-    `compromise_gap`; it is strict where the item distributions differ.
-
-    Parameters
-    ----------
-    t_u, t_v : Array
-        Sufficient statistics, (..., k).
-    w_u, w_v : Array
-        Densities `q_u(z)`, `q_v(z)`, (...).
-    conjugate : Conjugate
-        A*, from tensors (..., k) to (...): one of the `*_conjugate` here or your own.
-
-    Raises
-    ------
-    InputError
-        If a weight is negative or not finite, or A* is no number at a statistic, as a Bernoulli's beyond [0, 1].
-
-    Examples
-    --------
-    >>> float(exponential_family_gap([0.0], [2.0], 1.0, 1.0, gaussian_conjugate))
-    1.0
-    """
-    (t_u, t_v, w_u, w_v), back = as_tensors(t_u, t_v, w_u, w_v)
-    _check_weights(w_u, w_v)
-    total = w_u + w_v
-    share = (w_u / torch.where(total > 0, total, 1))[..., None]
-    between = t_v + share * (t_u - t_v)
-    at_u, at_v, at = conjugate(t_u), conjugate(t_v), conjugate(between)
-    if bool(at_u.isnan().any() | at_v.isnan().any() | at.isnan().any()):
-        raise InputError("the conjugate is no number at a statistic; the family cannot have such a mean")
-    return back(w_u * at_u + w_v * at_v - total * at)
-
-
+def shared_profile(n_common: Array, n_u: Array, n_v: Array) -> tuple[Same, Same]: ...
 def shared_profile(n_common: Array, n_u: Array, n_v: Array) -> tuple[Same, Same]:
     """Item distributions of two binary users with the items merged into common, only u, only v: (..., 3) each.
 
@@ -259,6 +76,14 @@ def shared_profile(n_common: Array, n_u: Array, n_v: Array) -> tuple[Same, Same]
     return back(p_u / a[..., None]), back(p_v / b[..., None])
 
 
+@overload
+def compromise_integral(
+    mu_u: Kind, sd_u: Kind, mu_v: Kind, sd_v: Kind, p_u: Kind, p_v: Kind, n_u: Kind | float, n_v: Kind | float
+) -> Kind: ...
+@overload
+def compromise_integral(
+    mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array, p_u: Array, p_v: Array, n_u: Array, n_v: Array
+) -> Same: ...
 def compromise_integral(
     mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array, p_u: Array, p_v: Array, n_u: Array, n_v: Array
 ) -> Same:
@@ -285,10 +110,11 @@ def compromise_integral(
 
     Examples
     --------
+    >>> import math
     >>> p_u, p_v = shared_profile(0, 1, 1)
     >>> together = compromise_integral([0.0], [1.0], [0.0], [1.0], p_u, p_v, 1.0, 1.0)
     >>> apart = compromise_integral([0.0], [1.0], [9.0], [1.0], p_u, p_v, 1.0, 1.0)
-    >>> round(float(together / np.log(2)), 6), bool(apart < 1e-4)
+    >>> round(float(together / math.log(2)), 6), bool(apart < 1e-4)
     (2.0, True)
     """
     (mu_u, sd_u, mu_v, sd_v, p_u, p_v, n_u, n_v), back = as_tensors(mu_u, sd_u, mu_v, sd_v, p_u, p_v, n_u, n_v)
@@ -299,6 +125,20 @@ def compromise_integral(
     return back((weight * compromise_gap(p_u[..., None, :], p_v[..., None, :], w_u, w_v)).sum(-1))
 
 
+@overload
+def gap_against_distance(
+    p_u: Kind,
+    p_v: Kind,
+    n_u: Kind | float,
+    n_v: Kind | float,
+    distance: Kind | float,
+    sd_u: Kind | float = ...,
+    sd_v: Kind | float = ...,
+) -> Kind: ...
+@overload
+def gap_against_distance(
+    p_u: Array, p_v: Array, n_u: Array, n_v: Array, distance: Array, sd_u: Array = ..., sd_v: Array = ...
+) -> Same: ...
 def gap_against_distance(
     p_u: Array, p_v: Array, n_u: Array, n_v: Array, distance: Array, sd_u: Array = 1.0, sd_v: Array = 1.0
 ) -> Same:
@@ -311,9 +151,10 @@ def gap_against_distance(
 
     Examples
     --------
+    >>> import math
     >>> p_u, p_v = shared_profile(0, 1, 1)
     >>> near, far = gap_against_distance(p_u, p_v, 1.0, 1.0, [0.0, 2.0])
-    >>> round(float(near / np.log(2)), 6), bool(far < near)
+    >>> round(float(near / math.log(2)), 6), bool(far < near)
     (2.0, True)
     """
     (p_u, p_v, n_u, n_v, distance, sd_u, sd_v), back = as_tensors(p_u, p_v, n_u, n_v, distance, sd_u, sd_v)
@@ -389,7 +230,7 @@ def compromise_monte_carlo(
     if n_samples < 2:
         raise InputError(f"n_samples is {n_samples}, but a standard error needs at least two draws")
     (mu_u, sd_u, mu_v, sd_v, p_u, p_v, n_u, n_v), back = as_tensors(mu_u, sd_u, mu_v, sd_v, p_u, p_v, n_u, n_v)
-    _check_distributions(p_u, p_v)
+    check_distributions(p_u, p_v)
     mu_u, sd_u, mu_v, sd_v = (q[..., None, :] for q in _posteriors(mu_u, sd_u, mu_v, sd_v))  # (..., 1, d)
     value, variance = 0.0, 0.0
     for mu, sd, n in ((mu_u, sd_u, n_u), (mu_v, sd_v, n_v)):
@@ -402,7 +243,7 @@ def compromise_monte_carlo(
             - log_density(z, mu_v, sd_v)
             + torch.where(n_u + n_v > 0, n_u / n_v, 1).log()[..., None]
         )  # (..., S)
-        divergence = _jensen_shannon(p_u[..., None, :], p_v[..., None, :], odds.sigmoid(), (-odds).sigmoid())
+        divergence = jensen_shannon(p_u[..., None, :], p_v[..., None, :], odds.sigmoid(), (-odds).sigmoid())
         value = value + n * divergence.mean(-1)
         variance = variance + n.square() * divergence.var(-1) / n_samples
     return GapEstimate(back(value), back(variance.sqrt()), back(compromise_gap(p_u, p_v, n_u, n_v).expand(value.shape)))

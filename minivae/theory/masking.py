@@ -9,7 +9,7 @@ what is left of it in latent space in `minivae.theory.drift`, whose functions ar
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from minivae.errors import InputError
 from minivae.theory.drift import mask_variance, neighbourhood_drift
 from minivae.theory.latent_contraction import latent_contraction
 from minivae.theory.masking_by_item import MaskedDistanceByItem, check_deviation, masked_distance_by_item
-from minivae.theory.numerics.arrays import Array, Same, as_tensors
+from minivae.theory.numerics.arrays import Array, Kind, Same, as_tensors
 
 __all__ = [
     "MaskedDistance",
@@ -178,6 +178,10 @@ def masked_distance(n_common: Array, n_different: Array, keep: Array, shared: bo
     return MaskedDistance(n_common, n_different, keep, shared)
 
 
+@overload
+def contraction_threshold(keep: Kind) -> Kind: ...
+@overload
+def contraction_threshold(keep: Array) -> Same: ...
 def contraction_threshold(keep: Array) -> Same:
     """The Jaccard index ``1/(1+2ρ)`` below which a pair contracts in expectation (ρ < 1, raw independent masks).
 

@@ -9,12 +9,18 @@ w, with the best μ for it, ``a_u = ⟨x_u, w⟩ − N_u ⟨m, w⟩`` and ``a_v 
 The direction ``w ∝ (p_u − p_v)/m`` gains most, and the merged state is stable if and only if `merging_threshold` ≤ β.
 """
 
+from typing import overload
+
 import torch
 
 from minivae.errors import InputError
-from minivae.theory.numerics.arrays import Array, Same, as_tensors, check_finite, check_fit
+from minivae.theory.numerics.arrays import Array, Kind, Same, as_tensors, check_finite, check_fit
 
 
+@overload
+def merging_threshold(x_u: Kind, x_v: Kind) -> Kind: ...
+@overload
+def merging_threshold(x_u: Array, x_v: Array) -> Same: ...
 def merging_threshold(x_u: Array, x_v: Array) -> Same:
     """``2 (N_u N_v)² / (N_u+N_v)³ · Σ_i (p_ui − p_vi)² / m_i``: the β from which on the two users merge (locally).
 

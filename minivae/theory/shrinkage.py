@@ -11,13 +11,11 @@ import numpy as np
 import torch
 
 from minivae.errors import InputError
-from minivae.theory.numerics.arrays import Array, Numbers, Same, as_tensors, check_finite
+from minivae.theory.numerics.arrays import Array, Kind, Same, as_tensors, check_finite
 
 
 @overload
-def shrinkage(L: torch.Tensor, lam: Array) -> torch.Tensor: ...
-@overload
-def shrinkage(L: Numbers, lam: Numbers) -> np.ndarray: ...
+def shrinkage(L: Kind, lam: Kind | float) -> Kind: ...
 @overload
 def shrinkage(L: Array, lam: Array) -> Same: ...
 def shrinkage(L: Array, lam: Array) -> Same:

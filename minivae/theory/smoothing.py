@@ -9,13 +9,15 @@ So PIA pulls together users who share items, rare items most, and where the grap
 would bring all of them to one place: it shrinks the variance between users, not only the variance over masks.
 """
 
+from typing import overload
+
 import numpy as np
 import scipy.sparse as sp
 import torch
 
 from minivae.data.users import Users, as_csr, shape_of
 from minivae.errors import InputError
-from minivae.theory.numerics.arrays import Array, Same, as_tensors, check_finite
+from minivae.theory.numerics.arrays import Array, Kind, Same, as_tensors, check_finite
 
 
 def smoothing_weights(x: Users) -> sp.csr_matrix:
@@ -46,6 +48,10 @@ def smoothing_weights(x: Users) -> sp.csr_matrix:
     return weights
 
 
+@overload
+def best_anchors(mu: Kind, x: Users) -> Kind: ...
+@overload
+def best_anchors(mu: Array, x: Users) -> Same: ...
 def best_anchors(mu: Array, x: Users) -> Same:
     """``e_i = Σ_u P_ui μ_u / w_i``, (I, d): the anchors that minimise the loss for given posterior means.
 
@@ -71,6 +77,10 @@ def best_anchors(mu: Array, x: Users) -> Same:
     return back(torch.from_numpy((sp.diags(1 / w) @ profile.T) @ mu.detach().cpu().double().numpy()).to(mu))
 
 
+@overload
+def smoothing_energy(mu: Kind, x: Users) -> Kind: ...
+@overload
+def smoothing_energy(mu: Array, x: Users) -> Same: ...
 def smoothing_energy(mu: Array, x: Users) -> Same:
     """``½ Σ_uv W_uv ‖μ_u − μ_v‖²``, a number: what is left of the anchor loss, variances apart, with the best anchors.
 

@@ -51,7 +51,7 @@ def test_what_unpacks_to_far_more_than_a_table_can_is_refused(monkeypatch, tmp_p
     """On any machine; the twin is the same text of an honest table."""
     monkeypatch.setattr(limits, "LEAST", 1 << 20)
     (tmp_path / name).write_bytes(PACKED[name](ROWS))
-    with pytest.raises(InputError, match="as no honest table does"):
+    with pytest.raises(InputError, match="as no ordinary table does"):
         mv.read_interactions(tmp_path / name)
     rng = np.random.default_rng(0)
     pairs = np.unique(rng.integers(0, 3000, (200_000, 2)), axis=0)

@@ -195,35 +195,34 @@ def over_draws(values, users, n_train):
     return t_users * variance**0.5, (t_draws**2 * own + t_users**2 * shared) ** 0.5
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_the_pooled_interval_counts_common_users_and_the_variance_between_draws(seed):
+def test_the_pooled_interval_counts_common_users_and_the_variance_between_draws():
     """Users in common, draws that differ: each term of both half widths matters."""
-    rng = np.random.default_rng(seed)
-    users = [rng.choice(60, 30, replace=False) for _ in range(3)]
-    own = rng.standard_normal(60)
-    values = [own[u] + 0.3 * rng.standard_normal() + 0.1 * rng.standard_normal(30) for u in users]
-    n_train = [100, 120, 90]
-    found = pool(values, users, n_train)
-    by_users, by_draws = over_draws(values, users, n_train)
-    assert (found.over_users, found.over_draws) == pytest.approx((by_users, by_draws))
-    assert found.high - found.difference == pytest.approx(max(by_users, by_draws))
-    distinct = [np.arange(30) + 100 * k for k in range(3)]
-    assert pool(values, distinct, n_train).over_users < by_users  # a user that comes twice says less
-    assert pool(values, distinct, n_train).over_draws < by_draws
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        users = [rng.choice(60, 30, replace=False) for _ in range(3)]
+        own = rng.standard_normal(60)
+        values = [own[u] + 0.3 * rng.standard_normal() + 0.1 * rng.standard_normal(30) for u in users]
+        n_train = [100, 120, 90]
+        found = pool(values, users, n_train)
+        by_users, by_draws = over_draws(values, users, n_train)
+        assert (found.over_users, found.over_draws) == pytest.approx((by_users, by_draws))
+        assert found.high - found.difference == pytest.approx(max(by_users, by_draws))
+        distinct = [np.arange(30) + 100 * k for k in range(3)]
+        assert pool(values, distinct, n_train).over_users < by_users  # a user that comes twice says less
+        assert pool(values, distinct, n_train).over_draws < by_draws
 
 
-@pytest.mark.parametrize("repeats", [3000])
-def test_the_pooled_interval_covers(repeats):
+def test_the_pooled_interval_covers():
     """Simulated draws of 60 from 120 users with effects of the draw: the interval covers in 95 of 100 cases or more."""
     rng = np.random.default_rng(0)
     hits = 0
-    for _ in range(repeats):
+    for _ in range(3000):
         own = rng.standard_normal(120)
         users = [rng.choice(120, 60, replace=False) for _ in range(4)]
         values = [own[u] + 0.1 * rng.standard_normal() for u in users]
         p = pool(values, users, [400] * 4)
         hits += p.low <= 0 <= p.high
-    assert hits / repeats >= 0.94
+    assert hits / 3000 >= 0.94
 
 
 @pytest.mark.parametrize("pooling", [pool, lambda v, u, n: pool_folds(v)])

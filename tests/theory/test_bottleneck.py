@@ -71,10 +71,10 @@ def check_residual(decompose, seed):
     assert abs(d.residual) < 4.5 * d.se
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_decomposition_term_by_term(seed):
-    check_terms(B.kl_decomposition, seed)
-    check_residual(B.kl_decomposition, seed)
+def test_decomposition_term_by_term():
+    for seed in range(3):
+        check_terms(B.kl_decomposition, seed)
+        check_residual(B.kl_decomposition, seed)
 
 
 def mixture_not_divided_by_users(mu, sd, **options):
@@ -210,9 +210,9 @@ def check_batches(batches, seed):
     assert b.upper[0] - b.lower[0] > b.upper[-1] - b.lower[-1]
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_batches_bracket_the_information(seed):
-    check_batches(B.batch_information, seed)
+def test_batches_bracket_the_information():
+    for seed in range(2):
+        check_batches(B.batch_information, seed)
 
 
 def test_batch_twins_are_rejected():

@@ -423,9 +423,9 @@ def check_sampling(monte_carlo, d, seed):
 
 
 @pytest.mark.parametrize("d", [1, 2])
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_monte_carlo_agrees_with_quadrature(d, seed):
-    check_sampling(L.compromise_monte_carlo, d, seed)
+def test_monte_carlo_agrees_with_quadrature(d):
+    for seed in range(3):
+        check_sampling(L.compromise_monte_carlo, d, seed)
 
 
 def test_monte_carlo_twin_that_samples_one_posterior_only_is_rejected():

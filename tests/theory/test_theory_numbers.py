@@ -21,6 +21,7 @@ from minivae.theory import (
     masking_by_item,
     merging,
     toy,
+    toy_model,
     transfer,
 )
 from minivae.theory.numerics import smoothness
@@ -274,7 +275,7 @@ def test_probabilities_lie_within_their_bounds_and_reach_them():
     with torch.no_grad():
         output.weight.copy_(tensor([1.0], [-1.0]))
         output.bias.copy_(tensor(0.0, 1.0))
-        low, high = toy._probability_range(output)
+        low, high = toy_model._probability_range(output)
     first = [1 / (1 + math.exp(3)), 1 / (1 + math.exp(-1))]
     assert low.tolist() == pytest.approx([first[0], 1 - first[1]])
     assert high.tolist() == pytest.approx([first[1], 1 - first[0]])

@@ -85,7 +85,7 @@ def theory(options: flags.Theory) -> None:
 
 
 def observe(options: flags.Theory, split: StrongSplit) -> None:
-    """The prototype's observations in the models of a study, or in small ones trained here."""
+    """What an earlier implementation (the prototype) showed, in models of a study or in small ones trained here."""
     digest, out = fingerprint(split), options.out or Path()
     if options.seeds:
         with resumable("the finished runs and the checkpoint are", out):

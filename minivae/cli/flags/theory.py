@@ -24,7 +24,8 @@ class Theory(ColumnFlags):
     """Train the network again without anchors, with a fifth of β, and for its first epochs: lines of the card that say
     whether the small pictures behind the theorems describe it."""
     study: Annotated[Path | None, option("DIR", "none")] = None
-    """A finished study of the same data: the prototype's observations are looked for in its models."""
+    """A finished study of the same data: what an earlier trial implementation (the prototype) showed is looked for in
+    its models."""
     seeds: Annotated[int, option("N", "0: the card only")] = 0
     """Or train small models for that, ten settings with N seeds each, into --out."""
     out: Annotated[Path | None, option("DIR", "the card is shown only")] = None

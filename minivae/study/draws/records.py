@@ -74,7 +74,7 @@ class PooledLevel(Record, frozen=True):
 
 
 class PooledDifference(Record, frozen=True):
-    """A difference a − b in each draw and pooled, what is said of it, and what speaks against a conclusion."""
+    """A difference a − b in each draw and pooled, what is said of it, and what is against a conclusion."""
 
     a: str
     b: str

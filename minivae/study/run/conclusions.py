@@ -1,7 +1,7 @@
 """What a paired difference allows to be said, and what has to be run before more may be said.
 
 An interval over users says nothing of a training that was too short, of settings that were searched for one model
-alone, or of the luck of a seed. Where one of these is in doubt, a difference whose interval lies on one side of 0 is
+alone, or of the seed. Where one of these is in doubt, a difference whose interval lies on one side of 0 is
 "not decided", with the reason and the command that removes it.
 """
 
@@ -35,7 +35,7 @@ class Estimate(Interval, Protocol):
 
 
 class Compared(Interval, Protocol):
-    """The interval of a difference a − b of two models, and what speaks against a conclusion."""
+    """The interval of a difference a − b of two models, and what is against a conclusion."""
 
     @property
     def a(self) -> str: ...

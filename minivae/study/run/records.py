@@ -149,7 +149,7 @@ class StudyData(Description, frozen=True):
 
 
 class Environment(Record, frozen=True):
-    """Machine and versions, as far as they bear on the numbers."""
+    """Machine and versions, as far as the numbers depend on them."""
 
     minivae: str
     python: str
@@ -192,7 +192,7 @@ class ModelSummary(Record, frozen=True):
 
 
 class Comparison(Record, frozen=True):
-    """A paired difference a − b of a metric with its 95 % interval, and what speaks against a conclusion."""
+    """A paired difference a − b of a metric with its 95 % interval, and what is against a conclusion."""
 
     a: str
     b: str

@@ -190,7 +190,7 @@ def searched_here(origin: Mapping[str, object] | None, searchable: str) -> bool:
 
 
 def environment(device: str, precision: Precision) -> Environment:
-    """Machine and versions, as far as they bear on the numbers."""
+    """Machine and versions, as far as the numbers depend on them."""
     chosen = resolve_device(device)
     return Environment(
         minivae=__version__,

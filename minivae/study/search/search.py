@@ -28,7 +28,7 @@ from minivae.study.search.records import Design, SearchData, Searched, SearchRes
 
 PART: Part = "validation"
 FIXED = {"seed", "device", "precision", "epochs"}
-"""What no search may vary: luck, the machine, and the budget."""
+"""What no search may vary: the seed, the machine, and the budget."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class SearchPlan:
         for spec in specs:
             for key in FIXED & set(spec.search):
                 raise InputError(
-                    f"{key} of {spec.name} cannot be searched: it is luck, machine or budget, not a setting"
+                    f"{key} of {spec.name} cannot be searched: it is the seed, the machine or the budget, not a setting"
                 )
         if not any(spec.search for spec in specs):
             names = ", ".join(spec.name for spec in specs)

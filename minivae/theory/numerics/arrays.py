@@ -1,7 +1,7 @@
 """Take tensors or numpy arrays, compute in torch, and give back the kind that was given."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -10,8 +10,8 @@ from minivae.errors import InputError
 
 Array = np.ndarray | torch.Tensor | float
 """What a theory function takes: a tensor, a numpy array, a number or a nested list of numbers."""
-Numbers = np.ndarray | float
-"""The same without tensors: what comes back is numpy. A public function has an overload for it and one for tensors."""
+Kind = TypeVar("Kind", torch.Tensor, np.ndarray)
+"""A public function has an overload for arrays of one kind, which gives that kind, and one for numbers and mixtures."""
 Same: TypeAlias = Any
 """What it gives back: the kind that it was given, a tensor if one argument was a tensor, else numpy."""
 

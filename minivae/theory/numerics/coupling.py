@@ -119,7 +119,7 @@ def _outer_change(
 ) -> Tensor:
     """‖δ_u ⊗ h_u − δ ⊗ h_v‖² from ‖δ_u − δ‖², ‖δ‖² and ⟨δ_u − δ, δ⟩, all [u, v]; no loss of digits as h_v → h_u."""
     # δ_u⊗h_u − δ⊗h_v = (δ_u − δ)⊗h_u + δ⊗(h_u − h_v); each term is small by itself where u and v are near, which the
-    # difference of two large squares would not be. The bias is an input that is 1 for everybody: it adds to the first.
+    # difference of two large squares would not be. The bias is an input that is 1 for every user: it adds to the first.
     other = h[..., part, :]
     hh = h @ other.mT
     own = h.square().sum(-1)[..., None]

@@ -12,7 +12,7 @@ from minivae.errors import InputError
 from minivae.models.multvae import MultVAE
 from minivae.models.vae import VAE
 from minivae.theory.adapter import Wrapped
-from minivae.theory.distances import w2_gaussian, w2_matrix
+from minivae.theory.numerics.gaussian_w2 import w2_gaussian, w2_matrix
 
 
 def normalisation_constant(min_count: int = 1, norm: int = 1) -> float:
