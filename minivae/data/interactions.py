@@ -113,12 +113,14 @@ class Interactions:
         return binary_csr(self.user, self.item, (self.n_users, self.n_items))
 
     def save(self, path: str | Path) -> None:
-        """Write everything to one safetensors file, whole or not at all; equal content gives equal bytes."""
+        """Write everything but `reading` to one safetensors file, whole or not at all; equal content, equal bytes."""
         arrays = {"user": self.user, "item": self.item}
         arrays |= pack_labels("user_labels", self.user_labels) | pack_labels("item_labels", self.item_labels)
         if self.item_titles is not None:
             arrays |= pack_labels("item_titles", self.item_titles)
-        narrow = {key: a if a.dtype.kind == "u" else narrowest(a) for key, a in arrays.items()}
+        if self.time is not None:
+            arrays["time"] = self.time
+        narrow = {key: narrowest(a) if a.dtype.kind == "i" else a for key, a in arrays.items()}
         save_arrays(Path(path), KIND, narrow, {"name": self.name, "format": "1"})
 
     @classmethod
@@ -136,7 +138,7 @@ class Interactions:
             users, items, titles = (unpack_labels(arrays, key) for key in ("user_labels", "item_labels", "item_titles"))
             if users is None or items is None:
                 raise KeyError("user_labels or item_labels")
-            return cls(user, item, users, items, titles, meta["name"])
+            return cls(user, item, users, items, titles, meta["name"], arrays.get("time"))
         except (KeyError, ValueError, TypeError, IndexError, InputError) as e:
             raise InputError(f"{path} holds interactions that do not fit each other ({e}); make it again") from e
 

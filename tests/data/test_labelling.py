@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import scipy.sparse as sp
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -37,6 +38,10 @@ def doors(folder, user, item):
     table.write_ipc(folder / "t.feather")
     rows = [json.dumps({"user": u, "item": i}) for u, i in zip(user, item, strict=True)]
     (folder / "t.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    pairs = [(str(u), str(i)) for u, i in table.rows()]
+    for name, first, separator in (("t.dat", "user::item", "::"), ("t.inter", "user_id:token\titem_id:token", "\t")):
+        text = "\n".join([first, *(separator.join(pair) for pair in pairs)]) + "\n"
+        (folder / name).write_text(text, encoding="utf-8")
     frame = pd.DataFrame({k: np.array(v, np.uint64) if max_of(v) >= 2**63 else v for k, v in kinds.items()})
     category = frame.astype("category")
     mixed = frame.astype(object)
@@ -49,9 +54,16 @@ def doors(folder, user, item):
         "lists": lambda: Interactions.from_labels(user, item),
         "object arrays": lambda: Interactions.from_labels(np.array(user, object), np.array(item, object)),
         "strings": lambda: Interactions.from_labels([str(u) for u in user], [str(i) for i in item]),
+        "safetensors": lambda: saved(Interactions.from_labels(user, item), folder / "t.safetensors"),
     }
     with patch.object(columnar, "check_in_child"):  # a process per file and example would take minutes
         return {name: outcome(way) for name, way in ways.items()}
+
+
+def saved(data, path):
+    """What a file of the package's own gives back."""
+    data.save(path)
+    return Interactions.load(path)
 
 
 def max_of(values):
@@ -88,6 +100,29 @@ def test_every_door_gives_the_same_labels_and_order(tmp_path_factory, user, item
     assert len(set(map(str, found.values()))) == 1, found
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=40))
+def test_a_matrix_is_the_table_of_its_entries(tmp_path_factory, pairs):
+    """Rows of a matrix have no order but their own, so the table is sorted; what has no entry is no label."""
+    folder = tmp_path_factory.mktemp("matrix")
+    user, item = map(list, zip(*sorted(set(pairs)), strict=True))
+    matrix = sp.csr_matrix((np.ones(len(user)), (user, item)))
+    found = doors(folder, user, item)
+    for form in ("csr", "csc", "coo"):
+        sp.save_npz(folder / f"{form}.npz", matrix.asformat(form))
+        found[form] = outcome(lambda form=form: read_interactions(folder / f"{form}.npz"))
+        found[f"{form} in memory"] = outcome(lambda form=form: read_interactions(matrix.asformat(form)))
+    assert len(set(map(str, found.values()))) == 1, found
+
+
+def test_the_check_sees_a_matrix_of_other_items(tmp_path):
+    """Broken twin: the transposed matrix."""
+    found = doors(tmp_path, [0, 0, 1], [1, 2, 2])
+    sp.save_npz(tmp_path / "m.npz", sp.csr_matrix([[0, 1, 1], [0, 0, 1]]).T)
+    found["twin"] = outcome(lambda: read_interactions(tmp_path / "m.npz"))
+    assert len(set(map(str, found.values()))) == 2
+
+
 def test_the_check_sees_a_door_with_another_rule(tmp_path):
     """Broken twin: one door keeps "1.0" as text, as CSV did before there was one rule."""
     found = doors(tmp_path, [1.0, 10.0, 2.0], ["a", "b", "c"])
@@ -101,9 +136,9 @@ def test_the_same_table_gives_the_same_split(tmp_path):
     table = pl.DataFrame({"user": user.astype(float), "item": item})
     table.write_csv(tmp_path / "t.csv")
     table.write_parquet(tmp_path / "t.parquet")
-    splits = [
-        strong_split(read_interactions(d), n_heldout=10) for d in (tmp_path / "t.csv", tmp_path / "t.parquet", table)
-    ]
+    saved(read_interactions(table), tmp_path / "t.safetensors")
+    ways = [read_interactions(d) for d in (tmp_path / "t.csv", tmp_path / "t.parquet", table)]
+    splits = [strong_split(data, n_heldout=10) for data in (*ways, Interactions.load(tmp_path / "t.safetensors"))]
     for other in splits[1:]:
         assert other.test.user_labels.tolist() == splits[0].test.user_labels.tolist()
         assert (other.test.heldout != splits[0].test.heldout).nnz == 0
@@ -157,3 +192,12 @@ def test_the_rule_by_examples(labels, expected):
 def test_no_labels(labels, sentence):
     with pytest.raises(InputError, match=sentence):
         Interactions.from_labels(labels, list(range(len(labels))))
+
+
+def test_a_file_of_the_package_keeps_times_and_titles(tmp_path):
+    time = np.array([3.5, 1e9, -7.0])
+    data = Interactions.from_labels([1, 1, 2], ["a", "b", "a"], {"a": "A"}, "mine", time)
+    again = saved(data, tmp_path / "t.safetensors")
+    assert again.time is not None
+    assert again.item_titles is not None
+    assert (again.time.tolist(), again.item_titles.tolist(), again.name) == (time.tolist(), ["A", "b"], "mine")
