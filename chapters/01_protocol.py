@@ -615,7 +615,7 @@ mv.checks.check_users_needed(users_needed)
 # %% [markdown] tags=["investigation"]
 # <details><summary>Solution</summary>
 #
-# **One investigation** (`python chapters/investigate_first.py 01`; EASE − SVD of 1.9, draw 0, a difference of .01). nDCG@100 needs
+# **One investigation** (`python chapters/investigate.py 01`; EASE − SVD of 1.9, draw 0, a difference of .01). nDCG@100 needs
 # 548 users, Recall@20 1,544; with two separate groups each needs 6,786 and 8,312. The pilot, shifted to a true difference of
 # .01 and drawn again 2,000 times with that many users, was told from 0 in 82% and 81% of the cases; asked were 80 %. Not
 # covered: the pilot's spread is itself an estimate, and neither other draws of training users nor other seeds are in it.

@@ -572,7 +572,7 @@ print("same recommendations, same KL between users; distances, and the toy's rad
 
 # %% [markdown]
 # Near is not alike: two posteriors may coincide while their users want different items ([chapter
-# 05](05_local_collaboration.ipynb)).
+# 05b](05b_compromise_gap.ipynb)).
 #
 # ## 3.10 Recap
 #
@@ -644,7 +644,7 @@ mv.checks.check_lower_bound(lower_bound)
 # %% [markdown] tags=["investigation"]
 # <details><summary>Solution</summary>
 #
-# **One investigation** (`python chapters/investigate_first.py 03`; 181 directions of the plane). For "wider" projections raise the lower
+# **One investigation** (`python chapters/investigate.py 03`; 181 directions of the plane). For "wider" projections raise the lower
 # end from 0.00 to 1.20, and common noise lowers the upper end from 2.12 to 1.88, the exact $W_1$ of 3.7. For "needles" both ends were
 # 0.50 before. With the direction of $\mu_u-\mu_v$ among the columns the bound is never below $\|\mu_u-\mu_v\|$: the projection on it keeps
 # the whole difference of means. Users of the trained model were not tried.

@@ -631,7 +631,7 @@ mv.checks.check_batch_transfer(batch_transfer)
 # %% [markdown] tags=["investigation"]
 # <details><summary>Solution</summary>
 #
-# **One investigation** (`python chapters/investigate_first.py 04`; the toy, five seeds, 50 random batches of each size). Before training a batch
+# **One investigation** (`python chapters/investigate.py 04`; the toy, five seeds, 50 random batches of each size). Before training a batch
 # of 1, 5 and 20 helps 0.32, 0.50 and 0.49 of the users outside, after 300 steps 0.37, 0.42 and 0.40. Of its members it helps
 # 1.00, 0.81 and 0.69, and then 1.00, 0.99 and 0.97. A radius for a batch follows from the same proof: its gradient lies
 # within the mean of the $D_{uv}$ over $v\in B$ around $g_u$, so the batch helps $u$ if that mean is below $\|g_u\|$. The trained Mult-VAE was not tried.

@@ -379,7 +379,7 @@ titles = (
     "the same at a sample",
     "KL, nats a user",
     "mean σ",
-    "gap paid / full gap (05)",
+    "gap paid / full gap (05b)",
     "pairs certified, exact (04)",
 )
 print(f"{'mean [range] of 5 seeds':28}", *(f"{name:>21}" for name in signs))
@@ -407,7 +407,7 @@ print("heavy KL ranks worst and carries least information, quiet noise breaks at
 
 # %% [markdown]
 # **Reading.** nDCG at $\mu$ shows heavy KL, and not quiet noise, which ranks at least as well as the healthy model. The price of
-# [chapter 05](05_local_collaboration.ipynb) shows both: the median pair of healthy users pays nothing of the compromise
+# [chapter 05b](05b_compromise_gap.ipynb) shows both: the median pair of healthy users pays nothing of the compromise
 # gap, of heavy KL nearly all, of quiet noise nearly half. Beware of the certificates of
 # [chapter 04](04_sharing_radius.ipynb): by exact gradient distance quiet noise certifies 6 to 17 % of the pairs, the healthy
 # model hardly any. Many certificates are no sign of health.

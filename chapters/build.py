@@ -61,7 +61,12 @@ print(json.dumps([time.process_time() + others, peak]))
 
 def sources() -> list[Path]:
     """The chapters' sources, in order."""
-    return sorted(FOLDER.glob("[0-9][0-9]_*.py"))
+    return sorted(FOLDER.glob("[0-9][0-9]*_*.py"))
+
+
+def number_of(chapter: Path) -> str:
+    """The number in a file name: "04", or "05b" of a chapter that came between two others."""
+    return chapter.name.partition("_")[0]
 
 
 def read_source(text: str) -> NotebookNode:
@@ -150,7 +155,7 @@ def build(source: Path, threads: int) -> dict[str, float]:
     notebook.metadata["measured"] = measured
     write_text(source, text)
     write(notebook, source.with_suffix(".ipynb"))
-    note_run_time(source.name[:2], measured)
+    note_run_time(number_of(source), measured)
     return measured
 
 
@@ -216,9 +221,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--no-run", action="store_true", help="leave the notebooks as they are")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args(arguments)
-    chosen = [s for s in sources() if not options.chapters or s.name[:2] in options.chapters]
+    chosen = [s for s in sources() if not options.chapters or number_of(s) in options.chapters]
     if len(chosen) < len(set(options.chapters)) or not chosen:
-        parser.error(f"no such chapter; there are {', '.join(s.name[:2] for s in sources())}")
+        parser.error(f"no such chapter; there are {', '.join(map(number_of, sources()))}")
     if options.student:
         for path in write_students(options.student):
             print(path)

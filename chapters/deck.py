@@ -19,12 +19,13 @@ from sphinx.cmd.build import build_main
 FOLDER = Path(__file__).resolve().parent
 SLIDES = FOLDER / "slides"
 EXTENSIONS = FOLDER.parent / "docs" / "_ext"  # formulas as MathML, as on the site
-SECTION = re.compile(r"^## (\d+\.\d+) ", re.MULTILINE)
+SECTION = re.compile(r"^## (\d+[a-z]?\.\d+) ", re.MULTILINE)
 
 
 def figures(notebook: Path) -> dict[str, bytes]:
     """The stored figures of a chapter, named by its number, their section, and their place in it."""
     found: dict[str, bytes] = {}
+    number = notebook.name.partition("_")[0]
     section, place = "", 0
     for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
         for heading in SECTION.findall("".join(cell["source"])) if cell["cell_type"] == "markdown" else ():
@@ -32,7 +33,7 @@ def figures(notebook: Path) -> dict[str, bytes]:
         for image in (o["data"]["image/png"] for o in cell.get("outputs", ()) if "image/png" in o.get("data", {})):
             place += 1
             suffix = "" if place == 1 else f"-{place}"
-            found[f"{notebook.name[:2]}-{section}{suffix}.png"] = base64.b64decode("".join(image))
+            found[f"{number}-{section}{suffix}.png"] = base64.b64decode("".join(image))
     return found
 
 
@@ -40,7 +41,7 @@ def stage(source: Path) -> None:
     """Everything that Sphinx reads, in one new folder."""
     shutil.copytree(SLIDES, source, ignore=shutil.ignore_patterns("__pycache__"))
     (source / "figures").mkdir()
-    for notebook in sorted(FOLDER.glob("[0-9][0-9]_*.ipynb")):
+    for notebook in sorted(FOLDER.glob("[0-9][0-9]*_*.ipynb")):
         for name, image in figures(notebook).items():
             (source / "figures" / name).write_bytes(image)
 

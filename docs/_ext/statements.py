@@ -18,7 +18,7 @@ def formulas() -> dict[str, str]:
 @cache
 def code(course: Path) -> dict[str, str]:
     """Chapter -> its code."""
-    books = {p.stem: nbformat.read(p, as_version=4) for p in sorted(course.glob("[0-9][0-9]_*.ipynb"))}
+    books = {p.stem: nbformat.read(p, as_version=4) for p in sorted(course.glob("[0-9][0-9]*_*.ipynb"))}
     return {name: "\n".join(c.source for c in book.cells if c.cell_type == "code") for name, book in books.items()}
 
 
@@ -34,7 +34,7 @@ def add(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]
     own = name.rpartition(".")[2]
     used = chapters(Path(app.srcdir) / "course", own)
     if used:
-        links = ", ".join(f":doc:`{c[:2]} </course/{c}>`" for c in used)
+        links = ", ".join(f":doc:`{c.partition('_')[0]} </course/{c}>`" for c in used)
         lines += ["", f"In the course: chapter{'s' if len(used) > 1 else ''} {links}.", ""]
     if own in formulas():
         start = next(k for k, line in enumerate(lines) if line.strip())  # numpydoc leaves empty lines before the first

@@ -11,7 +11,7 @@ PAGES = {"README.md": "index.md", "GLOSSARY.md": "glossary.md", "INSTRUCTORS.md"
 
 def links(text: str) -> str:
     """Links between notebooks and pages as the site has them."""
-    text = re.sub(r"\]\((?:\.\./chapters/|chapters/)?(\d\d_\w+)\.ipynb(#[^)]*)?\)", r"](\1.ipynb\2)", text)
+    text = re.sub(r"\]\((?:\.\./chapters/|chapters/)?(\d\d\w+)\.ipynb(#[^)]*)?\)", r"](\1.ipynb\2)", text)
     text = re.sub(r"\[([^\]]*)\]\(GLOSSARY\.md#([\w-]+)\)", r'<a href="glossary.html#\2">\1</a>', text)  # a table's row
     for old, new in PAGES.items():
         text = text.replace(f"]({old}", f"]({new}")
@@ -44,7 +44,7 @@ def notebook(path: Path) -> str:
 def write(chapters: Path, target: Path) -> None:
     """All pages of the course into `target`."""
     target.mkdir(parents=True)
-    books = sorted(chapters.glob("[0-9][0-9]_*.ipynb"))
+    books = sorted(chapters.glob("[0-9][0-9]*_*.ipynb"))
     for path in books:
         (target / path.name).write_text(notebook(path), encoding="utf-8")
     for old, new in PAGES.items():

@@ -27,6 +27,7 @@ from minivae.checks.protocol import check_fair_ndcg, check_mean_recall, check_us
 from minivae.checks.scaling import check_epoch_operations, check_global_gradient, check_heard_noise
 from minivae.checks.sharing import check_batch_transfer, check_content_mismatch, check_gradient_distance
 from minivae.checks.smoothing import check_anchors_in_closed_form, check_direction_loss, check_smoothing_matrix
+from minivae.checks.smoothness import check_deep_constant, check_items_allowed, check_steepest
 
 __all__ = [
     "check_all_distances",
@@ -39,6 +40,7 @@ __all__ = [
     "check_content_mismatch",
     "check_crowd_gap",
     "check_cuped",
+    "check_deep_constant",
     "check_direction_loss",
     "check_epoch_operations",
     "check_expected_test",
@@ -52,6 +54,7 @@ __all__ = [
     "check_ideal_answer",
     "check_importance_bound",
     "check_item_law",
+    "check_items_allowed",
     "check_kl_to_prior",
     "check_lds_score",
     "check_lower_bound",
@@ -72,6 +75,7 @@ __all__ = [
     "check_predicted_change",
     "check_sampled_gap",
     "check_smoothing_matrix",
+    "check_steepest",
     "check_users_needed",
     "check_water_filling",
     "check_weighted_anchor_terms",

@@ -1,4 +1,4 @@
-"""Self-checks of chapter 05: the compromise gap of a Gaussian decoder, of a crowd, and over the latent space."""
+"""Self-checks of chapter 05b: the compromise gap of a Gaussian decoder, of a crowd, and over the latent space."""
 
 import math
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from minivae.theory.toy import toy_users
 
 
 def check_gaussian_gap(fn: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], seed: int | None = None) -> None:
-    """Chapter 05, exercise 1: ``fn(t_u, t_v, a, b)`` gives the gap of a unit-variance Gaussian decoder, (P,).
+    """Chapter 05b, exercise 1: ``fn(t_u, t_v, a, b)`` gives the gap of a unit-variance Gaussian decoder, (P,).
 
     The statistics are (P, k), the densities (P,).
 
@@ -37,7 +37,7 @@ def check_gaussian_gap(fn: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], s
 
 
 def check_crowd_gap(fn: Callable[[Tensor, Tensor], Tensor], seed: int | None = None) -> None:
-    """Chapter 05, exercise 2: ``fn(x, q)`` gives the gap of all users at one place, (U, I), (U,) -> a number.
+    """Chapter 05b, exercise 2: ``fn(x, q)`` gives the gap of all users at one place, (U, I), (U,) -> a number.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def check_crowd_gap(fn: Callable[[Tensor, Tensor], Tensor], seed: int | None = N
 
 
 def check_sampled_gap(fn: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], seed: int | None = None) -> None:
-    """Chapter 05, exercise 3: ``fn(mu, sd, x, eps)`` gives the integrated gap of two users from samples, a number.
+    """Chapter 05b, exercise 3: ``fn(mu, sd, x, eps)`` gives the integrated gap of two users from samples, a number.
 
     Posteriors (2, d), users (2, I), noise (2, S, d): the first half for samples of the first user.
 

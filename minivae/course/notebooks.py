@@ -70,7 +70,7 @@ def copy_course(out: Path, solutions: bool = False) -> list[Path]:
         If one of the files exists in `out`.
     """
     source = folder()
-    notebooks = sorted(source.glob("[0-9][0-9]_*.ipynb"))
+    notebooks = sorted(source.glob("[0-9][0-9]*_*.ipynb"))
     pages, results = sorted(source.glob("*.md")), sorted((source / "results").iterdir())
     targets = [out / path.relative_to(source) for path in (*notebooks, *pages, *results)]
     there = next((path for path in targets if path.exists()), None)

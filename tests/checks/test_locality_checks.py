@@ -1,4 +1,4 @@
-"""The self-checks of chapter 05 take what is right, and say of what is wrong what is wrong with it."""
+"""The self-checks of chapter 05b take what is right, and say of what is wrong what is wrong with it."""
 
 import numpy as np
 import torch

@@ -41,11 +41,12 @@ def test_what_is_not_there_or_comes_from_elsewhere_is_said(tmp_path, body, said)
 
 
 def test_links_of_chapters_become_links_of_the_site():
-    text = "see [05](05_local_collaboration.ipynb#here), [words](GLOSSARY.md#elbo), [how](INSTRUCTORS.md)"
+    text = "see [05](05_local_collaboration.ipynb#here), [5b](05b_gap.ipynb), [words](GLOSSARY.md#elbo)"
     assert (
         chapters.links(text)
-        == 'see [05](05_local_collaboration.ipynb#here), <a href="glossary.html#elbo">words</a>, [how](teaching.md)'
+        == 'see [05](05_local_collaboration.ipynb#here), [5b](05b_gap.ipynb), <a href="glossary.html#elbo">words</a>'
     )
+    assert chapters.links("[how](INSTRUCTORS.md)") == "[how](teaching.md)"
 
 
 def test_answers_for_lecturers_are_named_and_not_linked():

@@ -60,7 +60,9 @@ def sources():
 
 # Grading runs what a student has handed in: that is its purpose, in a process of its own for each call.
 RUNS_SUBMISSIONS = {ROOT / "minivae" / "course" / "grading.py"}
-RUNS_CHAPTERS = {ROOT / "chapters" / "investigate.py"}  # cells of the chapters beside it, which are programs themselves
+RUNS_CHAPTERS = {
+    ROOT / "chapters" / "investigations" / "chapter.py"
+}  # cells of the chapters beside it, which are programs themselves
 
 
 def test_nothing_is_ever_unpickled():
