@@ -392,7 +392,7 @@ print("with the proved constants no ball of the 500 reaches one item:", bool(pro
 # %% tags=["from-scratch"]
 def ranks(values):  # (P,) -> (P,); equal values share the mean of their ranks
     _, at, many = values.unique(return_inverse=True, return_counts=True)
-    return (many.cumsum(0) - (many - 1) / 2)[at]
+    return (many.cumsum(0) - (many - 1) / 2).double()[at]
 
 
 def rank_correlation(a, b):
