@@ -12,10 +12,17 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from minivae.batches import UserBatch
+from minivae.output_layer import largest, output_layer
 
 CHUNK_CELLS = 1 << 25
 # Up to here e^|log σ²| and the square of a distance are floats of full precision, in float32 as well.
 LOGVAR_LIMIT, DISTANCE_LIMIT = 80.0, 1e18
+
+
+def _added(total: Tensor | None, block: Tensor, like: Tensor) -> Tensor:
+    """The sum so far and a block of it, in the dtype of `like`."""
+    block = block.to(like.dtype)
+    return block if total is None else total.add_(block)
 
 
 class _MultinomialNLL(torch.autograd.Function):
@@ -40,8 +47,7 @@ class _MultinomialNLL(torch.autograd.Function):
         smoothing: float,
     ) -> Tensor:
         n_users, n_items = h.shape[0], weight.shape[0]
-        low_weight, low_bias = weight.to(products), bias.to(products)
-        low_h = h.detach().to(products)
+        layer = output_layer(h, weight, bias, products)
         for_h, for_weight, for_bias = ctx.needs_input_grad[:3]
         loss = torch.zeros((), dtype=h.dtype, device=h.device)
         step = max(1, CHUNK_CELLS // n_items)
@@ -50,36 +56,30 @@ class _MultinomialNLL(torch.autograd.Function):
         d_weight = d_bias = None
         for a in range(0, n_users, step):
             b = min(a + step, n_users)
-            rows, items = batch.rows[bounds[a] : bounds[b]] - a, batch.items[bounds[a] : bounds[b]]
-            logits = torch.addmm(low_bias, low_h[a:b], low_weight.T)  # (b-a, I)
-            top = logits.amax(1)
+            at = batch.rows[bounds[a] : bounds[b]] - a, batch.items[bounds[a] : bounds[b]]
+            w, counts = user_weights[a:b], batch.counts[a:b].to(h.dtype)
+            logits = layer.logits(slice(a, b))  # (b-a, I)
+            top = largest(logits).to(h.dtype)
             positives = torch.zeros(b - a, dtype=h.dtype, device=h.device)
-            positives.index_add_(0, rows, logits[rows, items].to(h.dtype))
+            positives.index_add_(0, at[0], logits[at].to(h.dtype))
             if smoothing > 0:
-                everywhere = logits.sum(1, dtype=h.dtype) * batch.counts[a:b].to(h.dtype) / n_items
+                everywhere = logits.sum(1, dtype=h.dtype) * counts / n_items
                 positives = (1 - smoothing) * positives + smoothing * everywhere
             pi = torch.softmax(logits, 1)  # (b-a, I), accumulated in float32 whatever its dtype
             del logits
             # log of the normaliser from the largest probability: it is at least 1/I, so this never underflows
-            lse = top.to(h.dtype) - torch.log(pi.amax(1).to(h.dtype))
-            w = user_weights[a:b]
-            loss += w @ (batch.counts[a:b].to(h.dtype) * lse - positives)
+            lse = top - torch.log(largest(pi).to(h.dtype))
+            loss += w @ (counts * lse - positives)
             if not (for_h or for_weight or for_bias):
                 continue
-            delta = pi.mul_((w * batch.counts[a:b]).to(products)[:, None])
-            if smoothing > 0:
-                delta -= (w * batch.counts[a:b] * (smoothing / n_items)).to(products)[:, None]
-                delta[rows, items] -= ((1 - smoothing) * w[rows]).to(products)
-            else:
-                delta[rows, items] -= w[rows].to(products)  # (b-a, I) = w (N π − x)
+            scale = w * counts
+            delta = layer.delta(pi, w, counts, smoothing, at)
             if d_h is not None:
-                d_h[a:b] = delta @ low_weight
-            if for_weight:
-                block_weight = (delta.T @ low_h[a:b]).to(weight.dtype)  # (I, hidden)
-                d_weight = block_weight if d_weight is None else d_weight.add_(block_weight)
-            if for_bias:
-                block_bias = (delta.new_ones(1, b - a) @ delta)[0].to(bias.dtype)  # (I,); a product beats a column sum
-                d_bias = block_bias if d_bias is None else d_bias.add_(block_bias)
+                d_h[a:b] = layer.to_h(delta, scale)
+            if for_weight or for_bias:
+                block_weight, block_bias = layer.to_weight_and_bias(delta, slice(a, b), scale)
+                d_weight = _added(d_weight, block_weight, weight) if for_weight else None
+                d_bias = _added(d_bias, block_bias, bias) if for_bias else None
         ctx.save_for_backward(d_h, d_weight, d_bias)
         return loss
 

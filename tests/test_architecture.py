@@ -11,13 +11,14 @@ PACKAGE = Path(__file__).parents[1] / "minivae"
 # What a room may import stands before it. The rooms of a user (`cli`) come last, what everything stands on first.
 ORDER = (
     *("version", "errors", "options", "runtime", "data"),
-    *("batches", "masks", "anchors", "objective", "models", "theory", "metrics", "ranking", "recommendation"),
-    *("config", "update", "training"),
+    *("batches", "masks", "anchors", "output_layer", "objective", "models", "theory"),
+    *("metrics", "ranking", "recommendation", "config", "update", "training"),
     *("online", "checks", "plots", "preparation", "explorables", "explain", "study", "course", "cli"),
 )
 STORY = (
     "batches",
     "masks",
+    "output_layer",
     "objective",
     "anchors",
     "config",

@@ -13,6 +13,7 @@ from torch.distributions import Normal, kl_divergence
 from minivae import objective
 from minivae.batches import DeviceCSR
 from minivae.objective import beta_at, kl_to_standard_normal, multinomial_nll
+from minivae.output_layer import largest
 
 HIDDEN, LATENT = 9, 5
 
@@ -231,6 +232,47 @@ def test_bf16_products_stay_within_their_rounding():
     for twin in (without_bias, doubled_gradient):
         with pytest.raises(AssertionError):
             check_bf16(twin)
+
+
+@pytest.mark.parametrize("hidden", [31, 32, 33])  # with the bias: a whole tile, one more, two more
+@pytest.mark.parametrize("alpha", [0.0, 0.3])
+@pytest.mark.parametrize("cells", [31 * 4, 1 << 25])  # four users a chunk, all
+def test_bf16_products_follow_those_of_float64(monkeypatch, hidden, alpha, cells):
+    monkeypatch.setattr(objective, "CHUNK_CELLS", cells)
+    _, batch = users(8)
+    g = torch.Generator().manual_seed(8)
+    h, weight, bias = (0.3 * torch.randn(shape, generator=g) for shape in ((13, hidden), (31, hidden), (31,)))
+    parameters = [p.requires_grad_() for p in (h, weight, bias)]
+    precise = [p.detach().double().requires_grad_() for p in parameters]
+    expected = value_and_gradients(multinomial_nll(*precise, batch, smoothing=alpha), precise)
+
+    def far(**changed):
+        loss = multinomial_nll(*parameters, batch, products=torch.bfloat16, **{"smoothing": alpha} | changed)
+        pairs = zip(value_and_gradients(loss, parameters), expected, strict=True)
+        return max(float((a.double() - b).norm() / b.norm()) for a, b in pairs)
+
+    assert far() < 0.02  # some roundings of 2⁻⁹ each
+    assert far(smoothing=alpha + 0.2) > 0.02
+
+
+def test_bits_alone_mistake_the_largest_of_a_row_below_zero():
+    x = torch.tensor([[-1.0, -2.0]]).bfloat16()
+    assert largest(x).tolist() == [-1] != x.view(torch.int16).amax(1).view(torch.bfloat16).tolist()
+
+
+@given(st.lists(st.lists(st.floats(width=16, allow_nan=False), min_size=3, max_size=3), min_size=1, max_size=4))
+def test_largest_of_bf16_rows(rows):
+    """Among the bits, and as `amax` finds it: rows below zero, zeros of both signs, infinities."""
+    x = torch.tensor(rows, dtype=torch.float32).bfloat16()
+    assert torch.equal(largest(x), x.amax(1))
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_bf16_products_show_nan(sign):
+    _, batch = users(8)
+    h, weight, bias = (p.detach() for p in layers(8, dtype=torch.float32))
+    weight[3, 2] = math.copysign(math.nan, sign)
+    assert bool(multinomial_nll(h, weight, bias, batch, products=torch.bfloat16).isnan())
 
 
 def check_kl(kl):

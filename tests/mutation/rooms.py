@@ -28,7 +28,10 @@ ROOMS = {
     "core": Room(
         tuple(
             f"minivae/{name}.py"
-            for name in ("objective", "anchors", "ranking", "metrics", "batches", "masks", "config", "recommendation")
+            for name in (
+                *("output_layer", "objective", "anchors", "ranking", "metrics", "batches", "masks", "config"),
+                "recommendation",
+            )
         ),
         tuple(
             f"tests/{name}.py"
