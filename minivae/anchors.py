@@ -120,7 +120,7 @@ def softmin_loss(mu: Tensor, variance: Tensor, anchors: Tensor, batch: UserBatch
     share = shares(batch, mu)
     distance = (mu[rows] - anchors[batch.items]).square().sum(-1)  # (n,)
     nearest = none.scatter_reduce(0, rows, distance, "amin", include_self=False)  # (B,)
-    widest = none.scatter_reduce(0, rows, distance.detach(), "amax", include_self=False)
+    widest = none.scatter_reduce(0, rows, distance.detach(), "amax")
     hot, cold = widest <= temperature / HOT, ~(nearest / temperature < 1e30)
 
     usual = torch.where((hot | cold)[rows], 0, distance)

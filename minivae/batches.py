@@ -174,7 +174,8 @@ def keep_by_popularity(counts: np.ndarray, keep: float, exponent: float) -> np.n
     if keep == 1:
         return np.ones(len(counts))
     n = np.maximum(counts, 1).astype(np.float64)
-    slope = exponent * (np.log(n) - np.log(n).mean())
+    log_n = np.log(n)
+    slope = exponent * (log_n - log_n.mean())
     widest = np.abs(slope).max() + 50
     c = brentq(lambda c: n @ expit(c - slope) / n.sum() - keep, -widest, widest, xtol=1e-12)
     return expit(c - slope)

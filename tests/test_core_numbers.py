@@ -8,8 +8,9 @@ import scipy.sparse as sp
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from minivae import FoldIn, evaluate
+from minivae import FoldIn, InputError, evaluate, recommend
 from minivae.batches import item_weights
+from minivae.masks import normalize_then_mask
 from minivae.metrics import Ranking, metric_values
 from minivae.objective import beta_at, kl_to_gaussian, kl_to_standard_normal, log_normal
 from minivae.ranking import activity_groups, paired_difference
@@ -129,3 +130,28 @@ def test_groups_of_activity_count_both_halves_and_meet_at_their_borders():
         "101+": [101, 300],
     }
     assert "1–4" not in activity_groups(fold_in(history[1:], heldout[1:]))
+
+
+# ------------------------------------------------------------------------------------------------------ masks, lists
+
+
+def test_a_user_of_one_item_has_length_1_where_items_differ_in_keep():
+    """x/‖x‖ ⊙ b/ρ_i: 1/√1 · 1/0.25 for the single item, 1/√2 · 1/0.5 for the kept one of two."""
+    rows, counts = torch.tensor([0, 1, 1]), torch.tensor([1.0, 2.0])
+    kept, keep = torch.tensor([True, True, False]), torch.tensor([0.25, 0.5, 0.5])
+    got = normalize_then_mask(rows, counts, kept, keep)
+    assert got.tolist() == pytest.approx([4, 2 / math.sqrt(2), 0])
+
+
+def test_recommendations_are_a_pair_of_ten_if_nothing_is_said():
+    found = recommend(Descending(), np.eye(2, 30))
+    assert len(found) == 2
+    assert found.items.shape == found.scores.shape == (2, 10)
+    assert found.items[1].tolist() == [0, *range(2, 11)]
+    assert recommend(Descending(), np.eye(2, 30), np.int64(3)).items.tolist() == [[1, 2, 3], [0, 2, 3]]
+
+
+@pytest.mark.parametrize("k", [0, -1, 2.5, True, "3", None])
+def test_what_is_no_number_of_recommendations_is_refused(k):
+    with pytest.raises(InputError, match="is no number of recommendations; ask for a whole number, at least 1"):
+        recommend(Descending(), np.eye(2, 30), k)

@@ -36,7 +36,8 @@ ROOMS = {
         tuple(
             f"tests/{name}.py"
             for name in (
-                *("test_objective", "test_anchors", "test_anchor_direction", "test_ranking", "test_batches"),
+                *("test_objective", "test_objective_edges", "test_anchors", "test_anchor_direction", "test_ranking"),
+                "test_batches",
                 *(
                     "test_recommendation",
                     "test_core_numbers",

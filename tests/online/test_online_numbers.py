@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 from scipy import stats
 
+from minivae import InputError
 from minivae.online import Audience, Behaviour, Effect, Experiment, Outcome, Shelf, analyse, rehearse, simulate
 from minivae.online.effects import boundary
 from minivae.online.rehearsal import Rehearsal
@@ -66,6 +67,8 @@ def test_intervals_and_lift_by_hand():
     assert e.p == pytest.approx(2 * stats.norm.sf(2))
     half = z * math.sqrt(0.09 / 4 + 0.16 / 9)
     assert e.lift(0.9) == pytest.approx((0.5, 1.5 * math.exp(-half) - 1, 1.5 * math.exp(half) - 1))
+    third = Effect("clicks", 3.0, 4.0, (0.09, 0.16), (10, 10)).lift(0.9)
+    assert math.log((1 + third[2]) / (1 + third[0])) == pytest.approx(z * math.sqrt(0.09 / 9 + 0.16 / 16))
     width = 0.5 * math.sqrt((1 + 0.25 / 4) * math.log((1 + 4 / 0.25) / 0.1**2))
     assert e.always_valid(2.0, 0.9) == pytest.approx((1 - width, 1 + width))
     assert float(boundary(0.5, 2.0, 0.9)) == pytest.approx(2 * width)
@@ -87,6 +90,22 @@ def test_misses_are_counted_at_the_last_look_and_at_any():
     assert r.peeking(truth=1.0) == pytest.approx(share(1 / 3))
     assert r.fixed(level=0.5, truth=1.9) == pytest.approx(share(1 / 3))
     assert r.always_valid(1.0)[0] == 0
+    once = Rehearsal(np.array([[9.0, 0.0], [0.0, 0.0]]), np.ones((2, 2)))
+    assert once.always_valid(1.0) == pytest.approx((0.5, math.sqrt(0.25 / 2)))  # one look out is enough
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 1.5, math.nan])
+def test_a_confidence_is_between_0_and_1(level):
+    with pytest.raises(InputError, match="between 0 and 1, both excluded"):
+        boundary(0.5, 2.0, level)
+
+
+def test_results_with_arrays_are_one_line_and_equal_only_to_themselves():
+    assert repr(OUTCOME) == "Outcome()"
+    assert "array" not in repr(Rehearsal(np.ones((1, 2)), np.ones((1, 2))))
+    people = crowd(3)
+    assert people == people
+    assert people != crowd(3)  # and comparing them is no error
 
 
 def crowd(n):

@@ -2,9 +2,12 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import minivae as mv
+from minivae.options import SELECTION
+from minivae.ranking import Evaluation, activity_groups
 from minivae.runtime.records import MeanInterval
 from minivae.study.draws import anchor_law, draws
 
@@ -20,6 +23,92 @@ def test_a_split_that_is_no_longer_that_of_the_study_is_refused(tmp_path, monkey
     monkeypatch.setattr(draws, "read_note", lambda folder: note)
     with pytest.raises(mv.InputError, match=r"is no longer the split that .* was made from; make it again"):
         draws.SplitStudy.load(tmp_path)
+
+
+def test_metrics_of_other_users_than_those_of_the_split_are_refused(tmp_path, monkeypatch):
+    """The split is that of the study, but one run was scored on users with other numbers of held-out items."""
+    split = mv.strong_split(mv.planted(n_users=60, n_items=40, n_events=900), n_heldout=10)
+    split.save(tmp_path / "split.safetensors")
+    (tmp_path / "results.json").touch()
+    sha256 = draws.fingerprint(split)
+    note = SimpleNamespace(data=SimpleNamespace(split=str(tmp_path / "split.safetensors"), sha256=sha256))
+    results = SimpleNamespace(
+        runs=[SimpleNamespace(model="ease", seed=0)],
+        data=SimpleNamespace(protocol={"seed": 3}),
+        preset=SimpleNamespace(models={"ease": None}),
+    )
+    counts = {part: np.diff(getattr(split, part).heldout.indptr) for part in ("validation", "test")}
+    scored = {part: Evaluation({}, n, 0.5, 1.0) for part, n in counts.items()}
+    done = SimpleNamespace(folder=tmp_path / "runs" / "ease-seed0", scored=scored)
+    monkeypatch.setattr(draws, "read_record", lambda path, schema: results)
+    monkeypatch.setattr(draws, "read_note", lambda folder: note)
+    monkeypatch.setattr(draws.Result, "load", lambda folder: done)
+    monkeypatch.setattr(draws, "group", lambda runs: [SimpleNamespace(name="ease", runs=runs)])
+    assert draws.SplitStudy.load(tmp_path).label == "3"
+    scored["test"] = Evaluation({}, counts["test"] + 1, 0.5, 1.0)
+    with pytest.raises(mv.InputError, match="holds metrics of other test users"):
+        draws.SplitStudy.load(tmp_path)
+
+
+def made(label, sha256, l2, searched, name="ml-1m"):
+    """A study of EASE alone, as `check` sees it."""
+    record = SimpleNamespace(kind="EASE", as_dict=lambda: {"arguments": {"l2": l2}, "training": None, "trials": None})
+    data, preset = SimpleNamespace(name=name), SimpleNamespace(models={"ease": record})
+    results = SimpleNamespace(data=data, preset=preset)
+    return SimpleNamespace(label=label, sha256=sha256, results=results, models={"ease": None}, searched=searched)
+
+
+@pytest.mark.parametrize("searched", [(True, False), (False, True), (False, False)])
+def test_other_settings_need_a_search_in_both_draws(searched):
+    """A search on one draw explains why that one is different; the other must have been searched as well."""
+    one, other = (made(str(k), str(k), 100.0 * (k + 1), was) for k, was in enumerate(searched))
+    with pytest.raises(mv.InputError, match="combine studies with the same settings"):
+        draws.check([one, other])
+    assert draws.check([made("0", "0", 100.0, True), made("1", "1", 200.0, True)]) == ["ease"]
+    assert draws.check([made("0", "0", 100.0, False), made("1", "1", 100.0, False)]) == ["ease"]
+
+
+def law_runs(split, names):
+    """Runs with an accuracy by hand: validation 0.1, 0.3, 0.2 in turn, test 0.5 + 0.01 (position + user)."""
+    n = split.test.heldout.shape[0]
+    found = {}
+    for k, name in enumerate(names):
+        values = {SELECTION: 0.5 + 0.01 * (k + np.arange(n) % 3 * k)}
+        metrics = SimpleNamespace(
+            validation={SELECTION: SimpleNamespace(mean=[0.1, 0.3, 0.2][k])},
+            levels=lambda k=k: {SELECTION: SimpleNamespace(mean=0.123 + k)},
+        )
+        scored = {"test": Evaluation(values, np.ones(n, int), 0.5, 1.0), "validation": None}
+        found[name] = SimpleNamespace(folder=name, metrics=metrics, scored=scored)
+    return found
+
+
+def test_a_weight_is_chosen_on_validation_users_and_judged_on_test_users(tmp_path, monkeypatch):
+    split = mv.strong_split(mv.planted(n_users=60, n_items=40, n_events=900), n_heldout=10)
+    split.save(tmp_path / "split.safetensors")
+    runs = law_runs(split, ["multdae", "multdae-full-1", "multdae-full-10"])
+    for name in runs:
+        (tmp_path / "runs" / f"{name}-seed0").mkdir(parents=True)
+    monkeypatch.setattr(anchor_law.Result, "load", lambda p: runs[p.name.removesuffix("-seed0")])
+    note = SimpleNamespace(data=SimpleNamespace(split=tmp_path / "split.safetensors"))
+    monkeypatch.setattr(anchor_law, "read_note", lambda folder: note)
+    monkeypatch.setattr(anchor_law, "norm_of_codes", lambda folder, split: float(len(folder)))
+    (row,) = anchor_law.collect([tmp_path])
+    gain = 0.01 * (1 + np.arange(10) % 3)  # of λ = 1, the best on validation users; λ = 10 is better on test users
+    assert (row.model, row.form, row.chosen, row.seed) == ("multdae", "full", 1.0, split.protocol["seed"])
+    assert row.without == 0.123
+    assert row.difference.mean == pytest.approx(gain.mean())
+    assert {w: d.mean for w, d in row.at_every_weight.items()} == pytest.approx(
+        {"1": gain.mean(), "10": 2 * gain.mean()}
+    )
+    groups = {g: of for g, of in activity_groups(split.test).items() if of.sum() > 1}
+    assert {g: d.mean for g, d in row.by_activity.items()} == pytest.approx(
+        {g: gain[of].mean() for g, of in groups.items()}
+    )
+    assert row.norm_of_codes == {"0": 7.0, "1": 14.0, "10": 15.0}
+    (tmp_path / "runs" / "multdae-seed0").rmdir()
+    with pytest.raises(mv.InputError, match="no run of multdae without anchors"):
+        anchor_law.collect([tmp_path])
 
 
 def fold(k, folds=3, seed=0):

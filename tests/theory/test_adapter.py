@@ -147,6 +147,13 @@ def broken(encode, **options):
 mu = torch.zeros(USERS, 6, dtype=torch.float64)
 
 
+def one_nan(x):
+    """A single value that is none, of the last user."""
+    found = mu[: len(x)].clone()
+    found[-1, -1] = float("nan")
+    return found
+
+
 @pytest.mark.parametrize(
     ("act", "says"),
     [
@@ -155,6 +162,8 @@ mu = torch.zeros(USERS, 6, dtype=torch.float64)
         (broken(lambda x: (mu[: len(x)], mu[: len(x)], mu)), "3 values"),
         (broken(lambda x: (mu[: len(x)], mu[: len(x), :5])), r"shape \(4, 6\)"),
         (broken(lambda x: (mu[: len(x)] + float("nan"), mu[: len(x)])), "not finite"),
+        (broken(lambda x: (one_nan(x), mu[: len(x)])), "not finite"),
+        (broken(lambda x: (mu[: len(x)], one_nan(x))), "not finite"),
         (broken(lambda x: (torch.randn(len(x), 6), torch.ones(len(x), 6))), "eval"),
         (lambda: wrap(encode=lambda x: x, decode=lambda z: z), "torch module"),
         (lambda: wrap(encode=None, decode=nn.Linear(2, 3)), "must be a function"),
@@ -174,3 +183,23 @@ def test_dropout_left_on_is_refused():
     net = outside(MultiVAELike).train()
     with pytest.raises(InputError, match="eval"):
         wrapped(net).encode(users())
+
+
+def test_the_outside_encoder_is_tried_on_a_few_users_once(monkeypatch):
+    """Twice on the first rows of the first call, to see that it repeats itself; then once for each block of users."""
+    monkeypatch.setattr("minivae.theory.adapter.ENCODE_BLOCK", 10)
+    net, sizes = outside(RecVAELike), []
+
+    def encode(x):
+        sizes.append(len(x))
+        found, logvar = net.encode(x)
+        return found, torch.exp(0.5 * logvar)
+
+    model = wrap(encode=encode, decode=net.decoder)
+    sizes.clear()
+    model.encode(users()[:0])
+    assert sizes == [0]  # nobody is no one to try it on
+    model.encode(users())
+    assert sizes[1:] == [4, 4, 10, 10, 5]
+    model.encode(users())
+    assert sizes[6:] == [10, 10, 5]

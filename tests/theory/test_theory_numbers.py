@@ -78,6 +78,17 @@ def test_several_draws_a_user_have_the_error_within_users():
 # -------------------------------------------------------------------------------------------------------- bottleneck
 
 
+def test_a_contraction_at_its_limit_holds_and_one_beyond_it_does_not(monkeypatch):
+    """Shifts in opposite directions attain W2 = r_u + r_v, above it by rounding only; with smaller radii it fails."""
+    directions = np.random.default_rng(0).normal(size=(60, 3))
+    shifts = [bottleneck.contraction([-a, 0.7 * a], np.ones((2, 3))) for a in directions]
+    assert any(float(c.worst_ratio) > 1 for c in shifts)
+    assert all(c.holds for c in shifts)
+    radius = bottleneck.t1_bound
+    monkeypatch.setattr(bottleneck, "t1_bound", lambda mu, sd: 0.9 * radius(mu, sd))
+    assert not bottleneck.contraction([[-1.0], [1.0]], [[1.0], [1.0]]).holds
+
+
 def test_active_units_have_an_unbiased_variance():
     """Two users at ±x: the variance is 2x², not x²; with x² = 0.006 that decides."""
     x = math.sqrt(0.006)

@@ -130,6 +130,17 @@ def test_what_is_measured_is_not_called_proved(model, users):
     assert {proved.status[k] for k in ("penalty", "radius", "certified")} == {"bound"}
 
 
+def test_what_is_exact_and_what_is_a_bound(model, users):
+    """Norms and the distance of targets are numbers; the distance of two posteriors is that of one coupling of them."""
+    status = transfer.sharing(model, users, 4, given()).status
+    assert all(status[k].startswith("exact") for k in ("exact", "norm", "mismatch"))
+    assert status["distance"] == "bound"
+
+
+def test_a_user_has_two_views_of_eight_samples_if_nothing_is_said(model, users):
+    assert transfer.view_sharing(model, users, 0.5).z.shape == (5, 2, 8, 3)
+
+
 def test_views_are_encoded_as_they_were_masked(model, users):
     """The samples of each view have the mean that the encoder gives for that very input, without another norm."""
     views = transfer.view_sharing(model, users, 0.5, "normalize-then-mask", 2, 4, given(7))
