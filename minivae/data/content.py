@@ -44,7 +44,9 @@ FOREIGN = {  # first bytes -> what the file is, and what to do
     b"%PDF": "a PDF; export the table as CSV",
     b"\x93NUMPY": "an array of NumPy; write a table as Parquet or CSV, or a matrix with scipy.sparse.save_npz",
     b"PK\x05\x06": "an empty zip archive",
+    **dict.fromkeys(UNPACKING, "packed twice; unpack it once"),
 }
+LOOKED = 20  # first bytes, of which every second is zero where two bytes are a letter
 MARK = b"\xef\xbb\xbf"
 
 
@@ -91,7 +93,11 @@ def only_table(names: list[str], path: Path) -> str:
     """The one member of a zip that is a table."""
     if any(n.startswith(("xl/", "word/")) or n in ("[Content_Types].xml", "content.xml") for n in names):
         raise InputError(f"{path} is not plain UTF-8 text but a spreadsheet; save it as CSV UTF-8")
-    files = [n for n in names if not n.endswith("/") and not n.startswith("__MACOSX/")]
+    files = [
+        n
+        for n in names
+        if not n.endswith("/") and not n.startswith("__MACOSX/") and not PurePosixPath(n).name.startswith("._")
+    ]
     tables = [n for n in files if PurePosixPath(n.lower()).suffix in TABLES]
     if len(tables) != 1:
         shown = ", ".join(map(visible, (tables or files)[:5])) or "nothing"
@@ -129,9 +135,9 @@ def text_of(path: Path, raw: bytes, encoding: str | None) -> bytes:
     if raw.startswith(b"PK\x03\x04"):
         raise InputError(f"{path} is not plain UTF-8 text but a damaged zip archive; fetch it again")
     if (at := raw.find(b"\x00")) >= 0:
-        raise InputError(
-            f"{path} is not plain UTF-8 text: {line_of(raw, at)} holds a zero byte; export it again as UTF-8"
-        )
+        name = next((n for n, of in (("utf-16-le", 1), ("utf-16-be", 0)) if not any(raw[of:LOOKED:2])), None)
+        advice = "export it again as UTF-8" + (f", or say {option('encoding', name)}" if name else "")
+        raise InputError(f"{path} is not plain UTF-8 text: {line_of(raw, at)} holds a zero byte; {advice}")
     refuse_other_encoding(path, raw)
     return one_line_end(path, raw)
 

@@ -94,20 +94,22 @@ def read_delimited(
     """
     raw, others = without_blank_end(raw)
     given = separator
-    raw, skipped, separator = without_preamble(path, raw, columns, separator)
+    raw, comments, blank, separator = without_preamble(path, raw, columns, separator)
+    skipped = comments + blank
     separator = WORDS.get(separator, separator) if separator else find_separator(head(raw, path)[0], suffix)
     raw, separator = single_byte(path, raw, separator)
     layout = find_layout(path, head(raw, path), separator, columns, header, skipped)
-    others |= {"header": int(layout.header), "comment lines": skipped}
+    others |= {"header": int(layout.header), "comment lines": comments, "blank lines at the start": blank}
     try:
         found = found_columns(path, columns, layout.names, by_position=not layout.header)
     except InputError as e:
         raise InputError(f"{e}{another_reading(head(raw, path), layout, given, header)}") from None
     marks = b'"' in raw
-    if not (layout.quoted and marks):
-        table, lines = fast(raw, layout, found, refuse_ragged(path, raw, layout), quoted=False), None
-    elif every_line_is_a_row(raw, layout):
-        table, lines = fast(raw, layout, found, raw.count(b"\n"), quoted=True), None
+    quoted = layout.quoted and marks
+    if not quoted or every_line_is_a_row(raw, layout):
+        refuse_comment(path, raw, skipped)
+        height = raw.count(b"\n") if quoted else refuse_ragged(path, raw, layout)
+        table, lines = fast(raw, layout, found, height, quoted), None
     else:
         table, lines = slow(path, raw, layout, found)
         others["lines inside quoted fields"] = raw.count(b"\n") - layout.header - table.height
@@ -135,15 +137,20 @@ def without_blank_end(raw: bytes) -> tuple[bytes, dict[str, int]]:
     return raw if raw.endswith(b"\n") else raw + b"\n", {}
 
 
-def without_preamble(path: Path, raw: bytes, columns: Columns, separator: str | None) -> tuple[bytes, int, str | None]:
-    """The text without Excel's `sep=;` and without comments before the table; how many lines that were."""
-    skipped = 0
+def without_preamble(
+    path: Path, raw: bytes, columns: Columns, separator: str | None
+) -> tuple[bytes, int, int, str | None]:
+    """The text without Excel's `sep=;` and without comments and blank lines before the table; how many these were."""
+    skipped = blank = 0
     first = head(raw, path)[0]
     if match := re.fullmatch(r'"?sep=(.|\\t)"?', first.strip("\ufeff")):
         raw, skipped = raw[raw.index(b"\n") + 1 :], 1
         separator = separator or match[1]
     asked = {c for c in columns.values() if isinstance(c, str) and not c.isdecimal()}
-    while raw[:1] in (b"#", b"%"):
+    while raw[:1] in (b"#", b"%", b"\n") and len(raw) > 1:
+        if raw.startswith(b"\n"):
+            raw, blank = raw[1:], blank + 1
+            continue
         lines = head(raw, path)
         named = set(map(str.strip, re.split(r"[\t,;|: ]", lines[0].lstrip("#% "))))
         if asked & named or len(lines) < 2:
@@ -152,7 +159,17 @@ def without_preamble(path: Path, raw: bytes, columns: Columns, separator: str | 
             raw, skipped = raw[raw.index(b"\n") + 1 :], skipped + 1
             continue
         break
-    return raw, skipped, separator
+    return raw, skipped, blank, separator
+
+
+def refuse_comment(path: Path, raw: bytes, skipped: int) -> None:
+    """A line between rows that begins as comments do; of a file whose every line is a row."""
+    for mark in (b"#", b"%"):
+        if mark in raw and (at := raw.find(b"\n" + mark + b" ")) >= 0:
+            line = raw[at + 1 : at + 61].partition(b"\n")[0].decode(errors="replace")
+            raise InputError(
+                f"{path}, line {raw.count(10, 0, at + 1) + 1 + skipped:,} looks like a comment: {line!r}; remove it"
+            )
 
 
 def head(raw: bytes, path: Path) -> list[str]:
@@ -172,7 +189,7 @@ def find_separator(line: str, suffix: str) -> str:
         return expected
     if "::" in line:
         return "::"
-    count = {s: line.count(s) for s in "\t,;|"}
+    count = {s: line.count(s) for s in "\t,;|\x01"}
     best = max(count, key=count.__getitem__)
     return best if count[best] else " " if " " in line.strip() else expected or ","
 
@@ -220,6 +237,9 @@ def another_reading(lines: list[str], layout: Layout, separator: str | None, hea
         return f"; if line 1 is a row, say {option('header', False)} and {option('user', 0)} {option('item', 1)}"
     if separator and len(layout.names) == 1 and (found := find_separator(lines[0], "")) in lines[0]:
         return f"; is {option('separator')} {found!r}?"
+    odd = re.search(r"\w *([^\w\s.\"'#-]) *\w", lines[0]) if separator is None and len(layout.names) == 1 else None
+    if odd and all(odd[1] in line for line in lines):
+        return f"; is {option('separator')} {odd[1]!r}?"
     if len(layout.names) == 1 and not layout.header and find_separator(lines[-1], "") in lines[-1]:
         return f"; if each line is a user and its items, say {option('adjacency', True)}"
     return ""
@@ -365,6 +385,8 @@ def slow(path: Path, raw: bytes, layout: Layout, found: Mapping[str, int]) -> tu
                     f"{path}, line {start:,}{over} has {len(row)} fields but line {1 + layout.skipped} has {k}: "
                     f"{text[:60]!r}; look for a stray quotation mark or separator"
                 )
+            if row[0].startswith(("# ", "% ")):
+                raise InputError(f"{path}, line {start:,} looks like a comment: {text[:60]!r}; remove it")
             if not (layout.header and start == 1 + layout.skipped):
                 lines.append(start)
                 for role, at in found.items():

@@ -24,6 +24,7 @@ from minivae.data.tables import Form, checked, read_table
 from minivae.data.texts import first_titles, titles_from
 from minivae.errors import InputError, option
 
+MARKS = {"''", "``", "\u201c\u201d", "\u2018\u2019", "\u201e\u201c", "\u00ab\u00bb"}
 FEWEST, RARE = 5, 0.01  # of so many labels one alone, or a share so small, is hardly meant
 
 
@@ -166,6 +167,23 @@ def odd_ones_out(labels: np.ndarray, role: str) -> Iterator[str]:
                 f"{len(odd):,} of {len(labels):,} {role}s {are}, such as {str(labels[odd[0]])[:40]!r}, so all "
                 f"{role} labels are text"
             )
+    if labels.dtype.kind == "U":
+        yield from alike(pl.Series(labels), role)
+
+
+def alike(labels: pl.Series, role: str) -> Iterator[str]:
+    """A sentence where labels stand between marks, or differ in what people and programs change unasked."""
+    marks = {text[:1] + text[-1:] for text in labels.head(FEWEST).to_list()}
+    if marks <= MARKS and (labels.str.slice(0, 1) + labels.str.slice(-1)).is_in(list(MARKS)).all():
+        yield f"all {role} labels stand between quotation marks, such as {labels[0][:40]!r}; the marks belong to them"
+    folded = labels.str.to_lowercase().str.replace(r"^\+?0*", "")
+    if folded.n_unique() < len(labels):
+        twin = folded.is_duplicated()
+        first = folded.filter(twin)[0]
+        pair = " and ".join(repr(text[:40]) for text in labels.filter(folded == first).head(2).to_list())
+        n = len(labels) - folded.n_unique()
+        differ = "label differs" if n == 1 else "labels differ"
+        yield f"{n:,} {role} {differ} from another only in capitals or in zeros in front, such as {pair}"
 
 
 def refuse_second_header(data: Interactions, where: Where) -> None:

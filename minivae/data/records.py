@@ -70,7 +70,10 @@ def parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
                 f"{path}, line {number:,}: {text!r} is a dict of Python, not JSON; convert the file with "
                 f"python -c '{TO_JSON}' < OLD > NEW.jsonl"
             ) from None
-        raise InputError(f"{path}, line {number:,}: {text!r} is no JSON object ({e}); mend or remove it") from None
+        advice = "mend or remove it"
+        if number == 1 and text.strip() == "{":
+            advice = "write each object on one line, for instance with jq -c . OLD > NEW.jsonl"
+        raise InputError(f"{path}, line {number:,}: {text!r} is no JSON object ({e}); {advice}") from None
     if not isinstance(record, dict):
         raise InputError(f"{path}, line {number:,} is JSON but no object; write one object a line")
     return record
@@ -90,11 +93,11 @@ def column(path: Path, values: list[Any], key: str, role: str, where: Any) -> pl
     nested = (list, dict) if role == "rating" else (list, dict, bool)
     for row, value in enumerate(values):
         if isinstance(value, nested):
-            whole = "; one object for the whole table? Write one object a line, one for each interaction"
-            raise InputError(
-                f"{path}, {where(row)}: {key!r} is {json.dumps(value)[:40]}, not a number or text"
-                f"{whole if len(values) == 1 and isinstance(value, list | dict) else ''}"
-            )
+            advice = ""
+            if isinstance(value, list | dict):
+                alone = "; one object for the whole table? Write" if len(values) == 1 else "; write"
+                advice = f"{alone} one object a line, one for each user and item"
+            raise InputError(f"{path}, {where(row)}: {key!r} is {json.dumps(value)[:40]}, not a number or text{advice}")
     if role == "rating" and any(isinstance(v, bool) for v in values):
         values = [int(v) if isinstance(v, bool) else v for v in values]
     try:

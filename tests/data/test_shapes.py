@@ -119,6 +119,28 @@ def test_a_line_of_totals_is_named(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("users", "sentence"),
+    [
+        (
+            ["Ann", "ann", "bob"],
+            "1 user label differs from another only in capitals or in zeros in front, such as 'Ann'",
+        ),
+        (["01", "1", "+1", "2"], "2 user labels differ from another only in capitals or in zeros in front"),
+        (["\u201c1\u201d", "\u201c2\u201d"], "all user labels stand between quotation marks"),
+        (["'1'", "'2'"], "all user labels stand between quotation marks"),
+        (["'1'", "2"], ""),
+        (["Ann", "Bob", "0", "00"], "1 user label differs"),
+    ],
+)
+def test_labels_that_may_not_be_meant_are_named(tmp_path, users, sentence):
+    path = write(tmp_path, "t.csv", "user,item\n" + "".join(f"{u},a\n" for u in users))
+    data = read_interactions(path)
+    assert sorted(data.user_labels.tolist()) == sorted(users)
+    assert sentence in str(data.reading)
+    assert bool(sentence) == any("user label" in note for note in data.reading.notes)
+
+
 def test_one_word_among_few_numbers_is_named(tmp_path):
     path = write(tmp_path, "t.csv", "user,item\nguest,a\n1,a\n2,b\n3,a\n4,b\n")
     assert "1 of 5 users is no number, such as 'guest'" in str(read_interactions(path).reading)

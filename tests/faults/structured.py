@@ -533,7 +533,7 @@ def pairs_of(rows: list[tuple[str, str, str]], least: float = 3) -> set[tuple[st
 def delimited_rows(text: str, separator: str) -> list[tuple[str, str, str]]:
     """User, item, rating of each row after the header, headers repeated left out, by Python's `csv`."""
     lines = text.split("\n")
-    while lines and (lines[0].startswith(("#", "%")) or re.fullmatch(r'"?sep=.*', lines[0])):
+    while lines and (not lines[0] or lines[0].startswith(("#", "%")) or re.fullmatch(r'"?sep=.*', lines[0])):
         if stated := re.fullmatch(r'"?sep=(.*?)"?', lines[0]):
             separator = stated[1].strip() or separator
         del lines[0]
