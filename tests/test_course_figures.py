@@ -56,7 +56,10 @@ def test_users_above_the_bound_are_hollow_and_rescaling_is_the_level_line(ax):
     plots.predicted_and_seen(np.array([0.2, 0.2, 0.3]), seen, 0.12, bound=np.array([0.2, 0.2, 0.9]), ax=ax)
     counts = {c.get_label(): len(c.get_offsets()) for c in ax.collections}
     assert counts == {"users": 2, "users above $\\tau^2$": 1}
-    assert next(line for line in ax.lines if line.get_label() == "plain rescaling").get_ydata()[0] == 0.12
+    assert (
+        next(line for line in ax.lines if line.get_label() == "ratio of the variance between users").get_ydata()[0]
+        == 0.12
+    )
 
 
 def test_no_pull_without_weight_and_arrows_towards_the_centroid_with_it(ax):
@@ -71,7 +74,7 @@ def test_no_pull_without_weight_and_arrows_towards_the_centroid_with_it(ax):
 def test_the_direction_that_shrinks_too_little_names_its_variance(ax):
     free = np.array([[1.0, 1.0], [-1.0, -1.0]])
     plots.broken_direction(free, np.array([[0.5, 0.0], [-0.5, 0.0]]), 0.5, ax=ax)
-    assert "its part along it: variance 0.25" in ax.get_legend_handles_labels()[1]
+    assert "$\\mu^*_h$ along $(1, -1)$: variance 0.25" in ax.get_legend_handles_labels()[1]
 
 
 def test_a_heat_map_says_every_number(ax):

@@ -53,7 +53,7 @@ def broken_direction(free: np.ndarray, anchored: np.ndarray, tau: float, ax: Axe
     across = np.array([1.0, -1.0]) / 2**0.5
     size = 1.1 * np.abs(free).max()
     ax.plot(*np.outer([-size, size], across).T, ":", color="0.4", linewidth=1.5, label="direction $(1, -1)$")
-    names = ("$m_h$, free", "$\\tau\\, m_h$: variance allowed", "$\\mu^*_h$, anchored")
+    names = ("$m_h$, free", "$\\tau\\, m_h$: all that the bound allows", "$\\mu^*_h$, anchored")
     for label, points, colour, style in zip(
         names, (free, tau * free, anchored), COLOURS, ("-o", "--s", "-D"), strict=False
     ):
@@ -64,7 +64,8 @@ def broken_direction(free: np.ndarray, anchored: np.ndarray, tau: float, ax: Axe
                 shadow = (point @ across) * across
                 ax.plot(*np.stack([point, shadow]).T, "-", color=colour, linewidth=0.8)
             ends = np.outer(points @ across, across)
-            ax.plot(*ends.T, color=colour, linewidth=5, alpha=0.4, label=f"its part along it: variance {variance:.2f}")
+            part = f"$\\mu^*_h$ along $(1, -1)$: variance {variance:.2f}"
+            ax.plot(*ends.T, color=colour, linewidth=5, alpha=0.4, label=part)
     ax.set_aspect("equal")
     ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.02, 1))
     ax.spines[["top", "right"]].set_visible(False)
@@ -74,7 +75,7 @@ def broken_direction(free: np.ndarray, anchored: np.ndarray, tau: float, ax: Axe
 def predicted_and_seen(
     predicted: np.ndarray, seen: np.ndarray, rescaling: float, bound: np.ndarray | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Shrinkage per user that a local model predicts, against what was seen, and what plain rescaling would give.
+    """Shrinkage per user that a local model predicts, against what was seen, and that of the variance between users.
 
     Parameters
     ----------
@@ -96,7 +97,7 @@ def predicted_and_seen(
         above.set_label("users above $\\tau^2$")
     ends = np.array([min(predicted.min(), seen.min()) / 1.2, 1.2 * max(predicted.max(), seen.max())])
     ax.plot(ends, ends, color="black", linewidth=1, label="seen = predicted")
-    ax.axhline(rescaling, color=COLOURS[1], linewidth=2, label="plain rescaling")
+    ax.axhline(rescaling, color=COLOURS[1], linewidth=2, label="ratio of the variance between users")
     ax.set_xscale("log")
     ax.set_yscale("log")
     for axis in (ax.xaxis, ax.yaxis):  # less than two decades: 1, 2 and 5 of each
@@ -106,5 +107,6 @@ def predicted_and_seen(
     ax.set_xlabel("predicted from $H$: variance with / without anchors")
     ax.set_ylabel("seen")
     ax.grid(color="0.92")
+    ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
