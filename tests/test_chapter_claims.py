@@ -852,6 +852,19 @@ def worked_out():
     yield "01", f"nDCG@100 needs {by_rank['paired']:,} users, Recall@20 {by_hits['paired']:,}; with two separate groups"
     yield "01", f"each needs {by_rank['unpaired']:,} and {by_hits['unpaired']:,}"
     yield "01", f"told from 0 in {by_rank['power']:.0%} and {by_hits['power']:.0%} of the cases"
+    loose, tight = found["02"]["β = 0.2"], found["02"]["β = 1"]
+    joins = "at one draw, the ELBO, to", "to"
+    for of, join, rising in zip((tight, loose), joins, ("that of β = 1 by", "β = 0.2 still rises by"), strict=True):
+        *_, before, last = of["bound, by draws"]
+        yield "02", f"from −{-of['bound, by draws'][0]:.1f} {join} −{-last:.1f}"
+        yield "02", f"{rising} {last - before:.2f}"
+        rise = of["rise from 1 to 1000 draws, each fifth"]
+        assert rise == sorted(rise)
+        yield "02", f"{rise[0]:.2f} to {rise[-1]:.2f}"
+    d, rank = found["02"]["likelihood, β = 1 − β = 0.2"], found["02"]["nDCG@100, β = 1 − β = 0.2"]
+    yield "02", f"by {d['mean']:.2f} [{d['low']:.2f}, {d['high']:.2f}] nats"
+    yield "02", f"nDCG@100 {bare(loose['nDCG@100'])} against {bare(tight['nDCG@100'])}"
+    yield "02", f"a difference of {bare(-rank['mean'])} [{bare(-rank['high'])}, {bare(-rank['low'])}]"
     wider, needles = found["03"]["wider"], found["03"]["needles"]
     yield "03", f"raise the lower end from {wider['means']:.2f} to {wider['projections']:.2f}"
     yield "03", f"lowers the upper end from {wider['W2']:.2f} to {wider['common noise']:.2f}"
