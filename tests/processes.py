@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -96,14 +97,20 @@ def phases(team: Team, out: Path) -> None:
     write_json(out / "phases" / f"{team.rank}.json", found)
 
 
-def killed(rank: str, at: str, *argv: str) -> None:
-    """The command line, but process `rank` is killed in its forward pass number `at` of training."""
+def killed(rank: str, at: str, *argv: str, asked: bool = False) -> None:
+    """The command line, but process `rank` is killed in its forward pass number `at` of training.
+
+    With `asked` the others have got SIGTERM by then, as torchrun and clusters send it, before they can see the loss.
+    """
     posterior, forwards = MultVAE.posterior, [0]
 
     def deadly(self, batch):
         forwards[0] += self.training
-        if os.environ["RANK"] == rank and forwards[0] == int(at):
-            os.kill(os.getpid(), signal.SIGKILL)
+        if self.training and forwards[0] == int(at):
+            if os.environ["RANK"] == rank:
+                os.kill(os.getpid(), signal.SIGKILL)
+            elif asked:
+                os.kill(os.getpid(), signal.SIGTERM)
         return posterior(self, batch)
 
     MultVAE.posterior = deadly
@@ -111,4 +118,4 @@ def killed(rank: str, at: str, *argv: str) -> None:
 
 
 if __name__ == "__main__":
-    {"train": train, "killed": killed}[sys.argv[1]](*sys.argv[2:])
+    {"train": train, "killed": killed, "asked": partial(killed, asked=True)}[sys.argv[1]](*sys.argv[2:])
