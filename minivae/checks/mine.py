@@ -1,11 +1,11 @@
-"""Self-checks of the recommender that learners build: one part each in chapters 02, 04, 06, 07, 08 and 09."""
+"""Self-checks of the recommender that learners build: the parts of chapters 02, 04 and 06 to 09."""
 
 import contextlib
 import io
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from minivae.checks.comparison import compare, generator_of
 
@@ -218,3 +218,60 @@ def check_mine_ndcg(fn: Callable[[Tensor, Tensor, Tensor, int], Tensor], seed: i
         "the mean over users: one number a user is wanted": want.mean(),
     }
     compare("mine_ndcg", fn(scores, history, heldout, k), want, wrong, seed)
+
+
+def check_mine_loss(
+    fn: Callable[[nn.ModuleDict, Tensor, Tensor, Tensor, int], Tensor], seed: int | None = None
+) -> None:
+    """Chapter 09: ``fn(net, x, coins, noise, step)`` gives the loss of an update, a scalar.
+
+    The mean over users of ``ℓ + β_t KL + λ L_A`` with ρ = ½, β_t rising to 0.2 over 300 updates, and λ = 1.
+
+    Raises
+    ------
+    AssertionError
+        With what is wrong.
+    """
+    generator, seed = generator_of(seed)
+    x = _rows(generator, 5, 9)
+    clean = x / x.norm(dim=1, keepdim=True)
+    coins = torch.rand(5, 9, generator=generator, dtype=torch.float64)
+    noise = torch.randn(5, 3, generator=generator, dtype=torch.float64)
+    encoder, decoder, anchors = nn.Linear(9, 6), nn.Linear(3, 9), nn.Embedding(9, 3)
+    net = nn.ModuleDict({"encoder": encoder, "decoder": decoder, "anchors": anchors}).double()
+    for weight in net.parameters():
+        nn.init.normal_(weight, generator=generator)
+    view = torch.where(coins < 0.5, 2 * clean, 0.0)
+
+    def loss(
+        step: int, given: Tensor = view, target: Tensor = x, half: float = 0.5, sign: float = 1.0, of: Tensor = x
+    ) -> Tensor:
+        mu, logvar = encoder(given)[:, :3], encoder(given)[:, 3:]
+        spread = (half * logvar).exp() if half else 0.0
+        nll = -(target * decoder(mu + spread * noise).log_softmax(1)).sum(1)
+        q = torch.distributions.Normal(mu, (logvar / 2).exp())
+        kl = torch.distributions.kl_divergence(q, torch.distributions.Normal(0.0 * mu, 1.0 + 0.0 * mu)).sum(1)
+        far = (of * torch.cdist(mu, anchors.weight).square()).sum(1) / of.sum(1).clamp_min(1) + logvar.exp().sum(1)
+        return (nll + 0.2 * min(1.0, step / 300) * kl + sign * far).mean()
+
+    def at(step: int) -> None:
+        seen = x * (coins < 0.5)
+        wrong = {
+            "a loss without the anchor term": loss(step, sign=0.0),
+            "an anchor term with the wrong sign: users are pulled to their anchors": loss(step, sign=-1.0),
+            "an encoder that sees the whole input: `mine_input` hides half of it": loss(step, given=clean),
+            "an input that is not divided by ρ": loss(step, given=view / 2),
+            "the likelihood of the items that were seen: the target is the whole x": loss(step, target=seen),
+            "anchors of the items that were seen: those of the whole x count": loss(step, of=seen),
+            "noise times σ²: σ is (logvar / 2).exp()": loss(step, half=1.0),
+            "the decoder at μ, without noise": loss(step, half=0.0),
+            "a sum over users: the mean is wanted": 5 * loss(step),
+            "a β without its rise over 300 updates": loss(300),
+        }
+        with torch.no_grad():
+            found = fn(net, x, coins, noise, step)
+        compare("mine_loss", found, loss(step).detach(), {k: v.detach() for k, v in wrong.items()}, seed)
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        at(120)
+    at(900)

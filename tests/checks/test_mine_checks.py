@@ -50,6 +50,30 @@ def mine_ndcg(scores, history, heldout, k):
     return (heldout.gather(1, ranked) @ gain) / best
 
 
+def mine_loss(net, x, coins, noise, step, keep=0.5, rho=0.5, anchor=1.0, rise=300):
+    """From the parts above."""
+    mu, logvar = net["encoder"](mine_input(x, keep, coins) * keep / rho).chunk(2, 1)
+    logits = net["decoder"](mu + (logvar / 2).exp() * noise)
+    objective = mine_objective(mine_nll(logits, x), mine_kl(mu, logvar), step, 0.2, rise)
+    return objective + anchor * mine_anchor(mu, logvar, net["anchors"].weight, x).mean()
+
+
+def of_what_was_seen(net, x, coins, noise, step, likelihood):
+    """Likelihood or anchors of the masked items only."""
+    mu, logvar = net["encoder"](mine_input(x, 0.5, coins)).chunk(2, 1)
+    logits, seen = net["decoder"](mu + (logvar / 2).exp() * noise), x * (coins < 0.5)
+    nll = -((seen if likelihood else x) * logits.log_softmax(1)).sum(1)
+    far = torch.cdist(mu, net["anchors"].weight).square()
+    of = x if likelihood else seen
+    pull = (of * far).sum(1) / of.sum(1).clamp_min(1) + logvar.exp().sum(1)
+    return mine_objective(nll, mine_kl(mu, logvar), step, 0.2, 300) + pull.mean()
+
+
+def with_noise_of(net, x, coins, noise, step, spread):
+    _, logvar = net["encoder"](mine_input(x, 0.5, coins)).chunk(2, 1)
+    return mine_loss(net, x, coins, spread(logvar) / (logvar / 2).exp() * noise, step)
+
+
 RIGHT = [
     (checks.check_mine_nll, mine_nll),
     (checks.check_mine_kl, mine_kl),
@@ -58,6 +82,7 @@ RIGHT = [
     (checks.check_mine_input, mine_input),
     (checks.check_mine_anchor, mine_anchor),
     (checks.check_mine_ndcg, mine_ndcg),
+    (checks.check_mine_loss, mine_loss),
 ]
 
 
@@ -144,4 +169,14 @@ MISTAKES = [
     (checks.check_mine_ndcg, gains_from_rank_two, "rank 1"),
     (checks.check_mine_ndcg, best_of_all_ranks, "min\\(k, n\\)"),
     (checks.check_mine_ndcg, lambda s, h, y, k: mine_ndcg(s, h, y, k).mean(), "one number a user"),
+    (checks.check_mine_loss, lambda *a: mine_loss(*a, anchor=0), "without the anchor term"),
+    (checks.check_mine_loss, lambda *a: mine_loss(*a, anchor=-1), "wrong sign"),
+    (checks.check_mine_loss, lambda *a: mine_loss(*a, keep=1.0, rho=1.0), "whole input"),
+    (checks.check_mine_loss, lambda *a: mine_loss(*a, rho=1.0), "not divided by ρ"),
+    (checks.check_mine_loss, lambda *a: of_what_was_seen(*a, likelihood=True), "the target is the whole x"),
+    (checks.check_mine_loss, lambda *a: of_what_was_seen(*a, likelihood=False), "of the whole x count"),
+    (checks.check_mine_loss, lambda *a: with_noise_of(*a, spread=torch.exp), "noise times σ²"),
+    (checks.check_mine_loss, lambda *a: with_noise_of(*a, spread=torch.zeros_like), "without noise"),
+    (checks.check_mine_loss, lambda *a: len(a[1]) * mine_loss(*a), "a sum over"),
+    (checks.check_mine_loss, lambda *a: mine_loss(*a, rise=1), "without its rise"),
 ]
