@@ -99,6 +99,11 @@ SAID = {
         "the trained Mult-VAEs kept more alive than it says",
         "a nat saved costs between $\\beta1$ and $\\beta2$ nats of reconstruction",
         "each larger $\\beta$ lowered the KL of 98 % of the users or more",
+        "is a length of the same space and may shrink with it; it was not measured here",
+        "At β = 0.05 and at 0.5 it is more than half of the whole KL",
+        "in each model one pair attains .66 of it or more",
+        "no mean point lies below another's line. Single trainings do",
+        "have the same bound if their KLs are the same",
         "From β = 0.02 to 0.2 all fifths shrink by one factor, within a tenth",
         "At β = 1 the near pairs shrink most",
         "At β = 4 the seeds disagree",
@@ -108,24 +113,27 @@ SAID = {
     "07": (
         "For $0\\le\\rho<1$ a pair contracts in expectation if and only if $d > 2\\rho s$",
         "\\sim\\; \\mathrm{Bin}(d,\\,\\rho) + \\mathrm{Bin}(s,\\,2\\rho(1-\\rho)).$$",
-        "near pairs drift apart relative to far ones. The sign is not: in latent space pairs came closer",
-        "training with masks raises it, and the fraction of views within the radius of chapter 04, in the "
-        "numbers of seeds printed above",
+        "pairs that are alike drift apart relative to pairs that are not. The sign is not: in latent space pairs came "
+        "closer",
+        "training with masks raises it, and the fraction of views within the radius of chapter 04, in as "
+        "many seeds as printed above",
         "a pair contracts on average iff $d>2\\rho s$, iff $J<1/(1+2\\rho)$. Here nearly all pairs of users do",
-        "near pairs drifted most; pairs came closer if $c<1$, not if $c=1$ (measured)",
+        "pairs that are alike drifted most; pairs came closer if $c<1$, not if $c=1$ (measured)",
+        "for the long third it is less than a tenth",
+        "does best where views are short, is behind both models everywhere",
         "So the contraction of Theorem 2.6 is the scale: divide the raw input by $\\rho$, and nobody contracts",
         "Strangers come closer under practically every mask, near-duplicates move apart under nearly every one",
-        "is true and more than three times too large here",
         "Below $J=\\frac13$ a pair contracts at every $\\rho<1$. Nearly all random pairs are there",
         "there the zone of expansion is almost empty",
-        "The order is the theorem's, for all three inputs: near pairs drift apart relative to far ones",
+        "The order is the theorem's, for all three inputs: pairs that are alike drift apart",
         "in latent space pairs came closer if $c<1$, moved apart if $c=1$",
-        "the farthest ratio is near $c\\approx0.71$",
+        "for the least alike a little above $c\\approx0.71$",
+        "the last layer takes a little back. For the other two inputs the tanh changes little",
         "Raw inputs stay above $c=0.5$",
         "the overlap is far above chance, and yet only two or so of the ten neighbours stay",
         "At ρ = 0.1 a large part of the best answer to a view belongs to other users, most of all for short histories",
         "At ρ = ½, the usual choice, nearly all of it is the owner's",
-        "before it the ratio of the farthest pairs is about $c$, after it far above",
+        "before it the ratio of the least alike is about $c$, after it clearly above",
         "if and only if $J < 1/(1+2\\rho)$",
         "So in Mult-VAE masks do not contract distances on average: every fifth moves apart",
         "At ρ = ½ the owner has nearly all of it",
@@ -211,33 +219,40 @@ SAID = {
     ),
     "10": (
         "A tenth of the effect needs a hundred times the people",
-        "the number of users made the difference, not the metric. In this population offline and online "
-        "agree on this pair",
+        "here the number of people made the difference, and how much of each person was hidden, not the metric. "
+        "In this population offline and online agree on this pair",
         "keeps its promise for any number of looks",
-        "with 500 users the close ones could not be ordered, with 7,000 they were, in the order of the clicks",
-        "makes the first click 4 times likelier than the last without cascade, and 107 times with it",
-        "What is much better offline is better online. EASE and Mult-VAE can hardly be told apart offline "
-        "with 500 users",
-        "while online EASE is ahead of all five",
+        "with 500 EASE and Mult-VAE could seldom be told apart, with 7,000 always, and the clicks agree",
+        "a click at rank 1 4 times as likely as one at rank 10 without cascade, and 107 times with it",
+        "What is much better offline is better online",
+        "EASE is ahead of all five Mult-VAEs online, and with the 500 held-out users no interval says so",
+        "With 500 of these people and one fold few intervals do, with five folds more, with 4,000 people most",
         "with a lift of some 40 %, a few hundred people are enough",
+        "Good models differ by a few per cent or less",
+        "one test in five",
+        "in these 14 it needed little of its 5 %",
+        "twelve million people in an arm would see a lift of half a per cent as well",
         "even our 7,000 are far too few",
-        "its $z$ is about 3 instead of 1.96. To reach that at one planned look takes nearly twice the people",
+        "its $z$ falls from about 4 on the first evening to about 3 on the last, in place of 1.96. To reach 3 at one "
+        "planned look takes nearly twice the people",
         "wins nearly 700 %, or some 45 %, or nothing, or loses a little to EASE",
         "within a few per cent of zero, and 3,500 people in an arm cannot see that",
         "With the same 7,000 people nDCG@100 also puts EASE ahead of all five models, in every interval",
-        "the number of users made the difference, not the metric",
         "randomise persons, count errors over persons, and look once, or with an always-valid interval",
     ),
     "11": (
-        "An update is three item-sized products and one pass of Adam: linear in items, almost flat in the "
+        "An update is three item-sized products and one pass of Adam: its count is linear in items, almost flat in the "
         "latent size, independent of the number of users",
+        "sixteen times the items are 9.9 times the operations, because in the smallest update the layers in "
+        "between are a third of the work",
+        "Sixteen times the latent size are 1.27 times the operations",
         "must be weighted with $R\\,Br/B$ before the average",
         "Several processes give the run of one if shares are weighted and every random number depends on its "
         "position only",
         "on MovieLens-20M 73 of 20,108",
-        "at first less than in proportion",
         "with 41,140 items it is the larger model by far",
-        "The gradients are added in another order, so the last bits differ",
+        "at a sample quiet noise is the worst in all five seeds",
+        "By the count of active units heavy KL looks nearly healthy (13 of 16)",
         "not quiet noise, which ranks at least as well as the healthy model",
         "the median pair of healthy users pays nothing of the compromise gap",
         "of heavy KL nearly all, of quiet noise nearly half",
@@ -247,33 +262,37 @@ SAID = {
         "Sum and process together are at least 85 % of the measured peak, and below it",
     ),
     "12": (
-        "It is no upper limit: both losses hold the chance of a seed, and a score holds none",
+        "It is no upper limit: both losses vary by chance with the seed, and a score does not",
+        "Thirteen bars lie below 0, five of them by less than .02",
+        "the first 50 of its test users, not a random 50",
+        "its ceiling is $\\sqrt{2r/(1+r)}=.50$ for $r=.14$, and $T$ rises too, to .29",
+        "With masks the fall comes a little later (after 13 epochs the two intervals do not meet)",
         "$T$ scores .30, where about .76 could be reached; the sharing radius about 0",
         "the gradients of far but related users agreed slightly less than those of strangers, in all variants",
         "is first-order exact for gradient descent, and a hypothesis for a real training",
         "About half of the pairs help each other (measured, 1 seed). The more common items, the more often",
         "fewer than one in a hundred, and on average their gradients point apart",
         "all others together help more than nine in ten users",
-        "a score that knew the first part exactly would correlate with one training like the root of the repeatability",
+        "a score that knows the first part exactly correlates with one training like the root of the repeatability",
         "On the embedded data $T$ scores .30 where another seed scores .57, so the ceiling is about .76",
         "more than half of what could be known is missing",
         "The rows of another user score 0",
         "The sharing radius cannot be told apart from 0; with what is common to all users taken off (task "
-        "12.3) it scores .12",
-        "The sum along training gained nothing over the last checkpoint that can be seen",
-        "On Debian the radius is above 0, and below $T$. On MovieLens-1M $T$ is above chance and the "
-        "interval of the Jaccard index meets it",
+        "12.3) it scores .12, where $T$ scores .30 after the same step",
+        "The sum along training gained nothing over the trained model alone that can be seen",
+        "On Debian the radius is above 0, and below $T$. On MovieLens-1M $T$ is above chance, and inside the "
+        "interval of the Jaccard index",
         "the repeatability cannot be told apart from 0: the seed moves those losses more than the halves do",
         "more than another seed (.22 and .14) is no contradiction: the ceiling is the root",
-        "Asked for the mean loss of two seeds, $T$ scores .29",
         "the loss of the held-out items, 7.9 nats on average, is .70 nats [.23, 1.17] higher without them",
         "higher for 74 % of the users (50 test users, 1 seed)",
         "Five users make up more than half of the mean; the median is .2",
-        "With clean and with masked input the gradients of related users agree a little more than those of "
-        "strangers after one epoch",
+        "After three epochs the gradients of related users agree a little more than those of strangers, in every "
+        "variant",
+        "At one moment alone it is .64 to .76 of the users, from epoch 2 on",
         "At the end it is the other way round, in every variant: the difference is slightly negative, and so "
         "are both cosines",
-        "Masks changed nothing that can be seen; anchors made the difference smaller by about a tenth",
+        "at the end masks changed nothing that can be seen, and anchors made the difference smaller by about a tenth",
     ),
     "13": (
         "it is approached as $c\\to0$ and attained nowhere, unless $LA=0$",
@@ -281,21 +300,27 @@ SAID = {
         "So anchors pull together users who share items, rare items most",
         "A loss that is free of scale does not hold the scale fixed during training",
         "the DAE has one hidden layer, a tanh, which is the code (items – 200 – items), the VAE three",
-        "Training left the Mult-VAE near the scale where both are in balance",
+        "training came near to it (measured, 1 seed)",
+        "the codes of the Mult-VAE shrink more, to a tenth, although its KL term keeps them from 0",
+        "So it is not the shrinking that tells the two models apart",
+        "the codes of the Mult-VAE did not grow",
+        "why short codes go with lower accuracy here is not explained",
+        "there is nothing to keep half of. On Debian `direction` kept 46 % (P6)",
+        "P7 was about the mean of the draws, and holds there",
+        "But those of the Mult-VAE shrank more. Why one gains and the other loses stays open",
         "With the full loss the codes of a Mult-DAE shrink as $\\lambdaA$ rises, as predicted",
         "With `direction` they do not shrink, but they do not stay either: they grow, by two thirds as much",
-        "the more users have an item, the nearer they are to the closed form (measured, 1 seed",
-        "that is the smallest, .1, and there no harm is seen",
-        "At $\\lambdaA=1$ the full loss costs a Mult-DAE accuracy; `direction` costs it nothing that can be "
+        "the more users have an item, the better the directions agree (measured, 1 seed",
+        "the chosen weight is the smallest, .1, and there no harm is seen",
+        "At $\\lambdaA=1$ the full loss costs a Mult-DAE accuracy (black); `direction` costs it nothing that can be "
         "seen at any of",
-        "Nor is it the scatter: without it the gain is the same",
+        "Nor does the scatter give it: without it the gain is the same",
         "`direction` keeps nothing of the gain",
         "users with more than 100 gain most",
         "Of users with 5 to 10 items it cannot be said whether they gain or lose",
         "of our seven P3 and P6 failed, in part or wholly, and P5 on a second draw",
         "The full loss costs a Mult-DAE accuracy on both, even at the chosen weight",
         "On Debian anchors help the Mult-VAE. On the second embedded draw no gain can be seen, so P5 failed there",
-        "`direction` kept less than half on all three (P6; on Debian 46 %",
     ),
     "01": (
         "How much of that is the denominator we cannot say: we do not have the data",
@@ -352,6 +377,13 @@ RETRACTED = (
     "needs fewest",
     "what no code can avoid",
     "is noisy itself",
+    "as the theorem of the free scale had suggested",
+    "is not the angle",
+    "must score 0",
+    "a control that must fail",
+    "each as long as before",
+    "so the last bits differ",
+    "hardly depend on the user",
 )
 
 
@@ -419,7 +451,7 @@ def test_07_strangers_come_closer_and_near_duplicates_move_apart():
     near, strangers = (masking.masked_distance(s, d, 0.5) for s, d in ((12, 4), (2, 24)))
     assert float(strangers.prob_contract()) > 0.99
     assert float(near.prob_expand()) > 0.95
-    assert all(float(law.hoeffding(4)) > 3 * float(law.tail(4)) for law in (near, strangers))
+
     assert masking.contraction_threshold(np.linspace(0, 0.999, 50)).min() > 1 / 3
 
 
@@ -663,6 +695,9 @@ def test_12_transfer_knows_a_part_and_the_radius_nothing():
     assert movies["transfer"]["lds"] < movies["ceiling"]["lds"] ** 0.5
     both = mv.course.stored("lds-ml-1m.json")["scores"]["reconstruction, two seeds"]
     assert f"{both['transfer']['lds']:.2f}" == "0.29"
+    repeat = movies["ceiling"]["lds"]
+    assert f"{repeat**0.5:.2f} {(2 * repeat / (1 + repeat)) ** 0.5:.2f}" == "0.38 0.50"
+    assert f"{alone['transfer']['lds']:.2f}" == "0.30"
 
 
 def test_12_a_score_without_chance_correlates_like_the_root_of_the_repeatability():
@@ -681,6 +716,7 @@ def test_12_helpers_are_missed_by_three_in_four():
     error = gap.std(ddof=1) / len(gap) ** 0.5
     assert len(gap) == 50
     assert (gap > 0).mean() == 0.74
+    assert ((gap < 0).sum(), (abs(gap[gap < 0]) < 0.02).sum()) == (13, 5)
     assert round(float(np.median(gap)), 1) == 0.2
     assert np.sort(gap)[-5:].sum() > gap.sum() / 2
     assert round(float(np.mean(stored["loss without others"])), 1) == 7.9
@@ -786,18 +822,26 @@ def test_13_codes_of_hvamp_shrink_to_less_than_half_as_predicted():
 
 
 def test_12_far_but_related_users_end_as_rivals_with_and_without_masks():
-    end = {name: line["end"] for name, line in mv.course.stored("far-planted.json")["variants"].items()}
+    far = mv.course.stored("far-planted.json")["variants"]
+    end = {name: line["end"] for name, line in far.items()}
     assert all(line["high"] < 0 for line in end.values())
     assert all(line["related"] < line["unrelated"] < 0 for line in end.values())
-    start = {name: line["epoch 1"] for name, line in mv.course.stored("far-planted.json")["variants"].items()}
+    start = {name: line["epoch 1"] for name, line in far.items()}
     assert all(start[name]["low"] > 0 for name in ("clean", "masked"))
+    third, later = ({name: line[f"epoch {at}"] for name, line in far.items()} for at in (3, 13))
+    assert all(line["low"] > 0 for line in third.values())
+    assert later["masked"]["low"] > later["clean"]["high"]
     assert end["masked"]["low"] < end["clean"]["difference"] < end["masked"]["high"]
     assert 0.88 < end["masked + PIA"]["difference"] / end["masked"]["difference"] < 0.92
 
 
 def test_13_direction_lengthens_codes_by_two_thirds_and_keeps_no_gain():
     rows = {(r["model"], r["form"]): r for r in mv.course.stored("anchor-law-planted.json")["rows"]}
+    vae, vae_turned = (list(rows["multvae", form]["norm of codes"].values()) for form in ("full", "direction"))
+    assert 9 < vae[0] / vae[-1] < 11
+    assert max(vae_turned) < 1.01 * vae_turned[0]
     full, turned = (rows["multdae", form]["norm of codes"] for form in ("full", "direction"))
+    assert full["0"] / full["10"] < vae[0] / vae[-1]
     assert list(turned.values()) == sorted(turned.values())
     assert 0.6 < (turned["100"] - turned["0"]) / (full["0"] - full["10"]) < 0.7
     assert rows["multdae", "full"]["at every weight"]["1"]["high"] < 0

@@ -1,5 +1,6 @@
 """The course is in step: source and notebook, outputs, headers, limits, links, exercises. nbval runs the cells."""
 
+import ast
 import base64
 import copy
 import importlib.util
@@ -24,7 +25,7 @@ SOURCES = build.sources()
 TEXTS = sorted(FOLDER.glob("*.md"))
 NOTEBOOK_KEYS = {"kernelspec", "measured", "language_info"}
 MACHINE_PATH = re.compile(r"/home/|/Users/|/root/|/tmp/|/work/|/private/|/content/|[A-Z]:\\\\?Users|site-packages")
-WORKSHOP = {"mine", "fault", "explorable", "investigation"}  # tags of what learners do between sections
+WORKSHOP = {"mine", "fault", "explorable", "try", "investigation"}  # tags of what learners do between sections
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
@@ -90,7 +91,7 @@ def limits_hold(_, notebook):
     assert measured["cpu_seconds"] <= 90, f"runs {measured['cpu_seconds']} s on one core"  # not what else ran meanwhile
     assert measured["gigabytes"] <= 4
     workshop = [c for c in notebook.cells if WORKSHOP & set(tags(c))]
-    lesson = [c for c in notebook.cells if not WORKSHOP & set(tags(c))]
+    lesson = [c for c in notebook.cells if not {*WORKSHOP, "checks"} & set(tags(c))]
     assert 25 <= len(lesson) <= 50, f"{len(lesson)} cells"
     assert len(workshop) <= 20, f"{len(workshop)} cells of tasks between sections"
     words = sum(len(c.source.split()) for c in lesson if c.cell_type == "markdown")
@@ -118,6 +119,36 @@ def from_scratch_is_short(_, notebook):
         assert len(lines) <= 15, f"{len(lines)} lines from scratch"
 
 
+NOT_YET_APART = {*range(6), 8, 9}  # chapters with less than a quarter from scratch, or more than a tenth of checks
+ASSERTS = r"(assert |torch\.testing\.|np\.testing\.|mv\.checks\.)"
+
+
+def shares(notebook):
+    """(in view, from scratch, checks): lines of code without blank ones and comments, of cells that are not folded.
+
+    From scratch are the cells of that tag; checks are statements that assert something or hand a solution to its check.
+    """
+    total = scratch = checks = 0
+    for cell in code(notebook):
+        if cell.metadata.get("jupyter", {}).get("source_hidden"):
+            continue
+        lines = [k for k, line in enumerate(cell.source.splitlines()) if not re.match(r"\s*(#|$)", line)]
+        statements = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Assert | ast.Expr)]
+        asserting = [node for node in statements if re.match(ASSERTS, ast.unparse(node))]
+        total += len(lines)
+        scratch += len(lines) if "from-scratch" in tags(cell) else 0
+        checks += sum((node.end_lineno or node.lineno) - node.lineno + 1 for node in asserting)
+    return total, scratch, checks
+
+
+def lesson_is_apart_from_its_tests(_, notebook):
+    if int(re.match(r"# (\d+)[a-z]?\.", notebook.cells[0].source)[1]) in NOT_YET_APART:
+        return
+    total, scratch, checks = shares(notebook)
+    assert scratch >= total / 4, f"{scratch} of {total} lines in view are from scratch, less than a quarter"
+    assert checks <= total / 10, f"{checks} of {total} lines in view are checks, more than a tenth"
+
+
 def no_machine_path(text, notebook):
     everything = text + nbformat.writes(notebook)
     assert not MACHINE_PATH.search(everything), MACHINE_PATH.search(everything)
@@ -143,6 +174,7 @@ CHECKS = [
     limits_hold,
     figures_are_wide,
     from_scratch_is_short,
+    lesson_is_apart_from_its_tests,
     no_machine_path,
     notebook_metadata_is_plain,
     links_lead_somewhere,
@@ -195,6 +227,14 @@ def long_from_scratch(text, notebook):
     return text, notebook
 
 
+def hidden_from_scratch(text, notebook):
+    notebook.cells[0].source = "# 10. Any chapter that is held to the shares"
+    for c in code(notebook):
+        if "from-scratch" in tags(c):
+            c.metadata["jupyter"] = {"source_hidden": True}
+    return text, notebook
+
+
 def home_path(text, notebook):
     code(notebook)[0].outputs = [nbformat.v4.new_output("stream", text="/home/ann/minivae/plots.py:3: warning")]
     return text, notebook
@@ -218,6 +258,7 @@ BROKEN = [
     too_slow,
     small_figure,
     long_from_scratch,
+    hidden_from_scratch,
     home_path,
     execution_times,
     dead_link,
@@ -405,15 +446,21 @@ def test_the_parts_of_a_recommender_come_with_checks_and_hints():
 
 
 def test_every_explorable_has_its_place_and_stores_a_picture_without_a_page():
-    shown = []
+    shown = set()
     for source in SOURCES:
         for c in code(read(source)):
             if "explorable" in tags(c):
-                shown.append(re.fullmatch(r'mv\.explorable\("([\w-]+)"\)', c.source)[1])
+                name = re.fullmatch(r'mv\.explorable\("([\w-]+)"\)', c.source)[1]
+                shown.add(name)
                 (output,) = c.outputs
                 assert set(output.data) == {"image/svg+xml", "text/plain"}
-                assert "".join(output.data["image/svg+xml"]).strip() == mv.explorables.picture(shown[-1]).strip()
-    assert sorted(shown) == sorted(mv.explorables.names())
+                assert "".join(output.data["image/svg+xml"]).strip() == mv.explorables.picture(name).strip()
+    assert shown == set(mv.explorables.names())
+
+
+def test_every_chapter_has_a_place_where_a_learner_moves_something():
+    without = [s.name[:2] for s in SOURCES if not any({"explorable", "try"} & set(tags(c)) for c in code(read(s)))]
+    assert set(without) <= {"00", "09"}
 
 
 def test_a_release_for_nbgrader_holds_the_solutions_and_overwrites_nothing(tmp_path):

@@ -146,6 +146,12 @@ def test_growth_in_proportion_starts_at_the_first_size(ax):
     assert drawn["three products alone"] == pytest.approx([5, 10])
 
 
+def test_growth_as_counted_follows_the_operations(ax):
+    plots.growth([10, 20], np.array([0.01, 0.015]), count=np.array([100, 130]), ax=ax)
+    drawn = {line.get_label(): list(np.asarray(line.get_ydata())) for line in ax.lines}
+    assert drawn["if time followed the count"] == pytest.approx([15 / 1.3, 15])
+
+
 def test_items_of_one_user_only_have_the_third_colour(ax):
     plots.pair_of_rows(np.array([[1, 1, 0], [1, 0, 0]]), ax=ax)
     assert ax.images[0].get_array().tolist() == [[1, 2, 0], [1, 0, 0]]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import FixedLocator, FormatStrFormatter, NullFormatter
 from numpy.typing import ArrayLike
 
 from minivae.plots.style import COLOURS
@@ -83,16 +83,22 @@ def against_bound(groups: Mapping[str, tuple[ArrayLike, ArrayLike]], ax: Axes | 
         Where to draw; the current axes by default.
     """
     ax = plt.gca() if ax is None else ax
-    bounds = []
+    bounds, values = [], []
     for (label, (bound, value)), marker, colour in zip(groups.items(), "osD^vP", COLOURS, strict=False):
         bounds.append(np.asarray(bound))
-        ax.scatter(bounds[-1], np.asarray(value), s=10, marker=marker, color=colour, label=label)
+        values.append(np.asarray(value))
+        ax.scatter(bounds[-1], values[-1], s=10, marker=marker, color=colour, label=label)
     ends = np.array([0.8 * min(b.min() for b in bounds), 1.3 * max(b.max() for b in bounds)])
     ax.plot(ends, ends, color="black", linewidth=1, label="bound attained")
     ax.set_xscale("log")
     ax.set_yscale("log")
-    ax.xaxis.set_minor_formatter(NullFormatter())
-    ax.yaxis.set_minor_formatter(NullFormatter())
+    for axis, of in ((ax.xaxis, bounds), (ax.yaxis, values)):
+        low, high = min(v.min() for v in of), max(v.max() for v in of)
+        ticks = [t for t in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if low <= t <= high]
+        if len(ticks) > 1:  # one number names no ratio
+            axis.set_major_locator(FixedLocator(ticks))
+            axis.set_major_formatter(FormatStrFormatter("%g"))
+        axis.set_minor_formatter(NullFormatter())
     ax.legend(frameon=False, markerscale=2)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
@@ -124,7 +130,7 @@ def water_filling(
         ax.fill_between(at, values.min(0), values.max(0), color=colour, alpha=0.2, linewidth=0)
     ax.set_xlabel("latent dimension, most used first (mean and range of the seeds)")
     ax.set_ylabel("KL, nats")
-    ax.set_ylim(bottom=-0.015 * float(before.mean(0).max()))  # a line along zero is seen, too
+    ax.set_ylim(bottom=-0.06 * float(before.mean(0).max()))  # a line along zero is seen, too
     ax.grid(color="0.92")
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False)

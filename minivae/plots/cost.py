@@ -14,9 +14,10 @@ def growth(
     seconds: np.ndarray,
     floor: np.ndarray | None = None,
     label: str = "one update",
+    count: np.ndarray | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Milliseconds against a size on two logarithmic axes, beside growth in proportion.
+    """Milliseconds against a size on two logarithmic axes, beside growth in proportion or as counted.
 
     Parameters
     ----------
@@ -28,6 +29,8 @@ def growth(
         Seconds of the part that cannot be left out, drawn dashed.
     label : str, default 'one update'
         What was measured.
+    count : ndarray, (N,), optional
+        Operations at each size: the dotted line follows them, through the last point, instead of the size itself.
     ax : Axes, optional
         Where to draw; the current axes by default.
     """
@@ -35,9 +38,10 @@ def growth(
     if floor is not None:
         ax.plot(sizes, 1e3 * floor, "s--", color="0.5", label="three products alone")
     ax.plot(sizes, 1e3 * seconds, "o-", color=COLOURS[0], linewidth=2, label=label)
-    ax.plot(
-        sizes, 1e3 * seconds[0] * np.asarray(sizes) / sizes[0], ":", color="black", label="if time were proportional"
-    )
+    if count is None:
+        ax.plot(sizes, 1e3 * seconds[0] * np.divide(sizes, sizes[0]), "k:", label="if time were proportional")
+    else:  # fixed costs weigh least in the largest
+        ax.plot(sizes, 1e3 * seconds[-1] * count / count[-1], "k:", label="if time followed the count")
     ax.set(xscale="log", yscale="log", ylabel="milliseconds (measured here)", ylim=(1, 2000))
     ax.set_xticks(list(sizes), [f"{size:,}" for size in sizes])
     ax.set_yticks([1, 10, 100, 1000], ["1", "10", "100", "1,000"])
