@@ -521,10 +521,10 @@ single = D[None] + np.array(BETAS)[:, None, None] * R[None]  # (4 lines, 4 β, 5
 assert (single < above.min(1)[:, None, None]).any()
 
 # %% [markdown]
-# **Reading.** The mean prices lie between the two β, and no mean point lies below another's line. Single trainings do: after 8 epochs
+# **Reading.** The mean prices lie between the two β, and no mean point lies below another's line. Single trainings do: after 8 [epochs](GLOSSARY.md#epoch)
 # they are near a minimum, and not at it.
 #
-# **[Annealing](GLOSSARY.md#annealing).** Usually β starts at 0 and rises. At β = 1, with the same 8 [epochs](GLOSSARY.md#epoch) (KL of masked inputs, as in the log of
+# **[Annealing](GLOSSARY.md#annealing).** Usually β starts at 0 and rises. At β = 1, with the same 8 epochs (KL of masked inputs, as in the log of
 # the training; the table of 6.7 has clean ones):
 
 # %%

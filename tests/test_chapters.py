@@ -92,7 +92,8 @@ def limits_hold(_, notebook):
     assert measured["gigabytes"] <= 4
     workshop = [c for c in notebook.cells if WORKSHOP & set(tags(c))]
     lesson = [c for c in notebook.cells if not {*WORKSHOP, "checks"} & set(tags(c))]
-    assert 25 <= len(lesson) <= 50, f"{len(lesson)} cells"
+    in_view = [c for c in lesson if not c.metadata.get("jupyter", {}).get("source_hidden")]
+    assert 20 <= len(in_view) <= 50, f"{len(in_view)} cells in view"
     assert len(workshop) <= 20, f"{len(workshop)} cells of tasks between sections"
     words = sum(len(c.source.split()) for c in lesson if c.cell_type == "markdown")
     assert 1000 <= words <= 2000, f"{words} words"
@@ -119,7 +120,7 @@ def from_scratch_is_short(_, notebook):
         assert len(lines) <= 15, f"{len(lines)} lines from scratch"
 
 
-NOT_YET_APART = {*range(6), 8, 9}  # chapters with less than a quarter from scratch, or more than a tenth of checks
+NOT_YET_APART = {*range(5), 9}  # chapters with less than a quarter from scratch, or more than a tenth of checks
 ASSERTS = r"(assert |torch\.testing\.|np\.testing\.|mv\.checks\.)"
 
 
@@ -460,7 +461,7 @@ def test_every_explorable_has_its_place_and_stores_a_picture_without_a_page():
 
 def test_every_chapter_has_a_place_where_a_learner_moves_something():
     without = [s.name[:2] for s in SOURCES if not any({"explorable", "try"} & set(tags(c)) for c in code(read(s)))]
-    assert set(without) <= {"00", "09"}
+    assert set(without) <= {"00", "05", "09"}
 
 
 def test_a_release_for_nbgrader_holds_the_solutions_and_overwrites_nothing(tmp_path):
