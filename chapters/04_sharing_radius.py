@@ -1,11 +1,11 @@
 # %% [markdown]
 # # 4. When does a step on one user help another?
-# **Study** 95 min · **runs** 28 CPU seconds (28 s when it was built), 0.7 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), gradients, norms; [chapter 03](03_latent_geometry.ipynb) helps
+# **Study** 95 min · **runs** 51 CPU seconds (306 s when it was built), 0.8 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), gradients, norms; [chapter 03](03_latent_geometry.ipynb) helps
 #
 # **You will be able to** (1) state Theorem 2.3 and derive it in three steps, (2) compute the [sharing radius](GLOSSARY.md#sharing-radius) in a few
 # lines and check it against the package, (3) find the link of the proof that loses most, (4) measure which of
-# $\|g_u\|$, $\Delta_x$ and $K$ closes the radius during training, (5) name the pairs that a trained model still
-# certifies. [Glossary](GLOSSARY.md).
+# $\|g_u\|$, $\Delta_x$, $W_2$ and $K$ closes the radius during training, (5) name the pairs that lie within the radius of a
+# trained model. [Glossary](GLOSSARY.md).
 
 # %% [markdown]
 # ## 4.1 Question
@@ -79,7 +79,7 @@ ax = mv.plots.latent_plane(mu, sd, community, star, ax=ax)
 # \underbrace{\|\mathbb E_{q_u}\nabla\ell(z,x_u) - \mathbb E_{q_v}\nabla\ell(z,x_u)\|}_{\le\; K\, W_1(q_u,q_v)}
 # \;+\; \underbrace{\|\mathbb E_{q_v}[\nabla\ell(z,x_u) - \nabla\ell(z,x_v)]\|}_{\le\; \Delta_x(u,v)} .$$
 #
-# The first bound is Kantorovich and Rubinstein's: pair the points of the two clouds as cheaply as possible; a pair at distance $r$ changes the gradient by at most $Kr$. The second is Jensen's inequality. Write
+# The first bound is Kantorovich and Rubinstein's (3.6), the second Jensen's inequality. Write
 # $D_{uv} = K\,W_1(q_u,q_v) + \Delta_x(u,v)$; then $\|g_u-g_v\|\le D_{uv}$.
 #
 # **Close gradients point the same way.** By Cauchy and Schwarz,
@@ -90,7 +90,7 @@ ax = mv.plots.latent_plane(mu, sd, community, star, ax=ax)
 #
 # $$0 < \eta < \frac{2\|g_u\|(\|g_u\|-D_{uv})}{M\|g_v\|^2}. \qquad\blacksquare$$
 #
-# The condition $D_{uv}<\|g_u\|$ is $W_1 < r_{\text{share}}$, solved for $W_1$. The bound on $\eta$ is ours.
+# $D_{uv}<\|g_u\|$ is $W_1 < r_{\text{share}}$, solved for $W_1$. The bound on $\eta$ is ours.
 
 # %% [markdown] tags=["explorable"]
 # **Move it by hand.** Move $v$ out of its circle on the left: what happens to the disc on the right? Run the cell; a viewer without scripts shows a picture.
@@ -105,7 +105,7 @@ mv.explorable("sharing-disc")
 # the same $\varepsilon_s$, of mean 0 and mean square 1. Then the root mean square of $\|z_{us} - z_{vs}\|$ is exactly
 # $W_2(q_u, q_v)$, which has a closed form and is at least $W_1$: safe in a certificate.
 #
-# We divide each row by $N_u$: the loss is then per interaction. The package gets all pairs without a gradient per pair.
+# We divide each row by $N_u$: the loss is then per interaction.
 
 # %%
 goal = x / x.sum(1, keepdim=True)  # (60, 60) rows sum to 1
@@ -150,7 +150,7 @@ print("largest difference of distance and closed form of W2:", f"{float((w2 - s.
 # origin is outside (left), all inner products are positive; if inside (right), both signs are possible. Grey: the side on
 # which the inner product is negative.
 
-# %%
+# %% tags=["figure"] jupyter={"source_hidden": true}
 mates = (community == community[star]) & (np.arange(60) != star)
 others = community != community[star]
 sure = np.flatnonzero(mates & s.certified[star].numpy())[0]
@@ -166,10 +166,10 @@ for ax, v, name in zip(axes, (sure, far), names, strict=True):
 # %% [markdown]
 # ## 4.5 The radius drawn
 #
-# The answer to 4.1. Colour: what the step on each user really did to the loss of the star. Circles around the star:
-# the radius for *equal* content, $\|g_u\|/K$, outside of which nobody can be certified, and the median radius of its
+# Colour: what the step on each user really did to the loss of the star. Circles around the star:
+# the radius for *equal* content, $\|g_u\|/K$, and the median radius of its
 # community, with the content mismatch subtracted. On the left $K$ is the largest ratio *seen* on the samples; a ring
-# there says "would be certified if $K$ were that". On the right $K$ is *proved* (4.6); a ring is a certificate.
+# there says "would be certified if $K$ were that". On the right $K$ is *proved*, by the package's tighter version of 4.6; a ring is a certificate.
 
 
 # %% tags=["from-scratch"]
@@ -194,6 +194,8 @@ eta = 0.1 / float(toy.proved_smoothness(model.decoder, goal).max())
 change = torch.stack([change_by_step(star, v, eta) for v in range(60)])
 torch.testing.assert_close(change, transfer.step_effect(model, goal, range(60), eta, z)[star])
 change = change.numpy()  # (60,)
+
+# %% tags=["figure"] jupyter={"source_hidden": true}
 fig, axes = plt.subplots(1, 2, figsize=(11, 5))
 for ax, one, name, zoom in zip(axes, (near, s), ("seen", "proved"), (None, 1.3), strict=True):
     radii = {
@@ -214,10 +216,10 @@ for label, group in {"same community": mates, "other communities": others}.items
 
 # %% [markdown]
 # **Reading.** All of the star's community help, all others harm. With the largest ratio seen most of its community
-# is within the radius; with the proved constant few are, and only these are certified. The clouds are much wider than
-# the communities: the radius is compared with the distance of *clouds*. On the left the community beside the
+# is within the radius; with the proved constant few are, and only these are certified. The radius is compared with the distance of *clouds*, and these are wider than the communities. On the left the community beside the
 # star lies well inside the circle for equal content, and yet its steps do the most harm: those users are *close in
-# place and different in content*. Each pair has a radius of its own; theirs is 0:
+# place and different in content*. (The third community differs in content as much, and is farther away: it harms less.) Each pair
+# has a radius of its own; theirs is 0:
 
 # %% tags=["checks", "nbval-check-output"] jupyter={"source_hidden": true}
 assert (change[mates] < 0).all()
@@ -229,6 +231,9 @@ beside = community == community[far]
 assert near.distance[star, beside].max() < near.norm[star] / near.lipschitz[star, star]  # inside the wide circle
 assert change[beside].mean() > 2 * change[others & ~beside].mean()
 assert beside[change.argmax()]
+third = others & ~beside
+assert 0.8 < s.mismatch[star, beside].mean() / s.mismatch[star, third].mean() < 1.25  # as different in content
+assert s.distance[star, third].mean() > s.distance[star, beside].mean()
 print(
     "smallest content mismatch of the 40 others above the star's gradient:",
     bool(s.mismatch[star, others].min() > s.norm[star]),
@@ -264,12 +269,17 @@ def proved_constant(decoder, goal):
 
 
 # %% [markdown]
-# The package's $K$ is several times smaller, by tighter bounds of the same kind. So the theorem can be refuted: **with the learning rate of 4.3, no certified step may fail.**
+# This $K$ is too large to certify anybody here (lines below). The package's, from tighter bounds (docstring of
+# `toy.proved_lipschitz`), is several times smaller; this chapter uses it. So the theorem can be refuted: **with the
+# learning rate of 4.3, no certified step may fail.**
 
 # %%
 mine = proved_constant(model.decoder, goal)
 assert (mine > 3 * K).all()
 print(f"proved K, mean over users: by hand {mine.mean():.2f}, package {K.mean():.2f}")
+for name, constant in (("by hand", mine), ("package", K)):
+    within = constant[:, None] * s.distance + s.mismatch < s.norm[:, None]
+    print(f"ordered pairs certified with the K proved {name}: {int(within.sum()) - 60}")
 
 # %% tags=["checks", "nbval-check-output"] jupyter={"source_hidden": true}
 M = toy.proved_smoothness(model.decoder, goal)  # (60,)
@@ -351,8 +361,8 @@ print(f"cosine of the gradients of Ann and Bob: {cosine:.2f}")
 # %% [markdown]
 # ## 4.7 How tight?
 #
-# No pair is certified wrongly, but most of those that help are not certified at all. The proof is a chain of bounds.
-# Link by link, from what is true to what is easiest to know; five runs, with users, weights and noise drawn anew each time; pairs of the same community:
+# Most pairs that help are not certified. The proof is a chain of bounds. Here it is link by link, for pairs of one community (five
+# runs, everything drawn anew):
 
 # %%
 stops = (0, 30, 60, 100, 150, 200, 300)
@@ -365,7 +375,7 @@ def over_seeds(step, link, test="theorem", pairs="same"):
     )
 
 
-# %%
+# %% tags=["figure"] jupyter={"source_hidden": true}
 links = list(dict.fromkeys(row["link"] for row in runs[0]))
 shown = {"before training": 0, "after 100 steps": 100}
 mean = {label: {k: over_seeds(step, k).mean() for k in links} for label, step in shown.items()}
@@ -380,11 +390,22 @@ plt.show()
 # before training and after. After 100 steps the two links at the top together cost even more. Part of the loss
 # can be won back: the inequality of Cauchy and Schwarz does not use $\|g_v\|$; the identity
 # $\langle g_u,g_v\rangle = \tfrac12(\|g_u\|^2+\|g_v\|^2-\|g_u-g_v\|^2)$ does. So already
-# $D_{uv}^2 < \|g_u\|^2+\|g_v\|^2$ certifies the pair, with the same constants (ours, too).
+# $D_{uv}^2 < \|g_u\|^2+\|g_v\|^2$ certifies the pair, with the same constants (ours).
+
+
+# %% tags=["from-scratch"]
+def certified_by_both_norms(norm, D):  # (U,) and (U, U), a bound on ‖g_u − g_v‖ -> (U, U)
+    return D.square() < norm[:, None].square() + norm.square()
+
+
+def allowed_step(norm, D, M):  # the bound on η of 4.3, for every pair; M (U,) of every u
+    length = norm[:, None] * (norm[:, None] - D)
+    return (2 * length / (M[:, None] * norm.square())).clamp_min(0)
 
 
 # %%
-sharper = s.penalty.square() < s.norm[:, None].square() + s.norm.square()  # (60, 60)
+sharper = certified_by_both_norms(s.norm, s.penalty)  # (60, 60)
+torch.testing.assert_close(allowed_step(s.norm, s.penalty, M), allowed)  # of 4.6
 assert not (sharper & (s.exact <= 0)).any()  # nobody is certified who harms
 print(f"this toy: {int(s.certified.sum()) - 60} ordered pairs by the theorem, {int(sharper.sum()) - 60} by both norms")
 print("certified with the proved constant, same community: mean [lowest, highest]   measured (5 seeds)")
@@ -417,7 +438,7 @@ print("polarisation certifies at least as many, everywhere:", better)
 # certified, or fewer?
 
 
-# %%
+# %% tags=["figure"] jupyter={"source_hidden": true}
 def users_mean(name):  # (stops, seeds); the mean over users, or over pairs of one community
     return np.array([[next(r[name] for r in rows if r["step"] == t) for rows in runs] for t in stops])
 
@@ -457,12 +478,65 @@ assert covered[-1].min() > 0.9 > 0.3 > covered[0].max()
 assert over_seeds(300, "Lipschitz proved").max() < 0.05 < over_seeds(0, "Lipschitz proved").min()
 assert 11 < proved[-1].mean() / proved[0].mean() < 13  # twelvefold
 
+
+def steepest_slope(decoder, goal):  # of the gradient in z, over a grid of the plane: from below, no bound
+    axis = torch.arange(-6, 6.05, 0.05, dtype=torch.float64)
+    grid = torch.cartesian_prod(axis, axis)
+    features, _ = decoder
+    with torch.no_grad():
+        h = torch.cat([features(grid), torch.ones(len(grid), 1).double()], 1)
+        error = torch.softmax(decoder(grid), 1) - goal  # of one user
+    at = torch.arange(len(grid)).view(len(axis), -1)
+    slopes = []
+    for a, b, step in ((at[1:], at[:-1], 1), (at[:, 1:], at[:, :-1], 1), (at[1:, 1:], at[:-1, :-1], 2**0.5)):
+        a, b = a.ravel(), b.ravel()
+        inner = [(e[a] * e[b]).sum(1) for e in (error, h)]
+        square = [(e * e).sum(1) for e in (error, h)]
+        apart = square[0][a] * square[1][a] + square[0][b] * square[1][b] - 2 * inner[0] * inner[1]
+        slopes.append(float(apart.clamp_min(0).sqrt().max()) / (0.05 * step))
+    return max(slopes)
+
+
+left = {step: {"all": [], "numerator": [], "W2": [], "K proved": []} for step in (100, 300)}
+steeper = []
+for seed in range(5):
+    own_rng = torch.Generator().manual_seed(seed)
+    people, group = toy.toy_users(seed=seed)
+    same = torch.as_tensor(group[:, None] == group) & ~torch.eye(60, dtype=torch.bool)
+    small, aim = toy.ToyVAE(60, generator=own_rng), people / people.sum(1, keepdim=True)
+    slope = []
+    for step in toy.train_toy(small, people, (0, 100, 300), generator=own_rng):
+        K_now = toy.proved_lipschitz(small.decoder, aim)
+        now = transfer.sharing(small, people, 8, own_rng, K_now, target=aim)
+        slope.append(np.mean([steepest_slope(small.decoder, aim[k]) for k in range(0, 60, 12)]))
+        if step == 0:
+            K_start, first = K_now, now
+            continue
+        parts = {"all": (K_now, now, now), "numerator": (K_start, first, now), "W2": (K_start, now, first)}
+        for name, (constant, place, content) in (parts | {"K proved": (K_now, first, first)}).items():
+            sure = constant[:, None] * place.distance + content.mismatch < content.norm[:, None]
+            left[step][name].append(float(sure[same].double().mean()))
+    steeper.append(slope[-1] / slope[0])
+certified_at_start = over_seeds(0, "Lipschitz proved").mean()
+print(
+    f"certified, same community: {certified_at_start:.2f} before training. If only one thing changes as in training (5 seeds):"
+)
+for step, row in left.items():
+    print(f"  after {step} steps:", ", ".join(f"{name} {np.mean(values):.2f}" for name, values in row.items()))
+print(f"steepest slope on a grid, step 300 / step 0: {min(steeper):.1f} to {max(steeper):.1f}")
+assert all(np.mean(left[100][name]) < 0.8 * certified_at_start for name in ("numerator", "W2", "K proved"))
+assert np.mean(left[300]["numerator"]) < 0.05
+assert np.mean(left[300]["K proved"]) < 0.05
+assert 1.2 < min(steeper) < max(steeper) < 2
+
 # %% [markdown]
-# **Reading.** Fewer: in the end less than one in twenty. The numerator closes the radius: $\|g_u\|$
-# falls and $\Delta_x$ rises, also within a community, until $\Delta_x\ge\|g_u\|$ for nearly all of its pairs: radius
-# 0, whatever $K$ is. The largest ratio *seen* falls. Only the *proved*
-# constant grows, twelvefold; that is looseness of the bound. Nor does training pull a community together: $W_2$
-# grows. The theorem describes the **beginning** of training.
+# **Reading.** Fewer: in the end less than one in twenty. Three things close the radius together. $\|g_u\|$
+# falls and $\Delta_x$ rises, until $\Delta_x\ge\|g_u\|$ for nearly all pairs of a community: radius
+# 0, whatever $K$ is. $W_2$ grows: training does not pull a community together. And the *proved*
+# constant grows, twelvefold. If only one of them changes (last lines): after 100 steps each alone has lost a
+# good part of the certificates; after 300 the numerator alone is enough, and so is the proved constant.
+# Its growth is mostly looseness of the bound: the steepest slope on a grid of the plane rises, but not even twofold. (The largest ratio *seen* falls: the
+# samples move to flatter places.) In this toy the theorem describes the **beginning** of training.
 
 # %% [markdown] tags=["explorable"]
 # **Move it by hand.** Choose a user $u$, then move the time of training: who still helps, and who is still certified? Run the cell; a viewer without scripts shows a picture.
@@ -509,17 +583,16 @@ assert certified < 0.001
 assert all(0.45 < c["inner product"] < 0.52 for chains in different.values() for c in chains)
 
 # %% [markdown]
-# **Reading.** The trained model certifies less than one pair in a thousand, even with the exact gradient distance. Half of the steps
-# help: the theorem is sufficient, not necessary. One half fits a fact about the end of training. Where it
-# stands still, the gradients of the training users, each averaged over its training masks, sum to zero. So the inner
-# products of one with all others sum to $-\|g_u\|^2$: help and harm balance, in sum if not in number. (For
-# our 100 test users it is no proof.) The cosines are near 0, and then
+# **Reading.** In the trained model less than one pair in a thousand is close enough, even by the exact gradient distance. For half of
+# the pairs $\langle g_u,g_v\rangle>0$, so that a small enough step helps: the theorem is sufficient, not necessary. (Where a training
+# stands still, the gradients of its users, each averaged over its training masks, sum to zero, and help and harm balance in sum.
+# Whether that explains the half was not measured.) The cosines are near 0, and then
 # $\|g_u-g_v\|\approx\sqrt{\|g_u\|^2+\|g_v\|^2}$, always more than $\|g_u\|$.
 #
-# Is there a pair with $\Delta_x = 0$? Two **masked [views](GLOSSARY.md#view) of one user** are one: different
+# Two **masked [views](GLOSSARY.md#view) of one user** are a pair with $\Delta_x = 0$: different
 # inputs and posteriors, the same items as target.
 
-# %%
+# %% tags=["figure"] jupyter={"source_hidden": true}
 links = list(views["clean input"][0])
 mean = {
     f"views, trained on {label}": {k: np.mean([c[k] for c in chains]) for k in links} for label, chains in views.items()
@@ -532,6 +605,10 @@ fig, ax = plt.subplots(figsize=(8, 4))
 ax = mv.plots.certificate_chain(mean, se, ax=ax)
 ax.set_xlabel("fraction of the pairs of masked views of one user (mean and standard error of 5 seeds)")
 plt.show()
+print("median over users, measured (5 seeds)      distance of two views   radius   distance / radius")
+for label, values in medians.items():
+    distance, radius = np.array(values).T
+    print(f"  trained on {label:28} {distance.mean():16.2f} {radius.mean():14.2f} {(distance / radius).mean():14.2f}")
 
 # %% tags=["checks", "nbval-check-output"] jupyter={"source_hidden": true}
 by_seed = [(c["Lipschitz per pair"], m["Lipschitz per pair"]) for c, m in zip(*views.values(), strict=True)]
@@ -541,24 +618,16 @@ assert min(clean for clean, _ in by_seed) < 0.5 < np.mean([clean for clean, _ in
 assert min(masked for _, masked in by_seed) > 0.8
 assert all(c[links[-1]] < 0.25 for chains in views.values() for c in chains)
 clean, masked = (np.array(medians[label]) for label in medians)  # (5, 2): distance, radius
-assert (masked[:, 0] < 0.8 * clean[:, 0]).all()
-assert masked[:, 1].mean() < 1.02 * clean[:, 1].mean()
-print("views certified more often after training with masks, in all 5 seeds:", masks_win)
-
-# %%
-print("median over users, measured (5 seeds)      distance of two views   radius")
-for label, values in medians.items():
-    distance, radius = np.mean(values, axis=0)
-    print(f"  trained on {label:28} {distance:16.2f} {radius:14.2f}")
+assert (masked[:, 0] / masked[:, 1] < 0.9 * clean[:, 0] / clean[:, 1]).all()
+print("views lie within the radius more often after training with masks, in all 5 seeds:", masks_win)
 
 # %% [markdown]
-# **Reading.** On average most views of one user are within the radius, more of them after training with masks: the radius is
-# no larger on average, but the two views lie closer together, by a fifth or more in every seed. One constant for all users loses most of them
-# again. All this is *measured*, with $K$ the largest ratio seen. In the stored study of MovieLens-1M masks raise the
-# fraction in 4 of 5 seeds, not in all.
+# **Reading.** On average most views of one user are within the radius, more of them after training with masks: there their
+# distance is a smaller part of the radius, in every seed. (Lengths of two [latent spaces](GLOSSARY.md#latent-space) cannot be compared, their ratio can.) One constant for all users loses nearly all of them
+# again. All this is *measured*, with $K$ the largest ratio seen. (Stored study of MovieLens-1M: in 4 of 5 seeds.)
 #
 # So in these trained models, with $K$ as seen, the theorem's condition is met not between users but **between the views of
-# a user**, and masking makes views. Whether masks also carry something between users is the question of [chapter 07](07_masking.ipynb).
+# a user**. Whether masks also carry something between users is the question of [chapter 07](07_masking.ipynb).
 #
 # ## 4.10 Recap
 #
@@ -566,13 +635,11 @@ for label, values in medians.items():
 #   place *and* alike in content.
 # * The bound is sufficient, not necessary: with proved constants it is never wrong, and after 100 steps it misses most
 #   pairs that help. Keeping $\|g_v\|$ (polarisation) wins many back.
-# * In the toy it closes because $\Delta_x$ overtakes $\|g_u\|$, not because $K$ grows. In a trained model it holds
-#   between masked views of one user, not between users.
+# * In the toy training closes it: $\Delta_x$ overtakes $\|g_u\|$, $W_2$ grows, and so does the proved $K$. In a trained model the condition
+#   holds, with $K$ as seen, between masked views of one user, not between users.
 
 # %% [markdown]
 # ## 4.11 Exercises
-#
-# The checks draw new numbers each time.
 #
 # **★ (10 min) Task 4.1.** From the [Gram matrix](GLOSSARY.md#gram-matrix) `gram` (U, U) of inner products $\langle g_u,g_v\rangle$ compute all
 # distances $\|g_u-g_v\|$, shape (U, U). Rounding must not give NaN where two users are almost equal.
