@@ -11,7 +11,7 @@ from torch.distributions import Normal, kl_divergence
 from minivae import FoldIn, InputError, evaluate, recommend
 from minivae.batches import item_weights
 from minivae.masks import normalize_then_mask
-from minivae.metrics import Ranking, metric_values
+from minivae.metrics import Ranking, metric_values, register_metric
 from minivae.objective import beta_at, kl_to_gaussian, kl_to_standard_normal, log_normal
 from minivae.ranking import activity_groups, paired_difference
 
@@ -64,6 +64,20 @@ def test_padding_is_no_item_that_is_shown():
     result = evaluate(Descending(), test, ["recall@4"], item_counts=np.array([10, 20, 30, 40]))
     assert result.coverage == 0.75
     assert result.popularity == pytest.approx((10 + 20 + 10 + 30) / 4)
+
+
+def test_a_metric_of_ones_own_sees_where_nothing_is_left():
+    """Two new items for the first user and one for the second, in lists of four: −1 from there on."""
+    seen = []
+
+    @register_metric("shown_in_core_test")
+    def shown(ranking, k):
+        seen.append(ranking.items.tolist())
+        return ranking.hits[:, 0].astype(float)
+
+    test = fold_in([[0, 0, 1, 1], [0, 1, 1, 1]], [[1, 0, 0, 0], [1, 0, 0, 0]])
+    assert evaluate(Descending(), test, ["shown_in_core_test@4"]).per_user["shown_in_core_test@4"].tolist() == [1, 1]
+    assert seen == [[[0, 1, -1, -1], [0, -1, -1, -1]]]
 
 
 def test_padding_is_no_hit():

@@ -32,6 +32,16 @@ def test_exponent_zero_is_one_probability_for_all():
     np.testing.assert_array_equal(keep_by_popularity(np.array([1, 50]), 1.0, 2.0), 1)
 
 
+@pytest.mark.parametrize("exponent", [-10.0, 10.0])
+def test_the_steepest_power_of_the_longest_tail_has_an_answer(exponent):
+    """Odds that differ by 10^60: half of the interactions of one item, which are nearly all, are kept."""
+    counts = np.array([1, 1000, 10**6])
+    rho = keep_by_popularity(counts, 0.5, exponent)
+    assert counts @ rho / counts.sum() == pytest.approx(0.5, abs=1e-9)
+    assert rho[2] == pytest.approx(0.5, abs=1e-3)
+    assert rho[:2] == pytest.approx([1, 1] if exponent > 0 else [0, 0], abs=1e-9)
+
+
 def shares(split, exponent, steps=400):
     """How often each item's interactions are kept, and the mean input over masks beside the clean one."""
     matrix = DeviceCSR(split.train, keep=0.5, keep_exponent=exponent)

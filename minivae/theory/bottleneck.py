@@ -175,7 +175,8 @@ def collapse(
         columns["mutual_information"].append(parts.mutual_information)
         columns["marginal_kl"].append(parts.marginal_kl)
         columns["mean_radius"].append(pairs.radius.mean())
-        columns["mean_w2"].append(pairs.w2.sum() / max(len(mu) * (len(mu) - 1), 1))
+        off = len(mu) * (len(mu) - 1)
+        columns["mean_w2"].append(pairs.w2.sum() / max(off, 1))
         columns["accuracy"].append(accuracy)
         columns["kl_per_dimension"].append(kl_per_dimension(mu, sd).sort(descending=True).values)
     return Collapse(

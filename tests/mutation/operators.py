@@ -180,7 +180,8 @@ def _variants(node: ast.AST, path: Path, tree: ast.Module) -> Iterator[tuple[str
 
 def _numbers(value: float, path: Path) -> Iterator[tuple[str, ast.AST]]:
     axis = isinstance(value, int) and path and path[-1] in (("args", 0), ("elts", 0), ("elts", 1), "slice")
-    yield f"{value!r} → {value + 1!r}", ast.Constant(value + 1)
+    if value + 1 != value:
+        yield f"{value!r} → {value + 1!r}", ast.Constant(value + 1)
     if value and not axis:
         yield f"{value!r} → {value * 2!r}", ast.Constant(value * 2)
     if value and isinstance(value, float):
