@@ -1,5 +1,7 @@
 """What to know of a split before its numbers are believed: protocol, leakage, signs of a degenerate study."""
 
+from datetime import UTC, datetime
+
 import numpy as np
 
 from minivae.data.splits import FoldIn, StrongSplit
@@ -19,10 +21,10 @@ def protocol_in_words(split: StrongSplit) -> str:
             "Strong generalization after Liang et al. (2018): test users are new; a fifth of their items is held out."
         )
     if p.get("rule") == "time":
+        first, second = moment(p["train_until"]), moment(p["validation_until"])
         return (
-            f"Global cut in time: trained on what came before {p['train_until']:g}, validated on what came before "
-            f"{p['validation_until']:g}, tested on the rest; the users are the training users, their items before the "
-            "cut are the input."
+            f"Global cut in time: trained on what came before {first}, validated on what came before {second}, tested "
+            "on the rest; the users are the training users, their items before the cut are the input."
         )
     if p.get("rule") == "last":
         return (
@@ -33,6 +35,18 @@ def protocol_in_words(split: StrongSplit) -> str:
     if known:
         text += f" {known:,} of {split.test.n_users:,} test users are training users (weak generalization)."
     return text
+
+
+def moment(time: float) -> str:
+    """A time as it stands in the data, and the date that it is if it counts seconds.
+
+    >>> moment(1112486027.0), moment(17.5)
+    ('1112486027 (2005-04-02 23:53:47 UTC, if these are seconds since 1970)', '17.5')
+    """
+    number = f"{time:.15g}"
+    if not 10**8 <= time < 10**10:
+        return number
+    return f"{number} ({datetime.fromtimestamp(int(time), UTC):%Y-%m-%d %H:%M:%S} UTC, if these are seconds since 1970)"
 
 
 def shared_users(split: StrongSplit, part: FoldIn) -> int | None:

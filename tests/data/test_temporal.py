@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minivae.cli import main
 from minivae.data.audit import leakage, protocol_in_words, warnings
 from minivae.data.given import given_split
 from minivae.data.interactions import Interactions
@@ -164,3 +165,21 @@ def test_what_each_filter_took_adds_up():
     counts = np.bincount(data.item, minlength=data.n_items)
     assert steps[1][1:] == ((counts >= 15).sum(), counts[counts >= 15].sum())
     assert split.protocol["n_heldout"] == steps[2][0] // 10
+
+
+def test_the_moments_of_a_cut_are_said_in_full_and_as_dates(tmp_path):
+    """Of dates in the file, and of counts that are no seconds; the report offers no other draw of users."""
+    rng = np.random.default_rng(0)
+    rows = [(u, i) for u in range(40) for i in rng.choice(30, 9, replace=False)]
+    days = [f"2020-{1 + k % 12:02d}-{1 + k % 28:02d}" for k in rng.permutation(len(rows))]
+    text = "user,item,when\n" + "".join(f"{u},{i},{d}\n" for (u, i), d in zip(rows, days, strict=True))
+    (tmp_path / "t.csv").write_text(text)
+    out = tmp_path / "s"
+    columns = ["--train", str(tmp_path / "t.csv"), "--time", "when", "--split", "time", "--models", "ease,popularity"]
+    assert main(["study", *columns, "--out", str(out)]) == 0
+    report = (out / "report.md").read_text(encoding="utf-8")
+    until = StrongSplit.load(out / "split.safetensors").protocol["train_until"]
+    assert f"before {until:.0f} (2020-" in report
+    assert "e+0" not in report
+    assert "for this split and these seeds" in report
+    assert "--split-seeds" not in report

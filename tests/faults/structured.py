@@ -530,10 +530,15 @@ def pairs_of(rows: list[tuple[str, str, str]], least: float = 3) -> set[tuple[st
     return set(zip(*(canonical(list(labels)) for labels in zip(*kept, strict=True)), strict=True))
 
 
+def is_comment(line: str) -> bool:
+    """Whether a line before the table is none of it: the names of columns may begin with a mark too."""
+    return line.startswith(("#", "%")) and not {"user", "item"} & set(re.split(r"\W+", line))
+
+
 def delimited_rows(text: str, separator: str) -> list[tuple[str, str, str]]:
     """User, item, rating of each row after the header, headers repeated left out, by Python's `csv`."""
     lines = text.split("\n")
-    while lines and (not lines[0] or lines[0].startswith(("#", "%")) or re.fullmatch(r'"?sep=.*', lines[0])):
+    while lines and (not lines[0] or is_comment(lines[0]) or re.fullmatch(r'"?sep=.*', lines[0])):
         if stated := re.fullmatch(r'"?sep=(.*?)"?', lines[0]):
             separator = stated[1].strip() or separator
         del lines[0]
@@ -614,7 +619,10 @@ def read_links(path: Path) -> None:
         lines = [re.split(separator, x.strip(" ") if separator == " +" else x) for x in text.split("\n") if x.strip()]
         readings.append([(line[0], i, "5") for line in lines for i in line[1:] if i])
         header = reading.other_lines.get("header", 0) + reading.other_lines.get("comment lines", 0)
-        readings.append([(line[0], line[1], "5") for line in lines[header:] if len(line) > 1])
+        rows = [line for line in lines[header:] if len(line) > 1 and not (header and line[:2] == lines[0][:2])]
+        readings.append([(line[0], line[1], "5") for line in rows])
+        if all(line[1].startswith('"') for line in rows):  # a column between quotation marks
+            readings.append([(line[0], line[1].strip('"'), "5") for line in rows])
     assert any(reading.rows == len(r) and labelled(data) == pairs_of(r) for r in readings), f"no such: {reading}"
 
 

@@ -64,7 +64,7 @@ class ColumnFlags(SplitFlags):
 class TableFlags(ColumnFlags):
     """Where the data comes from, a raw table included."""
 
-    data: Annotated[str | None, option("DATA", "planted")] = None
+    data: Annotated[str | None, option("DATA", "planted", aliases=("--train",))] = None
     """planted or debian; a split file (.safetensors); the name of a prepared data set ($MINIVAE_DATA, then data/);
     or a table (CSV, TSV, JSON lines, adjacency text, Parquet, Feather, NPZ)."""
     heldout: Annotated[
@@ -78,7 +78,7 @@ class TableFlags(ColumnFlags):
     split: Annotated[Literal["users", "time", "last"] | None, option("{users,time,last}", "users")] = None
     """Hold out users (Liang et al.), what came after a moment, or each user's last item."""
     test: Annotated[Path | None, option("FILE", "none")] = None
-    """Test events of a split of one's own; --data holds the training events, the users are the same."""
+    """Test events of a split of one's own; --data, or --train, holds the training events, the users are the same."""
     validation: Annotated[Path | None, option("FILE", "drawn from the training events")] = None
     """Validation events of that split."""
 

@@ -134,11 +134,18 @@ def _pairing(results: Study) -> str:
     if any(row.seeds > 1 for row in results.summary):
         text += " Each user's value is averaged over seeds first."
     many = f", one comparison at a time, and there are {pairs} of them" if pairs > 1 else ""
+    text += f" The intervals hold for {_split(results)} and these seeds{many}."
+    if "rule" in results.data.protocol:
+        return text
     return text + (
-        f" The intervals hold for this draw of held-out users and these seeds{many}. Before a small difference is "
-        "believed, draw again: `minivae study --split-seeds 98765,1,2`, or `minivae combine` for studies of several "
-        "draws."
+        " Before a small difference is believed, draw again: `minivae study --split-seeds 98765,1,2`, or "
+        "`minivae combine` for studies of several draws."
     )
+
+
+def _split(results: Study) -> str:
+    """What was drawn; by time, and where the user gave the parts, nobody was."""
+    return "this split" if "rule" in results.data.protocol else "this draw of held-out users"
 
 
 def conclusion(results: Study) -> list[str]:
@@ -199,7 +206,7 @@ def _claims(results: Study) -> str:
         f"{counts} of {len(verdicts)}. It helps if the 95 % interval over users lies above 0, hurts if below, and "
         "otherwise the two cannot be told apart. Neither is said after fewer than three seeds, if the best epoch is "
         "the last one, if training stopped before its weights reached their end, or if one of the two alone was "
-        "searched. The interval holds for this draw of held-out users and these seeds."
+        f"searched. The interval holds for {_split(results)} and these seeds."
     )
 
 
