@@ -5,6 +5,7 @@ and weights w_i that sum to 1 over it: 1/N_x in the paper.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,6 +47,20 @@ def centroids(anchors: Tensor, batch: UserBatch, share: Tensor) -> Tensor:
     )
 
 
+class _SquaredNorms(torch.autograd.Function):
+    """``‖e_i‖²``, (I, d) -> (I,); its gradient ``2 g_i e_i`` in one pass over the anchors, not in autograd's three."""
+
+    @staticmethod
+    def forward(ctx: Any, anchors: Tensor) -> Tensor:
+        ctx.save_for_backward(anchors)
+        return anchors.square().sum(-1)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride] (one output)
+        (anchors,) = ctx.saved_tensors
+        return anchors * (2 * grad)[:, None]
+
+
 def anchor_terms(mu: Tensor, variance: Tensor, anchors: Tensor, batch: UserBatch) -> tuple[Tensor, Tensor, Tensor]:
     """The three terms of the anchor loss per user (Proposition 3.1), each (B,).
 
@@ -73,7 +88,7 @@ def anchor_terms(mu: Tensor, variance: Tensor, anchors: Tensor, batch: UserBatch
     """
     items, share = batch.items, shares(batch, mu)
     centroid = centroids(anchors, batch, share)  # (B, d)
-    square = torch.zeros_like(mu[:, 0]).index_add(0, batch.rows, anchors.square().sum(-1)[items] * share)
+    square = torch.zeros_like(mu[:, 0]).index_add(0, batch.rows, _SquaredNorms.apply(anchors)[items] * share)
     some = (batch.counts > 0).to(mu.dtype)
     mean_term = (mu - centroid).square().sum(-1) * some
     scatter_term = square - centroid.square().sum(-1)

@@ -51,7 +51,7 @@ def normalize_then_mask(rows: Tensor, counts: Tensor, kept: Tensor, keep: float 
     b = kept.to(counts.dtype)
     if isinstance(keep, Tensor):
         return b * counts.clamp_min(1).rsqrt()[rows] / keep
-    return b * (counts.clamp_min(1).rsqrt() / keep)[rows]
+    return b * (counts.clamp_min(1).rsqrt() / keep).index_select(0, rows)
 
 
 def mask_then_normalize(rows: Tensor, counts: Tensor, kept: Tensor, keep: float | Tensor) -> Tensor:

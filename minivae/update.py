@@ -133,6 +133,7 @@ class Trainer:
     @classmethod
     def make(cls, model: VAE, users: sp.csr_matrix, config: TrainConfig, team: Team | None = None) -> Self:
         """Matrix and optimizer for `model`, which is on its device already; `users` is binary CSR (U, I)."""
+        model.requires_grad_(True)
         device = next(model.parameters()).device
         matrix = DeviceCSR(users, device, config.anchor_weights, config.keep, config.keep_exponent)
         return cls(model, adam(model, config), matrix, config, product_dtype(config.precision, device), team or Team())
@@ -166,7 +167,9 @@ class Trainer:
         """
         phase = phase or self.model.phases[0]
         mine, share = self.team.rows(users)
-        self.optimizer.zero_grad(set_to_none=True)
+        for group in self.optimizer.param_groups:
+            for p in group["params"]:
+                p.grad = None  # as `zero_grad` does, which takes four times as long
         with _learning(self.model, phase):
             terms = loss_terms(self.model, self.matrix.batch(mine), self.config, step, self.products, phase)
             if self.team.size > 1:
@@ -204,7 +207,10 @@ class Trainer:
 
 @contextmanager
 def _learning(model: VAE, phase: Phase) -> Iterator[None]:
-    """Only what learns in this phase asks for gradients; afterwards everything does again."""
+    """Only what learns in this phase asks for gradients; afterwards everything does again, as before."""
+    if phase.encoder and phase.decoder:  # walking over the modules takes as long as a small product
+        yield
+        return
     try:
         model.requires_grad_(phase.encoder)
         model.decoder.requires_grad_(phase.decoder)

@@ -32,7 +32,8 @@ class SparseLinear(nn.Module):
         if items.is_cpu:  # dropping what is masked halves the work; on a GPU the unknown length would cost a sync
             kept = weights != 0
             ends = F.pad(torch.cumsum(kept, 0), (1, 0))
-            items, weights, offsets = items[kept], weights[kept], ends[offsets]
+            at = kept.nonzero()[:, 0]  # looked for once, not for each of the two
+            items, weights, offsets = items.index_select(0, at), weights.index_select(0, at), ends[offsets]
         y = F.embedding_bag(
             items,
             self.weight,

@@ -29,7 +29,7 @@ def _mix(word: int) -> int:
 
 def _shift(words: Tensor, by: int) -> Tensor:
     """Logical right shift: torch's own copies the sign bit."""
-    return (words >> by) & ((1 << (64 - by)) - 1)
+    return (words >> by).bitwise_and_((1 << (64 - by)) - 1)
 
 
 def _open_unit(words: Tensor) -> Tensor:
@@ -54,10 +54,10 @@ def bits(seed: int, purpose: str, step: int, index: Tensor) -> Tensor:
     key = seed & _WORD
     for part in (PURPOSES.index(purpose) + 1, step):
         key = _mix((key + _GOLDEN * (part + 1)) & _WORD)
-    words = (index + 1) * _signed(_GOLDEN) + _signed(key)
-    words = (words ^ _shift(words, 30)) * _signed(_MIX1)
-    words = (words ^ _shift(words, 27)) * _signed(_MIX2)
-    return words ^ _shift(words, 31)
+    words = ((index + 1) * _signed(_GOLDEN)).add_(_signed(key))
+    words.bitwise_xor_(_shift(words, 30)).mul_(_signed(_MIX1))
+    words.bitwise_xor_(_shift(words, 27)).mul_(_signed(_MIX2))
+    return words.bitwise_xor_(_shift(words, 31))
 
 
 def uniform(seed: int, purpose: str, step: int, index: Tensor) -> Tensor:
