@@ -187,7 +187,7 @@ SAID = {
         "its authors' notebook: .4259, standard error .0021 [V]",
         "an exercise in reading a table, and no verdict on the paper",
         "the search lowered PIA's own row by .001",
-        "ours is below even clean Mult-VAE, and left out below",
+        "the mean of ours is below even clean Mult-VAE's, so it is left out",
         "`minivae tune` keeps test users out, so run the trials yourself",
         "With $r=.95$ the paired error is less than a quarter of the unpaired one",
         "the errors stored for 9.7 give $r=.98$ with and without anchors, .84 for Mult-VAE and EASE",

@@ -16,6 +16,7 @@ _ORDER = (
     "beta",
     "masked-distance",
     "anchors",
+    "users-and-seeds",
     "peeking",
 )
 _STAGE = """<div class="stage">

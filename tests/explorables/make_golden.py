@@ -117,6 +117,16 @@ def sharing_plane(rng: np.random.Generator) -> Settings:
     return {"stop": stop, "user": user, "moved": moved}
 
 
+def users_and_seeds(rng: np.random.Generator) -> Settings:
+    return {
+        "n": int(10 ** rng.uniform(1.7, 4)),
+        "m": int(rng.integers(1, 21)),
+        "a": rng.choice([0.0, rng.uniform(0, 0.2)]),
+        "b": rng.choice([0.0, 10 ** rng.uniform(-4, -1.7)]),
+        "e": rng.uniform(0.01, 0.2),
+    }
+
+
 DRAW: dict[str, Callable[[np.random.Generator], Settings]] = {
     "masked-distance": masked_distance,
     "sharing-disc": sharing_disc,
@@ -128,6 +138,7 @@ DRAW: dict[str, Callable[[np.random.Generator], Settings]] = {
     "sharing-plane": sharing_plane,
     "recall-and-ndcg": recall_and_ndcg,
     "peeking": peeking,
+    "users-and-seeds": users_and_seeds,
 }
 
 

@@ -30,5 +30,11 @@ ERRORS: dict[str, list[tuple[str, str]]] = {
         ("moved[v] ?? m", "(v === user && moved[v]) || m"),
         ("Math.tanh(p * x + q * y + RUN.c[j])), 1]", "Math.tanh(p * x + q * y)), 1]"),
     ],
+    "users-and-seeds": [
+        ("(e * e) / (n * m)", "(e * e) / n"),
+        ("(Z * users) / both", "users / both"),
+        ("(n * m - 1)", "(n - 1)"),
+        ("(b * b) / m / V", "(b * b) / V"),
+    ],
     "peeking": [("/ alpha ** 2", "/ alpha"), ("a >= 0 && a <= k", "a >= 0 && a < k")],
 }

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import stats
 
 from minivae import metrics, online
 from minivae.theory import anchoring, bottleneck, distances, locality, masking, merging, toy, transfer
@@ -261,6 +262,30 @@ def sharing_plane(t: Settings) -> Values:
     }
 
 
+def users_and_seeds(t: Settings) -> Values:
+    """By the weights that every independent part has in the mean, and in one value less the mean."""
+    n, m = int(t["n"] + 0.5), t["m"]
+    sd = {"a": (t["a"], n), "b": (t["b"], m), "e": (t["e"], n * m)}
+
+    def variance(n: int, m: int) -> float:
+        weights = (np.full(n, t["a"] / n), np.full(m, t["b"] / m), np.full(n * m, t["e"] / (n * m)))
+        return float(sum(w @ w for w in weights))
+
+    one = sum(s**2 * ((1 - 1 / k) ** 2 + (k - 1) / k**2) for s, k in sd.values())  # of D_us − mean
+    both, naive = variance(n, m) ** 0.5, (one / (n * m - 1)) ** 0.5
+    users = np.hypot(t["a"] / n**0.5, t["e"] / (n * m) ** 0.5)
+    return {
+        "both": both,
+        "users": users,
+        "naive": naive,
+        "coverUsers": 1 - 2 * stats.norm.sf(stats.norm.ppf(0.975) * users / both),
+        "coverNaive": 1 - 2 * stats.norm.sf(stats.norm.ppf(0.975) * naive / both),
+        "ofSeeds": (t["b"] / m**0.5 / both) ** 2,
+        "twiceUsers": 1 - variance(2 * n, m) ** 0.5 / both,
+        "twiceSeeds": 1 - variance(n, 2 * m) ** 0.5 / both,
+    }
+
+
 REFERENCE: dict[str, Callable[[Settings], Values]] = {
     "masked-distance": masked_distance,
     "sharing-disc": sharing_disc,
@@ -272,4 +297,5 @@ REFERENCE: dict[str, Callable[[Settings], Values]] = {
     "sharing-plane": sharing_plane,
     "recall-and-ndcg": recall_and_ndcg,
     "peeking": peeking,
+    "users-and-seeds": users_and_seeds,
 }
