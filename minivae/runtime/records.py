@@ -93,6 +93,8 @@ def read_record(path: Path, kind: type[Record] | None = None) -> Record | Json:
         If the file is missing, no JSON object, changed since it was written, or holds something else.
     """
     try:
+        if path.exists() and not path.is_file():  # a device or a pipe may have no end
+            raise ValueError("it is not a file")
         if path.stat().st_size > LARGEST_RECORD:
             raise ValueError(f"it has {path.stat().st_size:,} bytes")
         value = parse_json(path.read_text(encoding="utf-8"))

@@ -123,6 +123,8 @@ def test_the_rank_of_an_item_and_items_like_it(study, run, capsys):
         (["--user", "-u003", "--users", "all"], "not --user and --users"),
         (["--users", "all", "--out", "x.txt"], "must end in one of .parquet, .csv, .jsonl"),
         (["--users", "nothing.txt"], "nothing.txt cannot be read"),
+        (["--users", "."], ". cannot be read (it is not a file)"),
+        (["--users", "all", "--among", "."], ". cannot be read (it is not a file)"),
         (["--user", "-nobody"], "user '-nobody' is not in the data"),
     ],
 )

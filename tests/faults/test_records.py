@@ -1,6 +1,7 @@
 """Run folders of strangers: JSON that was changed, and JSON whose checksum is right but whose content is odd."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -190,6 +191,15 @@ def test_a_moved_folder_is_evaluated_with_the_split_in_it(tmp_path, capsys):
     assert_refused(
         ["evaluate", "--model", str(tmp_path / "moved" / RUN), "--device", "cpu"], capsys, "split.safetensors"
     )
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+@pytest.mark.parametrize("kind", ["fifo", "/dev/zero"])
+def test_a_note_that_has_no_end_is_refused(tmp_path, kind):
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "config.json").symlink_to(kind)
+    with pytest.raises(InputError, match=r"config\.json cannot be read \(it is not a file\)"):
+        read_record(tmp_path / "config.json")
 
 
 json_values = st.recursive(

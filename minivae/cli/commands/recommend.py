@@ -16,6 +16,7 @@ from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.models import VAE, Baseline
 from minivae.recommendation import ranks_of, recommend
+from minivae.runtime.limits import COPIES, allowed_memory, refuse_large
 from minivae.runtime.storage import write_whole
 from minivae.runtime.table import Table, numbers, print_table, words
 from minivae.runtime.text import visible
@@ -111,6 +112,9 @@ def _everybody(split: StrongSplit) -> Found:
 def _lines(path: Path) -> list[str]:
     """One label a line."""
     try:
+        if path.exists() and not path.is_file():  # a device or a pipe may have no end
+            raise OSError("it is not a file")
+        refuse_large(path.stat().st_size, allowed_memory() // COPIES, path)
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeError) as e:
         raise InputError(f"{path} cannot be read ({e}); give a text file with one label on each line") from e
