@@ -20,6 +20,7 @@ from minivae.options import SELECTION
 from minivae.ranking import Scorer, evaluate
 from minivae.runtime import distributed
 from minivae.runtime.checkpoint import NAME, Checkpoint, Saving, saved_state
+from minivae.runtime.checkpoint_schema import Log, LogLine
 from minivae.runtime.device import resolve_device
 from minivae.runtime.distributed import Team
 from minivae.runtime.interruption import interruptible
@@ -28,7 +29,7 @@ from minivae.runtime.progress import progress
 from minivae.runtime.storage import digest
 from minivae.update import Trainer
 
-Callback = Callable[[VAE, dict[str, Any]], object]
+Callback = Callable[[VAE, LogLine], object]
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Run:
     model: VAE
     config: TrainConfig
     best_epoch: int
-    log: list[dict[str, Any]] = field(repr=False)
+    log: Log = field(repr=False)
 
     def __repr__(self) -> str:
         at = f"epoch {self.best_epoch} of {len(self.log)}"

@@ -34,7 +34,6 @@ LONGEST = 300
 # Files with more lines, and why they stay whole: each is one concept, long because its docstrings state the formulas.
 LONG = {
     "minivae/data/delimited.py": "one grammar: how separated text becomes rows",
-    "minivae/theory/transfer.py": "Theorem 2.3: a result whose ten fields have formulas, and what computes them",
 }
 
 

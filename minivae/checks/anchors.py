@@ -5,20 +5,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from minivae.checks.comparison import compare, generator_of
+from minivae.checks.comparison import Compared, self_check
 from minivae.theory.anchoring import alignment
 from minivae.theory.shrinkage import shrinkage
 
 
-def check_anchor_lambda(fn: Callable[[Tensor, float], Tensor], seed: int | None = None) -> None:
-    """Chapter 08, exercise 1: ``fn(L, share)`` gives the λ with ``τ² = (L/(L+2λ))² = share``, shape of `L`.
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
-    """
-    generator, seed = generator_of(seed)
+@self_check
+def check_anchor_lambda(fn: Callable[[Tensor, float], Tensor], generator: torch.Generator) -> Compared:
+    """Chapter 08, exercise 1: ``fn(L, share)`` gives the λ with ``τ² = (L/(L+2λ))² = share``, shape of `L`."""
     lam = 0.1 + 3 * torch.rand(5, generator=generator, dtype=torch.float64)
     share = float(0.05 + 0.9 * torch.rand(1, generator=generator, dtype=torch.float64))
     tau = share**0.5
@@ -30,20 +24,14 @@ def check_anchor_lambda(fn: Callable[[Tensor, float], Tensor], seed: int | None 
         / 2,
         "twice the λ: the gradient of λ‖μ − ē‖² is 2λ(μ − ē)": 2 * lam,
     }
-    compare("anchor_lambda", fn(L, share), lam, wrong, seed)
+    return Compared(fn(L, share), lam, wrong)
 
 
+@self_check
 def check_weighted_anchor_terms(
-    fn: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor], seed: int | None = None
-) -> None:
-    """Chapter 08, exercise 2: ``fn(mu, sd, anchors, x, w)`` gives the three terms of the weighted loss, (3, B).
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
-    """
-    generator, seed = generator_of(seed)
+    fn: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor], generator: torch.Generator
+) -> Compared:
+    """Chapter 08, exercise 2: ``fn(mu, sd, anchors, x, w)`` gives the three terms of the weighted loss, (3, B)."""
     mu, sd, anchors = (torch.randn(n, 3, generator=generator, dtype=torch.float64) for n in (6, 6, 11))
     sd = 0.3 + sd.abs()
     x = (torch.rand(6, 11, generator=generator) < 0.5).to(torch.float64)
@@ -76,18 +64,14 @@ def check_weighted_anchor_terms(
         "a cost for the user without items": empty,
         "a spread for the user without items": only_variance,
     }
-    compare("weighted_anchor_terms", fn(mu, sd, anchors, x, w), want, wrong, seed)
+    return Compared(fn(mu, sd, anchors, x, w), want, wrong)
 
 
-def check_nearest_centroid(fn: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], seed: int | None = None) -> None:
-    """Chapter 08, exercise 3: ``fn(mu, anchors, x, group)`` gives ``min_g ‖μ − ē_xg‖²``, (B,).
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
-    """
-    generator, seed = generator_of(seed)
+@self_check
+def check_nearest_centroid(
+    fn: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], generator: torch.Generator
+) -> Compared:
+    """Chapter 08, exercise 3: ``fn(mu, anchors, x, group)`` gives ``min_g ‖μ − ē_xg‖²``, (B,)."""
     mu, anchors = (torch.randn(n, 3, generator=generator, dtype=torch.float64) for n in (7, 12))
     group = torch.arange(12) % 3
     x = (torch.rand(7, 12, generator=generator) < 0.6).to(torch.float64)
@@ -111,4 +95,4 @@ def check_nearest_centroid(fn: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor
         "the distance to one centroid of all items": (mu - x @ anchors / x.sum(1, keepdim=True)).square().sum(1),
         "the distance, not its square": want.sqrt(),
     }
-    compare("nearest_centroid", fn(mu, anchors, x, group), want, wrong, seed)
+    return Compared(fn(mu, anchors, x, group), want, wrong)

@@ -6,18 +6,12 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from minivae.checks.comparison import compare, generator_of
+from minivae.checks.comparison import Compared, self_check
 
 
-def check_needed_correlation(fn: Callable[[float, float, float], float], seed: int | None = None) -> None:
-    """Chapter 09, exercise 1: ``fn(difference, se_a, se_b)`` gives r at which the difference is two paired errors.
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
-    """
-    generator, seed = generator_of(seed)
+@self_check
+def check_needed_correlation(fn: Callable[[float, float, float], float], generator: torch.Generator) -> Compared:
+    """Chapter 09, exercise 1: ``fn(difference, se_a, se_b)`` gives r at which the difference is two paired errors."""
     # from the answer to the question: r is drawn, the difference follows
     r, a, b = (torch.rand(3, generator=generator, dtype=torch.float64) * 0.8 + 0.1).unbind()
     a, b = a / 100, b / 100 + 0.001
@@ -29,18 +23,12 @@ def check_needed_correlation(fn: Callable[[float, float, float], float], seed: i
         "a result twice too large: the formula has 2 r se_a se_b": 2 * r,
         "one from the variance of the difference, not its square root": (a**2 + b**2 - difference / 2) / (2 * a * b),
     }
-    compare("needed_correlation", fn(float(difference), float(a), float(b)), r, wrong, seed)
+    return Compared(fn(float(difference), float(a), float(b)), r, wrong)
 
 
-def check_holm(fn: Callable[[Tensor], Tensor], seed: int | None = None) -> None:
-    """Chapter 09, exercise 2: ``fn(p)`` gives Holm's corrected p-values, (K,) -> (K,).
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
-    """
-    generator, seed = generator_of(seed)
+@self_check
+def check_holm(fn: Callable[[Tensor], Tensor], generator: torch.Generator) -> Compared:
+    """Chapter 09, exercise 2: ``fn(p)`` gives Holm's corrected p-values, (K,) -> (K,)."""
     p = torch.rand(7, generator=generator, dtype=torch.float64) * 0.04
     p[3] = p[0] * 1.01  # so close that the larger one would get the smaller product
     p[2], p[5] = 0.9, 0.8  # twice the smaller one is above 1; smaller values follow, so that the order is to be seen
@@ -58,18 +46,12 @@ def check_holm(fn: Callable[[Tensor], Tensor], seed: int | None = None) -> None:
             [(k * p / (rank + 1))[p >= value].min().clamp(max=1) for value in p]
         ),
     }
-    compare("holm", fn(p.clone()), want, wrong, seed)
+    return Compared(fn(p.clone()), want, wrong)
 
 
-def check_expected_test(fn: Callable[[Tensor, Tensor, int], Tensor], seed: int | None = None) -> None:
-    """Chapter 09, exercise 3: ``fn(validation, test, budget)`` gives the expected test score of the chosen trial.
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
-    """
-    generator, seed = generator_of(seed)
+@self_check
+def check_expected_test(fn: Callable[[Tensor, Tensor, int], Tensor], generator: torch.Generator) -> Compared:
+    """Chapter 09, exercise 3: ``fn(validation, test, budget)`` gives the expected test score of the chosen trial."""
     n, budget = 8, int(torch.randint(2, 6, (), generator=generator))
     validation = torch.rand(n, generator=generator, dtype=torch.float64)
     test = validation + 0.3 * torch.randn(n, generator=generator, dtype=torch.float64)
@@ -85,4 +67,4 @@ def check_expected_test(fn: Callable[[Tensor, Tensor, int], Tensor], seed: int |
         "the choice among all trials, whatever the budget": test[best[0]],
         "the mean test score of the trials": test.mean(),
     }
-    compare("expected_test", fn(validation, test, budget), test[chosen].mean(), wrong, seed)
+    return Compared(fn(validation, test, budget), test[chosen].mean(), wrong)

@@ -5,19 +5,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from minivae.checks.comparison import compare, generator_of
+from minivae.checks.comparison import Compared, self_check
 from minivae.theory.distances import gaussian_kl
 
 
-def check_pair_bound(fn: Callable[[Tensor, Tensor], Tensor], seed: int | None = None) -> None:
-    """Chapter 06, exercise 1: ``fn(mu, sd)`` gives √(2 KL_u) + √(2 KL_v) for all pairs, (U, d), (U, d) -> (U, U).
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
-    """
-    generator, seed = generator_of(seed)
+@self_check
+def check_pair_bound(fn: Callable[[Tensor, Tensor], Tensor], generator: torch.Generator) -> Compared:
+    """Chapter 06, exercise 1: ``fn(mu, sd)`` gives √(2 KL_u) + √(2 KL_v) for all pairs, (U, d), (U, d) -> (U, U)."""
     mu = 2 + torch.rand(6, 3, generator=generator, dtype=torch.float64)
     sd = torch.randn(6, 3, generator=generator, dtype=torch.float64).exp().clamp(0.2, 4)
 
@@ -34,20 +28,15 @@ def check_pair_bound(fn: Callable[[Tensor, Tensor], Tensor], seed: int | None = 
         "the bound with log σ in place of log σ²": bound(kl + 0.5 * sd.log().sum(1)),
         "the bound for sd taken as a variance": bound(gaussian_kl(mu, sd.sqrt())),
     }
-    compare("pair_bound", fn(mu, sd), bound(kl), wrong, seed)
+    return Compared(fn(mu, sd), bound(kl), wrong)
 
 
-def check_batch_bracket(fn: Callable[[Tensor], Tensor], seed: int | None = None) -> None:
+@self_check
+def check_batch_bracket(fn: Callable[[Tensor], Tensor], generator: torch.Generator) -> Compared:
     """Chapter 06, exercise 2: ``fn(log_q)`` gives the two estimates of I(U; Z) from one batch, (B, B) -> (2,).
 
     Entry [u, v] of ``log_q`` is log q_v(z_u). The densities underflow in floating point.
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
     """
-    generator, seed = generator_of(seed)
     log_q = -2000 - 3 * torch.rand(6, 6, generator=generator, dtype=torch.float64)
     log_q.diagonal().add_(1.5)
 
@@ -68,18 +57,12 @@ def check_batch_bracket(fn: Callable[[Tensor], Tensor], seed: int | None = None)
             [-(total.mean() / n).log(), -(others.mean() / (n - 1)).log()]
         ),
     }
-    compare("batch_bracket", fn(log_q), want, wrong, seed)
+    return Compared(fn(log_q), want, wrong)
 
 
-def check_water_filling(fn: Callable[[Tensor, float, float], Tensor], seed: int | None = None) -> None:
-    """Chapter 06, exercise 3: ``fn(variances, beta, noise)`` gives KL and mean squared error per direction, (2, d).
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
-    """
-    generator, seed = generator_of(seed)
+@self_check
+def check_water_filling(fn: Callable[[Tensor, float, float], Tensor], generator: torch.Generator) -> Compared:
+    """Chapter 06, exercise 3: ``fn(variances, beta, noise)`` gives KL and mean squared error per direction, (2, d)."""
     beta, noise = (0.5 + torch.rand(2, generator=generator, dtype=torch.float64)).tolist()
     level = beta * noise
     variances = level * torch.tensor([9.0, 3.0, 1.4, 0.7, 0.2], dtype=torch.float64)
@@ -103,4 +86,4 @@ def check_water_filling(fn: Callable[[Tensor, float, float], Tensor], seed: int 
         "the error as in a distortion, divided by 2 s²": torch.stack([kl, error / (2 * noise)]),
         "error first, KL second": torch.stack([error, kl]),
     }
-    compare("water_filling", fn(variances, beta, noise), torch.stack([kl, error]), wrong, seed)
+    return Compared(fn(variances, beta, noise), torch.stack([kl, error]), wrong)

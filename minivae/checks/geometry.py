@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from minivae.checks.comparison import compare, generator_of
+from minivae.checks.comparison import Compared, self_check
 from minivae.theory import distances
 
 
@@ -14,15 +14,9 @@ def _posteriors(generator: torch.Generator, n: int, d: int) -> tuple[Tensor, Ten
     return mu, log_sd.exp()
 
 
-def check_all_distances(fn: Callable[[Tensor, Tensor], Tensor], seed: int | None = None) -> None:
-    """Chapter 03, exercise 1: ``fn(mu, sd)`` gives W2 of all pairs of diagonal Gaussians, (U, d) twice -> (U, U).
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
-    """
-    generator, seed = generator_of(seed)
+@self_check
+def check_all_distances(fn: Callable[[Tensor, Tensor], Tensor], generator: torch.Generator) -> Compared:
+    """Chapter 03, exercise 1: ``fn(mu, sd)`` gives W2 of all pairs of diagonal Gaussians, (U, d) twice -> (U, U)."""
     mu, sd = _posteriors(generator, 6, 3)
     want = distances.w2_gaussian(mu[:, None], sd[:, None], mu, sd)
     means = (mu[:, None] - mu).norm(dim=-1)
@@ -32,20 +26,15 @@ def check_all_distances(fn: Callable[[Tensor, Tensor], Tensor], seed: int | None
         "with variances where spreads belong": distances.w2_gaussian(mu[:, None], sd[:, None] ** 2, mu, sd**2),
         "the sum of both distances, not the root of the sum of squares": means + (sd[:, None] - sd).norm(dim=-1),
     }
-    compare("all_distances", fn(mu, sd), want, wrong, seed)
+    return Compared(fn(mu, sd), want, wrong)
 
 
-def check_middle(fn: Callable[[Tensor, Tensor, Tensor], Tensor], seed: int | None = None) -> None:
+@self_check
+def check_middle(fn: Callable[[Tensor, Tensor, Tensor], Tensor], generator: torch.Generator) -> Compared:
     """Chapter 03, exercise 2: ``fn(mu, sd, w)`` gives mean and spreads of the W2 barycentre, (2, d).
 
     The posteriors are (U, d), their weights (U,).
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
     """
-    generator, seed = generator_of(seed)
     mu, sd = _posteriors(generator, 5, 3)
     w = 0.2 + torch.rand(5, generator=generator, dtype=torch.float64)
     share = w[:, None] / w.sum()
@@ -63,20 +52,17 @@ def check_middle(fn: Callable[[Tensor, Tensor, Tensor], Tensor], seed: int | Non
             [(precision * mu).sum(0) / precision.sum(0), precision.sum(0).rsqrt()]
         ),
     }
-    compare("middle", fn(mu, sd, w), want, wrong, seed)
+    return Compared(fn(mu, sd, w), want, wrong)
 
 
-def check_lower_bound(fn: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor], seed: int | None = None) -> None:
+@self_check
+def check_lower_bound(
+    fn: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor], generator: torch.Generator
+) -> Compared:
     """Chapter 03, exercise 3: ``fn(mu_u, sd_u, mu_v, sd_v, along)`` gives the largest W1 of projections, (P,).
 
     The posteriors are (P, d), the directions the columns of ``along`` (d, T).
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
     """
-    generator, seed = generator_of(seed)
     q = (*_posteriors(generator, 4, 3), *_posteriors(generator, 4, 3))
     along = distances.directions(3, 7, generator)
     each = torch.stack([distances.sliced_w1_gaussian(*q, t[:, None]) for t in along.mT], dim=1)  # (P, T)
@@ -88,4 +74,4 @@ def check_lower_bound(fn: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Ten
         "with spreads projected like means: variances add up, t_j² σ_j²": linear.amax(1),
         "with the means alone": ((mu_u - mu_v) @ along).abs().amax(1),
     }
-    compare("lower_bound", fn(*q, along), each.amax(1), wrong, seed)
+    return Compared(fn(*q, along), each.amax(1), wrong)

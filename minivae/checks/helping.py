@@ -6,18 +6,12 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from minivae.checks.comparison import compare, generator_of
+from minivae.checks.comparison import Compared, self_check
 
 
-def check_predicted_change(fn: Callable[[Tensor, float], Tensor], seed: int | None = None) -> None:
-    """Chapter 12, exercise 1: ``fn(G, eta)`` gives ``−η⟨g_u, g_v⟩``, (U, U), from the gradients (U, P).
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
-    """
-    generator, seed = generator_of(seed)
+@self_check
+def check_predicted_change(fn: Callable[[Tensor, float], Tensor], generator: torch.Generator) -> Compared:
+    """Chapter 12, exercise 1: ``fn(G, eta)`` gives ``−η⟨g_u, g_v⟩``, (U, U), from the gradients (U, P)."""
     G = torch.randn(5, 9, generator=generator, dtype=torch.float64)
     eta = float(0.1 + torch.rand(1, generator=generator, dtype=torch.float64))
     inner = torch.stack([torch.stack([(a * b).sum() for b in G]) for a in G])
@@ -27,20 +21,15 @@ def check_predicted_change(fn: Callable[[Tensor, float], Tensor], seed: int | No
         "inner products without the length of the step": -inner,
         "cosines: a long gradient changes a loss more than a short one": -eta * inner / length[:, None] / length,
     }
-    compare("predicted_change", fn(G, eta), -eta * inner, wrong, seed)
+    return Compared(fn(G, eta), -eta * inner, wrong)
 
 
-def check_lds_score(fn: Callable[[Tensor, Tensor, Tensor], Tensor], seed: int | None = None) -> None:
+@self_check
+def check_lds_score(fn: Callable[[Tensor, Tensor, Tensor], Tensor], generator: torch.Generator) -> Compared:
     """Chapter 12, exercise 2: ``fn(scores, subsets, losses)`` gives the score of each receiver, (R,).
 
     ``Spearman_k(Σ_{v∈D_k} scores[u, v], −losses[k, u])``.
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
     """
-    generator, seed = generator_of(seed)
     scores = torch.randn(4, 12, generator=generator, dtype=torch.float64)
     subsets = torch.rand(9, 12, generator=generator).argsort(1) < 6  # nine halves
     noise = torch.randn(9, 4, generator=generator, dtype=torch.float64)
@@ -57,18 +46,12 @@ def check_lds_score(fn: Callable[[Tensor, Tensor, Tensor], Tensor], seed: int | 
         "the correlation of the values; ranks are asked for": torch.tensor(straight, dtype=torch.float64),
         "the mean over the receivers; one number for each of them is asked for": right.mean(),
     }
-    compare("lds_score", fn(scores, subsets, losses), right, wrong, seed)
+    return Compared(fn(scores, subsets, losses), right, wrong)
 
 
-def check_personal_part(fn: Callable[[Tensor], Tensor], seed: int | None = None) -> None:
-    """Chapter 12, exercise 3: ``fn(values)`` standardises the rows of (R, K), then takes off the mean of each column.
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
-    """
-    generator, seed = generator_of(seed)
+@self_check
+def check_personal_part(fn: Callable[[Tensor], Tensor], generator: torch.Generator) -> Compared:
+    """Chapter 12, exercise 3: ``fn(values)`` standardises the rows of (R, K), then takes off each column's mean."""
     values = 3 + torch.randn(5, 8, generator=generator, dtype=torch.float64) * torch.arange(1.0, 6.0).double()[:, None]
     rows = []
     for row in values:
@@ -80,4 +63,4 @@ def check_personal_part(fn: Callable[[Tensor], Tensor], seed: int | None = None)
         "columns without their mean; receivers with large losses outweigh the others": values - values.mean(0),
         "spreads with K − 1; divide by K": (standard - standard.mean(0)) * (7 / 8) ** 0.5,
     }
-    compare("personal_part", fn(values), standard - standard.mean(0), wrong, seed)
+    return Compared(fn(values), standard - standard.mean(0), wrong)

@@ -6,23 +6,18 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from minivae.checks.comparison import compare, generator_of
+from minivae.checks.comparison import Compared, self_check
 from minivae.theory import locality
 from minivae.theory.numerics.quadrature import log_density
 from minivae.theory.toy import toy_users
 
 
-def check_gaussian_gap(fn: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], seed: int | None = None) -> None:
+@self_check
+def check_gaussian_gap(fn: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], generator: torch.Generator) -> Compared:
     """Chapter 05b, exercise 1: ``fn(t_u, t_v, a, b)`` gives the gap of a unit-variance Gaussian decoder, (P,).
 
     The statistics are (P, k), the densities (P,).
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
     """
-    generator, seed = generator_of(seed)
     t_u, t_v = torch.randn(2, 5, 3, generator=generator, dtype=torch.float64)
     a, b = 0.2 + torch.rand(2, 5, generator=generator, dtype=torch.float64)
     want = locality.exponential_family_gap(t_u, t_v, a, b, locality.gaussian_conjugate)
@@ -33,19 +28,13 @@ def check_gaussian_gap(fn: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], s
         "a b ‖T_u − T_v‖² / 2: divide by a + b": want * (a + b),
         "A* of the distance without the square": 0.5 * a * b / (a + b) * (t_u - t_v).norm(dim=1),
     }
-    compare("gaussian_gap", fn(t_u, t_v, a, b), want, wrong, seed)
+    return Compared(fn(t_u, t_v, a, b), want, wrong)
 
 
-def check_crowd_gap(fn: Callable[[Tensor, Tensor], Tensor], seed: int | None = None) -> None:
-    """Chapter 05b, exercise 2: ``fn(x, q)`` gives the gap of all users at one place, (U, I), (U,) -> a number.
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
-    """
-    generator, seed = generator_of(seed)
-    x, _ = toy_users(5, 12, seed=seed % 1000)
+@self_check
+def check_crowd_gap(fn: Callable[[Tensor, Tensor], Tensor], generator: torch.Generator) -> Compared:
+    """Chapter 05b, exercise 2: ``fn(x, q)`` gives the gap of all users at one place, (U, I), (U,) -> a number."""
+    x, _ = toy_users(5, 12, seed=generator.initial_seed() % 1000)
     x[0] = x[1].clone()
     x[0, : x.shape[1] // 2] = 1  # users with different numbers of items
     q = 0.2 + torch.rand(5, generator=generator, dtype=torch.float64)
@@ -64,20 +53,15 @@ def check_crowd_gap(fn: Callable[[Tensor, Tensor], Tensor], seed: int | None = N
         "the cost of a mean weighted by q_u, not by q_u N_u": cost(w, q @ p / q.sum()),
         "the divergence alone: multiply by the sum of the weights": want / w.sum(),
     }
-    compare("crowd_gap", fn(x, q), want, wrong, seed)
+    return Compared(fn(x, q), want, wrong)
 
 
-def check_sampled_gap(fn: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], seed: int | None = None) -> None:
+@self_check
+def check_sampled_gap(fn: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], generator: torch.Generator) -> Compared:
     """Chapter 05b, exercise 3: ``fn(mu, sd, x, eps)`` gives the integrated gap of two users from samples, a number.
 
     Posteriors (2, d), users (2, I), noise (2, S, d): the first half for samples of the first user.
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
     """
-    generator, seed = generator_of(seed)
     x = torch.zeros(2, 9, dtype=torch.float64)
     x[0, :6] = x[1, 4:7] = 1
     mu = torch.randn(2, 4, generator=generator, dtype=torch.float64) / 2
@@ -106,4 +90,4 @@ def check_sampled_gap(fn: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], se
         "the sum over samples, not their mean": want * eps.shape[1],
         "the gap in bits: the logarithm is natural": want / math.log(2),
     }
-    compare("sampled_gap", fn(mu, sd, x, eps), want, wrong, seed)
+    return Compared(fn(mu, sd, x, eps), want, wrong)

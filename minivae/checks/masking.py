@@ -5,20 +5,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from minivae.checks.comparison import compare, generator_of
+from minivae.checks.comparison import Compared, self_check
 
 
-def check_break_even(fn: Callable[[Tensor], Tensor], seed: int | None = None) -> None:
+@self_check
+def check_break_even(fn: Callable[[Tensor], Tensor], generator: torch.Generator) -> Compared:
     """Chapter 07, exercise 1: ``fn(x)`` gives the ρ below which each pair contracts on average, (U, I) -> (U, U).
 
     It is ``min(1, d / 2s)``, and 1 for pairs without a common item; no row of ``x`` is empty.
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
     """
-    generator, seed = generator_of(seed)
     x = (torch.rand(7, 12, generator=generator) < 0.5).double()
     x[:, 0] = 1  # no empty row
     x[0] = torch.arange(12) < 2
@@ -35,20 +30,15 @@ def check_break_even(fn: Callable[[Tensor], Tensor], seed: int | None = None) ->
         "values above 1, which are no probabilities": torch.where(s > 0, d / (2 * s), torch.inf),
         "2s / d, upside down": torch.where(d > 0, 2 * s / d, torch.inf).clamp_max(1),
     }
-    compare("break_even", fn(x), want, wrong, seed)
+    return Compared(fn(x), want, wrong)
 
 
-def check_item_law(fn: Callable[[Tensor, Tensor, Tensor], Tensor], seed: int | None = None) -> None:
+@self_check
+def check_item_law(fn: Callable[[Tensor, Tensor, Tensor], Tensor], generator: torch.Generator) -> Compared:
     """Chapter 07, exercise 2: ``fn(x_u, x_v, keep)`` gives the law of ``D_h`` with a ``keep`` of its own per item.
 
     ``x_u``, ``x_v`` and ``keep`` are (I,); the law is (n+1,), n the items that one of the two has at least.
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
     """
-    generator, seed = generator_of(seed)
     x_u, x_v = (torch.rand(2, 14, generator=generator) < 0.6).double()
     x_u[:4], x_v[:4] = torch.tensor([1.0, 1.0, 0.0, 0.0]), torch.tensor([1.0, 0.0, 1.0, 0.0])
     keep = 0.05 + 0.9 * torch.rand(14, generator=generator, dtype=torch.float64)
@@ -71,21 +61,16 @@ def check_item_law(fn: Callable[[Tensor, Tensor, Tensor], Tensor], seed: int | N
         "backwards, the law of n − D_h": law(torch.where(both, 2 * keep * (1 - keep), keep)[some]).flip(0),
     }
     want = law(torch.where(both, 2 * keep * (1 - keep), keep)[some])
-    compare("item_law", fn(x_u, x_v, keep), want, wrong, seed)
+    return Compared(fn(x_u, x_v, keep), want, wrong)
 
 
-def check_ideal_answer(fn: Callable[[Tensor, Tensor, float], Tensor], seed: int | None = None) -> None:
+@self_check
+def check_ideal_answer(fn: Callable[[Tensor, Tensor, float], Tensor], generator: torch.Generator) -> Compared:
     """Chapter 07, exercise 3: ``fn(views, x, keep)`` gives the best answer π* to every view, (B, I).
 
     ``π*_i ∝ Σ_u (1−ρ)^{N_u} x_ui`` over the users who have all items of the view. Histories are long enough that
     ``(1−ρ)^{N_u}`` is zero in floating point.
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
     """
-    generator, seed = generator_of(seed)
     x = (torch.rand(6, 900, generator=generator) < 0.5).double()
     x[1] = x[0]
     x[1, x[0].nonzero()[:3, 0]] = 0  # three items less than the first: both may own a view
@@ -113,4 +98,4 @@ def check_ideal_answer(fn: Callable[[Tensor, Tensor, float], Tensor], seed: int 
         "weights ρ^N in place of (1−ρ)^N": answer(fits * keep ** (n - n.min()), x),
         "a mixture that does not sum to 1 over items": weight / weight.sum(1, keepdim=True) @ x,
     }
-    compare("ideal_answer", fn(views, x, keep), want, wrong, seed)
+    return Compared(fn(views, x, keep), want, wrong)

@@ -1,13 +1,11 @@
 """Self-checks of the recommender that learners build: the parts of chapters 02, 04 and 06 to 09."""
 
-import contextlib
-import io
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from minivae.checks.comparison import compare, generator_of
+from minivae.checks.comparison import Compared, self_check
 
 
 def _rows(generator: torch.Generator, users: int, items: int) -> Tensor:
@@ -18,15 +16,9 @@ def _rows(generator: torch.Generator, users: int, items: int) -> Tensor:
     return x
 
 
-def check_mine_nll(fn: Callable[[Tensor, Tensor], Tensor], seed: int | None = None) -> None:
-    """Chapter 02: ``fn(logits, x)`` gives ``N log Σ_i exp f_i − ⟨x, f⟩`` of every user, (B,).
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
-    """
-    generator, seed = generator_of(seed)
+@self_check
+def check_mine_nll(fn: Callable[[Tensor, Tensor], Tensor], generator: torch.Generator) -> Compared:
+    """Chapter 02: ``fn(logits, x)`` gives ``N log Σ_i exp f_i − ⟨x, f⟩`` of every user, (B,)."""
     x = _rows(generator, 5, 9)
     f = 2 * torch.randn(5, 9, generator=generator, dtype=torch.float64)
     want = -(x * f.log_softmax(1)).sum(1)
@@ -37,18 +29,12 @@ def check_mine_nll(fn: Callable[[Tensor, Tensor], Tensor], seed: int | None = No
         "the log likelihood: a loss has the other sign": -want,
         "the sum over users: one number a user is wanted": want.sum(),
     }
-    compare("mine_nll", fn(f, x), want, wrong, seed)
+    return Compared(fn(f, x), want, wrong)
 
 
-def check_mine_kl(fn: Callable[[Tensor, Tensor], Tensor], seed: int | None = None) -> None:
-    """Chapter 02: ``fn(mu, logvar)`` gives ``KL(N(μ, σ²) ‖ N(0, I))`` with ``log σ²`` given, (B,).
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
-    """
-    generator, seed = generator_of(seed)
+@self_check
+def check_mine_kl(fn: Callable[[Tensor, Tensor], Tensor], generator: torch.Generator) -> Compared:
+    """Chapter 02: ``fn(mu, logvar)`` gives ``KL(N(μ, σ²) ‖ N(0, I))`` with ``log σ²`` given, (B,)."""
     mu, logvar = torch.randn(2, 6, 4, generator=generator, dtype=torch.float64)
     q = torch.distributions.Normal(mu, (0.5 * logvar).exp())
     want = torch.distributions.kl_divergence(q, torch.distributions.Normal(0.0 * mu, 1.0 + 0.0 * mu)).sum(1)
@@ -58,20 +44,14 @@ def check_mine_kl(fn: Callable[[Tensor, Tensor], Tensor], seed: int | None = Non
         "the mean over dimensions: independent dimensions add up": want / 4,
         "the negative of the KL": -want,
     }
-    compare("mine_kl", fn(mu, logvar), want, wrong, seed)
+    return Compared(fn(mu, logvar), want, wrong)
 
 
+@self_check
 def check_mine_certificate(
-    fn: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor], seed: int | None = None
-) -> None:
-    """Chapter 04: ``fn(mu, sd, norm, mismatch, K)`` gives ``[‖g_u‖ − Δ(u, v)]₊ / K_u − W₂(q_u, q_v)``, (U, U).
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
-    """
-    generator, seed = generator_of(seed)
+    fn: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor], generator: torch.Generator
+) -> Compared:
+    """Chapter 04: ``fn(mu, sd, norm, mismatch, K)`` gives ``[‖g_u‖ − Δ(u, v)]₊ / K_u − W₂(q_u, q_v)``, (U, U)."""
     mu = torch.randn(6, 3, generator=generator, dtype=torch.float64)
     sd, norm, K = (0.3 + torch.rand(*s, generator=generator, dtype=torch.float64) for s in ((6, 3), (6,), (6,)))
     mismatch = 1.5 * torch.rand(6, 6, generator=generator, dtype=torch.float64)
@@ -90,22 +70,18 @@ def check_mine_certificate(
         "the distance of the means alone": radius - torch.cdist(mu, mu),
         "the radius alone": radius,
     }
-    compare("mine_certificate", fn(mu, sd, norm, mismatch, K), want, wrong, seed)
+    return Compared(fn(mu, sd, norm, mismatch, K), want, wrong)
 
 
-def check_mine_objective(fn: Callable[[Tensor, Tensor, int, float, int], Tensor], seed: int | None = None) -> None:
-    """Chapter 06: ``fn(nll, kl, step, beta, rise)`` gives the mean of ``ℓ + β_t KL``, a scalar, β_t rising to `beta`.
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
-    """
-    generator, seed = generator_of(seed)
+@self_check
+def check_mine_objective(
+    fn: Callable[[Tensor, Tensor, int, float, int], Tensor], generator: torch.Generator
+) -> list[Compared]:
+    """Chapter 06: ``fn(nll, kl, step, beta, rise)`` gives the mean of ``ℓ + β_t KL``, a number; β_t rises to beta."""
     nll, kl = 1 + 9 * torch.rand(2, 7, generator=generator, dtype=torch.float64)
     beta, rise = 0.3, 40
 
-    def at(step: int) -> None:
+    def at(step: int) -> Compared:
         want = torch.stack([a + beta * min(1.0, step / rise) * b for a, b in zip(nll, kl, strict=True)]).mean()
         wrong = {
             "a sum over users: the mean is wanted": want * 7,
@@ -113,22 +89,14 @@ def check_mine_objective(fn: Callable[[Tensor, Tensor, int, float, int], Tensor]
             "a weight that goes on rising after `rise` updates": (nll + beta * step / rise * kl).mean(),
             "step / rise cut at beta: β rises to beta over `rise` updates": (nll + min(beta, step / rise) * kl).mean(),
         }
-        compare("mine_objective", fn(nll, kl, step, beta, rise), want, wrong, seed)
+        return Compared(fn(nll, kl, step, beta, rise), want, wrong)
 
-    with contextlib.redirect_stdout(io.StringIO()):
-        at(10)
-    at(90)
+    return [at(10), at(90)]
 
 
-def check_mine_input(fn: Callable[[Tensor, float, Tensor], Tensor], seed: int | None = None) -> None:
-    """Chapter 07: ``fn(x, keep, coins)`` gives ``x/‖x‖ ⊙ b/ρ`` with ``b = 1`` where the coin lies below ρ, (B, I).
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
-    """
-    generator, seed = generator_of(seed)
+@self_check
+def check_mine_input(fn: Callable[[Tensor, float, Tensor], Tensor], generator: torch.Generator) -> Compared:
+    """Chapter 07: ``fn(x, keep, coins)`` gives ``x/‖x‖ ⊙ b/ρ`` with ``b = 1`` where the coin lies below ρ, (B, I)."""
     x = _rows(generator, 5, 9)
     coins = torch.rand(5, 9, generator=generator, dtype=torch.float64)
     coins[:, 0], coins[:, 1] = 0.1, 0.9
@@ -149,18 +117,12 @@ def check_mine_input(fn: Callable[[Tensor, float, Tensor], Tensor], seed: int | 
         "the raw masked row": masked,
         "rows divided by N: they are divided by √N": x / x.sum(1, keepdim=True) * b / keep,
     }
-    compare("mine_input", fn(x, keep, coins), want, wrong, seed)
+    return Compared(fn(x, keep, coins), want, wrong)
 
 
-def check_mine_anchor(fn: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], seed: int | None = None) -> None:
-    """Chapter 08: ``fn(mu, logvar, anchors, x)`` gives ``1/N Σ_{i∈S} E‖z − e_i‖²`` of every user, (B,).
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
-    """
-    generator, seed = generator_of(seed)
+@self_check
+def check_mine_anchor(fn: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], generator: torch.Generator) -> Compared:
+    """Chapter 08: ``fn(mu, logvar, anchors, x)`` gives ``1/N Σ_{i∈S} E‖z − e_i‖²`` of every user, (B,)."""
     x = _rows(generator, 5, 9)
     mu, logvar = torch.randn(2, 5, 3, generator=generator, dtype=torch.float64)
     anchors = torch.randn(9, 3, generator=generator, dtype=torch.float64)
@@ -177,18 +139,12 @@ def check_mine_anchor(fn: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], se
         "the sum over the user's items: their mean is wanted": n * want,
         "the mean over all items: the user's items count": far.mean(1) + spread,
     }
-    compare("mine_anchor", fn(mu, logvar, anchors, x), want, wrong, seed)
+    return Compared(fn(mu, logvar, anchors, x), want, wrong)
 
 
-def check_mine_ndcg(fn: Callable[[Tensor, Tensor, Tensor, int], Tensor], seed: int | None = None) -> None:
-    """Chapter 09: ``fn(scores, history, heldout, k)`` gives nDCG@k of every user, (U,).
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
-    """
-    generator, seed = generator_of(seed)
+@self_check
+def check_mine_ndcg(fn: Callable[[Tensor, Tensor, Tensor, int], Tensor], generator: torch.Generator) -> Compared:
+    """Chapter 09: ``fn(scores, history, heldout, k)`` gives nDCG@k of every user, (U,)."""
     role = torch.rand(7, 14, generator=generator)
     history, heldout = (role < 0.3).double(), (role > 0.6).double()
     history[:, 0], heldout[:, 0] = 1, 0
@@ -217,22 +173,17 @@ def check_mine_ndcg(fn: Callable[[Tensor, Tensor, Tensor, int], Tensor], seed: i
         / full.sum(),
         "the mean over users: one number a user is wanted": want.mean(),
     }
-    compare("mine_ndcg", fn(scores, history, heldout, k), want, wrong, seed)
+    return Compared(fn(scores, history, heldout, k), want, wrong)
 
 
+@self_check
 def check_mine_loss(
-    fn: Callable[[nn.ModuleDict, Tensor, Tensor, Tensor, int], Tensor], seed: int | None = None
-) -> None:
+    fn: Callable[[nn.ModuleDict, Tensor, Tensor, Tensor, int], Tensor], generator: torch.Generator
+) -> list[Compared]:
     """Chapter 09: ``fn(net, x, coins, noise, step)`` gives the loss of an update, a scalar.
 
     The mean over users of ``ℓ + β_t KL + λ L_A`` with ρ = ½, β_t rising to 0.2 over 300 updates, and λ = 1.
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
     """
-    generator, seed = generator_of(seed)
     x = _rows(generator, 5, 9)
     clean = x / x.norm(dim=1, keepdim=True)
     coins = torch.rand(5, 9, generator=generator, dtype=torch.float64)
@@ -254,7 +205,7 @@ def check_mine_loss(
         far = (of * torch.cdist(mu, anchors.weight).square()).sum(1) / of.sum(1).clamp_min(1) + logvar.exp().sum(1)
         return (nll + 0.2 * min(1.0, step / 300) * kl + sign * far).mean()
 
-    def at(step: int) -> None:
+    def at(step: int) -> Compared:
         seen = x * (coins < 0.5)
         wrong = {
             "a loss without the anchor term": loss(step, sign=0.0),
@@ -270,8 +221,6 @@ def check_mine_loss(
         }
         with torch.no_grad():
             found = fn(net, x, coins, noise, step)
-        compare("mine_loss", found, loss(step).detach(), {k: v.detach() for k, v in wrong.items()}, seed)
+        return Compared(found, loss(step).detach(), {k: v.detach() for k, v in wrong.items()})
 
-    with contextlib.redirect_stdout(io.StringIO()):
-        at(120)
-    at(900)
+    return [at(120), at(900)]

@@ -6,18 +6,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from minivae.checks.comparison import compare, generator_of
+from minivae.checks.comparison import Compared, self_check
 
 
-def check_kl_to_prior(fn: Callable[[Tensor, Tensor, float], Tensor], seed: int | None = None) -> None:
-    """Chapter 02, exercise 1: ``fn(mu, sd, s)`` gives KL(N(μ, diag sd²) ‖ N(0, s² I)), (B, d) -> (B,).
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
-    """
-    generator, seed = generator_of(seed)
+@self_check
+def check_kl_to_prior(fn: Callable[[Tensor, Tensor, float], Tensor], generator: torch.Generator) -> Compared:
+    """Chapter 02, exercise 1: ``fn(mu, sd, s)`` gives KL(N(μ, diag sd²) ‖ N(0, s² I)), (B, d) -> (B,)."""
     mu = torch.randn(5, 3, generator=generator, dtype=torch.float64)
     sd = 0.3 + torch.rand(5, 3, generator=generator, dtype=torch.float64)
     s = 1.7
@@ -33,21 +27,16 @@ def check_kl_to_prior(fn: Callable[[Tensor, Tensor, float], Tensor], seed: int |
         / 2,
         "the mean over dimensions: the KL is a sum": each.mean(1) / 2,
     }
-    compare("kl_to_prior", fn(mu, sd, s), each.sum(1) / 2, wrong, seed)
+    return Compared(fn(mu, sd, s), each.sum(1) / 2, wrong)
 
 
-def check_nll_of_lists(fn: Callable[[Tensor, Tensor, Tensor], Tensor], seed: int | None = None) -> None:
+@self_check
+def check_nll_of_lists(fn: Callable[[Tensor, Tensor, Tensor], Tensor], generator: torch.Generator) -> Compared:
     """Chapter 02, exercise 2: ``fn(logits, items, offsets)`` gives ℓ of every user, (B,), without a dense target.
 
     ``items`` (n,) holds the items of all users, one user after the other; user u owns
     ``items[offsets[u] : offsets[u + 1]]``. A user may have none, and costs nothing.
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
     """
-    generator, seed = generator_of(seed)
     n_users, n_items = 6, 11
     logits = 3 * torch.randn(n_users, n_items, generator=generator, dtype=torch.float64)
     logits[1] += 1000  # e^1000 is infinite: only a stable logsumexp survives
@@ -65,18 +54,12 @@ def check_nll_of_lists(fn: Callable[[Tensor, Tensor, Tensor], Tensor], seed: int
         "the log-likelihood: its negative is asked for": -want,
         "the sum over all users: one number a user": want.sum(),
     }
-    compare("nll_of_lists", fn(logits, items, offsets), want, wrong, seed, atol=1e-7)
+    return Compared(fn(logits, items, offsets), want, wrong, atol=1e-7)
 
 
-def check_importance_bound(fn: Callable[[Tensor], Tensor], seed: int | None = None) -> None:
-    """Chapter 02, exercise 3: ``fn(log_w)`` gives log of the mean of w over S draws, (S, B) -> (B,).
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
-    """
-    generator, seed = generator_of(seed)
+@self_check
+def check_importance_bound(fn: Callable[[Tensor], Tensor], generator: torch.Generator) -> Compared:
+    """Chapter 02, exercise 3: ``fn(log_w)`` gives log of the mean of w over S draws, (S, B) -> (B,)."""
     log_w = -800 + 3 * torch.randn(7, 4, generator=generator, dtype=torch.float64)  # e^-800 is 0
     largest = log_w.max(0).values
     want = largest + (log_w - largest).exp().mean(0).log()
@@ -85,4 +68,4 @@ def check_importance_bound(fn: Callable[[Tensor], Tensor], seed: int | None = No
         "the logarithm of the sum: divide by the number of draws": want + math.log(len(log_w)),
         "the largest draw": largest,
     }
-    compare("importance_bound", fn(log_w), want, wrong, seed, atol=1e-7)
+    return Compared(fn(log_w), want, wrong, atol=1e-7)

@@ -6,19 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minivae.checks.comparison import compare, generator_of
+from minivae.checks.comparison import Compared, self_check
 from minivae.online import Outcome, analyse, boundary
 
 
-def check_click_probability(fn: Callable[[Tensor, float, float], Tensor], seed: int | None = None) -> None:
-    """Chapter 10, exercise 1: ``fn(a, go_on, after_click)`` gives P(click at rank r) of one visit, (B, K).
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
-    """
-    generator, seed = generator_of(seed)
+@self_check
+def check_click_probability(fn: Callable[[Tensor, float, float], Tensor], generator: torch.Generator) -> Compared:
+    """Chapter 10, exercise 1: ``fn(a, go_on, after_click)`` gives P(click at rank r) of one visit, (B, K)."""
     a = 0.1 + 0.8 * torch.rand(4, 6, generator=generator, dtype=torch.float64)
     go_on, after_click = (0.2 + 0.7 * torch.rand(2, generator=generator, dtype=torch.float64)).tolist()
 
@@ -36,18 +30,12 @@ def check_click_probability(fn: Callable[[Tensor, float, float], Tensor], seed: 
         "the cascade, in which a click ends the visit": walk(go_on, 0.0),
         "looks that are one rank late: the first item is always looked at": want * go_on * (1 - a + a * after_click),
     }
-    compare("click_probability", fn(a, go_on, after_click), want, wrong, seed)
+    return Compared(fn(a, go_on, after_click), want, wrong)
 
 
-def check_cuped(fn: Callable[[Tensor, Tensor, Tensor], Tensor], seed: int | None = None) -> None:
-    """Chapter 10, exercise 2: ``fn(clicks, before, treated)`` gives (difference, standard error), (2,).
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
-    """
-    generator, seed = generator_of(seed)
+@self_check
+def check_cuped(fn: Callable[[Tensor, Tensor, Tensor], Tensor], generator: torch.Generator) -> Compared:
+    """Chapter 10, exercise 2: ``fn(clicks, before, treated)`` gives (difference, standard error), (2,)."""
     before = torch.rand(40, generator=generator, dtype=torch.float64)
     treated = torch.arange(40) % 3 == 0
     before[treated] += 0.5  # an unlucky draw, so that it matters where θ is centred
@@ -76,7 +64,7 @@ def check_cuped(fn: Callable[[Tensor, Tensor, Tensor], Tensor], seed: int | None
             [want[0], _summed(clicks - _theta(clicks, before, treated) * before, treated)]
         ),
     }
-    compare("cuped", fn(clicks, before, treated), want, wrong, seed)
+    return Compared(fn(clicks, before, treated), want, wrong)
 
 
 def _theta(clicks: Tensor, before: Tensor, treated: Tensor) -> Tensor:
@@ -89,15 +77,9 @@ def _summed(value: Tensor, treated: Tensor) -> Tensor:
     return torch.stack([(value[arm].var() / arm.sum()).sqrt() for arm in (~treated, treated)]).sum()
 
 
-def check_first_success(fn: Callable[[Tensor, Tensor, float], Tensor], seed: int | None = None) -> None:
-    """Chapter 10, exercise 3: ``fn(difference, se, scale)`` gives the first look beyond the boundary, or −1, (R,).
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
-    """
-    generator, seed = generator_of(seed)
+@self_check
+def check_first_success(fn: Callable[[Tensor, Tensor, float], Tensor], generator: torch.Generator) -> Compared:
+    """Chapter 10, exercise 3: ``fn(difference, se, scale)`` gives the first look beyond the boundary, or −1, (R,)."""
     days = torch.arange(1, 31, dtype=torch.float64)
     drift = torch.linspace(-1.2, 1.2, 25, dtype=torch.float64)
     walk = (drift[:, None] + torch.randn(25, 30, generator=generator, dtype=torch.float64)).cumsum(1)
@@ -122,4 +104,4 @@ def check_first_success(fn: Callable[[Tensor, Tensor, float], Tensor], seed: int
             torch.where(z > 0, limit, torch.inf)
         ),
     }
-    compare("first_success", fn(difference, se, scale), want, wrong, seed)
+    return Compared(fn(difference, se, scale), want, wrong)

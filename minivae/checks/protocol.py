@@ -5,20 +5,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from minivae.checks.comparison import compare, generator_of
+from minivae.checks.comparison import Compared, self_check
 
 
-def check_mean_recall(fn: Callable[[Tensor, Tensor, int], Tensor], seed: int | None = None) -> None:
+@self_check
+def check_mean_recall(fn: Callable[[Tensor, Tensor, int], Tensor], generator: torch.Generator) -> Compared:
     """Chapter 01, exercise 1: ``fn(hits, n_heldout, k)`` gives the mean Recall@k, a scalar.
 
     ``hits`` (U, K) says at each rank whether the item is held out; users with ``n_heldout`` = 0 do not count.
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
     """
-    generator, seed = generator_of(seed)
     n_users, k, n_ranks = 9, 4, 10
     n_heldout = torch.randint(1, 9, (n_users,), generator=generator)
     n_heldout[:3] = torch.tensor([0, k - 2, k + 3])
@@ -43,20 +38,15 @@ def check_mean_recall(fn: Callable[[Tensor, Tensor, int], Tensor], seed: int | N
         / best.sum(),
         "Recall at the last rank given: cut the ranking at k": (hits[counts].sum(1).double() / best).mean(),
     }
-    compare("mean_recall", fn(hits, n_heldout, k), mean(best), wrong, seed, atol=1e-6)
+    return Compared(fn(hits, n_heldout, k), mean(best), wrong, atol=1e-6)
 
 
-def check_fair_ndcg(fn: Callable[[Tensor, Tensor, int], Tensor], seed: int | None = None) -> None:
+@self_check
+def check_fair_ndcg(fn: Callable[[Tensor, Tensor, int], Tensor], generator: torch.Generator) -> Compared:
     """Chapter 01, exercise 2: ``fn(scores, heldout, k)``: the mean of nDCG@k over all orders of the ties, a scalar.
 
     ``scores`` (I,) with many equal values, ``heldout`` (I,) zeros and ones.
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
     """
-    generator, seed = generator_of(seed)
     n_items, k = 12, 5
     scores = torch.randint(0, 4, (n_items,), generator=generator).double()
     scores[:3] = scores.max()  # a tie at the top, and below one that reaches over the cut
@@ -87,21 +77,16 @@ def check_fair_ndcg(fn: Callable[[Tensor, Tensor, int], Tensor], seed: int | Non
         "the gain of the mean rank, not the mean of the gains": (hidden * at_middle).sum() / best,
         "the sum of the gains: divide by the best sum possible": (hidden * means).sum(),
     }
-    compare("fair_ndcg", fn(scores, heldout, k), (hidden * means).sum() / best, wrong, seed)
+    return Compared(fn(scores, heldout, k), (hidden * means).sum() / best, wrong)
 
 
-def check_users_needed(fn: Callable[[Tensor, float], Tensor], seed: int | None = None) -> None:
+@self_check
+def check_users_needed(fn: Callable[[Tensor, float], Tensor], generator: torch.Generator) -> Compared:
     """Chapter 01, exercise 3: ``fn(differences, smallest)`` gives the number of users, a scalar, not rounded.
 
     So many users show a true difference `smallest` with probability .8 in a two-sided test of 5 %:
     ``((z_.975 + z_.8) sd / smallest)²``, normal approximation, sd with n − 1.
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
     """
-    generator, seed = generator_of(seed)
     d = 0.02 + 0.1 * torch.randn(40, generator=generator, dtype=torch.float64)
     smallest = 0.005
     level, power = torch.special.ndtri(torch.tensor([0.975, 0.8], dtype=torch.float64))
@@ -117,4 +102,4 @@ def check_users_needed(fn: Callable[[Tensor, float], Tensor], seed: int | None =
         * d.square().mean()
         / smallest**2,
     }
-    compare("users_needed", fn(d, smallest), want, wrong, seed)
+    return Compared(fn(d, smallest), want, wrong)

@@ -5,18 +5,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from minivae.checks.comparison import compare, generator_of
+from minivae.checks.comparison import Compared, self_check
 
 
-def check_epoch_operations(fn: Callable[[int, int, int, int, int], int], seed: int | None = None) -> None:
-    """Chapter 11, exercise 1: ``fn(users, interactions, batch, items, hidden)`` gives the operations of an epoch.
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
-    """
-    generator, seed = generator_of(seed)
+@self_check
+def check_epoch_operations(fn: Callable[[int, int, int, int, int], int], generator: torch.Generator) -> Compared:
+    """Chapter 11, exercise 1: ``fn(users, interactions, batch, items, hidden)`` gives the operations of an epoch."""
     draw = [int(torch.randint(low, high, (), generator=generator)) for low, high in ((40, 90), (400, 900), (7, 13))]
     batch, items, hidden = draw[2], draw[1] // 10, draw[2] + 3
     full, interactions = draw[0], draw[1]
@@ -34,18 +28,12 @@ def check_epoch_operations(fn: Callable[[int, int, int, int, int], int], seed: i
         "one update, not an epoch": torch.tensor(batch * products + bag + adam, dtype=torch.float64),
         "the input layer once an update": total(users, updates) + (updates - 1) * bag,
     }
-    compare("epoch_operations", fn(users, interactions, batch, items, hidden), total(users, updates), wrong, seed)
+    return Compared(fn(users, interactions, batch, items, hidden), total(users, updates), wrong)
 
 
-def check_global_gradient(fn: Callable[[Tensor, Tensor], Tensor], seed: int | None = None) -> None:
-    """Chapter 11, exercise 2: ``fn(means, rows)`` gives the gradient of the mean over all rows, (R, P), (R,) -> (P,).
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
-    """
-    generator, seed = generator_of(seed)
+@self_check
+def check_global_gradient(fn: Callable[[Tensor, Tensor], Tensor], generator: torch.Generator) -> Compared:
+    """Chapter 11, exercise 2: ``fn(means, rows)`` gives the gradient of the mean over rows, (R, P), (R,) -> (P,)."""
     rows = torch.tensor([5, 2, 0, 1])
     single = torch.randn(int(rows.sum()), 6, generator=generator, dtype=torch.float64)
     means = torch.stack([part.mean(0) for part in single.split(rows.tolist())])  # (R, P), NaN where nothing is
@@ -54,20 +42,14 @@ def check_global_gradient(fn: Callable[[Tensor, Tensor], Tensor], seed: int | No
         "the sum over rows, not their mean": single.sum(0),
         "the shares of all processes, divided by their number": single.sum(0) / rows.sum() / len(rows),
     }
-    compare("global_gradient", fn(means, rows), single.mean(0), wrong, seed)
+    return Compared(fn(means, rows), single.mean(0), wrong)
 
 
+@self_check
 def check_heard_noise(
-    fn: Callable[[Callable[[Tensor], Tensor], Tensor, Tensor, Tensor], Tensor], seed: int | None = None
-) -> None:
-    """Chapter 11, exercise 3: ``fn(decode, mu, sd, eps)`` gives the mean Jensen–Shannon divergence, in nats.
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
-    """
-    generator, seed = generator_of(seed)
+    fn: Callable[[Callable[[Tensor], Tensor], Tensor, Tensor, Tensor], Tensor], generator: torch.Generator
+) -> Compared:
+    """Chapter 11, exercise 3: ``fn(decode, mu, sd, eps)`` gives the mean Jensen–Shannon divergence, in nats."""
     n_users, n_samples, latent, n_items = 4, 3, 2, 6
     net = nn.Sequential(nn.Linear(latent, 5), nn.Tanh(), nn.Linear(5, n_items)).double().requires_grad_(False)
     for p in net.parameters():
@@ -91,4 +73,4 @@ def check_heard_noise(
         "the sum over users and samples, not their mean": n_users * n_samples * want,
         "the sum over users of the mean over samples": n_users * want,
     }
-    compare("heard_noise", fn(net, mu, sd, eps), want, wrong, seed)
+    return Compared(fn(net, mu, sd, eps), want, wrong)

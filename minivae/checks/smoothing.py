@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from minivae.checks.comparison import compare, generator_of
+from minivae.checks.comparison import Compared, self_check
 
 
 def _users(generator: torch.Generator) -> Tensor:
@@ -16,15 +16,9 @@ def _users(generator: torch.Generator) -> Tensor:
     return x
 
 
-def check_direction_loss(fn: Callable[[Tensor, Tensor], Tensor], seed: int | None = None) -> None:
-    """Chapter 13, exercise 1: ``fn(mu, centroid)`` gives ``‖ μ/‖μ‖ − ē/‖ē‖ ‖²``, (B,), from (B, d) twice.
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
-    """
-    generator, seed = generator_of(seed)
+@self_check
+def check_direction_loss(fn: Callable[[Tensor, Tensor], Tensor], generator: torch.Generator) -> Compared:
+    """Chapter 13, exercise 1: ``fn(mu, centroid)`` gives ``‖ μ/‖μ‖ − ē/‖ē‖ ‖²``, (B,), from (B, d) twice."""
     mu, centroid = (torch.randn(6, 3, generator=generator, dtype=torch.float64) for _ in range(2))
     cosine = (mu * centroid).sum(1) / (mu.square().sum(1) * centroid.square().sum(1)).sqrt()
     half = (mu - centroid / centroid.norm(dim=1, keepdim=True)).square().sum(1)
@@ -34,18 +28,12 @@ def check_direction_loss(fn: Callable[[Tensor, Tensor], Tensor], seed: int | Non
         "the distance; its square is asked for": (2 - 2 * cosine).sqrt(),
         "half of the squared distance, 1 − cosine": 1 - cosine,
     }
-    compare("direction_loss", fn(mu, centroid), 2 - 2 * cosine, wrong, seed)
+    return Compared(fn(mu, centroid), 2 - 2 * cosine, wrong)
 
 
-def check_smoothing_matrix(fn: Callable[[Tensor], Tensor], seed: int | None = None) -> None:
-    """Chapter 13, exercise 2: ``fn(x)`` gives ``W = P diag(1/w) Pᵀ``, (U, U), from users (U, I).
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
-    """
-    generator, seed = generator_of(seed)
+@self_check
+def check_smoothing_matrix(fn: Callable[[Tensor], Tensor], generator: torch.Generator) -> Compared:
+    """Chapter 13, exercise 2: ``fn(x)`` gives ``W = P diag(1/w) Pᵀ``, (U, U), from users (U, I)."""
     x = _users(generator)
     profile = x / x.sum(1, keepdim=True)
     taken = profile.sum(0)
@@ -61,20 +49,15 @@ def check_smoothing_matrix(fn: Callable[[Tensor], Tensor], seed: int | None = No
         )
         @ profile.T,
     }
-    compare("smoothing_matrix", fn(x), want, wrong, seed)
+    return Compared(fn(x), want, wrong)
 
 
-def check_anchors_in_closed_form(fn: Callable[[Tensor, Tensor], Tensor], seed: int | None = None) -> None:
+@self_check
+def check_anchors_in_closed_form(fn: Callable[[Tensor, Tensor], Tensor], generator: torch.Generator) -> Compared:
     """Chapter 13, exercise 3: ``fn(mu, x)`` gives the best anchors ``e_i = Σ_u P_ui μ_u / Σ_u P_ui``, (I, d).
 
     An item without users gets zeros.
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
     """
-    generator, seed = generator_of(seed)
     x = _users(generator)
     mu = torch.randn(6, 3, generator=generator, dtype=torch.float64)
     want, plain = torch.zeros(9, 3, dtype=torch.float64), torch.zeros(9, 3, dtype=torch.float64)
@@ -84,4 +67,4 @@ def check_anchors_in_closed_form(fn: Callable[[Tensor, Tensor], Tensor], seed: i
         want[i] = (share[:, None] * mu[who]).sum(0) / share.sum()
         plain[i] = mu[who].mean(0)
     wrong = {"the plain mean over an item's users; a user's loss gives each item the weight 1/N_u": plain}
-    compare("anchors_in_closed_form", fn(mu, x), want, wrong, seed)
+    return Compared(fn(mu, x), want, wrong)

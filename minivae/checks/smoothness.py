@@ -7,23 +7,18 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from minivae.checks.comparison import compare, generator_of
+from minivae.checks.comparison import Compared, self_check
 from minivae.theory import locality
 
 Encode = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
-def check_items_allowed(fn: Callable[[Tensor, Tensor, Tensor], Tensor], seed: int | None = None) -> None:
+@self_check
+def check_items_allowed(fn: Callable[[Tensor, Tensor, Tensor], Tensor], generator: torch.Generator) -> Compared:
     """Chapter 05, exercise 1: ``fn(radius, k_mu, k_sigma)`` gives in how many items a neighbour may differ, (P,).
 
     The largest whole D ≥ 0 with ``√(k_mu² + k_sigma²) D < radius``, or 0.
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
     """
-    generator, seed = generator_of(seed)
     k_mu, k_sigma = torch.randint(1, 5, (2, 8), generator=generator).double()
     k_mu[0], k_sigma[0] = 3.0, 4.0
     radius = (k_mu.square() + k_sigma.square()).sqrt() * (0.1 + 4 * torch.rand(8, generator=generator).double())
@@ -41,18 +36,12 @@ def check_items_allowed(fn: Callable[[Tensor, Tensor, Tensor], Tensor], seed: in
         "-1 where the radius is 0: no item at all is 0": (radius / joint).ceil() - 1,
         "r / K, not a whole number of items": radius / joint,
     }
-    compare("items_allowed", fn(radius, k_mu, k_sigma), allowed(joint), wrong, seed)
+    return Compared(fn(radius, k_mu, k_sigma), allowed(joint), wrong)
 
 
-def check_deep_constant(fn: Callable[[list[Tensor], int], Tensor], seed: int | None = None) -> None:
-    """Chapter 05, exercise 2: ``fn(weights, n)`` gives the constant of a deeper encoder, a number.
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
-    """
-    generator, seed = generator_of(seed)
+@self_check
+def check_deep_constant(fn: Callable[[list[Tensor], int], Tensor], generator: torch.Generator) -> Compared:
+    """Chapter 05, exercise 2: ``fn(weights, n)`` gives the constant of a deeper encoder, a number."""
     sizes = (7, 5, 6, 3)
     weights = [torch.randn(out, into, generator=generator, dtype=torch.float64) for into, out in pairwise(sizes)]
     n = 3 + int(torch.randint(5, (), generator=generator))
@@ -70,20 +59,15 @@ def check_deep_constant(fn: Callable[[list[Tensor], int], Tensor], seed: int | N
         "the sum of the norms: constants of a chain multiply": first * torch.stack(norms).sum(),
         "the square of the first constant": first**2 * product,
     }
-    compare("deep_constant", fn(weights, n), first * product, wrong, seed)
+    return Compared(fn(weights, n), first * product, wrong)
 
 
-def check_steepest(fn: Callable[[Encode, Tensor], Tensor], seed: int | None = None) -> None:
+@self_check
+def check_steepest(fn: Callable[[Encode, Tensor], Tensor], generator: torch.Generator) -> Compared:
     """Chapter 05, exercise 3: ``fn(encode, x)`` gives the largest W2 between a user and the same with one item more.
 
     Rows (B, I) of zeros and ones; ``encode`` takes rows (R, I) and returns mu and sd, (R, d) each; the answer is (B,).
-
-    Raises
-    ------
-    AssertionError
-        With what is wrong.
     """
-    generator, seed = generator_of(seed)
     items, hidden, d = 6, 5, 3
     w1 = torch.randn(items, hidden, generator=generator, dtype=torch.float64)
     w2 = torch.randn(hidden, 2 * d, generator=generator, dtype=torch.float64)
@@ -115,4 +99,4 @@ def check_steepest(fn: Callable[[Encode, Tensor], Tensor], seed: int | None = No
         "the largest square": more.square().max(1).values,
         "the smallest distance": more.masked_fill(x > 0, math.inf).min(1).values.nan_to_num(posinf=0.0),
     }
-    compare("steepest", fn(encode, x), more.max(1).values, wrong, seed, atol=1e-7)
+    return Compared(fn(encode, x), more.max(1).values, wrong, atol=1e-7)

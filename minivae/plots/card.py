@@ -1,6 +1,6 @@
 """Figures of a report card of the theory, one for each statement, and of the observations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from minivae.plots import kl_term, masking, theory
 
 if TYPE_CHECKING:
+    from minivae.theory.card import shown
     from minivae.theory.card.card import Card
 
 WIDE, SINGLE = (11, 4.2), (6.4, 4.4)
@@ -16,7 +17,7 @@ WIDE, SINGLE = (11, 4.2), (6.4, 4.4)
 
 def theory_figures(card: "Card") -> dict[str, Figure]:
     """File name -> figure, for every statement on the card."""
-    draw = {
+    draw: dict[str, tuple[str, Callable[[Any], Figure]]] = {
         "Theorem 2.3": ("theorem-2.3", _sharing),
         "Lemma 2.4": ("lemma-2.4", _smooth),
         "Theorem 2.5": ("theorem-2.5", _compromise),
@@ -28,62 +29,62 @@ def theory_figures(card: "Card") -> dict[str, Figure]:
     return {draw[statement][0]: draw[statement][1](data) for statement, data in card.figures.items()}
 
 
-def _sharing(data: dict[str, Any]) -> Figure:
+def _sharing(data: "shown.SharingShown") -> Figure:
     figure = Figure(figsize=(12, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.1, 1))
-    m = data["plane"]
+    m = data.plane
     own = (m.community == m.community[m.user]) & (np.arange(len(m.mu)) != m.user)
     typical = float(np.median(m.radius[own]))
     theory.sharing_plane(m.mu, m.community, m.change, m.certified, m.user, m.reach, typical, ax=left)
     left.set_title("toy: steps on its own community (circles) help the star")
-    theory.certificate_chain(data["chains"], ax=right)
+    theory.certificate_chain(data.chains, ax=right)
     right.set_title("this model: what each bound still certifies", pad=24)  # the legend stands between
     return figure
 
 
-def _smooth(data: dict[str, Any]) -> Figure:
+def _smooth(data: "shown.SmoothShown") -> Figure:
     figure = Figure(figsize=SINGLE, layout="constrained")
-    theory.lipschitz_line(data["input"], data["latent"], data["constant"], ax=figure.subplots())
+    theory.lipschitz_line(data.inputs, data.latent, data.constant, ax=figure.subplots())
     return figure
 
 
-def _compromise(data: dict[str, Any]) -> Figure:
+def _compromise(data: "shown.CompromiseShown") -> Figure:
     figure = Figure(figsize=SINGLE, layout="constrained")
-    theory.compromise_curve(data["at"], data["curves"], data["distance"], data["share"], ax=figure.subplots())
+    theory.compromise_curve(data.at, data.curves, data.distance, data.share, ax=figure.subplots())
     return figure
 
 
-def _information(data: dict[str, Any]) -> Figure:
+def _information(data: "shown.InformationShown") -> Figure:
     figure = Figure(figsize=WIDE, layout="constrained")
     left, right = figure.subplots(1, 2)
-    d = data["decomposition"]
+    d = data.decomposition
     parts = (d.mean_kl, d.mutual_information, d.marginal_kl, d.mi_ceiling)
     kl_term.kl_sides(*map(float, parts), ax=left)
-    kl_term.kl_by_dimension(data["kl"], ax=right)
+    kl_term.kl_by_dimension(data.kl, ax=right)
     return figure
 
 
-def _masks(data: dict[str, Any]) -> Figure:
+def _masks(data: "shown.MasksShown") -> Figure:
     figure = Figure(figsize=WIDE, layout="constrained")
     left, right = figure.subplots(1, 2)
-    masking.masked_law(data["draws"], data["pmf"], data["clean"], ax=left)
-    left.set_title(f"one pair, {data['common']} items in common, keep {data['keep']:g}")
-    latent = data["latent"]
+    masking.masked_law(data.draws, data.pmf, data.clean, ax=left)
+    left.set_title(f"one pair, {data.common} items in common, keep {data.keep:g}")
+    latent = data.latent
     masking.contraction_by_distance(latent.clean, latent.ratio, latent.ratio_se, ax=right)
     right.set_title("this model's encoder, fifths of all pairs")
     return figure
 
 
-def _anchors(data: dict[str, Any]) -> Figure:
+def _anchors(data: "shown.AnchorsShown") -> Figure:
     figure = Figure(figsize=SINGLE, layout="constrained")
-    t = data["terms"]
+    t = data.terms
     theory.anchor_terms(*(v.numpy() for v in (t.mean_term, t.variance_term, t.scatter_term)), ax=figure.subplots())
     return figure
 
 
-def _shrinkage(data: dict[str, Any]) -> Figure:
+def _shrinkage(data: "shown.ShrinkageShown") -> Figure:
     figure = Figure(figsize=SINGLE, layout="constrained")
-    theory.shrinkage_bound(data["tau"], data["trace"], data["spectral"], ax=figure.subplots())
+    theory.shrinkage_bound(data.tau, data.trace, data.spectral, ax=figure.subplots())
     return figure
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from minivae.errors import InputError, WriteError
-from minivae.runtime.checkpoint_schema import MOMENTS, check_arrays, read_progress
+from minivae.runtime.checkpoint_schema import MOMENTS, Log, LogLine, check_arrays, read_progress
 from minivae.runtime.distributed import Team
 from minivae.runtime.records import differing
 from minivae.runtime.storage import append_text, load_arrays, save_arrays, write_text
@@ -54,7 +54,7 @@ class Checkpoint:
         self._clock = time.perf_counter()
         self.best_epoch, self.best_score = 0, float("-inf")
         self.best: dict[str, Tensor] = {}
-        self.log: list[dict[str, Any]] = []
+        self.log: Log = []
         self._sums: dict[str, Tensor] = {}
         self._users: dict[str, int] = {}  # behind each sum: not every update has every term
 
@@ -83,7 +83,7 @@ class Checkpoint:
         """Write the epoch into the log and keep its parameters if it is the best."""
         self._tick()
         self.epoch += 1
-        line = {"epoch": self.epoch, "updates": updates, **means, "validation": validation}
+        line: LogLine = {"epoch": self.epoch, "updates": updates, **means, "validation": validation}
         self.log.append(line | {"seconds": round(self.seconds, 3)})
         self.batches, self._sums, self._users, self.seconds = 0, {}, {}, 0.0
         if validation > self.best_score:

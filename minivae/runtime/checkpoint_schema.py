@@ -43,7 +43,9 @@ class Position(msgspec.Struct, forbid_unknown_fields=True):
     users: dict[str, Count] = msgspec.field(name="_users")
 
 
-Log = list[dict[str, int | float]]
+LogLine = dict[str, int | float]
+"""What is said of an epoch. Beside what every line has, the terms of the loss, which differ by model."""
+Log = list[LogLine]
 
 
 def read_progress(meta: Mapping[str, str], updates: int) -> tuple[Position, Log]:

@@ -3,8 +3,6 @@
 Entry [u, v] of every matrix is about the effect on user u of a step on user v.
 """
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -20,6 +18,7 @@ from minivae.theory.numerics.gram import gram, tiled_gram
 from minivae.theory.numerics.layers import TILE_BYTES, width
 from minivae.theory.numerics.samples import check_rows, dense, float64_decoder, still
 from minivae.theory.numerics.steps import curvature, step_effect
+from minivae.theory.sharing import Sharing, cauchy_schwarz, polarised
 
 __all__ = ["Sharing", "curvature", "gram", "sharing", "step_effect", "view_sharing"]
 
@@ -28,104 +27,6 @@ BOUND = "bound"
 MEASURED = "measured"
 DERIVED = ("penalty", "radius", "certified", "slack", "radius_sharp", "certified_sharp")
 PROVED = "bound with a constant proved by the caller"
-
-
-@dataclass(frozen=True)
-class Sharing:
-    """Theorem 2.3 for all pairs; [..., u, v] is the effect on u of a step on v.
-
-    Attributes
-    ----------
-    exact : Tensor
-        (..., U, U) ⟨g_u, g_v⟩.
-    norm : Tensor
-        (..., U) ‖g_u‖.
-    distance : Tensor
-        (..., U, U) W2(q_u, q_v), an upper bound on W1.
-    mismatch : Tensor
-        (..., U, U) Δ_x(u, v) = E_{z~q_v} ‖∇ℓ(z, x_u) − ∇ℓ(z, x_v)‖.
-    lipschitz : Tensor
-        (..., U, U) the constant L_θz that `penalty`, `radius` and `certified` use.
-    penalty : Tensor
-        (..., U, U) D_uv = L_θz · distance + Δ_x ≥ ‖g_u − g_v‖.
-    radius : Tensor
-        (..., U, U) r_share(u, v) = [‖g_u‖ − Δ_x]_+ / L_θz.
-    certified : Tensor
-        (..., U, U) bool, ``D_uv < ‖g_u‖``, that is distance < radius: a small step on v lowers the loss of u.
-    slack : Tensor
-        (..., U, U) ⟨g_u, g_v⟩ − ‖g_u‖ (‖g_u‖ − D_uv) ≥ 0, what the bound gives away.
-    radius_sharp, certified_sharp : Tensor
-        (..., U, U) the same from the polarisation identity, see `sharing`; certified is a pair within radius_sharp in
-        either direction.
-    links : dict[str, Tensor]
-        Bounds on ‖g_u − g_v‖, (..., U, U) each, from exact to the one that is easiest to read.
-    z : Tensor
-        (..., U, S, d) the samples that stand for the posteriors.
-    status : dict[str, str]
-        What each number is: exact, bound or measured.
-
-    Examples
-    --------
-    >>> from minivae.models import MultVAE
-    >>> s = sharing(MultVAE(5, hidden=3, latent=2), torch.eye(5))
-    >>> s.exact.shape, s.status["radius"], list(s.chain())[0]
-    (torch.Size([5, 5]), 'measured', 'inner product')
-    """
-
-    exact: Tensor
-    norm: Tensor
-    distance: Tensor
-    mismatch: Tensor
-    lipschitz: Tensor
-    penalty: Tensor
-    radius: Tensor
-    certified: Tensor
-    slack: Tensor
-    radius_sharp: Tensor
-    certified_sharp: Tensor
-    links: dict[str, Tensor]
-    z: Tensor
-    status: dict[str, str] = field(repr=False)
-
-    def chain(self, among: Tensor | np.ndarray | None = None, sharp: bool = False) -> dict[str, float]:
-        """Fraction of the pairs u ≠ v that transfer ("inner product") and that each link certifies, in turn.
-
-        Parameters
-        ----------
-        among : Tensor | ndarray, optional
-            (U, U) bool, the pairs to count, for instance those within a community; None: all.
-        sharp : bool, default False
-            Certify by polarisation instead of the theorem's Cauchy–Schwarz.
-        """
-        pairs = ~torch.eye(self.exact.shape[-1], dtype=torch.bool, device=self.exact.device)
-        if among is not None:
-            pairs = pairs & torch.as_tensor(among, device=pairs.device)
-        certify = _polarised if sharp else _cauchy_schwarz
-        sure = {"inner product": self.exact > 0}
-        sure |= {name: certify(self.norm, bound) for name, bound in self.links.items()}
-        return {name: float(s[..., pairs].double().mean()) for name, s in sure.items()}
-
-    def max_step(self, smoothness: Tensor | float, sharp: bool = False) -> Tensor:
-        """Learning rates below which a step on v lowers the loss of u, (..., U, U); 0 where nothing is certified.
-
-        ``η < 2 ‖g_u‖ (‖g_u‖ − D_uv) / (M ‖g_v‖²)``, from the descent lemma; by polarisation,
-        ``η < (‖g_u‖² + ‖g_v‖² − D²) / (M ‖g_v‖²)``.
-
-        Parameters
-        ----------
-        smoothness : Tensor | float
-            M, with ∇L_u M-Lipschitz along the step: a number, (..., U, 1) per user, or (..., U, U).
-        sharp : bool, default False
-            By polarisation, for the pairs of `certified_sharp`.
-        """
-        own, other = self.norm[..., :, None], self.norm[..., None, :]
-        if sharp:
-            least = torch.minimum(self.penalty, self.penalty.mT)
-            gain = (own.square() + other.square() - least.square()) / 2
-        else:
-            gain = own * (own - self.penalty)
-        cost = torch.as_tensor(smoothness).to(gain) * other.square()
-        return torch.where(self.certified_sharp if sharp else self.certified, 2 * gain / cost, 0.0)
 
 
 def sharing(
@@ -310,10 +211,10 @@ def _conclude(m: dict[str, Tensor], z: Tensor, lipschitz: str | float | Tensor |
         lipschitz=constant,
         penalty=penalty,
         radius=_radius(own, mismatch, constant),
-        certified=_cauchy_schwarz(norm, penalty),
+        certified=cauchy_schwarz(norm, penalty),
         slack=exact - own * (own - penalty),
         radius_sharp=_radius(both, mismatch, constant),
-        certified_sharp=_polarised(norm, penalty),
+        certified_sharp=polarised(norm, penalty),
         links=links,
         z=z,
         status={"exact": EXACT, "norm": EXACT, "mismatch": EXACT, "distance": BOUND}
@@ -332,17 +233,6 @@ def _per_user(lipschitz: float | Tensor | np.ndarray, norm: Tensor) -> Tensor:
     if not bool((constant >= 0).all()):
         raise InputError("lipschitz holds a negative or undefined constant; a Lipschitz constant is at least 0")
     return constant.expand(norm.shape)
-
-
-def _cauchy_schwarz(norm: Tensor, bound: Tensor) -> Tensor:
-    """Theorem 2.3: ``bound < ‖g_u‖`` implies ⟨g_u, g_v⟩ > 0."""
-    return bound < norm[..., :, None]
-
-
-def _polarised(norm: Tensor, bound: Tensor) -> Tensor:
-    """``bound² < ‖g_u‖² + ‖g_v‖²`` implies ⟨g_u, g_v⟩ > 0; both directions bound the same ‖g_u − g_v‖."""
-    least = torch.minimum(bound, bound.mT)
-    return least.square() < norm[..., :, None].square() + norm[..., None, :].square()
 
 
 def _radius(reach: Tensor, mismatch: Tensor, constant: Tensor) -> Tensor:

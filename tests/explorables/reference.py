@@ -57,7 +57,7 @@ def sharing_disc(t: Settings) -> Values:
     penalty = lipschitz * w + mismatch
     norm = torch.stack([g, torch.hypot(along, across)])
     bound = penalty.expand(2, 2)
-    certified = transfer._cauchy_schwarz(norm, bound)[0, 1]
+    certified = transfer.cauchy_schwarz(norm, bound)[0, 1]
     least = g * (g - penalty)
     return {
         "penalty": penalty,
@@ -66,7 +66,7 @@ def sharing_disc(t: Settings) -> Values:
         "inner": g * along,
         "slack": g * along - least,
         "certified": certified.double(),
-        "polarised": transfer._polarised(norm, bound)[0, 1].double(),
+        "polarised": transfer.polarised(norm, bound)[0, 1].double(),
         "step": torch.where(certified, 2 * least / (smoothness * norm[1].square()), 0.0),
     }
 

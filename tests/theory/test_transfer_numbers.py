@@ -61,11 +61,11 @@ def test_a_constant_per_user_is_that_of_the_user_who_is_helped():
     assert torch.allclose(steps, one / per_user)
 
 
-@pytest.mark.parametrize("certify", [transfer._cauchy_schwarz, transfer._polarised])
+@pytest.mark.parametrize("certify", [transfer.cauchy_schwarz, transfer.polarised])
 def test_certificates_are_strict(certify):
     """At equality the bound says ⟨g_u, g_v⟩ ≥ 0 only; a hair below it is certified."""
     norm = torch.tensor([3.0, 4.0], dtype=torch.float64)
-    limit = 3.0 if certify is transfer._cauchy_schwarz else 5.0  # ‖g_u‖, or sqrt(3² + 4²)
+    limit = 3.0 if certify is transfer.cauchy_schwarz else 5.0  # ‖g_u‖, or sqrt(3² + 4²)
     at = torch.full((2, 2), limit, dtype=torch.float64)
     assert not certify(norm, at)[0, 1]
     assert certify(norm, at - 1e-9)[0, 1]
@@ -74,7 +74,7 @@ def test_certificates_are_strict(certify):
 def test_polarisation_takes_the_smaller_direction():
     norm = torch.tensor([1.0, 1.0], dtype=torch.float64)
     bound = torch.tensor([[0.0, 1.0], [9.0, 0.0]], dtype=torch.float64)
-    assert transfer._polarised(norm, bound).all()
+    assert transfer.polarised(norm, bound).all()
 
 
 def test_radius_by_hand():

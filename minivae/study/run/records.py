@@ -20,8 +20,6 @@ Whole = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Name = Annotated[str, msgspec.Meta(min_length=1, pattern=r"^[^/\\]*$")]  # it becomes part of a path
 Part = Literal["test", "validation"]
-LogLine = dict[str, int | float]
-"""A line of log.jsonl. Beside what every line has, the terms of the loss, which differ by model."""
 IN_EVERY_LINE = ("epoch", "updates", "validation", "seconds")
 
 

@@ -20,6 +20,7 @@ from minivae.models import VAE, Baseline, save_model
 from minivae.models.saved import require_savable
 from minivae.options import METRICS
 from minivae.ranking import Evaluation, activity_groups, evaluate
+from minivae.runtime.checkpoint_schema import LogLine
 from minivae.runtime.device import resolve_device
 from minivae.runtime.memory import peak
 from minivae.runtime.records import parse_json, read_record, write_record
@@ -31,7 +32,6 @@ from minivae.study.run.records import (
     Group,
     Level,
     Levels,
-    LogLine,
     Metrics,
     Part,
     Recommended,

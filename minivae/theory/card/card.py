@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -24,6 +23,7 @@ from minivae.theory.card import evidence, evidence_masks
 from minivae.theory.card.check import Check, Verdict
 from minivae.theory.card.companions import Companions, local_models
 from minivae.theory.card.setting import Setting, in_float64
+from minivae.theory.card.shown import Shown
 
 STATEMENTS = {
     "Theorem 2.3": evidence.sharing_radius,
@@ -77,7 +77,7 @@ class Card:
         Of all draws.
     checks : tuple[Check, ...]
         One line each.
-    figures : dict[str, dict]
+    figures : dict[str, Shown]
         Statement -> what its figure shows, see `minivae.plots.theory_figures`.
     """
 
@@ -85,7 +85,7 @@ class Card:
     data: str
     seed: int
     checks: tuple[Check, ...]
-    figures: dict[str, dict[str, Any]] = field(repr=False, default_factory=dict)
+    figures: dict[str, Shown] = field(repr=False, default_factory=dict)
 
     def __repr__(self) -> str:
         kinds = ", ".join(f"{n} {verdict}" for verdict, n in Counter(c.verdict for c in self.checks).items())

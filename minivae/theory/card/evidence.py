@@ -4,8 +4,6 @@ Each function draws afresh, computes both sides independently of each other, and
 with what a figure needs. Section numbers and statements are those of the paper.
 """
 
-from typing import Any
-
 import numpy as np
 import ot
 import torch
@@ -17,11 +15,12 @@ from minivae.theory.adapter import wrap
 from minivae.theory.card.check import SIGMA, Check, bound, identity, measured
 from minivae.theory.card.content import content
 from minivae.theory.card.setting import Setting
+from minivae.theory.card.shown import CompromiseShown, InformationShown, SharingShown, Shown, SmoothShown
 from minivae.theory.numerics.layers import stack_of
 from minivae.theory.numerics.quadrature import resolves
 from minivae.theory.numerics.samples import float64_decoder
 
-Evidence = tuple[list[Check], dict[str, Any]]
+Evidence = tuple[list[Check], Shown]
 LIPSCHITZ = "Lipschitz per pair"
 TOO_NARROW = "not checked: the spreads are too small beside the means for quadrature in float64"
 SLOW_USERS = 12
@@ -68,8 +67,7 @@ def sharing_radius(all_users: Setting) -> Evidence:
     for _ in toy.train_toy(model, x, (90,), generator=generator):  # communities apart, gradients not yet gone
         pass
     plane = toy.sharing_map(model, x, community, user=0, generator=generator)
-    figures = {"plane": plane, "chains": {"pairs of users": chain, "two masked views": twins}}
-    return checks, figures
+    return checks, SharingShown(plane, {"pairs of users": chain, "two masked views": twins})
 
 
 def _gram_against_autograd(name: str, s: Setting) -> Check:
@@ -157,7 +155,7 @@ def smooth_encoder(all_users: Setting) -> Evidence:
     else:
         value = f"largest ratio {float((latent / inputs).max()):.3g}; nothing is proved about this encoder"
         checks.append(measured(name, "W2(q_u, q_v) / ‖x_u − x_v‖₁", on, value))
-    return checks, {"input": inputs.numpy(), "latent": latent.numpy(), "constant": constant}
+    return checks, SmoothShown(inputs.numpy(), latent.numpy(), constant)
 
 
 def _covariances(sd: Tensor, u: int, v: int) -> tuple[np.ndarray, np.ndarray]:
@@ -217,7 +215,7 @@ def compromise(s: Setting) -> Evidence:
     value = f"median {np.median(share):.2%} of the full gap; rank correlation with W2 {rank:+.2f}"
     checks.append(measured(name, "what pairs of this model pay for their overlap", on, value))
     scale = ((s.mu[u] - s.mu[v]) / (s.sd[u].square() + s.sd[v].square()).div(2).sqrt()).norm(dim=1)
-    return checks, {"at": at, "curves": curve / curve[:, :1], "distance": scale.numpy(), "share": share}
+    return checks, CompromiseShown(at, curve / curve[:, :1], scale.numpy(), share)
 
 
 def information(all_users: Setting) -> Evidence:
@@ -256,4 +254,4 @@ def information(all_users: Setting) -> Evidence:
     active = int(bottleneck.active_units(s.mu).sum())
     value = f"{active} of {s.mu.shape[1]}; KL {float(whole.mean_kl):.2f} nats a user"
     checks.append(measured(name, "active units (variance of μ over users > 0.01)", f"{len(s.mu)} users", value))
-    return checks, {"decomposition": whole, "kl": bottleneck.kl_per_dimension(s.mu, s.sd).numpy()}
+    return checks, InformationShown(whole, bottleneck.kl_per_dimension(s.mu, s.sd).numpy())

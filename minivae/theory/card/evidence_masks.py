@@ -12,6 +12,7 @@ from minivae.theory import anchoring, conventions, locality, masking
 from minivae.theory.card.check import SIGMA, Check, bound, identity, measured
 from minivae.theory.card.evidence import Evidence
 from minivae.theory.card.setting import Setting
+from minivae.theory.card.shown import AnchorsShown, MasksShown, ShrinkageShown
 
 KEEPS = (0.3, 0.5, 0.8)
 """Probabilities at which the laws are checked: at 1/2 alone, ρ and 1 − ρ could be exchanged unnoticed."""
@@ -54,15 +55,15 @@ def masked_distances(s: Setting) -> Evidence:
     checks += [_threshold(name), *_unbiased_input(name, s, pairs, on)]
     checks += _in_latent_space(name, s)
     shown = int(np.argmax(common[: len(common) // 2]))  # a random pair with much in common
-    figures = {
-        "common": int(common[shown]),
-        "clean": float(different[shown]),
-        "pmf": masking.masked_distance(common[shown], different[shown], s.keep).pmf(),
-        "draws": _simulate(pairs, s.keep, "raw", generator)[shown],
-        "latent": masking.latent_contraction(s.model, s.x, s.keep, s.mask, 5000, 6, 5, s.generator),
-        "keep": s.keep,
-    }
-    return checks, figures
+    one_pair = MasksShown(
+        common=int(common[shown]),
+        clean=float(different[shown]),
+        pmf=masking.masked_distance(common[shown], different[shown], s.keep).pmf(),
+        draws=_simulate(pairs, s.keep, "raw", generator)[shown],
+        latent=masking.latent_contraction(s.model, s.x, s.keep, s.mask, 5000, 6, 5, s.generator),
+        keep=s.keep,
+    )
+    return checks, one_pair
 
 
 Rows = tuple[sp.csr_matrix, sp.csr_matrix]
@@ -168,7 +169,7 @@ def anchor_alignment(all_users: Setting) -> Evidence:
         f"scatter within a user / over all items {float(norms.ratio):.2f}"
     )
     checks.append(measured(name, "the three terms; collapse watch", on, value))
-    return checks, {"terms": closed, "norms": norms}
+    return checks, AnchorsShown(closed)
 
 
 def _sizes(covariance: Tensor) -> list[float]:
@@ -213,7 +214,7 @@ def mask_shrinkage(s: Setting) -> Evidence:
     value = f"within {variance.within:.3g}, between {variance.between:.3g}, ratio {variance.ratio:.3f}"
     on = f"{len(s.mu)} users, 6 masks, keep {s.keep:g}"
     checks.append(measured(name, "variance of μ over masks, absolute and scale-free", on, value))
-    return checks, {k: np.array(r) for k, r in rows.items()}
+    return checks, ShrinkageShown(**{k: np.array(r) for k, r in rows.items()})
 
 
 def views(s: Setting, n: int) -> Tensor:
