@@ -558,7 +558,7 @@ print("annealed models keep more nats at the end, in all 5 seeds, and rank bette
 # %% [markdown] tags=["mine"]
 # **Build your own.** The objective of an update of your recommender: from `nll` (B,) and `kl` (B,) of the batch, the number `step` of the update
 # (0, 1, …), `beta` and `rise` return the mean of $\ell+\beta_t\,\mathrm{KL}$, a scalar. $\beta_t$ rises in a straight line
-# from 0 to `beta` over `rise` updates and stays there.
+# from 0 to `beta` over `rise` > 0 updates and stays there.
 #
 # <details><summary>Hint</summary>
 #

@@ -558,7 +558,7 @@ assert min(truths["EASE"]) > -0.08
 #
 # `minivae course --out my_work` makes copies with empty cells. The checks draw new numbers each time.
 #
-# **★ (10 min) Task 10.1.** `click_probability(a, go_on, after_click)`: for one visit, `a` (B, K) holds the probability
+# **★ (10 min) Task 10.1.** `click_probability(a, go_on, after_click)`: the tensor `a` (B, K) holds the probability
 # of a click at each rank *if looked at*. Return the probability of a click at each rank, (B, K), without a loop over
 # ranks (`cumprod` helps).
 

@@ -502,7 +502,7 @@ def epoch_operations(users, interactions, batch, items, hidden):
 mv.checks.check_epoch_operations(epoch_operations)
 
 # %% [markdown]
-# **★★ (25 min) Task 11.2.** Each of $R$ processes sends two things: `means` (R, P), the gradient of the *mean* loss of
+# **★★ (25 min) Task 11.2.** Each of $R$ processes sends two things: `means` (R, P), the gradient (of $P$ parameters) of the *mean* loss of
 # its rows, and `rows` (R,), how many rows it had. A process may have none; its gradient is then NaN, the mean of nothing.
 # Return the gradient of the mean over all rows, (P,).
 
