@@ -162,7 +162,7 @@ def _hits(values: Tensor, items: Tensor, heldout: sp.csr_matrix) -> np.ndarray:
 def evaluate(
     model: Scorer,
     fold_in: FoldIn,
-    metrics: Sequence[str | Metric] = METRICS,
+    metrics: str | Metric | Sequence[str | Metric] = METRICS,
     item_counts: np.ndarray | None = None,
 ) -> Evaluation:
     """Rank all items for held-out users from their history and compare with what was held out.
@@ -173,10 +173,11 @@ def evaluate(
         Any object with ``score(history: scipy CSR (B, I)) -> tensor (B, I)``; called block after block in row order.
     fold_in : FoldIn
         `history` and `heldout`, CSR of equal shape.
-    metrics : Sequence[str], default METRICS
-        Names such as "recall@20", "ndcg@100", "precision@5", "map@10", "mrr@10", "hit@10" or "novelty@20", in capitals
-        or not, at any cutoff k, which is cut to the number of items; or functions ``fn(ranking, k)``. The formulas
-        are those of `minivae.metrics`: recall@k is hits / min(k, n) with n items held out.
+    metrics : str | Sequence[str], default METRICS
+        One or several names such as "recall@20", "ndcg@100", "precision@5", "map@10", "mrr@10", "hit@10" or
+        "novelty@20", in capitals or not, at any cutoff k, which is cut to the number of items; or functions
+        ``fn(ranking, k)``. The formulas are those of `minivae.metrics`: recall@k is hits / min(k, n) with n items held
+        out.
     item_counts : ndarray, optional
         (I,) interactions of each item in training, for novelty and the popularity of what is recommended.
 
@@ -198,11 +199,14 @@ def evaluate(
     >>> evaluate(model, users, ["recall@1", "mrr@2"])["mrr@2"]  # item 2 stands second; one user has no standard error
     (0.5, 0.0)
     """
+    if not hasattr(fold_in, "heldout"):
+        raise InputError(f"a {type(fold_in).__name__} has no held-out items; give a FoldIn, for instance split.test")
     history, heldout = as_csr(fold_in.history), as_csr(fold_in.heldout)
     if history.shape != heldout.shape:
         raise InputError(f"history has shape {history.shape} but heldout has shape {heldout.shape}; they must be equal")
     if not metrics:
         raise InputError("no metric was asked for; name at least one, for instance ndcg@100")
+    metrics = [metrics] if isinstance(metrics, str) or callable(metrics) else metrics
     by_name = {canonical(m): m for m in metrics}
     k = max(cutoff(m) for m in metrics)
     n_users, n_items = shape_of(history)

@@ -117,9 +117,9 @@ def fit(
     Raises
     ------
     InputError
-        If the split does not fit the model, the validation users have nothing held out, the parameters are no floats of
-        32 or 64 bits, the loss becomes NaN (then the model has the parameters of its best epoch, or fresh ones), memory
-        is short, or `folder` holds another run, or this one and `resume` is False.
+        If `callback` is no function, the split does not fit the model, the validation users have nothing held out, the
+        parameters are no floats of 32 or 64 bits, the loss becomes NaN (then the model has the parameters of its best
+        epoch, or fresh ones), memory is short, or `folder` holds another run, or this one and `resume` is False.
     ProcessLost
         If another process of the run is gone; the first process leaves a checkpoint.
     KeyboardInterrupt
@@ -136,6 +136,8 @@ def fit(
     """
     config = config or TrainConfig()
     _require_trainable(model, split)
+    if callback is not None and not callable(callback):
+        raise InputError(f"callback must be a function, called as callback(model, line), not {callback!r}")
     keep_freed_memory()
     team = distributed.team()
     device = resolve_device(config.device)

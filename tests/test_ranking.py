@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ranking_cases import Fixed, csr, problem
 from scipy import stats
 
-from minivae import FoldIn, InputError, compare, evaluate, ranking, register_metric
+from minivae import FoldIn, InputError, compare, evaluate, planted, ranking, register_metric, strong_split
 from minivae.metrics import metric_values, parse_metric
 from minivae.ranking import activity_groups, paired_difference, top_items
 
@@ -198,6 +198,21 @@ def test_names_of_metrics_in_any_capitals():
     assert "ndcg@10 0." in repr(res)
     with pytest.raises(InputError, match="novelty needs the training counts"):
         evaluate(Fixed(scores), fold_in, ["novelty@3"])
+
+
+def test_one_metric_needs_no_list_and_a_split_is_no_part_of_itself():
+    scores, history, heldout = problem(3)
+    model, users = Fixed(scores), FoldIn(csr(history), csr(heldout))
+
+    def first(of, k):
+        return of.hits[:, 0].astype(float)
+
+    assert evaluate(model, users, "ndcg@5").per_user.keys() == {"ndcg@5"}
+    assert evaluate(model, users, first).per_user.keys() == {"first"}
+    with pytest.raises(
+        InputError, match=r"a StrongSplit has no held-out items; give a FoldIn, for instance split\.test"
+    ):
+        evaluate(model, strong_split(planted(n_users=60, n_items=40, n_events=900), n_heldout=10))
 
 
 def test_functions_are_metrics_and_can_be_registered():

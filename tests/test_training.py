@@ -465,6 +465,12 @@ def test_splits_that_cannot_be_trained_on_are_refused(toy_split):
         fit(toy_model(), nobody, CONFIG)
 
 
+def test_a_callback_that_is_no_function_is_refused_before_training(toy_split, tmp_path):
+    with pytest.raises(InputError, match=r"callback must be a function, called as callback\(model, line\), not 3"):
+        fit(toy_model(), toy_split, CONFIG, folder=tmp_path, callback=3)  # pyright: ignore[reportArgumentType]
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_with_a_run_is_not_overwritten(toy_split, tmp_path):
     fit(toy_model(), toy_split, replace(CONFIG, epochs=1), folder=tmp_path)
     before = (tmp_path / "checkpoint.safetensors").read_bytes()

@@ -25,6 +25,7 @@ from minivae.data.texts import first_titles, titles_from
 from minivae.errors import InputError, option
 
 MARKS = {"''", "``", "\u201c\u201d", "\u2018\u2019", "\u201e\u201c", "\u00ab\u00bb"}
+MOST_LOOKED_AT = 1 << 17  # labels of which none should be the twin of another; more would take a tenth of the reading
 FEWEST, RARE = 5, 0.01  # of so many labels one alone, or a share so small, is hardly meant
 
 
@@ -167,7 +168,7 @@ def odd_ones_out(labels: np.ndarray, role: str) -> Iterator[str]:
                 f"{len(odd):,} of {len(labels):,} {role}s {are}, such as {str(labels[odd[0]])[:40]!r}, so all "
                 f"{role} labels are text"
             )
-    if labels.dtype.kind == "U":
+    if labels.dtype.kind == "U" and len(labels) <= MOST_LOOKED_AT:
         yield from alike(pl.Series(labels), role)
 
 
