@@ -772,6 +772,22 @@ def test_09_six_folds_put_recvae_with_anchors_ahead_of_ease_and_recvae_behind():
         assert all(np.sign(one) == np.sign(mean) for one in each)
 
 
+def test_edlae_equals_recvae_with_anchors_on_six_folds_and_both_lead_ease():
+    stored = mv.course.stored("benchmark-ml-1m-folds-opponents.json")
+    earlier = mv.course.stored("benchmark-ml-1m-folds.json")
+    of = {(d["a"], d["b"]): d["pooled"] for d in stored["differences"] if d["metric"] == "ndcg@100"}
+    for pair, found in (
+        (("recvae+anchor", "edlae"), (-0.0004, -0.0027, 0.0019)),
+        (("edlae", "ease"), (0.0044, 0.0026, 0.0061)),
+        (("recvae+anchor", "ease"), (0.0040, 0.0025, 0.0055)),
+    ):
+        assert tuple(round(of[pair][key], 4) for key in ("difference", "low", "high")) == found
+    (before,) = [
+        d["pooled"] for d in earlier["differences"] if (d["a"], d["b"], d["metric"]) == ("recvae", "ease", "ndcg@100")
+    ]
+    assert of["recvae", "ease"]["difference"] == pytest.approx(before["difference"])  # the same folds, the same runs
+
+
 def wider_of_two(study, of):
     """Users, or draws widened for the training users that they share; the second alone, too."""
     d, tested, users = (
