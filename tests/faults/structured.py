@@ -585,7 +585,7 @@ def read_delimited(path: Path) -> None:
     assert lines == reading.rows + sum(reading.other_lines.values()), f"{lines} lines; {reading}"
     suffix = path.suffix
     separator = {".tsv": "\t", ".inter": "\t", ".dat": "::"}.get(suffix, ";" if "semi" in path.name else ",")
-    if suffix == ".tsv" and '"' in text:
+    if suffix in (".tsv", ".inter", ".dat") and '"' in text:  # a column between quotation marks loses them
         return
     rows = delimited_rows(text, separator)
     assert len(rows) == reading.rows, f"{len(rows)} rows by csv; {reading}"
