@@ -5,6 +5,7 @@ The variance over masks of a trained encoder, which Proposition 3.2 is about, is
 """
 
 from dataclasses import dataclass
+from typing import Any, Generic, overload
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,7 +16,7 @@ from torch import Tensor
 from minivae.data.users import Users, as_csr, shape_of
 from minivae.errors import InputError
 from minivae.theory.drift import MaskVariance, mask_variance
-from minivae.theory.numerics.arrays import Array, Same, as_tensors, check_finite, check_sd
+from minivae.theory.numerics.arrays import Array, Kind, as_tensors, check_finite, check_sd
 from minivae.theory.shrinkage import QuadraticModel, Shrinkage, loewner_counterexample, shrinkage
 
 __all__ = [
@@ -33,7 +34,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Alignment:
+class Alignment(Generic[Kind]):
     """The anchor loss per user and its three terms, each (..., B); made by `alignment`.
 
     Attributes
@@ -51,17 +52,21 @@ class Alignment:
     array([19.])
     """
 
-    mean_term: Same
-    variance_term: Same
-    scatter_term: Same
+    mean_term: Kind
+    variance_term: Kind
+    scatter_term: Kind
 
     @property
-    def total(self) -> Same:
+    def total(self) -> Kind:
         """L_A, the sum of the three."""
         return self.mean_term + self.variance_term + self.scatter_term
 
 
-def alignment(mu: Array, sd: Array, anchors: Array, x: Users) -> Alignment:
+@overload
+def alignment(mu: Kind, sd: Kind, anchors: Kind, x: Users) -> Alignment[Kind]: ...
+@overload
+def alignment(mu: Array, sd: Array, anchors: Array, x: Users) -> Alignment[Any]: ...
+def alignment(mu: Array, sd: Array, anchors: Array, x: Users) -> Alignment[Any]:
     """The anchor loss in closed form (Proposition 3.1, an identity).
 
     ``L_A = ‖μ(x_h) − ē_x‖² + tr Σ(x_h) + (1/N_x) Σ_{i∈S_x} ‖e_i − ē_x‖²`` with ``ē_x = (1/N_x) Σ_{i∈S_x} e_i``.
@@ -126,7 +131,7 @@ def _centroids(anchors: Tensor, x: sp.csr_matrix) -> tuple[Tensor, Tensor, Tenso
 
 
 @dataclass(frozen=True)
-class AnchorNorms:
+class AnchorNorms(Generic[Kind]):
     """Collapse watch: the scatter term pulls anchors together and only the decoder's need to separate users resists.
 
     Attributes
@@ -147,13 +152,13 @@ class AnchorNorms:
     ([5.0, 5.0], 0.0)
     """
 
-    norms: Same
-    frobenius: Same
-    scatter: Same
-    user_scatter: Same
+    norms: Kind
+    frobenius: Kind
+    scatter: Kind
+    user_scatter: Kind
 
     @property
-    def ratio(self) -> Same:
+    def ratio(self) -> Kind:
         """user_scatter / scatter, scale-free.
 
         For independent anchors of one law the two expectations have the ratio ``(1 − mean 1/N_x) I / (I − 1)``; it is 0
@@ -162,7 +167,11 @@ class AnchorNorms:
         return self.user_scatter / self.scatter
 
 
-def anchor_norms(anchors: Array, x: Users) -> AnchorNorms:
+@overload
+def anchor_norms(anchors: Kind, x: Users) -> AnchorNorms[Kind]: ...
+@overload
+def anchor_norms(anchors: Array, x: Users) -> AnchorNorms[Any]: ...
+def anchor_norms(anchors: Array, x: Users) -> AnchorNorms[Any]:
     """Norms and scatter of anchors (I, d), over all items and within the item sets of users x (B, I).
 
     Raises

@@ -5,7 +5,7 @@ Section 4 of the theory. Both sides of the KL decomposition are in `minivae.theo
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, Generic, overload
 
 import torch
 
@@ -37,7 +37,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Contraction:
+class Contraction(Generic[Kind]):
     """`W2(q_u, q_v) <= r_u + r_v` with `r = sqrt(2 KL(q || N(0, I)))`, for all pairs: how β pulls users together.
 
     Examples
@@ -46,17 +46,21 @@ class Contraction:
     [3.0, 3.0]
     """
 
-    w2: Same
+    w2: Kind
     """(U, U)."""
-    radius: Same
+    radius: Kind
     """(U,) the KL radius of every user."""
-    worst_ratio: Same
+    worst_ratio: Kind
     """Largest `W2 / (r_u + r_v)` over pairs: above one would refute the statement."""
-    mean_ratio: Same
+    mean_ratio: Kind
     holds: bool
 
 
-def contraction(mu: Array, sd: Array) -> Contraction:
+@overload
+def contraction(mu: Kind, sd: Kind) -> Contraction[Kind]: ...
+@overload
+def contraction(mu: Array, sd: Array) -> Contraction[Any]: ...
+def contraction(mu: Array, sd: Array) -> Contraction[Any]:
     """Uniform contraction of all pairs of the (U, d) posteriors by their KL, from Talagrand's inequality.
 
     The paper's statement is for W1. The Gaussian prior satisfies the inequality for W2 as well, which is stronger and

@@ -9,7 +9,7 @@ All expectations are exact except the 2-norm of mask-then-normalize, which is si
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Generic, Literal, get_args, overload
 
 import numpy as np
 import torch
@@ -18,13 +18,13 @@ from scipy.stats import binom
 from minivae.errors import InputError
 from minivae.options import Mask
 from minivae.theory.masking import binomial
-from minivae.theory.numerics.arrays import Array, Same, as_tensors, check_whole
+from minivae.theory.numerics.arrays import Array, Kind, as_tensors, check_whole
 
 Norm = Literal["l1", "l2", "l2-squared"]
 
 
 @dataclass(frozen=True)
-class InputDistance:
+class InputDistance(Generic[Kind]):
     """Clean and expected masked distance of the encoder inputs of pairs of users.
 
     Attributes
@@ -42,16 +42,38 @@ class InputDistance:
     np.float64(0.75)
     """
 
-    clean: Same
-    masked: Same
-    se: Same
+    clean: Kind
+    masked: Kind
+    se: Kind
 
     @property
-    def ratio(self) -> Same:
+    def ratio(self) -> Kind:
         """masked / clean: below 1, masks bring the pair together."""
         return self.masked / self.clean
 
 
+@overload
+def input_distance(
+    n_u: Kind | float,
+    n_v: Kind | float,
+    n_common: Kind | float,
+    keep: Kind | float,
+    mask: Mask = ...,
+    norm: Norm = ...,
+    n_draws: int = ...,
+    generator: torch.Generator | None = ...,
+) -> InputDistance[Kind]: ...
+@overload
+def input_distance(
+    n_u: Array,
+    n_v: Array,
+    n_common: Array,
+    keep: Array,
+    mask: Mask = ...,
+    norm: Norm = ...,
+    n_draws: int = ...,
+    generator: torch.Generator | None = ...,
+) -> InputDistance[Any]: ...
 def input_distance(
     n_u: Array,
     n_v: Array,
@@ -61,7 +83,7 @@ def input_distance(
     norm: Norm = "l1",
     n_draws: int = 100_000,
     generator: torch.Generator | None = None,
-) -> InputDistance:
+) -> InputDistance[Any]:
     """Expected distance of two independently masked inputs, next to the clean one.
 
     With ``K_u ~ Binomial(N_u, ρ)`` kept items, ``a = N_u^{-1/2}``, ``b = N_v^{-1/2}``:

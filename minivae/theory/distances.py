@@ -7,7 +7,7 @@ the theory: Villani (2009), chapters 6 and 22; Peyré and Cuturi (2019), remarks
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, Generic, overload
 
 import torch
 
@@ -96,7 +96,7 @@ def _folded_mean(m: torch.Tensor, s: torch.Tensor) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class EmpiricalBias:
+class EmpiricalBias(Generic[Kind]):
     """Empirical W1 against the number of samples, with what is known of the truth. Arrays of length `len(sizes)`.
 
     In expectation `estimate - floor <= W1 <= estimate` for every n: the estimate is convex in its two measures, and
@@ -109,20 +109,40 @@ class EmpiricalBias:
     ([5, 50], 3.0, 3.0)
     """
 
-    sizes: Same
+    sizes: Kind
     """Samples in each cloud, n."""
-    estimate: Same
+    estimate: Kind
     """Mean over repeats of W1 between a cloud of u and a cloud of v."""
-    estimate_se: Same
-    floor: Same
+    estimate_se: Kind
+    floor: Kind
     """Mean over repeats of W1 between two clouds of u plus W1 between two clouds of v: zero in truth."""
-    floor_se: Same
-    low: Same
+    floor_se: Kind
+    low: Kind
     """Closed-form bracket of the true W1, `||mu_u - mu_v||`."""
-    high: Same
+    high: Kind
     """Closed-form bracket of the true W1, W2."""
 
 
+@overload
+def empirical_bias(
+    mu_u: Kind,
+    sd_u: Kind,
+    mu_v: Kind,
+    sd_v: Kind,
+    sizes: Sequence[int] = ...,
+    repeats: int = ...,
+    generator: torch.Generator | None = ...,
+) -> EmpiricalBias[Kind]: ...
+@overload
+def empirical_bias(
+    mu_u: Array,
+    sd_u: Array,
+    mu_v: Array,
+    sd_v: Array,
+    sizes: Sequence[int] = ...,
+    repeats: int = ...,
+    generator: torch.Generator | None = ...,
+) -> EmpiricalBias[Any]: ...
 def empirical_bias(
     mu_u: Array,
     sd_u: Array,
@@ -131,7 +151,7 @@ def empirical_bias(
     sizes: Sequence[int] = (10, 30, 100, 300, 1000),
     repeats: int = 10,
     generator: torch.Generator | None = None,
-) -> EmpiricalBias:
+) -> EmpiricalBias[Any]:
     """How the empirical W1 of two diagonal Gaussians (d,) returns to its bracket as the samples grow.
 
     Examples

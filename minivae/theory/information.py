@@ -7,19 +7,20 @@ Poole et al. (2019).
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, Generic, overload
 
 import torch
 
 from minivae.errors import InputError
 from minivae.theory.distances import gaussian_kl
-from minivae.theory.numerics.arrays import Array, Same, as_tensors, check_finite, check_sd, check_whole
+from minivae.theory.numerics.arrays import Array, Kind, as_tensors, check_finite, check_sd, check_whole
 from minivae.theory.numerics.quadrature import grid, log_density
 
 BLOCK = 2**22  # numbers in the largest temporary array: 32 MB in float64
 
 
 @dataclass(frozen=True)
-class KLDecomposition:
+class KLDecomposition(Generic[Kind]):
     """`E_u KL(q_u || p) = I(U; Z) + KL(q̄ || p)` over the U given posteriors, in nats, scalars of the kind given.
 
     The left side is analytic, the two terms on the right come from independent samples. That the sum agrees within `se`
@@ -33,31 +34,39 @@ class KLDecomposition:
     (1.0, True)
     """
 
-    mutual_information: Same
+    mutual_information: Kind
     """`I(U; Z)`, user index and latent vector. Never above `mi_ceiling`, whatever the posteriors."""
-    marginal_kl: Same
+    marginal_kl: Kind
     """`KL(q̄ || N(0, I))`, q̄ the mixture of all given posteriors."""
-    mean_kl: Same
+    mean_kl: Kind
     """`E_u KL(q_u || N(0, I))` in closed form."""
-    mi_ceiling: Same
+    mi_ceiling: Kind
     """`log U`. Information at the ceiling says that the posteriors do not overlap, and nothing about other users."""
-    mutual_information_se: Same
-    marginal_kl_se: Same
+    mutual_information_se: Kind
+    marginal_kl_se: Kind
 
     @property
-    def residual(self) -> Same:
+    def residual(self) -> Kind:
         """Right side minus left side: zero up to sampling."""
         return self.mutual_information + self.marginal_kl - self.mean_kl
 
     @property
-    def se(self) -> Same:
+    def se(self) -> Kind:
         """Standard error of `residual`."""
         return (self.mutual_information_se**2 + self.marginal_kl_se**2) ** 0.5
 
 
+@overload
+def kl_decomposition(
+    mu: Kind, sd: Kind, n_samples: int = ..., generator: torch.Generator | None = ...
+) -> KLDecomposition[Kind]: ...
+@overload
+def kl_decomposition(
+    mu: Array, sd: Array, n_samples: int = ..., generator: torch.Generator | None = ...
+) -> KLDecomposition[Any]: ...
 def kl_decomposition(
     mu: Array, sd: Array, n_samples: int = 8, generator: torch.Generator | None = None
-) -> KLDecomposition:
+) -> KLDecomposition[Any]:
     """Both sides of the decomposition for U posteriors, the right side from independent samples.
 
     `I = E_u E_{z~q_u} [log q_u(z) - log q̄(z)]` and `KL(q̄||p) = E_u E_{z~q_u} [log q̄(z) - log p(z)]`, each with its own
@@ -171,7 +180,11 @@ class _Mean:
         return (within / self.count).sum().sqrt() / n
 
 
-def kl_decomposition_quadrature(mu: Array, sd: Array) -> KLDecomposition:
+@overload
+def kl_decomposition_quadrature(mu: Kind, sd: Kind) -> KLDecomposition[Kind]: ...
+@overload
+def kl_decomposition_quadrature(mu: Array, sd: Array) -> KLDecomposition[Any]: ...
+def kl_decomposition_quadrature(mu: Array, sd: Array) -> KLDecomposition[Any]:
     """The decomposition to machine precision for a small mixture in one or two dimensions, (U, d).
 
     `I = ∫ (1/U) sum_u q_u log(q_u / q̄) dz` and `KL(q̄||p) = ∫ q̄ log(q̄ / p) dz` on a Gauss–Legendre grid; the standard
@@ -200,7 +213,7 @@ def kl_decomposition_quadrature(mu: Array, sd: Array) -> KLDecomposition:
 
 
 @dataclass(frozen=True)
-class BatchInformation:
+class BatchInformation(Generic[Kind]):
     """What batches of B posteriors say about `I(U; Z)` of the whole population. Arrays of length `len(batch_sizes)`.
 
     In expectation `lower <= I <= upper`: `lower` keeps the sampled posterior in the mean and cannot exceed
@@ -213,21 +226,33 @@ class BatchInformation:
     [1.0, 1.0]
     """
 
-    batch_sizes: Same
-    lower: Same
-    lower_se: Same
-    upper: Same
-    upper_se: Same
-    ceiling: Same
+    batch_sizes: Kind
+    lower: Kind
+    lower_se: Kind
+    upper: Kind
+    upper_se: Kind
+    ceiling: Kind
 
 
+@overload
+def batch_information(
+    mu: Kind, sd: Kind, batch_sizes: Iterable[int] = ..., n_batches: int = ..., generator: torch.Generator | None = ...
+) -> BatchInformation[Kind]: ...
+@overload
+def batch_information(
+    mu: Array,
+    sd: Array,
+    batch_sizes: Iterable[int] = ...,
+    n_batches: int = ...,
+    generator: torch.Generator | None = ...,
+) -> BatchInformation[Any]: ...
 def batch_information(
     mu: Array,
     sd: Array,
     batch_sizes: Iterable[int] = (2, 8, 32, 128, 512),
     n_batches: int = 20,
     generator: torch.Generator | None = None,
-) -> BatchInformation:
+) -> BatchInformation[Any]:
     """The bias of a log-mean-exp over a batch, `E log [q_u(z) / mean_v q_v(z)]`, against the size of the batch.
 
     Batches are drawn without replacement from the (U, d) posteriors, one z for each of their users.

@@ -5,7 +5,7 @@ Lemma 2.4, the other half of local collaboration, in `minivae.theory.numerics.sm
 """
 
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, Generic, overload
 
 import torch
 
@@ -163,7 +163,7 @@ def gap_against_distance(
 
 
 @dataclass(frozen=True)
-class GapEstimate:
+class GapEstimate(Generic[Kind]):
     """A sampled compromise integral, (...) each, of the kind given.
 
     Examples
@@ -174,14 +174,40 @@ class GapEstimate:
     1.0
     """
 
-    value: Same
+    value: Kind
     """`∫ gap(z) dz` in nats."""
-    se: Same
+    se: Kind
     """Its standard error."""
-    full: Same
+    full: Kind
     """The gap if both posteriors coincided: the most that overlap can cost."""
 
 
+@overload
+def compromise_monte_carlo(
+    mu_u: Kind,
+    sd_u: Kind,
+    mu_v: Kind,
+    sd_v: Kind,
+    p_u: Kind,
+    p_v: Kind,
+    n_u: Kind | float,
+    n_v: Kind | float,
+    n_samples: int = ...,
+    generator: torch.Generator | None = ...,
+) -> GapEstimate[Kind]: ...
+@overload
+def compromise_monte_carlo(
+    mu_u: Array,
+    sd_u: Array,
+    mu_v: Array,
+    sd_v: Array,
+    p_u: Array,
+    p_v: Array,
+    n_u: Array,
+    n_v: Array,
+    n_samples: int = ...,
+    generator: torch.Generator | None = ...,
+) -> GapEstimate[Any]: ...
 def compromise_monte_carlo(
     mu_u: Array,
     sd_u: Array,
@@ -193,7 +219,7 @@ def compromise_monte_carlo(
     n_v: Array,
     n_samples: int = 1000,
     generator: torch.Generator | None = None,
-) -> GapEstimate:
+) -> GapEstimate[Any]:
     """The gap over the whole latent space by sampling, any d.
 
     Sampling from the mixture of both posteriors weighted by their counts cancels the densities:

@@ -9,7 +9,7 @@ what is left of it in latent space in `minivae.theory.drift`, whose functions ar
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, overload
+from typing import Any, Generic, overload
 
 import numpy as np
 import torch
@@ -35,7 +35,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class MaskedDistance:
+class MaskedDistance(Generic[Kind]):
     """The law of ``D_h = ‖x_u⊙b_u − x_v⊙b_v‖_1``; made by `masked_distance`.
 
     Moments and probabilities broadcast over arrays of pairs; `pmf` is for one pair.
@@ -47,26 +47,26 @@ class MaskedDistance:
     (np.float64(0.5), np.True_)
     """
 
-    n_common: Same
-    n_different: Same
-    keep: Same
+    n_common: Kind | float
+    n_different: Kind | float
+    keep: Kind | float
     shared: bool = False
 
     @property
-    def mean(self) -> Same:
+    def mean(self) -> Kind:
         """``ρ d + 2ρ(1−ρ) s`` (shared mask: ``ρ d``), in items."""
         (s, d, keep), back = as_tensors(self.n_common, self.n_different, self.keep)
         return back(keep * d + self._differ(keep) * s)
 
     @property
-    def var(self) -> Same:
+    def var(self) -> Kind:
         """``ρ(1−ρ) d + q(1−q) s`` with ``q = 2ρ(1−ρ)`` (shared mask: q = 0), in items squared."""
         (s, d, keep), back = as_tensors(self.n_common, self.n_different, self.keep)
         q = self._differ(keep)
         return back(keep * (1 - keep) * d + q * (1 - q) * s)
 
     @property
-    def contracts(self) -> Same:
+    def contracts(self) -> Kind:
         """Whether ``E D_h < d``: ρ < 1 and ``d > 2ρs`` (shared mask: ρ < 1 and d > 0).
 
         Because ``E D_h − d = (1−ρ)(2ρs − d)``; in terms of the Jaccard index see `contraction_threshold`.
@@ -74,7 +74,7 @@ class MaskedDistance:
         (s, d, keep), back = as_tensors(self.n_common, self.n_different, self.keep)
         return back((keep < 1) & (d > (0 if self.shared else 2 * keep * s)))
 
-    def pmf(self) -> Same:
+    def pmf(self) -> Kind:
         """``P(D_h = k)`` for k = 0 … s+d, (s+d+1,).
 
         The convolution of two binomials, summed directly: all terms are positive, so nothing cancels and every entry
@@ -91,20 +91,20 @@ class MaskedDistance:
             raise InputError("pmf() needs one pair, so n_common, n_different and keep must be single numbers")
         return back(torch.from_numpy(_pmf(s.item(), d.item(), keep.item(), self.shared)).to(s))
 
-    def prob_contract(self) -> Same:
+    def prob_contract(self) -> Kind:
         """``P(D_h < d)``, exactly."""
         return self._probability(lambda k, d, mean: k < d)
 
-    def prob_expand(self) -> Same:
+    def prob_expand(self) -> Kind:
         """``P(D_h > d)``, exactly."""
         return self._probability(lambda k, d, mean: k > d)
 
-    def tail(self, t: float) -> Same:
+    def tail(self, t: float) -> Kind:
         """``P(|D_h − E D_h| ≥ t)``, exactly; an atom at distance t (up to rounding) counts."""
         check_deviation(t)
         return self._probability(lambda k, d, mean: np.abs(k - mean) >= t - 1e-13 * len(k))
 
-    def hoeffding(self, t: Array) -> Same:
+    def hoeffding(self, t: Array) -> Kind:
         """``2 exp(−2t²/(d+s))``, an upper bound on `tail`; with a shared mask s does not count.
 
         ``D_h`` is a sum of d+s independent variables in [0, 1].
@@ -118,7 +118,7 @@ class MaskedDistance:
         """Probability that a common item is kept for one user only."""
         return torch.zeros_like(keep) if self.shared else 2 * keep * (1 - keep)
 
-    def _probability(self, event: Callable[[np.ndarray, float, float], Any]) -> Same:
+    def _probability(self, event: Callable[[np.ndarray, float, float], Any]) -> Kind:
         (s, d, keep), back = as_tensors(self.n_common, self.n_different, self.keep)
         shape = torch.broadcast_shapes(s.shape, d.shape, keep.shape)
         pairs = torch.stack([t.expand(shape).reshape(-1) for t in (s, d, keep)], 1).cpu().numpy()  # (pairs, 3)
@@ -131,7 +131,13 @@ class MaskedDistance:
         return back(torch.from_numpy(p[where.reshape(-1)]).to(s).reshape(shape))
 
 
-def masked_distance(n_common: Array, n_different: Array, keep: Array, shared: bool = False) -> MaskedDistance:
+@overload
+def masked_distance(
+    n_common: Kind | float, n_different: Kind | float, keep: Kind | float, shared: bool = ...
+) -> MaskedDistance[Kind]: ...
+@overload
+def masked_distance(n_common: Array, n_different: Array, keep: Array, shared: bool = ...) -> MaskedDistance[Any]: ...
+def masked_distance(n_common: Array, n_different: Array, keep: Array, shared: bool = False) -> MaskedDistance[Any]:
     """The exact law of the distance of two masked users (Theorem 2.6).
 
     ``D_h = ‖x_u⊙b_u − x_v⊙b_v‖_1 ~ Binomial(d, ρ) + Binomial(s, 2ρ(1−ρ))``, independent; with one mask shared by both
@@ -175,7 +181,7 @@ def masked_distance(n_common: Array, n_different: Array, keep: Array, shared: bo
             raise InputError(f"{name} must be numbers of items, whole and not negative; they run from {span}")
     if not ((rho >= 0) & (rho <= 1)).all():
         raise InputError("keep is no probability of keeping an interaction; it must be in [0, 1]")
-    return MaskedDistance(n_common, n_different, keep, shared)
+    return MaskedDistance[Any](n_common, n_different, keep, shared)
 
 
 @overload

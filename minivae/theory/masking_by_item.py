@@ -9,17 +9,18 @@ all independent: a Poisson-binomial law. With one ρ for all items it is that of
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Generic, overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from minivae.errors import InputError
-from minivae.theory.numerics.arrays import Array, Same, as_tensors
+from minivae.theory.numerics.arrays import Array, Kind, as_tensors
 
 
 @dataclass(frozen=True)
-class MaskedDistanceByItem:
+class MaskedDistanceByItem(Generic[Kind]):
     """The law of ``D_h = ‖x_u⊙b_u − x_v⊙b_v‖_1`` for one pair of users; made by `masked_distance_by_item`.
 
     Attributes
@@ -36,8 +37,8 @@ class MaskedDistanceByItem:
     (np.float64(0.5), np.True_)
     """
 
-    keep_common: Same
-    keep_different: Same
+    keep_common: Kind
+    keep_different: Kind
 
     @property
     def n_different(self) -> int:
@@ -45,24 +46,24 @@ class MaskedDistanceByItem:
         return len(self.keep_different)
 
     @property
-    def mean(self) -> Same:
+    def mean(self) -> Kind:
         """``Σ_A ρ_i + 2 Σ_C ρ_i(1−ρ_i)``, in items."""
         p, back = self._probabilities()
         return back(p.sum())
 
     @property
-    def var(self) -> Same:
+    def var(self) -> Kind:
         """``Σ p(1−p)`` over all terms, in items squared."""
         p, back = self._probabilities()
         return back((p * (1 - p)).sum())
 
     @property
-    def contracts(self) -> Same:
+    def contracts(self) -> Kind:
         """Whether ``E D_h < d``, that is ``Σ_A (1−ρ_i) > 2 Σ_C ρ_i(1−ρ_i)``."""
         (common, different), back = as_tensors(self.keep_common, self.keep_different)
         return back((1 - different).sum() > 2 * (common * (1 - common)).sum())
 
-    def pmf(self) -> Same:
+    def pmf(self) -> Kind:
         """``P(D_h = k)`` for k = 0 … s+d, (s+d+1,).
 
         The laws of the terms, convolved two by two: all numbers are positive, so nothing cancels, and even the tails
@@ -72,39 +73,43 @@ class MaskedDistanceByItem:
         p, back = self._probabilities()
         return back(torch.from_numpy(poisson_binomial(p.double().cpu().numpy())).to(p))
 
-    def prob_contract(self) -> Same:
+    def prob_contract(self) -> Kind:
         """``P(D_h < d)``, exactly."""
         return self._probability(lambda k, d: k < d)
 
-    def prob_expand(self) -> Same:
+    def prob_expand(self) -> Kind:
         """``P(D_h > d)``, exactly."""
         return self._probability(lambda k, d: k > d)
 
-    def tail(self, t: float) -> Same:
+    def tail(self, t: float) -> Kind:
         """``P(|D_h − E D_h| ≥ t)``, exactly; an atom at distance t (up to rounding) counts."""
         check_deviation(t)
         p, _ = self._probabilities()
         mean = float(p.double().sum())
         return self._probability(lambda k, d: np.abs(k - mean) >= t - 1e-13 * len(k))
 
-    def hoeffding(self, t: Array) -> Same:
+    def hoeffding(self, t: Array) -> Kind:
         """``2 exp(−2t²/(s+d))``, an upper bound on `tail`; a sum of s+d independent variables in [0, 1]."""
         (common, different, t), back = as_tensors(self.keep_common, self.keep_different, t)
         check_deviation(t)
         return back(2 * torch.exp(torch.where(t == 0, 0.0, -2 * t.square() / (len(common) + len(different)))))
 
-    def _probabilities(self) -> tuple[Tensor, Callable[[Tensor], Array]]:
+    def _probabilities(self) -> tuple[Tensor, Callable[[Tensor], Any]]:
         """Of all terms, those of the different items first."""
         (common, different), back = as_tensors(self.keep_common, self.keep_different)
         return torch.cat([different, 2 * common * (1 - common)]), back
 
-    def _probability(self, event: Callable[[np.ndarray, int], np.ndarray]) -> Same:
+    def _probability(self, event: Callable[[np.ndarray, int], np.ndarray]) -> Kind:
         p, back = self._probabilities()
         law = poisson_binomial(p.double().cpu().numpy())
         return back(p.new_tensor(min(1.0, law[event(np.arange(len(law)), self.n_different)].sum())))
 
 
-def masked_distance_by_item(keep_common: Array, keep_different: Array) -> MaskedDistanceByItem:
+@overload
+def masked_distance_by_item(keep_common: Kind, keep_different: Kind) -> MaskedDistanceByItem[Kind]: ...
+@overload
+def masked_distance_by_item(keep_common: Array, keep_different: Array) -> MaskedDistanceByItem[Any]: ...
+def masked_distance_by_item(keep_common: Array, keep_different: Array) -> MaskedDistanceByItem[Any]:
     """The exact law of the distance of two masked users when every item has its own keep probability.
 
     ``D_h = Σ_{i∈A} Bernoulli(ρ_i) + Σ_{i∈C} Bernoulli(2ρ_i(1−ρ_i))``, independent. A pair comes closer in expectation
@@ -137,7 +142,7 @@ def masked_distance_by_item(keep_common: Array, keep_different: Array) -> Masked
         (rho,), _ = as_tensors(values)
         if rho.ndim != 1 or not ((rho >= 0) & (rho <= 1)).all():
             raise InputError(f"{name} must be a list of probabilities, one for each item; got shape {tuple(rho.shape)}")
-    return MaskedDistanceByItem(**lists)
+    return MaskedDistanceByItem[Any](**lists)
 
 
 def check_deviation(t: Array) -> None:

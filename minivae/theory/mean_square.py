@@ -1,21 +1,22 @@
 """★ Contraction of the whole population in the mean square: a bound without square roots of the single users' KL."""
 
 from dataclasses import dataclass
+from typing import Any, Generic, overload
 
 from minivae.errors import InputError
 from minivae.theory.distances import gaussian_kl
-from minivae.theory.numerics.arrays import Array, Same, as_tensors
+from minivae.theory.numerics.arrays import Array, Kind, as_tensors
 
 
 @dataclass(frozen=True)
-class MeanSquare:
+class MeanSquare(Generic[Kind]):
     """Both sides of ``mean_{u≠v} W2(q_u, q_v)² ≤ 4U/(U−1) · mean_u KL(q_u ‖ N(0, I))``.
 
     Attributes
     ----------
-    distance : Same
+    distance : Kind
         The left side.
-    bound : Same
+    bound : Kind
         The right side.
 
     Examples
@@ -25,11 +26,15 @@ class MeanSquare:
     (np.float64(0.0), np.float64(0.0))
     """
 
-    distance: Same
-    bound: Same
+    distance: Kind
+    bound: Kind
 
 
-def mean_square_contraction(mu: Array, sd: Array) -> MeanSquare:
+@overload
+def mean_square_contraction(mu: Kind, sd: Kind) -> MeanSquare[Kind]: ...
+@overload
+def mean_square_contraction(mu: Array, sd: Array) -> MeanSquare[Any]: ...
+def mean_square_contraction(mu: Array, sd: Array) -> MeanSquare[Any]:
     """How far users are apart on average, and what the mean KL allows (exact against bound).
 
     ``mean_{u≠v} ‖a_u − a_v‖² = 2U/(U−1) · Var(a)`` for ``a = (μ, σ)``; the variance is at most the mean square distance

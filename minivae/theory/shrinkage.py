@@ -5,7 +5,7 @@ The statement is about a local quadratic model. The variance over masks of a tra
 """
 
 from dataclasses import dataclass
-from typing import overload
+from typing import Generic, overload
 
 import numpy as np
 import torch
@@ -46,7 +46,7 @@ def shrinkage(L: Array, lam: Array) -> Same:
 
 
 @dataclass(frozen=True)
-class Shrinkage:
+class Shrinkage(Generic[Kind]):
     """What the anchor did to the minimisers' covariance over masks; see `QuadraticModel.shrink`.
 
     Attributes
@@ -68,16 +68,16 @@ class Shrinkage:
     (0.5, 0.25)
     """
 
-    free: Same
-    anchored: Same
-    trace_ratio: Same
-    spectral_ratio: Same
-    tau: Same
-    loewner_gap: Same
+    free: Kind
+    anchored: Kind
+    trace_ratio: Kind
+    spectral_ratio: Kind
+    tau: Kind
+    loewner_gap: Kind
 
 
 @dataclass(frozen=True)
-class QuadraticModel:
+class QuadraticModel(Generic[Kind]):
     """Proposition 3.2's local model: under mask h, ``F_h(μ) = ½(μ−m_h)ᵀH(μ−m_h) + λ‖μ−ē‖²``, one H for all masks.
 
     Why m_h varies with the mask although the target is the full x: one amortised encoder serves all inputs; and even an
@@ -105,9 +105,9 @@ class QuadraticModel:
     array([2., 0.])
     """
 
-    H: Same
+    H: Kind
     lam: float
-    centroid: Same
+    centroid: Kind
 
     def __post_init__(self) -> None:
         (H, lam, centroid), _ = as_tensors(self.H, self.lam, self.centroid)
@@ -121,12 +121,12 @@ class QuadraticModel:
             )
 
     @property
-    def tau(self) -> Same:
+    def tau(self) -> Kind:
         """``L/(L+2λ)``, L the largest eigenvalue of H."""
         (H, lam), back = as_tensors(self.H, self.lam)
         return back(shrinkage(torch.linalg.eigvalsh(H)[-1].clamp_min(0), lam))
 
-    def minimizer(self, m: Array) -> Same:
+    def minimizer(self, m: Array) -> Kind:
         """``μ*_h = (H+2λI)^{-1}(H m_h + 2λ ē)`` of free minimisers m_h, (..., d) -> (..., d).
 
         So ``‖μ*_h − ē‖ ≤ τ ‖m_h − ē‖``.
@@ -137,7 +137,7 @@ class QuadraticModel:
         b = m @ H + 2 * lam * centroid  # (..., d); H is symmetric
         return back(torch.linalg.solve(A, b[..., None])[..., 0])
 
-    def shrink(self, m: Array) -> Shrinkage:
+    def shrink(self, m: Array) -> Shrinkage[Kind]:
         """Covariance over masks of free minimisers (M, d) and of the anchored ones.
 
         ``Cov μ* = (H+2λI)^{-1} H Cov(m) H (H+2λI)^{-1}``: trace and spectral norm shrink to at most τ² times.
@@ -158,7 +158,7 @@ class QuadraticModel:
         )
 
 
-def loewner_counterexample() -> tuple[QuadraticModel, np.ndarray]:
+def loewner_counterexample() -> tuple[QuadraticModel[np.ndarray], np.ndarray]:
     """A model and free minimisers (2, 2) whose covariance does not shrink to τ² times in the Loewner order.
 
     ``H = diag(1, .01)``, λ = ½, m_h at ±(1, 1): along the flat direction the anchor wins nearly everything, so the

@@ -199,7 +199,8 @@ def compromise(s: Setting) -> Evidence:
     q_u, q_v = locality.shared_profile(common, n_u, n_v)
     far = distances.w2_gaussian(s.mu[u], s.sd[u], s.mu[v], s.sd[v])
     tensors = [torch.from_numpy(t) for t in (q_u, q_v, n_u, n_v)]
-    paid = locality.compromise_monte_carlo(s.mu[u], s.sd[u], s.mu[v], s.sd[v], *tensors, 200, s.generator)
+    posteriors = (s.mu[u], s.sd[u], s.mu[v], s.sd[v])
+    paid = locality.compromise_monte_carlo(*posteriors, *tensors, n_samples=200, generator=s.generator)
     on = f"{len(u)} pairs of different content, this model's posteriors"
     smaller = torch.stack([torch.zeros_like(paid.value), paid.value - SIGMA * paid.se])
     larger = torch.stack([paid.value + SIGMA * paid.se, paid.full])

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
 from minivae.theory.anchoring import Alignment
 from minivae.theory.information import KLDecomposition
@@ -42,7 +43,7 @@ class CompromiseShown:
 class InformationShown:
     """The β-KL term: its decomposition, and (d,) the KL of each dimension."""
 
-    decomposition: KLDecomposition
+    decomposition: KLDecomposition[Tensor]
     kl: np.ndarray
 
 
@@ -64,7 +65,7 @@ class MasksShown:
 class AnchorsShown:
     """Proposition 3.1: the three terms of the anchor loss of each user."""
 
-    terms: Alignment
+    terms: Alignment[Tensor]
 
 
 @dataclass(frozen=True)
