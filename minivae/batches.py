@@ -9,7 +9,6 @@ from typing import get_args
 import numpy as np
 import scipy.sparse as sp
 import torch
-from scipy.optimize import brentq
 from scipy.special import expit
 from torch import Tensor
 
@@ -173,6 +172,8 @@ def keep_by_popularity(counts: np.ndarray, keep: float, exponent: float) -> np.n
     """
     if keep == 1:
         return np.ones(len(counts))
+    from scipy.optimize import brentq  # its import takes .3 s, and most runs have one ρ for all
+
     n = np.maximum(counts, 1).astype(np.float64)
     log_n = np.log(n)
     slope = exponent * (log_n - log_n.mean())

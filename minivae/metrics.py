@@ -193,3 +193,12 @@ def metric_values(ranking: Ranking, metric: str | Metric) -> np.ndarray:
             "it must give one number for each"
         )
     return values
+
+
+def shown(metric: str) -> str:
+    """The name of a metric as people write it.
+
+    >>> shown("ndcg@100"), shown("recall@20")
+    ('nDCG@100', 'Recall@20')
+    """
+    return metric.replace("ndcg", "nDCG").replace("recall", "Recall")

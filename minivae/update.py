@@ -1,5 +1,6 @@
 """One update of a run: its objective on a batch, the optimizer, and the passes that make up an epoch."""
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -79,21 +80,32 @@ def loss_terms(
     return {"loss": loss, **terms}
 
 
-def adam(model: VAE, config: TrainConfig) -> torch.optim.Adam:
+class Adam(torch.optim.Adam):
+    """torch's Adam, less what it prepares for `torch.compile`, which nothing here uses.
+
+    Around these two methods torch puts wrappers that import its compiler when they are first called: a second of
+    processor time before the first update.
+    """
+
+    add_param_group = inspect.unwrap(torch.optim.Adam.add_param_group)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
+
+
+def adam(model: VAE, config: TrainConfig) -> Adam:
     """The optimizer of a run: fused Adam, with the gradient 2λW of the penalty ``λ ‖W‖²`` for weight matrices.
 
     Parameters without a gradient, those that stand still in a phase, are left alone with their moments: alternating
     phases are what two optimizers would do.
     """
     if config.weight_decay == 0:
-        return torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
+        return Adam(model.parameters(), lr=config.lr, fused=True)
     matrices = [layer.weight for layer in linear_layers(model)]
     ids = {id(p) for p in matrices}
     groups = [
         {"params": matrices, "weight_decay": 2 * config.weight_decay},
         {"params": [p for p in model.parameters() if id(p) not in ids]},
     ]
-    return torch.optim.Adam(groups, lr=config.lr, fused=True)
+    return Adam(groups, lr=config.lr, fused=True)
 
 
 class Pass(NamedTuple):

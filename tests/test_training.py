@@ -3,6 +3,8 @@
 import json
 import math
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +19,7 @@ from minivae.batches import DeviceCSR
 from minivae.errors import Diverged
 from minivae.runtime import streams
 from minivae.runtime.device import product_dtype, resolve_device
-from minivae.update import loss_terms
+from minivae.update import Adam, loss_terms
 
 HIDDEN, D = 16, 6
 CONFIG = TrainConfig(batch_size=64, epochs=4, anneal_steps=20, precision="fp32", device="cpu", seed=5)
@@ -539,3 +541,36 @@ def test_an_unknown_part_is_one_sentence_that_lists_the_known():
         for value in ("idf", 3, None):
             with pytest.raises(InputError, match=f"^{field}={value!r} is unknown; choose one of {known}"):
                 TrainConfig(**{field: value})
+
+
+UPDATE = """
+import sys, torch, minivae.cli.commands.train, minivae as mv, minivae.update as update
+split = mv.strong_split(mv.planted(n_users=60, n_items=40, n_events=900), n_heldout=10)
+model, config = mv.MultVAE(split.n_items, hidden=8, latent=4), mv.TrainConfig(batch_size=20)
+update.Adam = {adam}
+update.Trainer.make(model, split.train, config).update(torch.arange(20), 0)
+print(*(name for name in ("matplotlib", "scipy.optimize", "torch._dynamo") if name in sys.modules))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("adam", "loaded"), [("update.Adam", ""), ("torch.optim.Adam", "torch._dynamo")])  # twin
+def test_the_first_update_waits_for_no_library_that_it_does_not_need(adam, loaded):
+    code = UPDATE.format(adam=adam)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == loaded
+
+
+def test_adam_is_that_of_torch():
+    g = torch.Generator().manual_seed(0)
+    start, gradients = torch.randn(50, generator=g), torch.randn(5, 50, generator=g)
+    ended = []
+    for make in (Adam, torch.optim.Adam):
+        p = torch.nn.Parameter(start.clone())
+        optimizer = make([{"params": [p], "weight_decay": 0.1}], lr=0.01, fused=True)
+        for gradient in gradients:
+            p.grad = gradient.clone()
+            optimizer.step()
+        ended.append(p.detach())
+    assert torch.equal(*ended)
+    assert not torch.equal(ended[0], start)

@@ -5,6 +5,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from minivae import plots
+from minivae.metrics import shown
 from minivae.options import SELECTION
 from minivae.runtime.storage import write_json, write_text
 from minivae.runtime.table import Part, Table, numbers, words
@@ -12,7 +13,7 @@ from minivae.runtime.text import markdown
 from minivae.study.draws.pooling import Pooled
 from minivae.study.draws.records import Combined
 from minivae.study.output import tables
-from minivae.study.output.figures import ends, save, shown
+from minivae.study.output.figures import ends, save
 from minivae.study.output.page import to_html
 from minivae.study.output.report import figure as in_markdown
 from minivae.study.output.report import page_source

@@ -2,14 +2,15 @@
 
 from typing import Any
 
+from minivae.metrics import shown
 from minivae.runtime.table import Table, numbers, print_table
-from minivae.study.output import figures, tables
+from minivae.study.output import tables
 from minivae.study.run.records import Levels
 
 
 def print_metrics(metrics: Levels, title: str) -> None:
     """One row of mean ± standard error."""
-    columns = [numbers(figures.shown(m), tables.level) for m in metrics]
+    columns = [numbers(shown(m), tables.level) for m in metrics]
     print_table(Table.make(columns, [list(metrics.values())]), title)
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from minivae import plots
 from minivae.data.splits import StrongSplit
+from minivae.metrics import shown
 from minivae.models import VAE, load_model
 from minivae.options import METRICS, SELECTION
 from minivae.runtime.storage import write_whole
@@ -217,12 +218,3 @@ def colours(names: Collection[str]) -> list[str]:
     """One colour per model; further models take the rest in turn."""
     every = [*ORDER, *sorted({n for n in names if n not in ORDER})]
     return [plots.COLOURS[every.index(n) % len(plots.COLOURS)] for n in names]
-
-
-def shown(metric: str) -> str:
-    """The name of a metric as people write it.
-
-    >>> shown("ndcg@100"), shown("recall@20")
-    ('nDCG@100', 'Recall@20')
-    """
-    return metric.replace("ndcg", "nDCG").replace("recall", "Recall")

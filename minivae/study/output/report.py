@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from minivae.metrics import shown
 from minivae.options import SELECTION
 from minivae.runtime.storage import write_text
 from minivae.runtime.table import Part, as_latex, as_markdown
@@ -175,7 +176,7 @@ def _best(results: Study) -> list[str]:
     """The model with the highest mean, and which of the others it was compared with and how."""
     best = best_model(results.summary)
     value = max(row.metrics[SELECTION].mean for row in results.summary)
-    text = f"`{best}` has the highest mean test {tables.shown(SELECTION)}, {tables.number(value)}"
+    text = f"`{best}` has the highest mean test {shown(SELECTION)}, {tables.number(value)}"
     said: dict[str, list[str]] = {}
     for d in results.differences:
         if d.metric == SELECTION and best in (d.a, d.b):

@@ -5,11 +5,11 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 
 from minivae.data.audit import Finding
+from minivae.metrics import shown
 from minivae.options import METRICS, SELECTION
 from minivae.runtime import text
 from minivae.runtime.table import Table, numbers, words
 from minivae.study.output import published as published_results
-from minivae.study.output.figures import shown
 from minivae.study.run.conclusions import OPEN, Estimate, Judged, because, better
 from minivae.study.run.records import Claim, Comparison, Group, Level, ModelSummary, RecallDefinitions, Study
 from minivae.study.run.results import ModelResult

@@ -13,13 +13,14 @@ from matplotlib.figure import Figure
 from msgspec import UNSET
 
 from minivae import plots
+from minivae.metrics import shown
 from minivae.options import METRICS, SELECTION
 from minivae.runtime.records import write_result
 from minivae.runtime.storage import write_text
 from minivae.runtime.table import Part, Table, numbers, words
 from minivae.runtime.text import code, markdown, visible
 from minivae.study.output import tables
-from minivae.study.output.figures import colours, save, shown
+from minivae.study.output.figures import colours, save
 from minivae.study.output.page import to_html
 from minivae.study.output.report import page_source
 from minivae.study.run.results import made
