@@ -114,3 +114,13 @@ def test_each_word_that_is_offered_is_possible(field, words):
         assert getattr(TrainConfig(**{field: word}), field) == word
     with pytest.raises(InputError, match=f"{field}='other'"):
         TrainConfig(**{field: "other"})
+
+
+@pytest.mark.parametrize(
+    "field", ["device", "mask", "precision", "anchor_variant", "anchor_weights", "anchor_schedule"]
+)
+@pytest.mark.parametrize("value", [1.5, True, None, ["cpu"], {"a": 1}])
+def test_what_is_no_name_is_refused(field, value):
+    with pytest.raises(InputError) as refused:
+        TrainConfig(**{field: value})
+    assert "\n" not in str(refused.value)

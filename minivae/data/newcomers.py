@@ -95,6 +95,8 @@ def new_users(data: Interactions, split: StrongSplit, seed: int | None = None, m
     """
     protocol: Mapping[str, Any] = split.protocol
     seed = int(protocol.get("seed", 98765)) if seed is None else seed
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed must lie in 0..2**32 - 1, not {seed}")
     min_user = int(protocol.get("min_user", 5)) if min_user is None else min_user
     kept = np.flatnonzero(occurrences(data.user, data.n_users) >= max(min_user, 1))
     if not kept.size:

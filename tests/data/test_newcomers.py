@@ -130,3 +130,13 @@ def test_bad_words_are_one_sentence(words, sentence, run, tmp_path, capsys):
     words = [str(tmp_path / "t.csv") if w == "T" else w for w in words]
     assert main(["evaluate", "--model", str(run / "ease-seed0"), *words]) == 2
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_none_can_be_is_refused(seed):
+    data = mv.planted(n_users=60, n_items=40, n_events=900)
+    split = mv.strong_split(data, n_heldout=10)
+    with pytest.raises(InputError, match=r"seed must lie in 0\.\.2\*\*32 - 1"):
+        mv.new_users(data, split, seed)
+    with pytest.raises(InputError, match=r"seed must lie in 0\.\.2\*\*32 - 1"):
+        mv.given_split(data, data, seed=seed)

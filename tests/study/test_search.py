@@ -203,6 +203,9 @@ def test_several_seeds_give_a_trial_the_mean_over_them(preset, split, tmp_path):
         search.run_search(plan(preset, seeds=2, seed=4), split, tmp_path / "many", True)
     with pytest.raises(InputError, match="ask for at least 1"):
         plan(preset, seeds=0)
+    for seed in (-1, 1 << 63):
+        with pytest.raises(InputError, match=r"is not possible; it must be in 0\.\.2\*\*63 - 1"):
+            plan(preset, seed=seed)
 
 
 class Sealed:

@@ -297,6 +297,8 @@ def test_markdown_json_and_terminal_say_the_same(card):
 def test_bad_input_is_one_sentence(model, toy_split):
     with pytest.raises(InputError, match="too few"):
         report.report_card(model, toy_split.train[:5])
+    with pytest.raises(InputError, match="seed=-1 is not possible"):
+        report.report_card(model, toy_split.train, seed=-1)
     with pytest.raises(InputError, match="do not belong together"):
         report.report_card(model, toy_split.train[:, :60])
     with pytest.raises(InputError, match="points, not distributions"):

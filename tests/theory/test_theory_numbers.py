@@ -78,6 +78,12 @@ def test_several_draws_a_user_have_the_error_within_users():
 # -------------------------------------------------------------------------------------------------------- bottleneck
 
 
+def test_a_binomial_of_a_probability_whose_square_is_no_float():
+    """P(0) = 1, P(1) = n p, and no more; where there is no trial, 0 is all there is."""
+    assert masking.binomial(3, 1e-250).tolist() == pytest.approx([1, 3e-250, 0, 0], rel=1e-12, abs=0)
+    assert masking.binomial(0, 1e-250).tolist() == [1]
+
+
 def test_a_contraction_at_its_limit_holds_and_one_beyond_it_does_not(monkeypatch):
     """Shifts in opposite directions attain W2 = r_u + r_v, above it by rounding only; with smaller radii it fails."""
     directions = np.random.default_rng(0).normal(size=(60, 3))
@@ -222,6 +228,7 @@ def test_no_pair_is_a_user_beside_themselves_and_each_other_user_may_come():
     assert len(u) == 700
     assert not bool((u == v).any())
     assert set(((v - u) % 40).tolist()) == set(range(1, 40))
+    assert len(latent_contraction._pairs(4, 5, None)[0]) == 5  # one less than there are: they are drawn
     few = latent_contraction._pairs(4, 6, None)
     assert sorted(zip(*(t.tolist() for t in few), strict=True)) == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
 

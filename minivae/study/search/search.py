@@ -128,8 +128,9 @@ class SearchPlan:
         """
         if seeds < 1:
             raise InputError(f"seeds={seeds} gives no run; ask for at least 1")
-        specs = widened(specs, extra)
-        for spec in specs:
+        if not 0 <= seed < 1 << 63:
+            raise InputError(f"seed={seed} is not possible; it must be in 0..2**63 - 1")
+        for spec in (specs := widened(specs, extra)):
             for key in FIXED & set(spec.search):
                 raise InputError(
                     f"{key} of {spec.name} cannot be searched: it is the seed, the machine or the budget, not a setting"

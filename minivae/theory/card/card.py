@@ -235,6 +235,8 @@ def report_card(
 
 def _sample(x: Users | Tensor, n_users: int, seed: int) -> sp.csr_matrix:
     """`n_users` of the users that have interactions, in random order."""
+    if not 0 <= seed < 1 << 63:
+        raise InputError(f"seed={seed} is not possible; it must be in 0..2**63 - 1")
     x = as_csr(x)
     some = np.flatnonzero(np.diff(x.indptr))
     if min(n_users, len(some)) < 20:
