@@ -101,7 +101,7 @@ def two_terms(mu, sd):
     return information, marginal
 
 
-# %% tags=["nbval-check-output"]
+# %%
 for mu, sd in lines.values():
     information, marginal = two_terms(mu, sd)
     package = bottleneck.kl_decomposition_quadrature(mu, sd)
@@ -144,7 +144,7 @@ mv.explorable("beta")
 # **The sum cannot see a wrong $\bar q$.** Suppose someone forgets to divide by $U$, and uses $\bar q' = U\bar q$. The log
 # of it goes into one term with a minus and into the other with a plus. The sum stays perfect.
 
-# %% tags=["nbval-check-output"]
+# %%
 mu, sd = lines[0.5]
 information, marginal = two_terms(mu, sd)
 wrong = information - math.log(60), marginal + math.log(60)
@@ -264,7 +264,7 @@ def w2_of_pairs(mu, sd):
     return (torch.cdist(mu, mu).square() + torch.cdist(sd, sd).square()).sqrt()  # (U, U)
 
 
-# %% tags=["nbval-check-output"]
+# %%
 contractions = {beta: [bottleneck.contraction(*cloud) for cloud in some] for beta, some in clouds.items()}
 closest = 0.0  # the largest part of its bound that any pair attains
 for beta, some in clouds.items():

@@ -216,7 +216,7 @@ def above_zero(d, people, draws=200):  # d (U,) differences of persons -> fracti
     return (picked.mean(1) > 1.96 * picked.std(1, ddof=1) / people**0.5).mean()
 
 
-# %% tags=["nbval-check-output"]
+# %%
 one_fold = {
     name: folds[0][~np.isnan(folds[0])] for name, folds in by_fold.items()
 }  # people with something hidden there

