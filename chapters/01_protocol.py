@@ -323,8 +323,8 @@ for metric in measured["EASE"]:
 # **Reading.** To leave the history in costs most: known items take the first ranks. In *sampled* ranking an item competes with 100 others
 # instead of all, which raises every score. *Without a cut* late hits count. The denominator alone takes .06 to .09 off on this
 # [planted](GLOSSARY.md#planted) data. In 1.1 paper 1 divides by $\min(k,n)$, paper 2 by $n$, and their figures differ by .04 to .09: the formula *can* move a figure that far.
-# How much of *their* difference it is we cannot say: we do not have the data, and paper 2 also trained anew (nDCG@100 on MovieLens-20M
-# .426 → .415).
+# How much of *their* difference it is we cannot say: we do not have the data, and paper 2 also trained anew (its nDCG@100 on MovieLens-20M
+# is .011 lower).
 #
 # All six metrics rank these models alike. But with *two* metrics in one table the order turns: EASE by $n$ (.502) falls below
 # the SVD by $\min(k,n)$ (.577). So the rule is: **one code ranks all models**, here `mv.evaluate`.
