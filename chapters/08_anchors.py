@@ -539,7 +539,7 @@ for b in ("multvae", "ease"):
     print(f"MovieLens-1M, equal searches, 5 draws of users: anchors minus {b:7} {min(each):+.3f} to {max(each):+.3f}")
 
 # %% [markdown]
-# **Reading.** On MovieLens-1M anchors win .018 over masking (.016 when [chapter 09](09_benchmarks.ipynb) trained the same preset again),
+# **Reading.** On MovieLens-1M anchors win .018 over masking (.016 when [chapter 09](09_benchmarks.ipynb) trained the same preset in float32),
 # after equal searches .008 to .011 on each of five draws of users; EASE stays ahead. The centroid alone gives .012 of the .018, and
 # $\mathrm{tr}\,\Sigma$ most of the rest. In the small model on the embedded data the centroid alone *costs* .011, and with $\mathrm{tr}\,\Sigma$ nothing is lost. The scatter
 # makes a difference below .005 on both. On the embedded data the full-size
