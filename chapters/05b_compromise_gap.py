@@ -583,7 +583,8 @@ def sampled_gap(mu, sd, x, eps):
     log_q = -0.5 * ((z[:, :, None] - mu) / sd).square().sum(-1) - sd.log().sum(1)  # (2, S, 2) of both users at all z
     share = torch.softmax(log_q + n.log(), -1)[..., None]  # (2, S, 2, 1)
     m = (share * p).sum(2, keepdim=True)  # (2, S, 1, I)
-    divergence = (share * (torch.xlogy(p, p) - torch.xlogy(p, m))).sum((2, 3))  # (2, S)
+    log_m = m.clamp_min(1e-300).log()  # far apart a share is 0, and 0 · ∞ no number
+    divergence = (share * (torch.xlogy(p, p) - p * log_m)).sum((2, 3))  # (2, S)
     return n @ divergence.mean(1)
     ### END SOLUTION
 

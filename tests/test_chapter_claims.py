@@ -982,6 +982,31 @@ def worked_out():
         helped = found["04"][step]
         yield "04", ", ".join(f"{helped[f'{n} others']:.2f}" for n in (1, 5)) + f" and {helped['20 others']:.2f}"
         yield "04", ", ".join(f"{helped[f'{n} members']:.2f}" for n in (1, 5)) + f" and {helped['20 members']:.2f}"
+    of = {name: np.array(values) for name, values in found["05"].items()}
+    seen, alone = of["users"], of["users with one item"]
+    yield (
+        "05",
+        f"{seen.min():.2f} to {seen.max():.2f} among the users, and {alone.min():.2f} to {alone.max():.2f} among",
+    )
+    yield "05", f"The constant of the lemma is {of['K'].min():,.0f} to {of['K'].max():,.0f}"
+    yield "05", f"{of['K'].mean() / seen.mean():,.0f} times the largest change of the users, and"
+    yield "05", f"{of['K'].mean() / alone.mean():,.0f} times that of the single items"
+    yield "05", f"alone is {of['K_mu'].mean() / alone.mean():.1f} times what was found"
+    assert 2 < alone.mean() / seen.mean() < 2.5
+    of = found["06"]
+    as_taught, unmasked, long = (of[name] for name in ("as in the chapter", "without masks", "40 epochs"))
+    largest, least = of["largest and 16th variance"]
+    yield "06", f"from {bare(largest)} down to {bare(least, 4)}"
+    yield "06", f"{as_taught['active'][3]:.1f} of 16 units are active at β = 4 and all at the smaller β"
+    yield "06", f"$s^2={as_taught['noise']:.4f}$ says {as_taught['water-filling'][3]}, and all"
+    assert as_taught["active"][:3] == as_taught["water-filling"][:3] == [16, 16, 16]
+    both = of["40 epochs, without masks"]["active"][3]
+    yield (
+        "06",
+        f"Without masks {unmasked['active'][3]:.1f} live at β = 4, with 40 epochs and masks {long['active'][3]:.1f}",
+    )
+    yield "06", f"with 40 epochs and no masks {both:.1f}"
+    yield "06", f"{long['active'][2]:.1f} live at β = 1, where the best fit says {long['water-filling'][2]}"
     at, ease = found["07"]["rho"], found["07"]["EASE"]
     best = max(at, key=lambda rho: at[rho]["ideal answer"])
     yield "07", f"The ideal answer is best at ρ = {best}, with {bare(at[best]['ideal answer'])}; at ρ = 0.5 it has"
