@@ -993,6 +993,11 @@ def worked_out():
     yield "05", f"{of['K'].mean() / alone.mean():,.0f} times that of the single items"
     yield "05", f"alone is {of['K_mu'].mean() / alone.mean():.1f} times what was found"
     assert 2 < alone.mean() / seen.mean() < 2.5
+    for label, row in found["05b"].items():
+        paid = [mean for mean, _, _ in row.values()]
+        yield "05b", f"| {label.removeprefix('β = ')} | {' | '.join(bare(mean, 2) for mean in paid)} |"
+        assert paid == sorted(paid, reverse=True)
+    assert min(found["05b"]["β = 1"]["2 to 9 differ"]) > 0.45
     of = found["06"]
     as_taught, unmasked, long = (of[name] for name in ("as in the chapter", "without masks", "40 epochs"))
     largest, least = of["largest and 16th variance"]
