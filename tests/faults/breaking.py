@@ -132,8 +132,8 @@ def _ending(case: Case, status: int | None, text: str) -> str:
     lines = text.strip("\n").splitlines()
     if status == 3 or (case.program and lines and not lines[-1].startswith("error: ")):
         return "refused by the parser"
-    sentence = status == 2 and lines and lines[-1].startswith("error: ") and text.count("error: ") == 1
-    return "refused" if sentence else "traceback"
+    sentences = [line for line in lines if line.startswith("error: ")]
+    return "refused" if status == 2 and sentences == lines[-1:] else "traceback"
 
 
 def prepare(folder: Path) -> None:
