@@ -185,8 +185,8 @@ print(f"hits at ranks 2 and 3: nDCG@5 {pencil:.3f}")
 results = {"popularity": mv.evaluate(popularity, split.test), "EASE": mv.evaluate(ease, split.test), "Mult-VAE": result}
 print("measured, 400 users   nDCG@100        Recall@20")
 for name, found in results.items():
-    (ndcg_mean, ndcg_se), (recall, recall_se) = found["ndcg@100"], found["recall@20"]
-    print(f"{name:20}  {ndcg_mean:.3f} ± {ndcg_se:.3f}   {recall:.3f} ± {recall_se:.3f}")
+    (ndcg_mean, ndcg_se), (recall_mean, recall_se) = found["ndcg@100"], found["recall@20"]
+    print(f"{name:20}  {ndcg_mean:.3f} ± {ndcg_se:.3f}   {recall_mean:.3f} ± {recall_se:.3f}")
 noise = torch.rand(scores.shape, generator=torch.Generator().manual_seed(0))
 lost = [ndcg(*rows, k=100) for rows in zip(noise, dense_history, dense_heldout, strict=True)]
 print(f"{'a random order':20}  {np.mean(lost):.3f}")
