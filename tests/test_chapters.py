@@ -120,7 +120,7 @@ def from_scratch_is_short(_, notebook):
         assert len(lines) <= 15, f"{len(lines)} lines from scratch"
 
 
-NOT_YET_APART = {0, 1, 2, 9}  # chapters with less than a quarter from scratch, or more than a tenth of checks
+NOT_YET_APART = {9}  # chapters with a little less than a quarter from scratch
 ASSERTS = r"(assert |torch\.testing\.|np\.testing\.|mv\.checks\.)"
 
 
