@@ -25,7 +25,7 @@ SLOW = (
     *("tests/runtime/test_distributed.py", "tests/cli", "tests/test_chapters.py", "tests/test_grading.py"),
     *(
         f"tests/study/test_{name}.py"
-        for name in ("draws", "folds", "forecast", "loop", "observations", "search", "study")
+        for name in ("draws", "folds", "forecast", "loop", "observations", "older_folders", "search", "study")
     ),
     *("tests/models/test_own_model.py", "tests/models/test_saved.py", "tests/explain", "tests/online"),
     *("tests/data/test_interactions.py", "tests/data/test_population.py", "tests/data/test_debian.py"),
