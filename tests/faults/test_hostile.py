@@ -256,3 +256,16 @@ def test_a_few_cases_of_every_reader(tmp_path):
     results = [json.loads(line) for line in done.stdout.splitlines()]
     assert [r["findings"] for r in results] == [{}] * len(readers.split(",")), done.stdout
     assert all(r["read"] and r["refused"] for r in results)
+
+
+def test_a_few_odd_values_of_every_kind():
+    """tests/faults/breaking.py, which without --cases tries them all."""
+    script = [sys.executable, "-m", "tests.faults.breaking", "--cases", "6"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
+    done = subprocess.run(script, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    last = next(line for line in done.stdout.splitlines() if line.startswith("| all |"))
+    tried, accepted, refused = (int(n) for n in last.split("|")[2:5])
+    assert tried == 24
+    assert accepted
+    assert refused
