@@ -4,7 +4,7 @@
 #
 # **You will be able to** (1) state Theorem 2.3 and derive it in three steps, (2) compute the [sharing radius](GLOSSARY.md#sharing-radius) in a few
 # lines and check it against the package, (3) find the link of the proof that loses most, (4) measure which of
-# $\|g_u\|$, $\Delta_x$, $W_2$ and $K$ closes the radius during training, (5) name the pairs that lie within the radius of a
+# $\|g_u\|$, $\Delta_x$, $W_2$ and $K$ ends the certificates during training, (5) name the pairs that lie within the radius of a
 # trained model. [Glossary](GLOSSARY.md).
 
 # %% [markdown]
@@ -146,7 +146,7 @@ print("largest difference of distance and closed form of W2:", f"{float((w2 - s.
 # `s.exact`, the inner products $\langle g_u, g_v\rangle$, is *exact for the sampled posteriors*: 8 points are not a Gaussian.
 #
 # **The picture of the theorem.** The plane is the one of $g_u$ and $g_v$, with real numbers of the star and two users.
-# The theorem knows that $g_v$ ends in the disc of radius $D_{uv}$ around the tip of $g_u$. If the
+# The theorem knows that $g_v$ ends in the disc of radius $D_{uv}$ (`s.penalty`) around the tip of $g_u$. If the
 # origin is outside (left), all inner products are positive; if inside (right), both signs are possible. Grey: the side on
 # which the inner product is negative.
 
@@ -217,8 +217,8 @@ for label, group in {"same community": mates, "other communities": others}.items
 # %% [markdown]
 # **Reading.** All of the star's community help, all others harm. With the largest ratio seen most of its community
 # is within the radius; with the proved constant few are, and only these are certified. The radius is compared with the distance of *clouds*, and these are wider than the communities. On the left the community beside the
-# star lies well inside the circle for equal content, and yet its steps do the most harm: those users are *close in
-# place and different in content*. (The third community differs in content as much, and is farther away: it harms less.) Each pair
+# star lies well inside the circle for equal content, and yet its steps do the most harm. These users are *close in
+# place and different in content*. (The third community differs in content as much, is farther away, and harms less: one example.) Each pair
 # has a radius of its own; theirs is 0:
 
 # %% tags=["checks", "nbval-check-output"] jupyter={"source_hidden": true}
@@ -252,7 +252,7 @@ print(
 #
 # * $\|dh\|\le(1-t)\|A\|$, since $\tanh'=1-\tanh^2$; and $\|(h,1)\|^2\le H+t$, since the other $h_i^2$ are below 1.
 # * $\|d\pi\|\le\frac12\|W\|\|dh\|$: the slope of the softmax is at most $\frac12$.
-# * $\|N\pi-x\|\le R$ with $R^2=N^2+\|x\|^2$, if some item is not taken.
+# * $\|N\pi-x\|\le R$ with $R^2=N^2+\|x\|^2$.
 #
 # So the first term has $\|(h,1)\|\,\|dh\|\le\sqrt{H+t}\,(1-t)\|A\|$. This falls in $t$, for the derivative of
 # $(H+t)(1-t)^2$ is $(1-t)(1-2H-3t)<0$. So $t=0$ is the worst case: $K = \|A\|\,(\tfrac12N\|W\|\sqrt H + R)$ is proved. In the same
@@ -269,7 +269,7 @@ def proved_constant(decoder, goal):
 
 
 # %% [markdown]
-# This $K$ is too large to certify anybody here (lines below). The package's, from tighter bounds (docstring of
+# This $K$ is too large to certify anybody here (below). The package's, from tighter bounds (docstring of
 # `toy.proved_lipschitz`), is several times smaller; this chapter uses it. So the theorem can be refuted: **with the
 # learning rate of 4.3, no certified step may fail.**
 
@@ -361,8 +361,8 @@ print(f"cosine of the gradients of Ann and Bob: {cosine:.2f}")
 # %% [markdown]
 # ## 4.7 How tight?
 #
-# Most pairs that help are not certified. The proof is a chain of bounds. Here it is link by link, for pairs of one community (five
-# runs, everything drawn anew):
+# Most pairs that help are not certified. The proof is a chain of bounds on $\|g_u-g_v\|$. Here it is link by link, for pairs of one
+# community (five runs, all drawn anew). *Along samples*: the mean over samples of $\|\nabla\ell(z_{us},x_u)-\nabla\ell(z_{vs},x_u)\|$ in place of $K\,W_2$.
 
 # %%
 stops = (0, 30, 60, 100, 150, 200, 300)
@@ -386,7 +386,7 @@ ax.set_xlabel("fraction of the pairs of one community (mean and standard error o
 plt.show()
 
 # %% [markdown]
-# **Reading.** A measured constant costs little, whether per pair, per user or global; the proved one costs most on average,
+# **Reading.** A constant seen costs little; the proved one costs most on average,
 # before training and after. After 100 steps the two links at the top together cost even more. Part of the loss
 # can be won back: the inequality of Cauchy and Schwarz does not use $\|g_v\|$; the identity
 # $\langle g_u,g_v\rangle = \tfrac12(\|g_u\|^2+\|g_v\|^2-\|g_u-g_v\|^2)$ does. So already
@@ -432,7 +432,7 @@ print("pairs of different communities certified at any time:", int(never))
 print("polarisation certifies at least as many, everywhere:", better)
 
 # %% [markdown]
-# ## 4.8 What closes the radius?
+# ## 4.8 What ends the certificates?
 #
 # **Predict.** In 300 steps, do $\|g_u\|$, $\Delta_x$, $K$ and $W_2$ rise or fall, within a community? Will more pairs be
 # certified, or fewer?
@@ -530,13 +530,12 @@ assert np.mean(left[300]["K proved"]) < 0.05
 assert 1.2 < min(steeper) < max(steeper) < 2
 
 # %% [markdown]
-# **Reading.** Fewer: in the end less than one in twenty. Three things close the radius together. $\|g_u\|$
-# falls and $\Delta_x$ rises, until $\Delta_x\ge\|g_u\|$ for nearly all pairs of a community: radius
+# **Reading.** Fewer: in the end less than one in twenty. Three things end the certificates together. $\|g_u\|$ falls and $\Delta_x$ rises, until $\Delta_x\ge\|g_u\|$ for nearly all pairs of a community: radius
 # 0, whatever $K$ is. $W_2$ grows: training does not pull a community together. And the *proved*
-# constant grows, twelvefold. If only one of them changes (last lines): after 100 steps each alone has lost a
+# constant grows, twelvefold. If only one of them changes (last lines; new samples): after 100 steps each alone has lost a
 # good part of the certificates; after 300 the numerator alone is enough, and so is the proved constant.
-# Its growth is mostly looseness of the bound: the steepest slope on a grid of the plane rises, but not even twofold. (The largest ratio *seen* falls: the
-# samples move to flatter places.) In this toy the theorem describes the **beginning** of training.
+# Its growth may be mostly looseness: on a grid of the plane, for five users, the steepest slope rises, but not even twofold, and the largest ratio *seen* falls.
+# Yet no constant could save the certificates: after 300 steps nearly no pair has $\|g_u-g_v\|<\|g_u\|$, and only about half of the pairs still help (left). In this toy the theorem describes the **beginning** of training.
 
 # %% [markdown] tags=["explorable"]
 # **Move it by hand.** Choose a user $u$, then move the time of training: who still helps, and who is still certified? Run the cell; a viewer without scripts shows a picture.
@@ -584,9 +583,7 @@ assert all(0.45 < c["inner product"] < 0.52 for chains in different.values() for
 
 # %% [markdown]
 # **Reading.** In the trained model less than one pair in a thousand is close enough, even by the exact gradient distance. For half of
-# the pairs $\langle g_u,g_v\rangle>0$, so that a small enough step helps: the theorem is sufficient, not necessary. (Where a training
-# stands still, the gradients of its users, each averaged over its training masks, sum to zero, and help and harm balance in sum.
-# Whether that explains the half was not measured.) The cosines are near 0, and then
+# the pairs $\langle g_u,g_v\rangle>0$, so that a small enough step helps. The cosines are near 0, and then
 # $\|g_u-g_v\|\approx\sqrt{\|g_u\|^2+\|g_v\|^2}$, always more than $\|g_u\|$.
 #
 # Two **masked [views](GLOSSARY.md#view) of one user** are a pair with $\Delta_x = 0$: different
@@ -622,12 +619,12 @@ assert (masked[:, 0] / masked[:, 1] < 0.9 * clean[:, 0] / clean[:, 1]).all()
 print("views lie within the radius more often after training with masks, in all 5 seeds:", masks_win)
 
 # %% [markdown]
-# **Reading.** On average most views of one user are within the radius, more of them after training with masks: there their
-# distance is a smaller part of the radius, in every seed. (Lengths of two [latent spaces](GLOSSARY.md#latent-space) cannot be compared, their ratio can.) One constant for all users loses nearly all of them
-# again. All this is *measured*, with $K$ the largest ratio seen. (Stored study of MovieLens-1M: in 4 of 5 seeds.)
+# **Reading.** With a $K$ seen on the pair most views of one user are within the radius, on average, and more after training with masks: there their
+# distance is a smaller part of the radius, in every seed. (Lengths of two [latent spaces](GLOSSARY.md#latent-space) cannot be compared, their ratio can.) With one $K$ seen on all pairs nearly none are. A ratio seen is no Lipschitz constant: this is *measured*. (In a stored study of MovieLens-1M masks raised the
+# views within the radius in 4 of 5 seeds.)
 #
-# So in these trained models, with $K$ as seen, the theorem's condition is met not between users but **between the views of
-# a user**. Whether masks also carry something between users is the question of [chapter 07](07_masking.ipynb).
+# So in these trained models the theorem's inequality, with a $K$ seen on the pair, holds not between users but **between most views of
+# a user**. What masks carry between users: [chapter 07](07_masking.ipynb).
 #
 # ## 4.10 Recap
 #
@@ -635,8 +632,8 @@ print("views lie within the radius more often after training with masks, in all 
 #   place *and* alike in content.
 # * The bound is sufficient, not necessary: with proved constants it is never wrong, and after 100 steps it misses most
 #   pairs that help. Keeping $\|g_v\|$ (polarisation) wins many back.
-# * In the toy training closes it: $\Delta_x$ overtakes $\|g_u\|$, $W_2$ grows, and so does the proved $K$. In a trained model the condition
-#   holds, with $K$ as seen, between masked views of one user, not between users.
+# * In the toy training ends the certificates: $\Delta_x$ overtakes $\|g_u\|$, $W_2$ grows, and so does the proved $K$. In the trained models the
+#   inequality holds, with a $K$ seen on the pair, between most masked views of one user, not between users.
 
 # %% [markdown]
 # ## 4.11 Exercises
