@@ -309,7 +309,7 @@ for beta in BETAS:
 #
 # ## 6.6 Near and far pairs
 #
-# **Predict.** The *bound* treats all pairs alike. Do the *distances*? Take the model at β = 0.02, sort the pairs into
+# **Predict.** The *bound* knows only the users' KLs. Do the *distances*? Take the model at β = 0.02, sort the pairs into
 # fifths by their distance, and see what is left of it at a larger β. ([Chapter 07](07_masking.ipynb) asks the same of
 # masks, and there near pairs [drift](GLOSSARY.md#drift) apart.)
 
@@ -353,9 +353,9 @@ print("from β = 0.02 to 0.2 all fifths shrink by the same factor, within 10 %:"
 print("at β = 1 near pairs shrink more than far ones, in all 5 seeds:", near_first)
 
 # %% [markdown]
-# **Reading.** From β = 0.02 to 0.2 all fifths shrink by one factor, within a tenth: nearly a change of scale, which moves nobody relative to
-# the others. At β = 1 the *near* pairs shrink most. (A guess: what tells similar users apart is worth fewest nats; chapter 05b shows it for
-# two users alone, who merge if they differ in few items.) At β = 4 the seeds disagree. The control compares two
+# **Reading.** From β = 0.02 to 0.2 all fifths shrink by one factor, within a tenth: on average like a change of scale
+# (single pairs were not compared). At β = 1 the *near* pairs shrink most. (A guess: what tells similar users apart is
+# worth fewest nats; chapter 05b shows it for two users, who merge if they differ in few items.) At β = 4 the seeds disagree. The control compares two
 # seeds of β = 0.02: sorting by a noisy distance alone gives a small tilt in the opposite direction.
 #
 # ## 6.7 Which dimensions die?
@@ -475,9 +475,9 @@ print("there β = 0.02 beats 0.2 in", int((big[0.02] > big[0.2]).sum()), "of 5 s
 
 # %% [markdown]
 # **Reading.** Water-filling fails here. From β = 0.2 to 1 it predicts that 11 to 13 of 16 dimensions die, and none does;
-# from 1 to 4 that all die, and 8 to 11 live. The seen curves (dots) are flatter than the predicted ones (lines): many
-# dimensions keep a little. It is the law of the linear model with fixed noise; which of softmax, masks, tanh and short
-# training breaks it was not tested (task 6.3). Accuracy falls with β here, and in the stored runs of the larger
+# from 1 to 4 that all die, and 8 to 11 live. More is left (dots) than predicted (lines): many dimensions keep a little.
+# It is the law of the linear model with fixed noise; which of softmax, masks, tanh and short
+# training breaks it is open (task 6.3 tries masks, training length). Accuracy falls with β here, and in the stored runs of the larger
 # population. That a smaller β is always better does not follow: β below 0.02 and other data were not run.
 #
 # ## 6.8 The price of a nat
@@ -521,10 +521,11 @@ single = D[None] + np.array(BETAS)[:, None, None] * R[None]  # (4 lines, 4 β, 5
 assert (single < above.min(1)[:, None, None]).any()
 
 # %% [markdown]
-# **Reading.** The mean prices lie between the two β, and no mean point lies below another's line. Single trainings do: after 8 [epochs](GLOSSARY.md#epoch)
-# they are near a minimum, and not at it.
+# **Reading.** The mean prices lie between the two β, and no mean point lies below another's line. Some single trainings
+# lie below the line of their *own* β, which goes through their mean.
 #
-# **[Annealing](GLOSSARY.md#annealing).** Usually β starts at 0 and rises. At β = 1, with the same 8 epochs (KL of masked inputs, as in the log of
+# **[Annealing](GLOSSARY.md#annealing).** Usually β starts at 0 and rises. At β = 1, with the same 8
+# [epochs](GLOSSARY.md#epoch) (KL of masked inputs, as in the log of
 # the training; the table of 6.7 has clean ones):
 
 # %%
@@ -605,15 +606,15 @@ assert kl_to_two_lumps(5.0) <= math.log(2) + 1e-9
 assert 2 * (2 * kl_to_two_lumps(5.0)) ** 0.5 < 10
 
 # %% [markdown]
-# With a richer prior nothing forces the groups together. That this helps recommendations does not follow: an argument is a
+# Under this prior the groups may lie apart. That this helps recommendations does not follow: an argument is a
 # reason to try ([chapter 09](09_benchmarks.ipynb) has [RecVAE](GLOSSARY.md#recvae), whose prior is composite; it differs in other things, too).
 #
 # ## 6.10 Recap
 #
 # * $\mathbb E\,\mathrm{KL}=I(U;Z)+\mathrm{KL}(\bar q\|p)$. Test the terms, not the sum; and a batch of $B$ sees at most
 #   $\log B$.
-# * $W_2\le\sqrt{2\mathrm{KL}_u}+\sqrt{2\mathrm{KL}_v}$ for every pair, whatever they like. From β = 0.02 to 0.2 nearly all
-#   distances shrank by one factor; at β = 1 near users lost more. Whether that buys collaboration was not measured.
+# * $W_2\le\sqrt{2\mathrm{KL}_u}+\sqrt{2\mathrm{KL}_v}$ for every pair, whatever they like. From β = 0.02 to 0.2 the
+#   fifths' mean distances shrank by nearly one factor; at β = 1 near users lost more. Whether that buys collaboration was not measured.
 # * Water-filling says exactly which dimensions of a linear VAE die; the trained Mult-VAEs kept more alive than it says.
 #   Between the best models of $\beta_1$ and $\beta_2$ a nat costs between $\beta_1$ and $\beta_2$.
 

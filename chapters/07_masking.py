@@ -229,8 +229,7 @@ assert (strangers < 1 / 3).mean() > 0.95
 
 # %% [markdown]
 # **Reading.** Below $J=\frac13$ a pair contracts at *every* $\rho<1$. Nearly all random pairs are there, and nearly all
-# the nearest pairs contract at ρ = ½ too: there the zone of expansion is almost empty. (Planted data, not
-# MovieLens.) By this theorem masking would bring nearly all pairs closer.
+# the nearest pairs contract at ρ = ½ too: there the zone of expansion is almost empty. (Planted data.) By this theorem masking would bring nearly all pairs closer.
 #
 # ## 7.6 Scale matters (not in the paper)
 #
@@ -259,8 +258,8 @@ assert (strangers < 1 / 3).mean() > 0.95
 # \text{mask, then normalise: } 2 - 2\,c_uc_v\,\langle\hat x_u,\hat x_v\rangle .$$
 #
 # So the contraction of Theorem 2.6 is the scale: divide the raw input by $\rho$, and nobody contracts. In the theorem's
-# norm, $\mathbb E D_h/\rho = d + 2(1-\rho)s \ge d$. And $c<1$ alone does not contract: *mask, then normalise* adds more noise, about
-# $2(1-\rho)$, than the scale takes away.
+# norm, $\mathbb E D_h/\rho = d + 2(1-\rho)s \ge d$. And $c<1$ alone does not contract: *mask, then normalise* adds at
+# least as much noise, about $2(1-\rho)$, as the scale takes away.
 
 
 # %% tags=["from-scratch"]
@@ -321,10 +320,10 @@ mv.checks.check_mine_input(mine_input)
 # %% [markdown]
 # ## 7.7 In latent space
 #
-# The encoder can learn to undo a scale, and to average noise away. **Predict**: for each of the three inputs, will the latent distance $\|\mu_u-\mu_v\|$ of two masked users be
+# The encoder may undo a scale, or average noise away. **Predict**: for each of the three inputs, will the latent distance $\|\mu_u-\mu_v\|$ of two masked users be
 # larger or smaller than that of the clean ones?
 #
-# Three inputs, five seeds, one small Mult-VAE each; it is trained on masks of its own kind, $\rho=\frac12$. "Clean" is
+# Three inputs, five seeds, one small Mult-VAE each, trained on masks of its own kind, $\rho=\frac12$. "Clean" is
 # the same kind of input at $\rho=1$. Pairs are sorted into fifths by how alike they are (Jaccard), for the input and for latent
 # space: sorting by the latent distance itself would favour the pattern that we look for.
 
@@ -445,8 +444,8 @@ assert (alike < 0.5).mean() > 0.99
 # $c=0.5$, and it is at the tanh that they leave it: before it the ratio of the least alike is about $c$, after it clearly above; the
 # last layer takes a little back. For the other two inputs the tanh changes little.
 #
-# So in Mult-VAE masks do not contract distances on average: every fifth moves apart, the most alike most. The
-# same holds for full-size models, on MovieLens-1M too (there sorted by clean distance):
+# So in Mult-VAE masks do not contract distances on average: every fifth moves apart (root mean square), the most alike
+# most. In full-size models fifths move apart too (sorted by clean distance, which favours their order):
 
 # %% tags=["nbval-check-output"] jupyter={"source_hidden": true}
 stored = {name: mv.course.stored(f"theory-{name}-observations.json") for name in ("planted", "ml-1m")}
@@ -537,8 +536,8 @@ for name, what in stored.items():
 #
 # $$\pi^*_i \;\propto\; \sum_{u:\,V\subseteq S_u} (1-\rho)^{N_u}\, x_{ui} .$$
 #
-# **The best answer to a view is a mixture of users.** (Not in the paper. A limit: Mult-VAE divides by $\sqrt{N_u}$, so its input also reveals $N_u$, and only owners with as many items remain. What
-# follows is for raw masks, and an upper limit for Mult-VAE.)
+# **The best answer to a view is a mixture of users.** (Not in the paper. Mult-VAE divides by $\sqrt{N_u}$: its input
+# reveals $N_u$, and only owners with as many items remain. What follows is for raw masks, and an upper limit for the *ideal answer* to Mult-VAE's input.)
 
 
 # %% tags=["from-scratch"]

@@ -52,7 +52,7 @@ split = mv.strong_split(data, n_heldout=600)
 split.train.shape
 
 # %% [markdown]
-# Three models whose latent space is the **plane**, with anchors of weight $\lambda=0$, 1 and 5 (the syllabus' $\lambda_A$). A colour is one user under eight
+# Three models whose latent space is the **plane**, with anchors of weight $\lambda=0$, 1 and 5 ($\lambda_A$ elsewhere). A colour is one user under eight
 # masks; the star is the mean anchor of all the user's items, $\bar e_x$. The pull on a view is drawn over
 # $2\lambda/(1+2\lambda)$ of its way, to where a loss of curvature 1 would end:
 
@@ -93,7 +93,7 @@ fig.tight_layout()
 # $$L_A = \|\mu - \bar e_x\|^2 \;+\; \mathrm{tr}\,\Sigma \;+\; \frac1{N_x}\sum_{i\in S_x}\|e_i - \bar e_x\|^2 .$$
 #
 # **Proposition 3.2.** Suppose that the rest of the loss is, near a user, a quadratic in $\mu$ with one Hessian $H$ for
-# all masks, $0\preceq H\preceq L\,I$, and its minimiser $m_h$ under mask $h$. With anchors, the distance of the
+# all masks, $0\preceq H\preceq L\,I$, and a minimiser $m_h$ under mask $h$. With anchors, the distance of the
 # minimiser to $\bar e_x$ is at most $\tau$ times what it was, $\tau = L/(L+2\lambda) < 1$, and trace and spectral norm (largest eigenvalue) of its
 # covariance over masks are at most $\tau^2$ times what they were. ($L$ is a curvature, not the loss $L_A$.)
 
@@ -179,7 +179,7 @@ print(f"distance to the centroid, squared: {losses[0]:.2f} and {losses[1]:.2f}")
 # <details><summary>Solution</summary>
 #
 # Write `points[own]`, not `points[seen]`; then it prints `distance to the centroid, squared: 0.17 and 0.17`. The centroid is that of **all** the user's
-# items, the masked ones too. A centroid of the view moves with the mask, and then the anchors hold nothing still.
+# items, the masked ones too. A centroid of the view moves with the mask, so it is no fixed point.
 #
 # </details>
 
@@ -335,7 +335,8 @@ print(f"free μ: the two views end in one place for {(after < 0.01 * before).dou
 # varies is the answer of the **encoder, which sees the view only**; call it $\mu_h$.
 #
 # A view that fits several users does not say whose it is, and even an encoder without limits then
-# answers with a compromise: the mean of these users' $m$, each with its probability (`minivae.theory.ambiguity`), by 7.9 proportional to $2^{-N_u}$. How much of the variance is that?
+# answers with a compromise: the mean of these users' $m$ (exact if all have one $H$), each with its probability
+# (`minivae.theory.ambiguity`), by 7.9 proportional to $2^{-N_u}$. How much of the variance is that?
 
 # %% tags=["from-scratch"]
 sizes, ideal, own = everybody.sum(1), [], []
@@ -355,8 +356,8 @@ assert must < 0.1 * does
 assert (after < 0.01 * before).double().mean() > 0.95
 
 # %% [markdown]
-# **Reading.** Half of a history nearly always identifies its owner (7.9 found the same): the compromise explains less than a tenth of the variance (Mult-VAE's input also tells $N_u$, so even less). The rest is
-# the encoder's own: one network for all views does not find each view's best answer.
+# **Reading.** Half of a history nearly always identifies its owner: the compromise explains less
+# than a tenth of the variance. The rest is not explained; a guess: one network for all views does not find each view's best answer.
 #
 # ## 8.6 What do trained models show?
 #
@@ -366,7 +367,7 @@ assert (after < 0.01 * before).double().mean() > 0.95
 # *predict* the variance with anchors, and compare with the model trained *with* them. A description without theory: the
 # space shrinks by one factor, that of the variance *between* users, read from the anchored models (so it predicts nothing).
 #
-# **Predict**, and write it down: will users for whom $H$ predicts a stronger shrinkage shrink more?
+# **Predict**: will users for whom $H$ predicts a stronger shrinkage shrink more?
 #
 # (Users whose $H$ has a negative eigenvalue are left out.)
 
@@ -406,10 +407,10 @@ for lam, rows in outcomes.items():
     assert 0.75 < found / between < 1.25  # within 25 % of plain rescaling
 
 # %% [markdown]
-# **Reading.** For $\lambda=1$ the *median* user shrinks about as predicted, which looks like success; for $\lambda=5$ half as
-# much. User by user the prediction fails: the rank correlation is negative in all five seeds, and at $\lambda=5$ about a quarter to a
+# **Reading.** For $\lambda=1$ the *median* user shrinks about as predicted, which looks like success; for $\lambda=5$
+# twice the predicted variance is left. User by user the prediction fails: the rank correlation is negative in all five seeds, and at $\lambda=5$ about a quarter to a
 # half of the users exceed the bound of their local model. The variance *between* users falls by nearly the same factor
-# (orange line). The formula, exact for its quadratic, does not describe these encoders; rescaling does.
+# (orange line). The formula, exact for its quadratic, does not describe these encoders; one factor fits the median, not every user.
 #
 # The answer to (a) is yes, but (b)? The paper argues: views come together, *therefore*
 # neighbourhoods are stable. Overlap: of the ten nearest neighbours under two masks, those in both over those in either.
@@ -485,7 +486,8 @@ for name, label in {"ml-1m": "MovieLens-1M", "planted": "embedded data"}.items()
 
 # %% [markdown]
 # On both data sets neighbours became clearly **less** stable, in every seed. On MovieLens-1M
-# fewer pairs of views lie within the radius of [Theorem 2.3](04_sharing_radius.ipynb) (with the largest slope seen as $K$, not a proved one). The views of a
+# fewer pairs of views lie within the radius of [Theorem 2.3](04_sharing_radius.ipynb) on average (with the largest slope
+# seen as $K$, not a proved one). The views of a
 # user are nearer to each other in absolute units only.
 
 # %% [markdown] tags=["explorable"]
@@ -540,8 +542,8 @@ for b in ("multvae", "ease"):
 
 # %% [markdown]
 # **Reading.** On MovieLens-1M anchors win .018 over masking (.016 when [chapter 09](09_benchmarks.ipynb) trained the same preset in float32),
-# after equal searches .008 to .011 on each of five draws of users; EASE stays ahead. The centroid alone gives .012 of the .018, and
-# $\mathrm{tr}\,\Sigma$ most of the rest. In the small model on the embedded data the centroid alone *costs* .011, and with $\mathrm{tr}\,\Sigma$ nothing is lost. The scatter
+# after equal searches .008 to .011 on each of five draws of users; EASE stays ahead. The centroid alone gives .012 of
+# the .018, and $\mathrm{tr}\,\Sigma$ the rest. In the small model on the embedded data the centroid alone *costs* .011, and with $\mathrm{tr}\,\Sigma$ nothing is lost. The scatter
 # makes a difference below .005 on both. On the embedded data the full-size
 # model cannot be told apart from masking, small models gain little or nothing, and $\lambda=5$ does harm:
 # $\lambda$ has to be searched for. On MovieLens-1M

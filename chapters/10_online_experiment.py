@@ -239,9 +239,9 @@ assert all(a < b < c for a, b, c in zip(one, five, many, strict=True))
 assert min(many) > 0.5
 
 # %% [markdown]
-# **Reading.** What is much better offline is better online. With the *same* 7,000 people
+# **Reading.** What is much better offline is better online (the planted tastes make both). With the *same* 7,000 people
 # nDCG@100 also puts EASE ahead of all five models, in every interval. With 500 of these people and one fold few intervals do, with five folds
-# more, with 4,000 people most. So here the number of people made the difference, and how much of each person was hidden,
+# more, with 4,000 people most (of these 7,000, not new people). So here the number of people made the difference, and how much of each person was hidden,
 # not the metric. In this population offline and online agree on this pair;
 # whether they do for real people only an experiment can tell.
 #
@@ -288,8 +288,8 @@ for lift in (0.4, 0.1, 0.02, 0.005):
     print(f"  to see a lift of {lift:5.1%}: {needed[lift]:>9,} persons in each arm")
 
 # %% [markdown]
-# **Reading.** Against popularity, with a lift of some 40 %, a few hundred people are enough. Good models differ by a few per cent
-# or less (10.8); for a lift of two per cent even our 7,000 are far too few. Plan the size first.
+# **Reading.** Against popularity, with a lift of some 40 %, a few hundred people are enough. Good models differ by a few
+# per cent or less (10.8, per impression); for a lift of two per cent even our 7,000 are far too few.
 #
 # ## 10.6 Who is the unit?
 #
@@ -478,9 +478,9 @@ assert valid < 0.02
 assert 2.8 < allowed[:, -1].mean() < 3.3 < 3.7 < allowed[:, 0].mean() < 4.3
 
 # %% [markdown]
-# **Reading.** The lists of both arms are equal, and yet one test in five "succeeds" on some evening. By Ville's inequality the
-# always-valid interval keeps its promise for any number of looks; in these 14 it needed little of its 5 %. Its price is width:
-# its $z$ falls from about 4 on the first evening to about 3 on the last, in place of 1.96. To reach 3 at *one* planned
+# **Reading.** The lists of both arms are equal, and yet one test in five "succeeds" on some evening. By Ville's
+# inequality (normal data, known variance) the always-valid interval keeps its promise for any number of looks; in these 14 it needed little of its 5 %. Its price is width:
+# its $z$ falls from about 4 on the first evening to about 3 on the last, in place of 1.96 (far more data raise it again: 3.72). To reach 3 at *one* planned
 # look takes nearly twice the people (10.5, with 3 for $z_{1-\alpha/2}$). But it may stop early, which one planned look cannot.
 
 # %% [markdown] tags=["explorable"]
@@ -536,21 +536,21 @@ assert np.abs(truths["Mult-VAE"]).max() < 0.04
 assert min(truths["EASE"]) > -0.08
 
 # %% [markdown]
-# **Reading.** Compare your four numbers. One and the same treatment wins nearly 700 %, or some 45 %, or nothing, or loses a little to EASE. The lift
+# **Reading.** One and the same treatment wins nearly 700 %, or some 45 %, or nothing, or loses a little to EASE. The lift
 # is a statement about *two* recommenders. So +267 % against "a weak statistical baseline" says that these lists beat
-# weak ones; it cannot say what PIA adds to a plain VAE, and the reviewer was right to ask. Against Mult-VAE the lift
-# with everybody in both arms (one run, so with some chance in it too) is within a few
+# weak ones; it cannot say what PIA adds to a plain VAE. Against Mult-VAE the lift
+# with everybody in both arms (one run) is within a few
 # per cent of zero, and 3,500 people in an arm cannot see that. A tiny $p$-value, such as the paper's ($p=0.000$ [S]), is
-# no answer either: twelve million people in an arm would see a lift of half a per cent as well (10.5). The question is the control.
+# no answer either: twelve million people in an arm would see a lift of half a per cent as well, with our pilot's spread (10.5).
 #
-# **What the simulation leaves out.** People get used to things, or tired of them; they talk to each other; they come
-# back, and then the days are not independent; clicks feed the next model; and a click is not satisfaction. The *methods* above are tested by it. The *lifts* are not forecasts.
+# **What the simulation leaves out.** People get used to things; they talk, and come back, and then the days are not
+# independent; clicks feed the next model; a click is not satisfaction. The *methods* above are tested by it. The *lifts* are not forecasts.
 #
 # ## 10.9 Recap
 #
 # * Plan the size, randomise persons, count errors over persons, and look once, or with an always-valid interval.
-# * Compare offline and online on the same, and on enough, people: with 500 EASE and Mult-VAE could seldom be told apart, with 7,000
-#   always, and the clicks agree.
+# * Compare offline and online on the same, and on enough, people: with 500 and one fold EASE and Mult-VAE could seldom
+#   be told apart, with 7,000 and five folds always, and the clicks agree.
 # * Ask of every published lift: against which control?
 
 # %% [markdown]
@@ -633,8 +633,8 @@ mv.checks.check_first_success(first_success)
 #
 # **One investigation** (`python chapters/investigate.py 10`; popularity against one Mult-VAE, about the lift of 10.8, 14 days, 100 repetitions
 # each). With 2,000 people and a hoped-for lift of 50 % every experiment stops, half of them by day 3; the planned size of 10.5, about 520 people, comes in
-# on day 4. With 600 people 85 % stop, half of these by day 7; with 200 people 26 %. A hope of 10 % costs most where people are few: with 200 nobody
-# stops, with 2,000 the median is day 6. The estimate at the stop is *biased upwards*: on average 1.2 times the truth with 2,000 people, 1.5 times with
+# on day 4. With 600 people 85 % stop, half of these by day 7; with 200 people 26 %. With a hope of 10 % and 200 people
+# nobody stops, with 2,000 the median is day 6. The estimate at the stop is *biased upwards*: on average 1.2 times the truth with 2,000 people, 1.5 times with
 # 600, 2.3 times with 200 (hope 50 %). One stops when chance is kind. Report the always-valid interval, not the point.
 #
 # </details>

@@ -112,7 +112,7 @@ SAID = {
         "At β = 0.05 and at 0.5 it is more than half of the whole KL",
         "The annealed models end with the higher objective",
         "in each model one pair attains .66 of it or more",
-        "no mean point lies below another's line. Single trainings do",
+        "no mean point lies below another's line. Some single trainings lie below the line of their own β",
         "have the same bound if their KLs are the same",
         "From β = 0.02 to 0.2 all fifths shrink by one factor, within a tenth",
         "At β = 1 the near pairs shrink most",
@@ -164,8 +164,9 @@ SAID = {
         "the compromise explains less than a tenth of the variance",
         "We put $\\muh$ in its place, which nothing proves",
         "read from the anchored models (so it predicts nothing)",
-        "For $\\lambda=1$ the median user shrinks about as predicted, which looks like success; for $\\lambda=5$ half "
-        "as much. User by user the prediction fails: the rank correlation is negative in all five seeds",
+        "For $\\lambda=1$ the median user shrinks about as predicted, which looks like success; for $\\lambda=5$ "
+        "twice the predicted variance is left. User by user the prediction fails: "
+        "the rank correlation is negative in all five seeds",
         "at $\\lambda=5$ about a quarter to a half of the users exceed the bound of their local model",
         "The views come together, and so do different users",
         "With $\\lambda=1$ neither relative variance nor overlap gains anything",
@@ -234,7 +235,8 @@ SAID = {
         "here the number of people made the difference, and how much of each person was hidden, not the metric. "
         "In this population offline and online agree on this pair",
         "keeps its promise for any number of looks",
-        "with 500 EASE and Mult-VAE could seldom be told apart, with 7,000 always, and the clicks agree",
+        "with 500 and one fold EASE and Mult-VAE could seldom be told apart, with 7,000 and five folds always, "
+        "and the clicks agree",
         "a click at rank 1 4 times as likely as one at rank 10 without cascade, and 107 times with it",
         "What is much better offline is better online",
         "EASE is ahead of all five Mult-VAEs online, and with the 500 held-out users no interval says so",
@@ -245,8 +247,8 @@ SAID = {
         "in these 14 it needed little of its 5 %",
         "twelve million people in an arm would see a lift of half a per cent as well",
         "even our 7,000 are far too few",
-        "its $z$ falls from about 4 on the first evening to about 3 on the last, in place of 1.96. To reach 3 at one "
-        "planned look takes nearly twice the people",
+        "its $z$ falls from about 4 on the first evening to about 3 on the last, in place of 1.96 (far more data raise "
+        "it again: 3.72). To reach 3 at one planned look takes nearly twice the people",
         "wins nearly 700 %, or some 45 %, or nothing, or loses a little to EASE",
         "within a few per cent of zero, and 3,500 people in an arm cannot see that",
         "With the same 7,000 people nDCG@100 also puts EASE ahead of all five models, in every interval",
