@@ -9,9 +9,8 @@
 # %% [markdown]
 # ## 5.1 Question
 #
-# Two kinds of pairs are hard for a recommender. Our data is [planted](GLOSSARY.md#planted), so we can find them: `data.truth` knows everybody's
-# taste. *Far but related:* much the same taste, and at most one item in common. *Near but unrelated:* foreign
-# tastes, and most items in common, because both take what everybody takes. We add the two easy kinds, and take 100
+# Two kinds of pairs should be hard for a recommender (a guess). Our data is [planted](GLOSSARY.md#planted), so we can find them: `data.truth` knows everybody's
+# taste. *Far but related:* much the same taste, and at most one item in common. *Near but unrelated:* foreign tastes, and most items in common. We add the two easy kinds, and take 100
 # pairs of each among the training users.
 
 # %% tags=["setup"]
@@ -94,8 +93,7 @@ plt.show()
 
 # %% [markdown]
 # **Predict.** A [Mult-VAE](GLOSSARY.md#mult-vae) is trained on [clean input](GLOSSARY.md#clean-input): the encoder sees all items, no [mask](GLOSSARY.md#mask). Which of the two pairs lies
-# closer in [latent space](GLOSSARY.md#latent-space)? And in which of them does a training step on $v$ help $u$? Write down both answers; 5.6
-# measures them.
+# closer in [latent space](GLOSSARY.md#latent-space)? And in which of them does a training step on $v$ help $u$? Write down both answers; 5.6 measures 100 pairs of each kind.
 #
 # ## 5.2 Lemma 2.4: near inputs, near posteriors
 #
@@ -133,9 +131,11 @@ def place(model, x):  # rows (B, I) -> the points (μ, σ), (B, 2d): the Euclide
 # The encoder of Mult-VAE has four maps. We take them one by one.
 #
 # **1. The normalisation** $x\mapsto x/\|x\|$. One item more is the worst change. From $n$ items to $n+1$ the two unit
-# vectors have the inner product $\sqrt{n/(n+1)}$, so their distance is $\sqrt{2-2\sqrt{n/(n+1)}}$. It is largest for $n=1$:
-# $\sqrt{2-\sqrt2}=.77$. (Rows that differ in two items or more are at most $\sqrt2$ apart, so their ratio is at most
-# $\sqrt2/2=.71$. Nobody has an empty row.)
+# vectors have the inner product $\sqrt{n/(n+1)}$, so their distance is $\sqrt{2-2\sqrt{n/(n+1)}}$. It falls in $n$, and is
+# largest for $n=1$: $\sqrt{2-\sqrt2}=.77$. Other changes need no search: from $x_u$ add the items that
+# only $v$ has, one by one, then take away those that only $u$ has.
+# Every row on the way has at least $n=\min(N_u,N_v)$ items, so no step is longer than the distance above, and the triangle inequality sums the steps.
+# (Nobody has an empty row.)
 #
 # **2. A matrix**, $h=\tanh(V_1x+b_1)$. The most that a matrix can stretch a vector, $\max\|Vv\|/\|v\|$, is its **largest
 # singular value** $\|V\|$. One finds it by applying $V$ and $V^\top$ again and again: the direction that is stretched most takes
@@ -187,7 +187,7 @@ def constants(model):  # K_μ, K_σ
 # %% [markdown]
 # In `constants` the singular values come from PyTorch: power iteration approaches them from *below*, and a bound must not.
 #
-# **All small users at once.** The first constant can be checked without a proof: there are 63 users of six items.
+# **All small users at once.** The first constant can be checked without a proof: with six items in the catalogue there are 63 possible users.
 
 # %% tags=["nbval-check-output"]
 rows = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * 6)[1:]  # (63, 6)
@@ -329,10 +329,10 @@ print(f"constant {many.mean():.1f} ± {many.std(ddof=1):.1f} million, from {many
 # **Reading.** The lemma holds, and its constant is about two thousand times the largest ratio seen. Which factor is to blame? The
 # figure on the right takes the bound apart. $K_\mu$ alone is only about thirteen times the largest ratio. Nearly all the rest is
 # $K_\sigma$: the intervals of step 4 allow spreads in the hundreds, those that occur end near 1. If no spread exceeded those
-# seen, $K_\sigma$ would be *smaller* than $K_\mu$. So the exponential is the weak link, and not the matrices. (A
-# model that bounds its own $s$, say at 0, would have a proved constant of this size; that is our remark, and none was trained.)
+# seen, $K_\sigma$ would be *smaller* than $K_\mu$. So the exponential is the weak link, and not the matrices. (In a
+# model that bounds its own $s$, say at 0, the slope of step 4 is at most $\frac12$; none was trained.)
 #
-# The steepest pairs are near-duplicates, one item removed. On MovieLens-1M, with larger models,
+# Of the pairs searched the steepest are near-duplicates, one item removed. On MovieLens-1M, with larger models,
 # the constant is 4.8 million on average and differs between seeds by more than its mean.
 #
 # ## 5.5 What the lemma promises to collaboration
@@ -375,7 +375,8 @@ print("with the proved constants no ball of the 500 reaches one item:", bool(pro
 # **Reading.** With the proved constants the largest ball has a radius of about a thousandth of an item: nobody who differs at all is
 # inside. Even with the largest ratio seen in place of the constants, which proves nothing, it is about two items, and no two of
 # our users differ in fewer than four. So in these trained models lemma and theorem together promise no help between any of these users and
-# another one. Left are two *views* of one user: they want the same, and chapter 04 measured that most of them lie within the radius.
+# another one. Two masked *views* of one user want the same, but with `keep=0.5`
+# they, too, differ in about half of the user's items, some 15 of 30. Only the theorem alone, with $W_2$ itself measured, reaches them: in chapter 04 most of them on average, with a $K$ seen on the pair.
 #
 # About users outside of the ball the lemma says *nothing*. It bounds from above; it does not say that they are far. That is the
 # difference between "clean input promises help to neighbours only" and "clean input helps neighbours only". The second has to be measured.
@@ -383,7 +384,7 @@ print("with the proved constants no ball of the 500 reaches one item:", bool(pro
 # ## 5.6 Where do they lie, and who helps?
 #
 # Back to the four kinds of 5.1. *Place:* the rank of their $W_2$ among all pairs, from 0 (nearest) to 1. *Help:* the
-# fraction of pairs with $\langle g_u,g_v\rangle>0$ (chapter 04). The four kinds differ in several things at once: number of items, common
+# fraction of pairs with $\langle g_u,g_v\rangle>0$ (chapter 04; four samples for each gradient, how often a sign flips was not measured). The four kinds differ in several things at once: number of items, common
 # items, taste. So we ask two more questions about all pairs of 500 users. Does helping go with nearness, with common
 # items, or with taste? The [**rank correlation**](GLOSSARY.md#rank-correlation) answers: the correlation of ranks. And if one of them is held fixed? Then look within
 # **bands**: pairs of users with 10 to 20 items each, by [Jaccard index](GLOSSARY.md#jaccard-index) and by taste.
@@ -476,8 +477,9 @@ print(
 )
 
 # %% [markdown]
-# **Reading.** *Helping goes with the Jaccard index, not with nearness.* Over all pairs of 500 users the rank
-# correlation of helping with $W_2$ is near 0, with taste, too; with the Jaccard index it is about a quarter. Among users of 10 to 20 items
+# **Reading.** *Over all pairs helping goes with the Jaccard index, and hardly with nearness.* For the 500 users the rank
+# correlation of helping with $W_2$ is near 0, with taste, too; with the Jaccard index it is about a quarter. Yet of the four kinds the two nearest help most: nearness was not looked at in
+# bands, with the number of items held fixed. Among users of 10 to 20 items
 # (right) a higher Jaccard index helps more, whatever the tastes; and at an equal index below .2 users of *alike* taste help each other *less*.
 # Far but related pairs, who should learn from each other, harm each other in about nine of ten cases. In this sense
 # the gradients of these clean models are local, as the paper says.
@@ -490,12 +492,12 @@ print(
 #
 # ## 5.7 Recap
 #
-# * An encoder moves a posterior by at most $K\|x_u-x_v\|_1$. $K$ is a product along the chain. It can be proved, and is
-#   very coarse: the exponential of the spread must be bounded for inputs that never come.
+# * An encoder moves a posterior by at most $K\|x_u-x_v\|_1$. $K$ is a product along the chain. It can be proved, and here is
+#   very coarse, mostly by the bound on the spread.
 # * With chapter 04 it promises a ball around each user, and nothing beyond. With proved constants the ball of a trained model is
 #   empty.
-# * Measured, helping rises with the Jaccard index; with $W_2$ it is hardly correlated. Users alike in
-#   taste without common items lie between near and far, and mostly harm each other.
+# * Measured, helping rises with the Jaccard index; over all pairs it is hardly correlated with $W_2$. Users
+#   alike in taste with at most one common item lie between near and far, and mostly harm each other.
 
 # %% [markdown]
 # ## 5.8 Exercises
@@ -566,8 +568,7 @@ mv.checks.check_steepest(steepest)
 #
 # **One investigation** (`python chapters/investigate.py 05`; the five models of 5.4; every item that 500 users could add, then all users with a single
 # item). The largest change is 1.34 to 1.56 among the users, and 2.84 to 3.40 among users with a single item, who do not occur. The constant of the
-# lemma is 1,503 to 4,342. On average over the models it is 1,745 times the largest change of the users, and 800 times that of the single items: so the
-# search took a factor of about two, and the bound is to blame for the rest. $K_\mu$ alone is 5.4 times what was found. Changes of two items were not
-# searched, and which items move most was not looked at.
+# lemma is 1,503 to 4,342. On average over the models it is 1,745 times the largest change of the users, and 800 times that of the single items: so
+# this search won a factor of about two. Of the rest nobody knows how much is due to the bound, and how much to rows that were not searched. $K_\mu$ alone is 5.4 times what was found. Changes of two items need no search (5.3: add first, the triangle inequality). Other rows were not searched, and which items move most was not looked at.
 #
 # </details>

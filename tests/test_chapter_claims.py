@@ -70,12 +70,12 @@ SAID = {
         "after 300 steps nearly no pair has $\\|gu-gv\\|<\\|gu\\|$, and only about half of the pairs still help",
     ),
     "05": (
-        "Helping goes with the Jaccard index, not with nearness.",
+        "Over all pairs helping goes with the Jaccard index, and hardly with nearness.",
         "the constant is 4.8 million on average and differs between seeds by more than its mean",
         "at an equal index below .2 users of alike taste help each other less",
         'in the lemma\'s distance "far, related" are the nearest of the four kinds, and "near, unrelated" the farthest',
         "They also differ in fewer items, so this alone proves nothing about taste",
-        "Rows that differ in two items or more are at most $\\sqrt2$ apart",
+        "no step is longer than the distance above, and the triangle inequality sums the steps",
         "harm each other in about nine of ten cases",
         "Far but related pairs lie clearly nearer than far and unrelated ones",
         "with the Jaccard index it is about a quarter",
@@ -87,7 +87,7 @@ SAID = {
         "it is about two items, and no two of our users differ in fewer than four",
         "promise no help between any of these users and another one",
         "It bounds from above; it does not say that they are far",
-        "The steepest pairs are near-duplicates, one item removed",
+        "Of the pairs searched the steepest are near-duplicates, one item removed",
     ),
     "05b": (
         "After one epoch the clouds overlap, and pairs pay two thirds to nine tenths of the full gap",
