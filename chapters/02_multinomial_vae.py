@@ -69,7 +69,8 @@ plt.show()
 #
 # (The multinomial coefficient is $N!/\prod_i x_i!$, and $x_i!=1$ for zeros and ones.) $\log N!$ does not depend on the
 # model and is dropped. The derivative of $\ell$ is simple,
-# $\nabla_f\,\ell = N\pi - x$, and it sums to zero over the items. So whatever one item gains, others lose: items
+# $\nabla_f\,\ell = N\pi - x$, and it sums to zero over the items. The probabilities sum to 1, so what one item gains, others
+# lose: items
 # **compete** for a fixed mass of probability.
 
 # %% tags=["nbval-check-output"]
@@ -133,7 +134,8 @@ print(f"loss of a user before training: {nll.mean():.1f}")
 # ## 2.3 The bound
 #
 # Training should make $p(x)=\int p(x\mid z)\,p(z)\,dz$ large, summed in logarithms over the users. In the 200 dimensions of Liang et al.
-# no grid is possible. Take *any* density $q$ over tastes, and write $p(z\mid x)=p(x,z)/p(x)$ for the true [posterior](GLOSSARY.md#posterior):
+# no grid is possible. Take *any* density $q$ over tastes, and write $p(z\mid x)=p(x,z)/p(x)$ for the true
+# [posterior](GLOSSARY.md#posterior) (other chapters call $q$ so):
 #
 # $$\log p(x) = \mathbb E_q\log\frac{p(x,z)}{p(z\mid x)}
 # = \mathbb E_q\log\frac{p(x,z)}{q(z)} + \mathbb E_q\log\frac{q(z)}{p(z\mid x)}
@@ -141,7 +143,7 @@ print(f"loss of a user before training: {nll.mean():.1f}")
 # + \underbrace{\mathrm{KL}(q\,\|\,p(z\mid x))}_{\ge\,0} .$$
 #
 # So the ELBO (evidence lower bound) lies below $\log p(x)$ by exactly the second KL, and is tight if $q$ is the
-# posterior. $\blacksquare$ On the line we can integrate, and see each term. (Code, figure and page of this section leave out $\log N!$, which no model changes.)
+# posterior. $\blacksquare$ On the line we can integrate, and see each term. (Code and figures of this section leave out $\log N!$.)
 
 
 # %% tags=["from-scratch"]
@@ -211,7 +213,7 @@ print("with β = 0.2 the objective exceeds log p(x): no bound any more:", True)
 # **Reading.** The shaded gap is $\mathrm{KL}(q\,\|\,p(z\mid x))$; at its smallest it is below .002 [nats](GLOSSARY.md#nats), so this posterior is
 # nearly Gaussian. Both users lie near $z=1$. The centre of item 5 is 1.8, but one item
 # moves a user only part of the way; the [prior](GLOSSARY.md#prior) pulls back. Four items place a user more surely than one. Mult-VAE weighs the KL by $\beta = 0.2$. What it
-# maximises is then *not* a bound on the likelihood; 2.8 looks at what β does.
+# maximises is then *not* a bound on the likelihood.
 #
 # **The encoder.** Each user could have a $q$ of its own, found by maximising its ELBO. Mult-VAE has instead *one* network,
 # the **encoder**, that reads $x$ and returns $\mu$ and $\sigma$ of $q=\mathcal N(\mu,\mathrm{diag}\,\sigma^2)$: this is
@@ -271,8 +273,8 @@ assert (narrow[:, 1] < 1.2 * narrow[:, 0]).all()
 print("own q < wide encoder < narrow encoder, and old users < new ones, in all 3 seeds:", True)
 
 # %% [markdown]
-# **Reading.** A Gaussian of one's own is nearly the posterior. What a shared encoder misses beyond that is the **amortisation gap**. A network
-# with one hidden unit misses .03 nats, one with six below .0015; new users cost more than old ones, in all three seeds. So
+# **Reading.** A Gaussian of one's own is nearly the posterior. What a shared encoder misses beyond that is the **amortisation gap**. On the mean over users, a network with one hidden unit misses .03 to .04 nats in all, one with six below .0015; new
+# users cost more than old ones, in all three seeds (one choice of the 21). So
 # a network wide enough costs little on this line, and the number of its parameters does not grow with the users.
 
 # %% [markdown] tags=["explorable"]
@@ -347,8 +349,8 @@ mv.checks.check_mine_kl(mine_kl)
 #
 # $$x_h = \frac{x}{\|x\|}\odot\frac b\rho,\qquad b_i\sim\text{Bernoulli}(\rho).$$
 #
-# That is the [**mask**](GLOSSARY.md#mask) of the paper. The target stays the *whole* $x$: the model must name items that it was not shown.
-# The order matters. To mask first and scale then gives kept entries $1/\sqrt{\rho N}$ instead of $1/(\rho\sqrt N)$.
+# That is the [**mask**](GLOSSARY.md#mask) of the paper ($h$ in chapter 00, here $b$). The target stays the *whole* $x$: the model must name items that it was not shown.
+# To mask first and scale then gives kept entries $1/\sqrt{\rho N}$ instead of $1/(\rho\sqrt N)$.
 
 # %% tags=["nbval-check-output"]
 row = torch.zeros(1, 400, dtype=torch.float64)
@@ -378,7 +380,8 @@ print(f"cap reached at update {at}, in epoch {-(-at // 234)} of 200")
 print(f"β at the end (update 46,800) if it rose to 0.2 over 200,000 updates: {beta_at(46_800, 0.2, 200_000):.3f}")
 
 # %% [markdown]
-# The number in the code is 200,000. Who reads it as "a rise to 0.2 over 200,000 updates" trains with a much smaller β: the cap comes five times earlier. In `mv.TrainConfig` the published schedule is
+# The number in the code is 200,000. Who reads it as "a rise to 0.2 over 200,000 updates" trains with a much smaller β: the
+# published cap comes five times earlier. In `mv.TrainConfig` the published schedule is
 # `beta=0.2, anneal_steps=40_000`. It counts updates: another batch size or an early stop changes the β of the model.
 #
 # ## 2.7 The whole of Mult-VAE
@@ -456,7 +459,7 @@ print("forty lines = package: the loss and the gradients of all", len(theirs), "
 # %% [markdown]
 # **What the package does otherwise.** On MovieLens-20M a batch has 500 × 20,108 cells and about 36,500 ones. The
 # encoder's first layer need only add up the rows of its weights that the kept items touch (an *embedding bag*), and
-# $\ell$ needs the logits of the user's items and one logsumexp. No dense input, no dense target, no log-softmax copy:
+# $\ell$ needs the logits of the user's items and one logsumexp:
 
 
 # %% tags=["from-scratch"]
@@ -494,7 +497,7 @@ print("sparse = dense, first layer and loss; mv.multinomial_nll = their mean:", 
 # $\sum_i[\log(1+e^{f_i}) - x_if_i]$? There items do not compete: the loss is a sum with one term for each item. The same network, five
 # seeds, all without KL (β = 0), whose weight would mean something else beside each loss. The step size is .01.
 #
-# **Predict.** Which loss has the best ranking after 20 epochs? And which one after 60?
+# **Predict.** Which loss ranks best if the best of the first 20 epochs is kept? And the best of 60?
 
 
 # %% tags=["from-scratch"]
@@ -539,12 +542,12 @@ print("stopped at 20 epochs: multinomial > Gaussian > logistic, in all 5 seeds:"
 print("best of 60 epochs, mean of 5 seeds: all three within .003:", True)
 
 # %% [markdown]
-# **Reading.** Stopped at 20 epochs (dashed line) the multinomial loss wins in all five seeds. It is an effect of the
-# budget. In 60 epochs the best values are alike, .595 to .596 on the mean over seeds. The multinomial loss gets there in 16 to 22 epochs and then loses again; the other two need 46
-# or more, and may not have reached their best. (The 300 validation users also chose the epochs, for all three alike.) So the multinomial loss learnt faster here; that
-# competition gives a better ranking in the end, as Liang et al. argue, these runs do not show.
+# **Reading.** With the best of the first 20 epochs (left of the dashed line) the multinomial loss wins in all five seeds; on that line the Gaussian is level with it. In 60 epochs the best values are alike, .595 to .596 on the
+# mean over seeds: the order depends on the budget. The multinomial loss has its best epoch at 16 to 22 and then loses again;
+# the other two at 46 or later, on flat curves, and may not have reached their best. (The 300 validation users also chose the epochs, for all three alike.) So the multinomial loss learnt faster here, at this step size; that competition gives a better ranking in the end, as Liang et al. argue, these runs do not show.
 #
-# Now β. Five stored seeds on the full [embedded data](GLOSSARY.md#embedded-data) (`minivae theory --seeds 5`): another population, so the numbers cannot be compared with those above:
+# Now β. Five stored seeds on the full [embedded data](GLOSSARY.md#embedded-data) (`minivae theory --seeds 5`), another
+# population:
 
 # %% tags=["figure"] jupyter={"source_hidden": true}
 stored = mv.course.stored("theory-planted-small-observations.json")
@@ -581,14 +584,14 @@ assert (small - usual).max() < 0.005
 print("β = 0.02 > 0.2 (by less than .005) > 1 > 4, in all 5 seeds:", True)
 
 # %% [markdown]
-# **Reading.** The true bound, β = 1, ranks *worse* than β = 0.2, and its posteriors are nearer to the prior. Here β = 0.02
-# is even a little better. (These are test users: a look, not a choice. For a model of yours β has to be chosen on validation users.) What a larger β removes is the subject of
+# **Reading.** The true bound, β = 1, ranks *worse* than β = 0.2, and its $q$ lie nearer to the prior. Here β = 0.02
+# is even a little better. (Test users: a look, not a choice.) What a larger β removes is the subject of
 # [chapter 06](06_beta_kl.ipynb).
 #
 # ## 2.9 Who pays for the KL?
 #
-# The loss $\ell$ is a sum over $N$ items, the KL is not. So a busy user has more to gain from a posterior far from the
-# prior. But each item of a busy user enters with a small weight. **Predict:** is the KL
+# The loss $\ell$ is a sum over $N$ items, the KL is not. So a busy user may gain more from a $q$ far from the prior. But
+# each item of a busy user enters with a small weight. **Predict:** is the KL
 # proportional to $N$, constant, or between? And who loses most in ranking if β rises from 0.2 to 1: light users or busy ones?
 
 # %%
@@ -664,15 +667,15 @@ assert np.allclose([mean_lost[0], mean_lost[4]], [-0.034, -0.011], atol=0.006)
 print("the KL grows more slowly than N, and weighs more for light users, in all 5 seeds:", True)
 
 # %% [markdown]
-# **Reading.** Between: about like $\sqrt N$, while $\ell$ grows about like $N$, even a little faster. So busy users pay more nats,
+# **Reading.** Between: about like $\sqrt N$, while $\ell$ grows about like $N$. So busy users pay more nats,
 # and a smaller part of their loss: β KL is about 3 % of the loss of the lightest fifth, less than 1 % of that of the busiest. (At
-# $z=\mu$, with the whole input.) That share does not say who pays in *ranking*. With β = 1 all fifths lose on the mean, the lightest .034, the busiest .011, but the
-# intervals overlap: these users do not decide who loses most.
-# [RecVAE](GLOSSARY.md#recvae) gives each user the weight $\gamma N$, with one number $\gamma$ for all; not run here.
+# $z=\mu$, with the whole input.) That share does not say who pays in *ranking*. With β = 1 all fifths lose on the mean, the lightest .034, the busiest .011, but the difference of the two, −.023 ± .028, may be 0: these users do not decide which of the two
+# loses more.
+# [RecVAE](GLOSSARY.md#recvae) makes the weight of the KL proportional to $N$; not run here.
 #
 # ## 2.10 Mistakes that were made
 #
-# All verified in the source of the library or code [V].
+# All read in the source [V], not run here.
 #
 # | ours | theirs | where |
 # |---|---|---|
@@ -683,16 +686,14 @@ print("the KL grows more slowly than N, and weighs more for light users, in all 
 # | logsumexp | log(softmax + a small constant) | Cornac, VAECF |
 # | an empty row is the zero vector | $x/\|x\|$ is NaN | RecVAE |
 #
-# These were read in the sources, not run here. Mistakes of this kind raise no error; a test against the formula finds
-# them.
+# Such mistakes raise no error; a test against the formula finds them.
 #
 # ## 2.11 Recap
 #
 # * $\log p(x)$ = ELBO + KL$(q\,\|\,$posterior$)$. With β < 1 the objective is not a bound.
 # * Two noises: the mask on the input, and ε on the latent vector. The target is the whole row, and in evaluation there is
 #   neither.
-# * The model is forty lines. The sparse form avoids every dense (B, I) input and target, and gives the same numbers up to
-#   rounding.
+# * The model is forty lines. The sparse form avoids dense inputs and targets, with the same numbers up to rounding.
 #
 # ## 2.12 Exercises
 #
@@ -737,8 +738,9 @@ mv.checks.check_nll_of_lists(nll_of_lists)
 # **★★★ (open) Task 2.3.** How loose is the ELBO of a real model? With $S$ draws $z_k\sim q$ and weights
 # $w_k = p(x,z_k)/q(z_k)$, the *importance-weighted* bound is $\log\frac1S\sum_k w_k$. It lies between the ELBO and
 # $\log p(x)$ on average, and rises to it with $S$. Write `importance_bound(log_w)`, (S, B) → (B,); the weights
-# themselves are too small for floating point. Check it on the line of 2.3. Then measure $S=1, 10, 100, 1000$ for a
-# Mult-VAE trained with β = 1 and one with β = 0.2: which one has the higher likelihood, which one ranks better? How does
+# themselves are too small for floating point. Check it on the line of 2.3. Then, with the [clean input](GLOSSARY.md#clean-input) and without $\log N!$,
+# measure $S=1, 10, 100, 1000$ for a
+# Mult-VAE trained with β = 1 and one with β = 0.2: which one has the higher bound, which one ranks better? How does
 # the gap depend on $N$?
 
 
@@ -758,8 +760,9 @@ mv.checks.check_importance_bound(importance_bound)
 #
 # **One investigation** (`python chapters/investigate.py 02`; five seeds of each β, the histories of the 300 test users as [clean input](GLOSSARY.md#clean-input), 1,000 draws).
 # In nats a user, without $\log N!$: with β = 1 the bound rises from −127.1 at one draw, the ELBO, to −125.8 at 1,000; with β = 0.2 from −130.4
-# to −127.3. So β = 1 has the higher likelihood, by 1.46 [1.28, 1.65] nats (95 %, over users), and β = 0.2 ranks better: nDCG@100 .583 against
+# to −127.3. So β = 1 has the higher *bound*, by 1.46 [1.28, 1.65] nats (95 %, over users), and β = 0.2 ranks better: nDCG@100 .583 against
 # .561, a difference of .022 [.014, .030]. The rise grows with $N$: from the lightest fifth to the busiest 0.40 to 2.90 nats for β = 1, 2.12 to 4.91 for
-# β = 0.2. From 100 to 1,000 draws the bound of β = 0.2 still rises by 0.49, so its likelihood is not known well; that of β = 1 by 0.06.
+# β = 0.2. From 100 to 1,000 draws the bound of β = 0.2 still rises by 0.49, that of β = 1 by 0.06. So the likelihood of β =
+# 0.2 is not known well, and which is higher is not shown.
 #
 # </details>

@@ -3,7 +3,7 @@
 # **Study** 105 min · **runs** 17 CPU seconds (92 s when it was built), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb); expectation, covariance, Gaussians
 #
 # **You will be able to** (1) define $W_1$ and $W_2$ by [couplings](GLOSSARY.md#coupling), (2) derive $W_2$ of diagonal Gaussians, (3) bracket
-# $W_1$ and prove both sides, (4) say why $W_1$ from samples is too large, and how the excess depends on the dimension,
+# $W_1$ and prove both sides, (4) say why $W_1$ from samples is too large on average, and how the excess depends on the dimension,
 # (5) prove what $W_1$ bounds, (6) tell when the [KL divergence](GLOSSARY.md#kl-divergence) grows without limit and $W$ does not. Words:
 # [glossary](GLOSSARY.md).
 
@@ -100,7 +100,7 @@ plt.show()
 # %% [markdown]
 # **Reading.** In the best plan for $p=1$ in the plane no two of the lines cross: where two cross, exchanging their ends is
 # shorter (triangle inequality). The best plan of these 25 grains costs 2.27; the $W_1$ of the two Gaussians that they
-# were drawn from is 2. What one may conclude from samples is the question of 3.5.
+# were drawn from is 2.
 #
 # ## 3.3 $W_2$ of two Gaussians
 #
@@ -229,10 +229,9 @@ print("d = 1: sand passing = package, inside the bracket:", True)
 # **Reading.** With the means 1 apart, small differences of spreads hardly count; large ones do, and then the bracket is wide: $W_1$ is at most
 # $W_2$, and *how much* less the bracket does not say.
 #
-# ## 3.5 $W_1$ from samples is too large
+# ## 3.5 $W_1$ from samples
 #
-# Draw $n$ points of each cloud and use the solver? Try it where the truth is known: equal spreads
-# 1, means at distance 2, so $W_1=2$ in every dimension.
+# Draw $n$ points of each cloud and use the solver? Try it where $W_1=2$ is known: equal spreads 1, means at distance 2.
 #
 # **Predict.** With 100 points from each cloud in 16 dimensions: is the estimate above or below 2, and by how much?
 
@@ -272,12 +271,13 @@ print(f"300 samples: right in the plane; in 16 dimensions {float(found[16].estim
 # **Reading.** In 8 and 16 dimensions the estimate lies outside the bracket, far *above* it. Why above? $W_1$ is convex in
 # the pair of measures, so by Jensen the mean over random samples is at least the $W_1$ of what the samples are on
 # average: the true Gaussians. Two samples of the *same* cloud have a positive distance, too; subtract it for both clouds,
-# and one has, on average, a lower bound. On the line and in the plane the estimate is soon right. In higher
+# and one has, on average, a lower bound (triangle inequality, and Jensen again). On the line and in the plane the estimate is soon near 2. In higher
 # dimensions the excess falls slowly: in 16 dimensions ten times the samples left about three quarters of it. In a real [latent space](GLOSSARY.md#latent-space) ($d=200$)
 # use the bracket, not samples.
 #
-# A popular alternative is **sliced** $W_1$: project on random directions, take the exact $W_1$ there (on a line: sort
-# both, 3.4), average. It is cheap, and its noise does not grow with $d$ in the table. But it is *another quantity*:
+# An alternative is **sliced** $W_1$: project on random directions, take the exact $W_1$ there (on a line: sort
+# both, 3.4), average. It needs only sorting, and one draw of 300 points comes within .08 of its exact value for each $d$
+# (table). But it is *another quantity*:
 
 
 # %% tags=["from-scratch"]
@@ -305,8 +305,7 @@ for d in dims:
 #
 # ## 3.6 What $W_1$ bounds
 #
-# **Theorem (Kantorovich and Rubinstein; the half we need).** If $\|h(z)-h(z')\|\le K\|z-z'\|$ for all $z, z'$ ($h$ is
-# $K$-[Lipschitz](GLOSSARY.md#lipschitz); it may be a vector), then
+# **Theorem (Kantorovich and Rubinstein; the half we need).** If $\|h(z)-h(z')\|\le K\|z-z'\|$ for all $z, z'$ ($h$, now a function, is $K$-[Lipschitz](GLOSSARY.md#lipschitz); it may be a vector), then
 #
 # $$\|\mathbb E_{q_u}h-\mathbb E_{q_v}h\| \le K\,W_1(q_u,q_v).$$
 #
@@ -344,13 +343,13 @@ assert moved > way
 print("the largest constant of the entries is not enough, one needs that of the vector:", bool(moved > way))
 
 # %% [markdown]
-# None of the networks used more than a quarter of the bound: it is never wrong, and often far from attained. Keep this in mind for
-# chapter 04.
+# None of the networks used more than a quarter of the bound. How much of the rest is due to $K$, itself an upper estimate,
+# was not asked.
 #
 # ## 3.7 Where KL is large and $W$ small
 #
 # $\mathrm{KL}(q_u\|q_v)=\mathbb E_{q_u}\log(q_u/q_v)$ compares densities
-# point by point, and does not ask *how far* anything is. Back to 3.1:
+# point by point, and does not ask *how far* anything is:
 
 
 # %% tags=["from-scratch"]
@@ -376,10 +375,10 @@ assert abs(wider.mean() - 1.5 * (np.pi / 2) ** 0.5) < 5 * wider.std() / len(eps)
 print(f"wider: W1 = {1.5 * (np.pi / 2) ** 0.5:.2f}, exact")
 
 # %% [markdown]
-# **Reading.** The needles are the nearest pair for $W$ and by far the most different for KL. Make them thinner, and KL
+# **Reading.** The needles are the nearest pair for $W$ and by far the most different for KL; $\mathrm{KL}(u\|v)$ puts
+# "wider" before "shifted", $\mathrm{KL}(v\|u)$ after it. Make the needles thinner, and KL
 # grows without limit while $W$ stays $0.5$. A $K$-Lipschitz quantity differs by at most $K/2$ between the needles (3.6),
-# however thin they are: so the theorems use $W$. And "wider"? Its bracket, 0 to 2.12, says little, but two sections together find $W_1$. The
-# function $h(z)=\|z\|$ is 1-Lipschitz, so $W_1\ge\mathbb E_{q_v}\|z\|-\mathbb E_{q_u}\|z\|=1.5\sqrt{\pi/2}$ (3.6), and
+# however thin they are: so the theorems use $W$. And "wider"? Its bracket, 0 to 2.12, says little, but $h(z)=\|z\|$ is 1-Lipschitz, so $W_1\ge\mathbb E_{q_v}\|z\|-\mathbb E_{q_u}\|z\|=1.5\sqrt{\pi/2}$ (3.6), and
 # common noise costs just that (3.4). So $W_1=1.88$: "wider" is nearer than "shifted" for $W_1$, and farther for $W_2$.
 #
 # In the other direction KL does control $W$. **Talagrand's inequality:** for $p=\mathcal N(0,I)$
@@ -557,21 +556,20 @@ print("more items, smaller spreads, farther out; nearest by W2 have more alike t
 
 # %% [markdown]
 # **Reading.** *Means make up nearly all of it.* About a hundredth of $W_2^2$ comes from the spreads, so the bracket is narrow: for half of the
-# pairs it gives $W_1$ to within one percent. Here $W_2$ is as good as $W_1$, and
-# [chapter 04](04_sharing_radius.ipynb) uses it. *T2* holds for every user; on average $W_2$ is a fifth below the bound.
+# pairs it gives $W_1$ to within one percent. So here $W_2$ may mostly stand for $W_1$ (the widest brackets were not looked
+# at); [chapter 04](04_sharing_radius.ipynb) uses it. *T2* holds for every user; on average $W_2$ is a fifth below the bound.
 # *Communities are nearer*, by about a fifth, but the two histograms (first figure) overlap widely. *Common items go with nearness among users of like [activity](GLOSSARY.md#activity).* Over all pairs their number does not: its rank correlation with $W_2$ is near 0,
 # and the curve of the second figure falls and rises again. But busy users have many items in common with everybody, and they
-# lie far out, with small spreads. Within a fifth of the users by $N$ the correlation is strong, nearly as strong as that of the Jaccard index. So a number over
-# all pairs can hide what holds in every group (*Simpson's paradox*). The Jaccard index shows it over all
-# pairs, too: it divides by the items of both. *The model knows more than that:* the
+# lie far out, with small spreads. Within the fifths of the users by $N$, their number of items, the mean correlation is
+# strong, nearly as strong as that of the Jaccard index. So a number over all pairs can hide what holds inside groups, on their mean (akin to *Simpson's paradox*). The Jaccard
+# index shows it over all pairs, too, perhaps because it divides by the items of either. *The model knows more than that:* the
 # neighbours by
-# $W_2$ are more alike in true taste than the neighbours by Jaccard. The gain is small, .04 of a cosine, but it is there
-# in all five seeds.
+# $W_2$ are more alike in true taste than the neighbours by Jaccard. The gain is small, .04 of a cosine, but it is there in all five seeds (of training; no interval over users).
 #
 # ## 3.9 What a distance does not say
 #
 # $W$ has a unit. Let the encoder multiply all $z$ by ten and the decoder divide: the same model, ten times the distances.
-# KL between users does not change; the KL to the prior does, so it is another optimum of the objective, but it recommends the same. So "$W_1=4$" says nothing alone. Chapter 04 compares it with a radius, which is a
+# KL between users does not change; the KL to the prior does, so the objective differs, but it recommends the same. So "$W_1=4$" says nothing alone. Chapter 04 compares it with a radius, which is a
 # length of the same space: where the decoder's first layer is fixed, as in the toy there, it becomes ten times as large,
 # too.
 
@@ -603,7 +601,7 @@ print("same recommendations, same KL between users; distances, and the toy's rad
 #   the points $(\mu,\sigma)$, and $\|\mu_u-\mu_v\|\le W_1\le W_2$.
 # * $W_1$ bounds how far *any* Lipschitz quantity differs between two users. Samples overestimate it on average, very much in high
 #   dimension; sliced $W_1$ is another quantity.
-# * $W\le\sqrt{2\,\mathrm{KL}}$ to the prior; no distance bounds a KL.
+# * $W\le\sqrt{2\,\mathrm{KL}}$ to the prior; $W$ bounds no KL.
 
 # %% [markdown]
 # ## 3.11 Exercises
