@@ -92,7 +92,7 @@ SAID = {
     "05b": (
         "After one epoch the clouds overlap, and pairs pay two thirds to nine tenths of the full gap",
         "After 25 epochs all four kinds pay next to nothing",
-        "users who differ in 12 items, the next even number, are already more than two spreads apart",
+        "users who differ in 12 items, the first even number above $2\\beta$, are already more than two spreads apart",
         "The networks merge their users at $D=0$, 4 and 8, and from 12 on they find the distance of the theory",
         "Nor does it show that different content drives them apart",
         "To merge is best if and only if two users differ in at most $2\\beta$ items",
