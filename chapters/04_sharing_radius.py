@@ -269,7 +269,7 @@ def proved_constant(decoder, goal):
 
 
 # %% [markdown]
-# This $K$ is too large to certify anybody here (below). The package's, from tighter bounds (docstring of
+# This $K$ is too large to certify anybody here. The package's, from tighter bounds (docstring of
 # `toy.proved_lipschitz`), is several times smaller; this chapter uses it. So the theorem can be refuted: **with the
 # learning rate of 4.3, no certified step may fail.**
 
@@ -535,7 +535,7 @@ assert 1.2 < min(steeper) < max(steeper) < 2
 # constant grows, twelvefold. If only one of them changes (last lines; new samples): after 100 steps each alone has lost a
 # good part of the certificates; after 300 the numerator alone is enough, and so is the proved constant.
 # Its growth may be mostly looseness: on a grid of the plane, for five users, the steepest slope rises, but not even twofold, and the largest ratio *seen* falls.
-# Yet no constant could save the certificates: after 300 steps nearly no pair has $\|g_u-g_v\|<\|g_u\|$, and only about half of the pairs still help (left). In this toy the theorem describes the **beginning** of training.
+# Yet no constant could save certificates: after 300 steps nearly no pair has $\|g_u-g_v\|<\|g_u\|$, and only about half of the pairs still help (left). In this toy the theorem describes the **beginning** of training.
 
 # %% [markdown] tags=["explorable"]
 # **Move it by hand.** Choose a user $u$, then move the time of training: who still helps, and who is still certified? Run the cell; a viewer without scripts shows a picture.
@@ -623,8 +623,7 @@ print("views lie within the radius more often after training with masks, in all 
 # distance is a smaller part of the radius, in every seed. (Lengths of two [latent spaces](GLOSSARY.md#latent-space) cannot be compared, their ratio can.) With one $K$ seen on all pairs nearly none are. A ratio seen is no Lipschitz constant: this is *measured*. (In a stored study of MovieLens-1M masks raised the
 # views within the radius in 4 of 5 seeds.)
 #
-# So in these trained models the theorem's inequality, with a $K$ seen on the pair, holds not between users but **between most views of
-# a user**. What masks carry between users: [chapter 07](07_masking.ipynb).
+# So in these trained models the theorem's inequality, with a $K$ seen on the pair, holds not between users but **between most views of a user**, on average. What masks carry between users: [chapter 07](07_masking.ipynb).
 #
 # ## 4.10 Recap
 #
@@ -632,8 +631,8 @@ print("views lie within the radius more often after training with masks, in all 
 #   place *and* alike in content.
 # * The bound is sufficient, not necessary: with proved constants it is never wrong, and after 100 steps it misses most
 #   pairs that help. Keeping $\|g_v\|$ (polarisation) wins many back.
-# * In the toy training ends the certificates: $\Delta_x$ overtakes $\|g_u\|$, $W_2$ grows, and so does the proved $K$. In the trained models the
-#   inequality holds, with a $K$ seen on the pair, between most masked views of one user, not between users.
+# * In the toy training ends the certificates: $\Delta_x$ overtakes $\|g_u\|$, $W_2$ grows, and so does the proved $K$. In trained models the
+#   inequality holds on average, with $K$ seen on the pair, between most masked views of one user, not between users.
 
 # %% [markdown]
 # ## 4.11 Exercises
