@@ -709,4 +709,7 @@ mv.checks.check_ideal_answer(ideal_answer)
 # does best where views are short, is behind both models everywhere, and has nothing to say about a view that it never saw. A smooth encoder gives such a view an answer like that of
 # similar ones; that this makes the difference was not tested. Next: users who have *most* items of the view, with a weight.
 #
+# **The questions of task 7.2.** Each item has its own probability now, so the law is no sum of two binomials. On average the *mean* of the law
+# decides: a pair comes closer if the sum of $2k_i(1-k_i)$ over its common items is below the sum of $1-k_i$ over the items that only one has, $k_i$ being `keep[i]`.
+#
 # </details>

@@ -228,14 +228,15 @@ print(f"users whom all others together help: {(others > 0).mean():.0%}")
 # ## 12.6 The judge: training again
 #
 # So far everything was a formula. Now the question whether it describes what happens. Train on $K$ random halves
-# $D_1,\dots,D_K$ of the users, and note the reconstruction loss of each test user $u$ after each training. If $T$ is right, and the
+# $D_1,\dots,D_K$ of the users, and note the reconstruction loss of each test user $u$, of all its items, after each training. If $T$ is right, and the
 # effects of users add up (hence *linear*), then $u$ should do
 # well after those halves in which its helpers are. The **linear datamodeling score**
 # ([LDS](GLOSSARY.md#lds); Park et al., 2023) is the rank correlation of the two, averaged over users:
 #
 # $$\mathrm{LDS} = \mathrm{mean}_u\ \mathrm{Spearman}_k\Big(\sum_{v\in D_k}T(u,v),\ -\mathrm{loss}_u(D_k)\Big).$$
 #
-# Chance is 0. How large can it be? Train each half twice, with two seeds: the [**repeatability**](GLOSSARY.md#repeatability) is the
+# Chance is 0. The sharing radius enters as the score $-(L_uW_2+\Delta_x)$ of Theorem 2.3. How large can LDS be? Train
+# each half twice, with two seeds: the [**repeatability**](GLOSSARY.md#repeatability) is the
 # correlation of the two losses. It is no upper limit: both losses vary by chance with the seed, and a score does not. Suppose that a
 # loss is the sum of a part that the half decides and of independent chance, each with a fixed variance. Then a score that knows the first
 # part exactly correlates with *one* training like the **root** of the repeatability (Pearson's correlation; Spearman's
