@@ -102,12 +102,12 @@ assert r_linear.max() < r.min()
 
 # %% [markdown]
 # **Reading.** The difficulty of the user is by far the larger part of the spread, and pairing removes it. With $r=.95$ the
-# paired error is less than a quarter of the unpaired one ($\sqrt{1-r}$). Models of different kinds correlate less. (On MovieLens-1M the errors
+# paired error is less than a quarter of the unpaired one ($\sqrt{1-r}$). The two models of different kinds correlate less. (On MovieLens-1M the errors
 # stored for 9.7 give $r=.98$ with and without anchors, .84 for Mult-VAE and EASE.)
 #
-# So there are three zones: beyond two unpaired errors, the table alone shows that the models differ;
+# So there are three zones, if $r\ge0$ as here: beyond two unpaired errors, the table alone shows that the models differ;
 # within two [*paired*](GLOSSARY.md#paired) errors it could be chance even with the models at hand; between the two, **the table cannot say**. The
-# first zone needs no $r$: on MovieLens-20M it begins at $2\sqrt2\cdot.0021=.006$, the answer to 9.1.
+# first zone needs no more of $r$: on MovieLens-20M it begins at $2\sqrt2\cdot.0021=.006$, the answer to 9.1.
 
 
 # %% tags=["from-scratch", "nbval-check-output"]
@@ -297,11 +297,11 @@ print(f"anchors − masked: {mean:+.4f}; standard errors", ", ".join(f"{k} {v:.4
 # **Reading.** Here the largest part is *user × seed*: for one user the difference of the two models changes from seed to
 # seed by far more than its mean. $\sigma_b$ is estimated as 0, in one small study. A report stores no $D_{us}$, but
 # two errors: over users, $s_u^2\approx\sigma_a^2/n+\sigma_e^2/(nm)$, and over the $m$ means of seeds, $s_s^2\approx\sigma_b^2/m+\sigma_e^2/(nm)$. Their sum is $\mathrm{Var}(\bar D)$
-# and $\sigma_e^2/(nm)$ too much: an interval for *both* that is at worst too wide.
+# and $\sigma_e^2/(nm)$ too much: an interval for *both* whose variance is on average too large.
 
 
 # %% tags=["from-scratch"]
-def cautious(claim, study):  # of a stored claim: interval for new users and new seeds, and what σ_b is at most
+def cautious(claim, study):  # of a stored claim: interval for new users and new seeds, and an estimate of σ_b
     of = {
         c: [r["metrics"]["ndcg@100"]["mean"] for r in study["runs"] if r["model"] == claim[c]]
         for c in ("with", "without")
@@ -348,7 +348,7 @@ for a, b in pairs:
 for study, title in zip(ours.values(), titles, strict=True):
     low, high, seed = cautious(study["claims"][0], study)
     print(
-        f"{title:14} multvae+anchor − multvae, over users and seeds [{low:+.4f}, {high:+.4f}]; σ_b at most {seed:.4f}"
+        f"{title:14} multvae+anchor − multvae, over users and seeds [{low:+.4f}, {high:+.4f}]; σ_b about {seed:.4f}"
     )
 movies, planted_of = found["ml-1m"], found["planted"]
 assert movies[pairs[1]]["low"] > planted_of[pairs[1]]["high"]
@@ -361,7 +361,7 @@ assert movies["multvae+anchor", "ease"]["high"] < 0
 # %% [markdown]
 # **Reading.** On MovieLens-1M masking beats clean input, anchors beat masking by more than twice that step, and EASE, which
 # has no latent space, is ahead of the anchored VAE. On the embedded data the gain of anchors cannot be told apart from
-# 0, and the anchored VAE is ahead of EASE. (Data, settings and λ differ.) With the chance of seeds no verdict on anchors changes.
+# 0, and the anchored VAE is ahead of EASE. (Data, settings and λ differ.) With the chance of seeds the verdict on anchors against none changes on neither.
 # The settings are the presets': PIA was searched for (λ, on validation users), its rivals were not.
 #
 # ## 9.7 The same search for every model
@@ -391,7 +391,7 @@ fig.tight_layout()
 for name, c in claims.items():
     low, high, seed = cautious(c, tuned)
     print(f"{name:15} {c['difference']:+.4f}, over users [{c['low']:+.4f}, {c['high']:+.4f}],", end=" ")
-    print(f"users and seeds [{low:+.4f}, {high:+.4f}]; σ_b at most {seed:.4f}")
+    print(f"users and seeds [{low:+.4f}, {high:+.4f}]; σ_b about {seed:.4f}")
 fair = {(d["a"], d["b"]): d for d in tuned["differences"] if d["metric"] == "ndcg@100"}
 d = fair["recvae+anchor", "ease"]
 print(f"recvae+anchor − ease {d['difference']:+.4f} [{d['low']:+.4f}, {d['high']:+.4f}]")
@@ -413,8 +413,8 @@ assert fair["recvae", "ease"]["high"] < 0
 # models that never saw this user (one seed a fold). $\hat\delta$ is the mean of $K=5$ or 6 differences.
 #
 # **One rule for the interval**, the wider of two. *Users*: $t$ times the error over different users; one who is tested in several draws counts once. Right if draws
-# differ in nothing but users. *Draws* or folds: $t_{K-1}\,S\sqrt{1/K+n_\text{test}/n_\text{train}}$, $S$ the standard deviation of the differences. It holds whatever draws differ by
-# (seeds, too), but knows $K$ numbers, whose spread may be small by chance. The second term pays for the training users that draws and folds share (Nadeau and Bengio 2003). Nobody knows beforehand which is larger: take the wider.
+# differ in nothing but users. *Draws* or folds: $t_{K-1}\,S\sqrt{1/K+n_\text{test}/n_\text{train}}$, $S$ the standard deviation of the differences. It takes in whatever draws differ by
+# (seeds, too), but knows $K$ numbers, whose spread may be small by chance. The second term pays for the training users that draws and folds share (Nadeau and Bengio 2003; an approximation, whose coverage we did not count). Nobody knows beforehand which is larger: take the wider.
 
 
 # %% tags=["from-scratch"]
@@ -473,7 +473,7 @@ for name in ("multdae", "recvae"):
 
 # %% [markdown]
 # **Reading.** PIA is ahead for Mult-VAE and behind for Mult-DAE on every draw and fold, and no interval includes 0. For RecVAE it is ahead on every draw, too,
-# but the interval just includes 0, and RecVAE and EASE cannot be told apart. **Folds** say more: PIA helps RecVAE by .0095 [.0073, .0116], and RecVAE with anchors leads
+# but the interval just includes 0, and RecVAE and EASE cannot be told apart. **Folds** say more about RecVAE: PIA helps RecVAE by .0095 [.0073, .0116], and RecVAE with anchors leads
 # EASE by .0040 [.0015, .0064]; without them it is behind. EDLAE (16 trials) leads EASE by .0044 [.0016, .0071] and cannot be told apart from RecVAE with anchors. (`minivae combine` prints for folds the $t$ interval without the second term, [.0025, .0055], as if folds were independent.)
 #
 # *Limits*: the settings come from the search on the first draw, whose users are tested
@@ -507,7 +507,7 @@ assert alarms[2] < 0.05 + 4 * (0.05 * 0.95 / 300) ** 0.5
 assert alarms[2] + 0.2 < alarms[8] < 1 - 0.95**28 - 0.1
 
 # %% [markdown]
-# **Reading.** A table with many rows often shows a winner among equals, if less often than independent pairs would: pairs share models. Either name the comparison before you look (here: PIA against
+# **Reading.** A table with many rows often holds a "better" among equals. Either name the comparison before you look (here: PIA against
 # masking), or correct all of them (task 9.2).
 
 # %% [markdown] tags=["mine"]
@@ -748,8 +748,8 @@ mv.checks.check_expected_test(expected_test)
 # <details><summary>Solution</summary>
 #
 # **One investigation** (`python chapters/investigate.py 09`; ten random settings for each model on the data of 9.3, one run each). Expected test
-# nDCG@100 with budgets of 1, 3 and 10: Mult-VAE .482, .494, .497; with anchors .476, .489, .493. So a budget of ten is worth .016 and .017, three
-# times the difference between them, and Mult-VAE is ahead at *every* budget, from the first trial on. More trials do not always help: the curve of
+# nDCG@100 with budgets of 1, 3 and 10: Mult-VAE .482, .494, .497; with anchors .476, .489, .493. So a budget of ten is worth about .016, more
+# than the two differ by at any budget (.004 to .006), and Mult-VAE is ahead at *every* budget, from the first trial on. More trials do not always help: the curve of
 # Mult-VAE is highest at 7 and then falls by .001: what is best for validation users is not best for the test users. *Limit*: ten trials, one draw of users; λ was drawn
 # from .1 to 5, and large λ harm here (8.7).
 #

@@ -206,11 +206,11 @@ SAID = {
         "The interval over users is right unless whole seeds differ; then one needs both, and with five "
         "seeds the t quantile, which comes near .95",
         "the difference of the two models changes from seed to seed by far more than its mean",
-        "an interval for both that is at worst too wide",
+        "an interval for both whose variance is on average too large",
         "anchors beat masking by more than twice that step, and EASE, which has no latent space, is ahead of "
         "the anchored VAE",
         "On the embedded data the gain of anchors cannot be told apart from 0, and the anchored VAE is ahead of EASE",
-        "With the chance of seeds no verdict on anchors changes",
+        "With the chance of seeds the verdict on anchors against none changes on neither",
         "Mult-VAE gains .006, and the difference to PIA falls from .016 to .009",
         "PIA helps Mult-VAE and RecVAE. It hurts Mult-DAE a little by the interval over users; with the chance of "
         "seeds 0 is inside",
