@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 3. How far apart are two posteriors?
-# **Study** 105 min · **runs** 17 CPU seconds (92 s when it was built), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb); expectation, covariance, Gaussians
+# **Study** 105 min · **runs** 18 CPU seconds (24 s when it was built), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb); expectation, covariance, Gaussians
 #
 # **You will be able to** (1) define $W_1$ and $W_2$ by [couplings](GLOSSARY.md#coupling), (2) derive $W_2$ of diagonal Gaussians, (3) bracket
 # $W_1$ and prove both sides, (4) say why $W_1$ from samples is too large on average, and how the excess depends on the dimension,
@@ -265,7 +265,9 @@ assert excess[16][2] > 1.5
 left = float(excess[16][-1] / excess[16][1])  # what ten times the samples leave of the excess
 assert 0.7 < left < 0.85
 assert 1.9 < found[16].estimate[-1] / 2 < 2.1
-print(f"300 samples: right in the plane; in 16 dimensions {float(found[16].estimate[-1]) / 2:.0f} times the truth")
+print(
+    f"300 samples: near the truth in the plane; in 16 dimensions {float(found[16].estimate[-1]) / 2:.0f} times the truth"
+)
 
 # %% [markdown]
 # **Reading.** In 8 and 16 dimensions the estimate lies outside the bracket, far *above* it. Why above? $W_1$ is convex in
@@ -551,7 +553,9 @@ assert surer
 assert learnt
 assert 0.03 < np.mean([r["taste of 10 nearest by W2"] - r["taste of 10 nearest by Jaccard"] for r in rows]) < 0.045
 assert 0.009 < np.mean([row["spreads' part of W2 squared"] for row in rows]) < 0.012
-print("in all 5 seeds: means make up W2; own community nearer; common items count among users of like activity only;")
+print(
+    "in all 5 seeds: means make up W2; own community nearer; common items go with nearness among users of like activity;"
+)
 print("more items, smaller spreads, farther out; nearest by W2 have more alike tastes than nearest by Jaccard:", learnt)
 
 # %% [markdown]

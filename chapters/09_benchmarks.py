@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 9. What can a table of results tell, and what did we measure?
-# **Study** 130 min · **runs** 31 CPU seconds (192 s when it was built), 0.6 GB on 1 core · **needs** [chapter 01](01_protocol.ipynb), variance of a sum; chapter 08 for what PIA is; for the recommender at the end your parts of 02, 06, 07, 08
+# **Study** 130 min · **runs** 33 CPU seconds (39 s when it was built), 0.6 GB on 1 core · **needs** [chapter 01](01_protocol.ipynb), variance of a sum; chapter 08 for what PIA is; for the recommender at the end your parts of 02, 06, 07, 08
 #
 # **You will be able to** (1) say from a published table alone which differences can be told apart, (2) separate the
 # chance of users from the chance of seeds, and give an interval that covers both, (3) find contradictions inside a
@@ -347,9 +347,7 @@ for a, b in pairs:
     print(f"{a + ' − ' + b:25}", *cells, sep="   ")
 for study, title in zip(ours.values(), titles, strict=True):
     low, high, seed = cautious(study["claims"][0], study)
-    print(
-        f"{title:14} multvae+anchor − multvae, over users and seeds [{low:+.4f}, {high:+.4f}]; σ_b about {seed:.4f}"
-    )
+    print(f"{title:14} multvae+anchor − multvae, over users and seeds [{low:+.4f}, {high:+.4f}]; σ_b about {seed:.4f}")
 movies, planted_of = found["ml-1m"], found["planted"]
 assert movies[pairs[1]]["low"] > planted_of[pairs[1]]["high"]
 assert planted_of[pairs[1]]["low"] < 0 < planted_of[pairs[1]]["high"]

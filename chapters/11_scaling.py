@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 11. What does a training cost, and does the theory apply to my own model?
-# **Study** 60 min · **runs** 58 CPU seconds (112 s when it was built), 1.0 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), matrix products; chapters 04 to 08 for the [report card](GLOSSARY.md#report-card)
+# **Study** 60 min · **runs** 46 CPU seconds (44 s when it was built), 1.1 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), matrix products; chapters 04 to 08 for the [report card](GLOSSARY.md#report-card)
 #
 # **You will be able to** (1) count the operations of one training step and predict what grows with users, items and
 # latent size, (2) say how much memory a training needs before you start it, (3) explain why several processes can give

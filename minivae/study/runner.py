@@ -85,7 +85,15 @@ def command_of(given: Mapping[str, Any], changes: Mapping[str, Any], search: Seq
     return f"{shlex.join(tune)} && {shlex.join(['minivae', 'study', *words, '--settings', 'runs/searched/best.toml'])}"
 
 
-def run_study(plan: StudyPlan, split: StrongSplit, source: Source, out: Path, resume: bool, jobs: Jobs = 1) -> Study:
+def run_study(
+    plan: StudyPlan,
+    split: StrongSplit,
+    source: Source,
+    out: Path,
+    resume: bool,
+    jobs: Jobs = 1,
+    begin: Callable[[], None] | None = None,
+) -> Study:
     """Do what is not done yet, then write results.json, the figures and the report into `out`; returns the results.
 
     Parameters
@@ -94,6 +102,8 @@ def run_study(plan: StudyPlan, split: StrongSplit, source: Source, out: Path, re
         Where the split comes from; one that was made on the fly is saved as out/split.safetensors.
     jobs : int or "auto", default 1
         Runs at a time, as of `run_all`.
+    begin : callable, optional
+        Called before the first run, when `out` is known to be this study's.
 
     Raises
     ------
@@ -106,6 +116,8 @@ def run_study(plan: StudyPlan, split: StrongSplit, source: Source, out: Path, re
     digest = fingerprint(split)
     settings = plan.preset.settings
     folders.claim(out, StudyNote(plan.preset.name, plan.options, SplitNote(split.name, digest), settings), resume)
+    if begin is not None:
+        begin()
     data = source.file or out.absolute() / SPLIT
     if not data.is_file():
         split.save(data)

@@ -115,8 +115,14 @@ def test_examples_name_flags_that_exist():
                 "theory": flags.Theory,
                 "explain": flags.Explain,
                 "course": flags.Course,
+                "data list": flags.List,
+                "data info": flags.Info,
+                "data prepare": flags.Prepare,
             }
-            known = {f"--{f.name.replace('_', '-')}" for f in fields(command[name])} if name in command else set()
+            known = {
+                f"--{f.name.replace('_', '-')}"
+                for f in fields(command[name if name in command else f"{name} {words[2]}"])
+            }
             assert {w for w in words if w.startswith("--")} <= known
 
 

@@ -1,7 +1,6 @@
 """`minivae data list`, `info` and `prepare`."""
 
 from minivae.cli import flags
-from minivae.cli.commands.sources import source_of
 from minivae.data import catalogue
 from minivae.runtime.table import Table, print_table, words
 
@@ -14,6 +13,7 @@ def list_data(_: flags.List) -> None:
 
 def data_info(options: flags.Info) -> None:
     """Facts about one data set."""
+    from minivae.cli.commands.sources import source_of
     from minivae.runtime.records import flat
     from minivae.study.output import tables
     from minivae.study.output.display import fact

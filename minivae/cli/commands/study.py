@@ -41,14 +41,17 @@ def study(options: flags.Study) -> None:
         return
     out = options.out or Path("runs") / f"study-{datetime.now():%Y%m%d-%H%M%S-%f}"
     plan, source, split = planned(options, out)
+
+    def resolves() -> None:
+        print(resolution.sentence(split.test.n_users, options.seeds))
+
     if options.dry_run:
         print_table(forecast.table(plan.jobs, split), f"{split.name}, preset {plan.preset.name}: nothing was run")
         print(forecast.NOTE)
-        print(resolution.sentence(split.test.n_users, options.seeds))
+        resolves()
         return
-    print(resolution.sentence(split.test.n_users, options.seeds))
     with folders.hold(out), resumable("the finished runs and the checkpoint are", out):
-        results = runner.run_study(plan, split, source, out, options.resume, options.jobs)
+        results = runner.run_study(plan, split, source, out, options.resume, options.jobs, resolves)
     print_table(tables.metrics(results.summary), f"{split.name}: test metrics, mean ± standard error over users")
     if results.differences:
         print_table(tables.differences(results.differences), "paired over users, 95 % intervals")
