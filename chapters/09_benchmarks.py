@@ -746,8 +746,8 @@ mv.checks.check_expected_test(expected_test)
 # <details><summary>Solution</summary>
 #
 # **One investigation** (`python chapters/investigate.py 09`; ten random settings for each model on the data of 9.3, one run each). Expected test
-# nDCG@100 with budgets of 1, 3 and 10: Mult-VAE .482, .494, .497; with anchors .476, .489, .493. So a budget of ten is worth about .016, more
-# than the two differ by at any budget (.004 to .006), and Mult-VAE is ahead at *every* budget, from the first trial on. More trials do not always help: the curve of
+# nDCG@100 with budgets of 1, 3 and 10: Mult-VAE .482, .494, .497; with anchors .476, .489, .493. So a budget of ten is worth .016 and .017
+# (before rounding), more than the two differ by at any budget (.004 to .006), and Mult-VAE is ahead at *every* budget, from the first trial on. More trials do not always help: the curve of
 # Mult-VAE is highest at 7 and then falls by .001: what is best for validation users is not best for the test users. *Limit*: ten trials, one draw of users; λ was drawn
 # from .1 to 5, and large λ harm here (8.7).
 #

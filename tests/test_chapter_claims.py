@@ -224,7 +224,7 @@ SAID = {
         "prints for folds the $t$ interval without the second term, [.0025, .0055]",
         "EDLAE (16 trials) leads EASE by .0044 [.0016, .0071] and cannot be told apart from RecVAE with anchors",
         "On the embedded data, over users, PIA hurts Mult-DAE (five seeds) and helps RecVAE (two seeds)",
-        "if less often than independent pairs would: pairs share models",
+        'A table with many rows often holds a "better" among equals',
         "With the weights that torch draws by default your recommender is about .015 behind the package "
         "(measured, 5 seeds)",
         "It wins in all five seeds and is about .004 behind",
