@@ -73,6 +73,5 @@ class MultVAE(VAE):
         self.reset_prior(generator)
 
     def posterior(self, x: UserBatch | Tensor) -> tuple[Tensor, Tensor]:
-        hidden = torch.tanh(self.encoder_input(x))  # not through `encoder`, which is made anew each time
-        mu, logvar = self.encoder_output(hidden).chunk(2, dim=-1)  # (B, d) each
+        mu, logvar = self.encoder(x).chunk(2, dim=-1)  # (B, d) each
         return mu, logvar

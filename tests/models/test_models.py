@@ -330,3 +330,18 @@ def test_a_vae_asks_for_its_parts():
 def test_popularity_refuses_another_vocabulary(x):
     with pytest.raises(InputError, match="columns"):
         Popularity().fit(x).score(x[:, :-1])
+
+
+def test_an_encoder_of_ones_own_is_the_one_that_is_used():
+    class Rectified(MultVAE):
+        @property
+        def encoder(self):
+            return torch.nn.Sequential(self.encoder_input, torch.nn.ReLU(), self.encoder_output)
+
+    torch.manual_seed(0)
+    model = Rectified(12, hidden=8, latent=2)
+    x = (torch.rand(5, 12) < 0.4).float()
+    mu, logvar = model.posterior(x)
+    own = model.encoder(x)
+    assert torch.equal(torch.cat([mu, logvar], dim=1), own)
+    assert not torch.allclose(own, model.encoder_output(torch.tanh(model.encoder_input(x))))
