@@ -102,7 +102,7 @@ assert r_linear.max() < r.min()
 
 # %% [markdown]
 # **Reading.** The difficulty of the user is by far the larger part of the spread, and pairing removes it. With $r=.95$ the
-# paired error is less than a quarter of the unpaired one ($\sqrt{1-r}$). The two models of different kinds correlate less. (On MovieLens-1M the errors
+# paired error is less than a quarter of the unpaired one ($\sqrt{1-r}$). Models of different kinds correlated less. (On MovieLens-1M the errors
 # stored for 9.7 give $r=.98$ with and without anchors, .84 for Mult-VAE and EASE.)
 #
 # So there are three zones, if $r\ge0$ as here: beyond two unpaired errors, the table alone shows that the models differ;
@@ -359,7 +359,7 @@ assert movies["multvae+anchor", "ease"]["high"] < 0
 # %% [markdown]
 # **Reading.** On MovieLens-1M masking beats clean input, anchors beat masking by more than twice that step, and EASE, which
 # has no latent space, is ahead of the anchored VAE. On the embedded data the gain of anchors cannot be told apart from
-# 0, and the anchored VAE is ahead of EASE. (Data, settings and λ differ.) With the chance of seeds the verdict on anchors against none changes on neither.
+# 0, and the anchored VAE is ahead of EASE. (Data, settings and λ differ.) With the chance of seeds neither verdict on anchors changes.
 # The settings are the presets': PIA was searched for (λ, on validation users), its rivals were not.
 #
 # ## 9.7 The same search for every model
@@ -412,7 +412,7 @@ assert fair["recvae", "ease"]["high"] < 0
 #
 # **One rule for the interval**, the wider of two. *Users*: $t$ times the error over different users; one who is tested in several draws counts once. Right if draws
 # differ in nothing but users. *Draws* or folds: $t_{K-1}\,S\sqrt{1/K+n_\text{test}/n_\text{train}}$, $S$ the standard deviation of the differences. It takes in whatever draws differ by
-# (seeds, too), but knows $K$ numbers, whose spread may be small by chance. The second term pays for the training users that draws and folds share (Nadeau and Bengio 2003; an approximation, whose coverage we did not count). Nobody knows beforehand which is larger: take the wider.
+# (seeds, too), but knows $K$ numbers, whose spread may be small by chance. The second term pays for the training users that draws and folds share (Nadeau and Bengio 2003; coverage not counted). Nobody knows beforehand which is larger: take the wider.
 
 
 # %% tags=["from-scratch"]

@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 11. What does a training cost, and does the theory apply to my own model?
-# **Study** 60 min · **runs** 46 CPU seconds (44 s when it was built), 1.1 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), matrix products; chapters 04 to 08 for the [report card](GLOSSARY.md#report-card)
+# **Study** 60 min · **runs** 47 CPU seconds (46 s when it was built), 1.0 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), matrix products; chapters 04 to 08 for the [report card](GLOSSARY.md#report-card)
 #
 # **You will be able to** (1) count the operations of one training step and predict what grows with users, items and
 # latent size, (2) say how much memory a training needs before you start it, (3) explain why several processes can give
@@ -257,7 +257,8 @@ weighted = sum(gradient(model, matrix, s, 3 * len(s) / 10) for s in shares) / 3
 mean_of_means = sum(gradient(model, matrix, s) for s in shares) / 3
 torch.testing.assert_close(weighted, whole)
 off = float((mean_of_means - whole).norm() / whole.norm())
-print(f"three processes with weights = one process; the mean of means is another gradient, {off:.0%} away")
+assert off > 0.2
+print("three processes with weights = one process; the mean of means is another gradient, more than a fifth away")
 
 # %% [markdown]
 # That was the arithmetic. Now the real thing: the same training by one process and by two, started by `torchrun`. They

@@ -210,7 +210,7 @@ SAID = {
         "anchors beat masking by more than twice that step, and EASE, which has no latent space, is ahead of "
         "the anchored VAE",
         "On the embedded data the gain of anchors cannot be told apart from 0, and the anchored VAE is ahead of EASE",
-        "With the chance of seeds the verdict on anchors against none changes on neither",
+        "With the chance of seeds neither verdict on anchors changes",
         "Mult-VAE gains .006, and the difference to PIA falls from .016 to .009",
         "PIA helps Mult-VAE and RecVAE. It hurts Mult-DAE a little by the interval over users; with the chance of "
         "seeds 0 is inside",

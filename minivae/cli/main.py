@@ -216,4 +216,4 @@ def print_ending(sentence: str) -> None:
 
             if not distributed.first_to_report():
                 return
-        print(visible(sentence), file=sys.stderr)
+        sys.stderr.write(f"{visible(sentence)}\n")  # at once: other processes write there, too
