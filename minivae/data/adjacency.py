@@ -7,7 +7,9 @@ import polars as pl
 
 from minivae.data.columns import Columns
 from minivae.data.content import line_of
-from minivae.data.delimited import WORDS, Rows, find_separator, first_ragged, head, single_byte, skeleton_of
+from minivae.data.delimited import first_ragged, skeleton_of
+from minivae.data.layout import WORDS, find_separator, head, single_byte
+from minivae.data.reading import Rows
 from minivae.errors import InputError, option
 
 MOST_FIELDS = 4  # of a table of numbers whose columns have no names: user, item, rating, time

@@ -13,9 +13,9 @@ import scipy.sparse
 
 from minivae.data.codes import refuse_false_pointers
 from minivae.data.columns import Columns, found_columns
-from minivae.data.delimited import Rows
 from minivae.data.grid import FEWEST_COLUMNS, SAMPLE, by_position, refuse_grid
 from minivae.data.labelling import as_series
+from minivae.data.reading import Rows
 from minivae.errors import InputError
 from minivae.runtime.child import run_isolated
 from minivae.runtime.limits import COPIES, allowed_memory, refuse_large

@@ -16,10 +16,9 @@ import scipy
 
 from minivae.data.columnar import entries, is_frame, read_frame
 from minivae.data.columns import Columns
-from minivae.data.delimited import Rows
 from minivae.data.interactions import Interactions
 from minivae.data.labelling import Where
-from minivae.data.reading import Reading
+from minivae.data.reading import Reading, Rows
 from minivae.data.tables import Form, checked, read_table
 from minivae.data.texts import first_titles, titles_from
 from minivae.errors import InputError, option

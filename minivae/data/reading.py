@@ -1,7 +1,42 @@
-"""The account of a reading: every row of the file is an event, or dropped for a stated reason."""
+"""What a reader gives: the rows as they stand in the file, and the account that says what became of each of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The chosen columns of a file, as they stand in it.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns named by their roles.
+    lines : (n,) int64, optional
+        Line of the file on which each row begins; by default they follow each other.
+    first : int
+        Line, or row, of the first row.
+    unit : str
+        What `first` counts: "line" or "row".
+    other_lines : mapping
+        As in `Reading`.
+    dropped : mapping
+        As in `Reading`: rows that the reader itself left out.
+    """
+
+    table: pl.DataFrame
+    lines: np.ndarray | None = None
+    first: int = 1
+    unit: str = "row"
+    other_lines: Mapping[str, int] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    def where(self, row: int) -> str:
+        """How a message names a row, counted from 0."""
+        return f"{self.unit} {(self.first + row) if self.lines is None else int(self.lines[row]):,}"
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 
 from minivae.data.columns import Columns, found_columns
-from minivae.data.delimited import Rows
 from minivae.data.labelling import from_objects
+from minivae.data.reading import Rows
 from minivae.errors import InputError
 
 SEARCHED = 1000  # objects whose keys are looked through first

@@ -14,7 +14,8 @@ from minivae.data.adjacency import is_adjacency, read_adjacency
 from minivae.data.columnar import SCAN, read_columnar, read_matrix
 from minivae.data.columns import Columns, as_number, as_time, as_title, refuse_missing
 from minivae.data.content import inner_suffix, text_of, unpacked
-from minivae.data.delimited import Rows, read_delimited
+from minivae.data.delimited import read_delimited
+from minivae.data.reading import Rows
 from minivae.data.records import read_records
 from minivae.errors import InputError, option
 
