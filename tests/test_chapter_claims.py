@@ -437,6 +437,7 @@ def closing(request):
     return [helps | {"close": exact["same"]} for helps, exact in zip(*first, strict=True)]
 
 
+@pytest.mark.slow
 def test_04_numerator_distance_and_proved_constant_end_the_certificates_and_the_constant_seen_falls(closing):
     start, end = closing
     assert end["norm"] < start["norm"]

@@ -92,6 +92,7 @@ def run(data, tmp_path_factory):
     return folder / "study" / "runs"
 
 
+@pytest.mark.slow
 def test_the_same_numbers_at_the_shell(data, split, run, tmp_path, capsys):
     user, item = of_users(data, split.test.user_labels)
     pl.DataFrame({"who": user, "what": item}).write_csv(tmp_path / "t.csv")
@@ -107,6 +108,7 @@ def test_the_same_numbers_at_the_shell(data, split, run, tmp_path, capsys):
         np.testing.assert_allclose([other["metrics"][metric][k] for k in ("mean", "se")], [of["mean"], of["se"]])
 
 
+@pytest.mark.slow
 def test_the_report_card_on_other_users(data, run, tmp_path):
     pl.DataFrame({"user": data.user_labels[data.user], "item": data.item_labels[data.item]}).write_csv(
         tmp_path / "t.csv"
@@ -116,6 +118,7 @@ def test_the_report_card_on_other_users(data, run, tmp_path):
     assert json.loads((tmp_path / "card" / "theory.json").read_text())["data"] == str(tmp_path / "t.csv")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -144,6 +144,7 @@ def test_initialisation_is_the_published_one():
         assert float(model.get_parameter(f"{name}.bias").detach().abs().max()) <= inputs**-0.5
 
 
+@pytest.mark.slow
 def test_it_learns(toy_split):
     config = replace(CONFIG, epochs=25, lr=5e-3, beta=0.1)
     for anchor in (0.0, 0.1):

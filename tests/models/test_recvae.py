@@ -227,6 +227,7 @@ def test_resuming_twin_is_rejected(toy_split, tmp_path, monkeypatch):
         check_same_run(resumed, fit(interrupting(), toy_split, CONFIG))
 
 
+@pytest.mark.slow
 def test_it_learns(toy_split):
     config = replace(CONFIG, epochs=15, lr=5e-3, gamma=0.005)
     for anchor in (0.0, 0.1):

@@ -155,6 +155,7 @@ def trained():
     return split, run(), run(anchor=0.0), run(beta=0.1), run(epochs=1)
 
 
+@pytest.mark.slow
 def test_a_card_with_companions_has_three_more_lines(trained):
     split, model, without, looser, early = trained
     beside = Companions(0.5, 1.0, without, looser, 0.1, [(1, early), (4, model)])
