@@ -1,9 +1,12 @@
 """The course as pages: the stored notebooks, with solutions folded and links that lead to pages of the site."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
+
+from minivae import explorables
 
 EXPLORABLE = re.compile(r'mv\.explorable\("([\w-]+)"\)')
 PAGES = {"README.md": "index.md", "GLOSSARY.md": "glossary.md", "INSTRUCTORS.md": "teaching.md"}
@@ -21,15 +24,40 @@ def links(text: str) -> str:
     return text.replace("](../README.md)", "](../index.md)")
 
 
+def plain(text: str) -> str:
+    """Markdown as one line of words: no marks, no addresses."""
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    return " ".join(re.sub(r"\*\*|[`$]|(?<!\w)\*|\*(?!\w)", "", text).split())
+
+
+def alternative(cells: Sequence[nbformat.NotebookNode], at: int) -> str:
+    """What a figure shows, for those who do not see it: its section, and what the lesson reads from it.
+
+    An explorable has its question instead.
+    """
+    if shown := EXPLORABLE.fullmatch(cells[at].source):
+        return explorables.title(shown[1])
+    texts = [c.source if c.cell_type == "markdown" else "" for c in cells]
+    heads = re.findall(r"^##+ (.+)$", "\n".join(texts[: at + 1]), re.MULTILINE)
+    section = re.sub(r"([^.?!])$", r"\1.", f"Figure of section {plain(heads[-1])}") if heads else "Figure."
+    after = next((t for t in texts[at + 1 :] if t), "")
+    if not after.startswith("**Reading"):
+        return section
+    said = re.split(r"(?<=[.!?]) ", plain(after.partition("\n\n")[0]).removeprefix("Reading. "))
+    return f"{section} {' '.join(said[:3])}"
+
+
 def notebook(path: Path) -> str:
     """One chapter: cells with solutions are folded, those that only prepare are hidden behind a line."""
     book = nbformat.read(path, as_version=4)
     cells = []
-    for cell in book.cells:
+    for at, cell in enumerate(book.cells):
         cells.append(cell)
         if cell.cell_type == "markdown":
             cell.source = links(cell.source)
             continue
+        if any("image/png" in o.get("data", {}) or "image/svg+xml" in o.get("data", {}) for o in cell.outputs):
+            cell.metadata["mystnb"] = {"image": {"alt": alternative(book.cells, at)}}
         tags = set(cell.metadata.get("tags", []))
         folded = cell.metadata.get("jupyter", {}).get("source_hidden")
         if folded or "### BEGIN SOLUTION" in cell.source:

@@ -12,6 +12,7 @@ from minivae.explain import conclusions, experiment
 from minivae.explain.records import RemovalResults
 from minivae.models import load_model
 from minivae.runtime.records import MeanInterval
+from tests.report_pages import dead_links
 
 TINY = ["--epochs", "4", "--device", "cpu", "--precision", "fp32"]
 
@@ -47,6 +48,7 @@ def test_the_page_says_how_the_model_was_seen(explained):
     page = (explained / "explain.html").read_text("utf-8")
     assert page.count("data:image/svg+xml;base64,") == 2
     assert 'src="flows.png"' not in page
+    assert dead_links(page) == []
 
 
 def test_the_numbers_are_those_of_the_library(explained, trained):
@@ -84,6 +86,7 @@ def page_of(out, name):
     text, page = ((out / f"{name}.{kind}").read_text("utf-8") for kind in ("md", "html"))
     assert "tabular" in (out / f"{name}.tex").read_text("utf-8")
     parts = re.findall(r"<h2[^>]*>([^<]*)</h2>", page)
+    assert dead_links(page) == []
     assert parts[0] == "Conclusion"
     assert parts[-1] == "Figures"
     assert page.index("Conclusion") < page.index("<code>minivae") < page.index("<nav ")

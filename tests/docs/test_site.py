@@ -31,6 +31,7 @@ def test_links_between_pages_and_places_are_found(tmp_path):
     [
         ('<a href="c.html">', "links to c.html, which is not there"),
         ('<a href="a.html#nowhere">', "has no such place"),
+        ('<a href="#nowhere">', "has no such place"),
         ('<img src="missing.png">', "which is not there"),
         ('<script src="https://example.org/x.js"></script>', "from elsewhere"),
         ('<link rel="stylesheet" href="//example.org/x.css">', "from elsewhere"),

@@ -31,13 +31,19 @@ def masked_distance(t: Settings) -> Values:
         mean, var = different.mean + common.mean, different.var + common.var
         k = np.arange(len(pmf))
         closer, farther = pmf[k < t["d"]].sum(), pmf[k > t["d"]].sum()
+        stay, fresh = different.mean, common.mean
         threshold = (1 - t["rho"]) / ((1 - t["rho"]) + 2 * t["common"] * (1 - t["common"]))
     else:
         law = masking.masked_distance(t["s"], t["d"], t["rho"], shared=t["masks"] == "shared")
         mean, var, pmf, closer, farther = law.mean, law.var, law.pmf(), law.prob_contract(), law.prob_expand()
+        stay, fresh = (
+            masking.masked_distance(*n, t["rho"], t["masks"] == "shared").mean for n in ((0, t["d"]), (t["s"], 0))
+        )
         threshold = 1.0 if t["masks"] == "shared" else masking.contraction_threshold(t["rho"])
     return {
         "mean": mean,
+        "stay": stay,
+        "fresh": fresh,
         "sd": np.sqrt(var),
         "change": mean - t["d"],
         "closer": closer,

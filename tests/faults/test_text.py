@@ -18,6 +18,7 @@ from minivae.runtime.storage import load_arrays, save_arrays
 from minivae.runtime.text import PlainConsole, code, csv_cell, markdown, prose, visible
 from minivae.study.output.page import SCRIPT, to_html
 from minivae.study.output.tables import csv_text
+from tests.report_pages import dead_links
 
 ROOT = Path(__file__).parents[2]
 FAST = ["--epochs", "1", "--device", "cpu", "--precision", "fp32"]
@@ -81,6 +82,7 @@ def assert_page_loads_nothing(page):
     page = page.replace(f"<script>{SCRIPT}</script>", "")
     assert not re.search(r"<(script|iframe|link|object|embed|form|base)\b|url\(", page)
     assert all(target.startswith("#") for target in re.findall(r'href="([^"]*)"', page))
+    assert dead_links(page) == []
 
 
 def test_titles_of_items_do_not_reach_the_terminal_raw(tmp_path, capsys):
@@ -115,6 +117,12 @@ def test_only_figures_of_the_report_become_part_of_the_page(tmp_path):
     assert_page_loads_nothing(page)
     assert page.count("<img") == 1
     assert "c2VjcmV0" not in page  # "secret" in base 64
+
+
+def test_a_link_to_nowhere_and_a_place_that_is_there_twice_are_found():
+    """Broken twins."""
+    assert dead_links('<a href="#b"><p id="a"><a href="#a">') == ["#b"]
+    assert dead_links('<p id="a"><p id="a">') == ["a is there 2 times"]
 
 
 @given(text=st.text())

@@ -36,6 +36,7 @@ from minivae.study.run.conclusions import effect
 from minivae.study.run.records import BothRecalls, Group, Level, Study
 from minivae.study.run.results import ModelResult, recall_definitions
 from minivae.study.run.sources import Source
+from tests.report_pages import dead_links
 
 MODELS = ["popularity", "ease", "multvae-clean", "multvae", "multvae+anchor"]
 TINY = ["--epochs", "2", "--device", "cpu", "--precision", "fp32"]
@@ -171,6 +172,8 @@ def test_the_report_holds_tables_and_figures_and_html_needs_no_other_file(study,
     page = (study / "report.html").read_text(encoding="utf-8")
     assert page.count("src=") == page.count('src="data:image/svg+xml;base64,') == 5
     assert "://" not in re.sub(r"base64,[^\"]+", "", page)
+    assert dead_links(page) == []
+    assert len(set(re.findall(r'href="(#model-[^"]*)"', page))) == len(MODELS)
     assert page.count("<table>") == len(re.findall(r"^\| -{3}", text, re.M))
 
 

@@ -23,10 +23,10 @@ const possible = (differ, heavy) => Math.max(Math.abs(heavy - ITEMS), Math.min(h
 function paint(s, v, width) {
   const left = 44;
   const wide = width - left - 12;
-  const z = span(-FAR / 2 - 2.6, FAR / 2 + 2.6, 181);
-  const top = axes({ left, top: 30, width: wide, height: 130, x: [z[0], z[180]], y: [0, 0.56], xlabel: "place z in latent space", yticks: 0 });
+  const z = span(-FAR / 2 - 2.6, FAR / 2 + 2.6, 131);
+  const top = axes({ left, top: 30, width: wide, height: 130, x: [z[0], z[130]], y: [0, 0.56], xlabel: "place z in latent space", yticks: 0 });
   const bell = (mean) => through(z.map((x) => [top.X(x), top.Y(normal(x, mean))]));
-  const area = through([[top.X(z[0]), top.bottom], ...z.map((x) => [top.X(x), top.Y(gapAt(x, s.t, s.differ, s.heavy) / (0.6 * (ITEMS + s.heavy)))]), [top.X(z[180]), top.bottom]], true);
+  const area = through([[top.X(z[0]), top.bottom], ...z.map((x) => [top.X(x), top.Y(gapAt(x, s.t, s.differ, s.heavy) / (0.6 * (ITEMS + s.heavy)))]), [top.X(z[130]), top.bottom]], true);
   let svg = text("name", left, 16, "filled: what sharing costs at each place");
   svg += path("f mix a6", area) + path("s mix", area) + top.svg;
   svg += path("s u thick", bell(-s.t / 2)) + path("s v thick", bell(s.t / 2));
@@ -92,10 +92,10 @@ explorable({
   paint,
   numbers: [
     { key: "gap", label: "compromise gap (filled area), nats", text: (v) => number(v.gap) },
-    { key: "share", label: "… as a share of the gap at t = 0", text: (v) => `${number(v.share)} of ${number(v.full)}` },
+    { key: "share", label: "… as a share of the gap at t = 0", text: (v) => `${number(v.share)} of ${number(v.full)}` },
     { key: "pull", label: "price of being apart, β · KL", text: (v) => number(v.pull) },
-    { key: "total", label: "total", text: (v) => number(v.total) },
-    { key: "threshold", label: "β from which on they merge", text: (v) => number(v.threshold) },
+    { key: "total", label: "total cost", text: (v) => number(v.total) },
+    { key: "threshold", label: "β from which on one place is best", text: (v) => number(v.threshold) },
   ],
   reading: (s, v) => {
     const because = s.heavy === ITEMS ? `D = ${s.differ} is ${v.merge ? "at most" : "more than"} 2β = ${number(2 * s.beta, 1)}` : `β = ${number(s.beta)} is ${v.merge ? "at least" : "less than"} ${number(v.threshold)}`;

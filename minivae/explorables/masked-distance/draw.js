@@ -1,4 +1,4 @@
-import { axes, box, circle, explorable, line, number, path, text, through } from "../kit/kit.js";
+import { axes, box, circle, explorable, line, number, path, shape, text, through } from "../kit/kit.js";
 import { compute } from "./math.js";
 
 const MOST = 40;
@@ -15,6 +15,9 @@ function map(s, v, left, top, width, height) {
   const above = at <= MOST ? [origin, corner, [X(MOST), Y(MOST)], [X(0), Y(MOST)]] : [origin, corner, [X(0), Y(MOST)]];
   let svg = path("f good a1", through(above, true)) + path("f bad a1", through(below, true)) + a.svg;
   svg += line("ink thick", ...origin, ...corner);
+  const turn = (Math.atan2(corner[1] - origin[1], corner[0] - origin[0]) * 180) / Math.PI;
+  const [mx, my] = [0, 1].map((k) => 0.3 * origin[k] + 0.7 * corner[k]);
+  if (v.slope > 0.2) svg += shape("g", "", { transform: `rotate(${number(turn, 1).replace("−", "-")} ${mx.toFixed(1)} ${my.toFixed(1)})` }, text("strong", mx, my - 7, `no change: d = ${number(v.slope)} s`, "middle"));
   svg += text("good", X(1.2), Y(MOST) + 20, "masks bring closer");
   const low = s.d < 6 && s.s > 14 ? 9 : 1.2; // clear of the point
   if (v.slope > 0.25) svg += text("bad", X(MOST) - 6, Y(low), "masks drive apart", "end");
@@ -75,18 +78,18 @@ explorable({
   paint,
   numbers: [
     { key: "mean", label: "mean masked distance", text: (v) => number(v.mean) },
+    { key: "stay", label: "old differences that stay, ρ · d", text: (v, s) => `${number(s.rho)} · ${s.d} = ${number(v.stay)}` },
+    { key: "fresh", label: "new ones: only one keeps the item", text: (v, s) => `${number(v.keepOne)} · ${s.s} = ${number(v.fresh)}` },
     { key: "change", label: "change by the masks", text: (v) => (v.change > 1e-12 ? "+" : "") + number(v.change) },
     { key: "closer", label: "probability to come closer", text: (v) => number(v.closer, 3) },
     { key: "farther", label: "probability to move apart", text: (v) => number(v.farther, 3) },
-    { key: "slope", label: "slope of the line", text: (v) => number(v.slope) },
-    { key: "jaccard", label: "Jaccard index of the pair", text: (v) => number(v.jaccard, 3) },
-    { key: "threshold", label: "… below which pairs contract", text: (v) => number(v.threshold, 3) },
+    { key: "slope", label: "slope d / s of the line of no change", text: (v) => number(v.slope) },
+    { key: "jaccard", label: "Jaccard index s / (s + d)", text: (v) => number(v.jaccard, 3) },
+    { key: "threshold", label: "… below which pairs come closer", text: (v) => number(v.threshold, 3) },
   ],
   reading: (s, v) => {
-    const mean = number(v.mean);
-    if (Math.abs(v.change) < 1e-12) return `On the line: the mean distance stays ${s.d}.`;
-    return v.change < 0
-      ? `On average the masks bring this pair <b class="good">closer</b>: ${mean} in place of ${s.d}.`
-      : `On average the masks drive this pair <b class="bad">apart</b>: ${mean} in place of ${s.d}.`;
+    const sum = `On average ${number(v.stay)} of the ${s.d} differences stay, and ${number(v.fresh)} of the ${s.s} common items become new ones: ${number(v.mean)} in place of ${s.d}.`;
+    if (Math.abs(v.change) < 1e-12) return `${sum} The pair lies on the line: no change.`;
+    return v.change < 0 ? `${sum} The pair comes <b class="good">closer</b>.` : `${sum} The pair is driven <b class="bad">apart</b>.`;
   },
 });

@@ -27,10 +27,11 @@ export function compute({ s, d, rho, common, masks }) {
   const pmf = convolve(binomial(d, rho), binomial(s, q));
   const closer = pmf.slice(0, d).reduce((a, b) => a + b, 0);
   const farther = pmf.slice(d + 1).reduce((a, b) => a + b, 0);
-  const mean = rho * d + q * s;
+  const stay = rho * d; // a difference stays if its owner keeps the item
+  const fresh = q * s;
   const variance = rho * (1 - rho) * d + q * (1 - q) * s;
   // E D_h < d is the same as d (1 − ρ) > q s: a line through the origin of the (s, d) plane
   const slope = rho < 1 ? q / (1 - rho) : Infinity;
   const jaccard = s + d > 0 ? s / (s + d) : NaN;
-  return { mean, sd: Math.sqrt(variance), change: mean - d, closer, farther, slope, jaccard, threshold: 1 / (1 + slope), pmf };
+  return { mean: stay + fresh, stay, fresh, keepOne: q, sd: Math.sqrt(variance), change: stay + fresh - d, closer, farther, slope, jaccard, threshold: 1 / (1 + slope), pmf };
 }

@@ -41,7 +41,7 @@ function paint(s, v, width) {
   const a = axes({ left, top, width: size, height, x: [-1.7, 3.3], y: [(-5 * height) / size / 2, (5 * height) / size / 2], xticks: 0, yticks: 0 });
   const [ox, oy] = [a.X(0), a.Y(0)];
   const unit = size / 5;
-  svg += text("name", left + 4, top - 16, "gradients: where a step on v may point");
+  svg += text("name", left + 4, top - 16, "gradients: g of v lies in the disc");
   svg += shape("clipPath", "", { id: "plane" }, shape("rect", "", { x: left, y: top, width: size, height }));
   let inner = shape("rect", "f bad a1", { x: left, y: top, width: Math.max(0, ox - left), height });
   inner += circle(`f ${colour} a3`, a.X(s.g), oy, v.penalty * unit) + circle(`s ${colour}`, a.X(s.g), oy, v.penalty * unit);
@@ -51,6 +51,10 @@ function paint(s, v, width) {
   svg += arrow("u thick", ox, oy, a.X(s.g), oy, 11) + arrow("v thick", ox, oy, a.X(s.along), a.Y(s.across), 11);
   svg += text("u", a.X(s.g) + 6, oy + 20, "g of u");
   svg += circle("f ink", ox, oy, 4.5) + text("strong", ox - 6, oy + 18, "0", "end");
+  const [tx, ty] = [a.X(s.along), a.Y(s.across)];
+  svg += text("v", Math.min(tx + 14, a.right - 46), ty < top + 24 ? ty + 26 : ty - 14, "g of v");
+  const down = Math.min(v.penalty * unit, a.bottom - oy);
+  if (down > 50) svg += line(`${colour} thin dash`, a.X(s.g), oy, a.X(s.g), oy + down) + text(colour, a.X(s.g) + 6, oy + 40, `D = ${number(v.penalty)}`);
   const worst = a.X(s.g - v.penalty);
   if (worst > left + 4) svg += circle(`f ${colour}`, worst, oy, 5) + text(colour, worst, oy + 38, "worst case", worst < left + 50 ? "start" : "middle") + line(`${colour} thin`, worst, oy + 6, worst, oy + 25);
   return { height: wide ? height + 36 : 2 * height + 72, svg, view: { a, cx, cy, scale } };
@@ -63,10 +67,10 @@ explorable({
     return compute(s);
   },
   controls: [
-    { key: "w", label: "distance of the clouds, W₁", min: 0, max: 2.5, step: 0.05 },
+    { key: "w", label: "distance in latent space, W₁", min: 0, max: 2.5, step: 0.05 },
     { key: "mismatch", label: "content mismatch, Δ", min: 0, max: 2, step: 0.05 },
-    { key: "lipschitz", label: "Lipschitz constant, L", min: 0.1, max: 2, step: 0.05 },
-    { key: "g", label: "length of the gradient of u, ‖g‖", min: 0.2, max: 2.5, step: 0.05 },
+    { key: "lipschitz", label: "gradient per distance, L (Lipschitz)", min: 0.1, max: 2, step: 0.05 },
+    { key: "g", label: "length of the gradient of u, ‖gᵤ‖", min: 0.2, max: 2.5, step: 0.05 },
   ],
   handles: [
     {
@@ -88,14 +92,15 @@ explorable({
   ],
   paint,
   numbers: [
-    { key: "radius", label: "sharing radius [‖g‖ − Δ]₊ / L", text: (v) => number(v.radius) },
+    { key: "radius", label: "sharing radius [‖g<sub>u</sub>‖ − Δ]₊ / L", text: (v) => number(v.radius) },
     { key: "penalty", label: "radius of the disc, D = L W₁ + Δ", text: (v) => number(v.penalty) },
     { key: "least", label: "⟨g<sub>u</sub>, g<sub>v</sub>⟩ is at least", text: (v) => number(v.least) },
     { key: "inner", label: "⟨g<sub>u</sub>, g<sub>v</sub>⟩ of this g<sub>v</sub>", text: (v) => number(v.inner) },
   ],
   reading: (s, v) => {
-    if (v.certified) return `v lies inside the radius, the whole disc lies where v helps: <b class="good">certified</b>. Whatever the gradient of v is, a small step on v lowers the loss of u.`;
-    const truth = v.inner > 0 ? "This one helps all the same: the theorem is sufficient, not necessary." : "This one hurts.";
-    return `The disc reaches the side where v hurts: <b class="bad">not certified</b>. ${truth}`;
+    const radius = number(v.radius);
+    if (v.certified) return `W₁ = ${number(s.w)} is less than the sharing radius ${radius}, so the disc does not reach 0: <b class="good">certified</b>. Whatever the gradient of v is, a small step on v lowers the loss of u.`;
+    const truth = v.inner > 0 ? "The gradient drawn helps all the same: the condition is sufficient, not necessary." : "The gradient drawn hurts.";
+    return `W₁ = ${number(s.w)} is not less than the sharing radius ${radius}, so the disc reaches the side where v hurts: <b class="bad">not certified</b>. ${truth}`;
   },
 });

@@ -13,6 +13,8 @@ from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 
+from minivae.study.output.figures import DPI
+
 STYLE = """
 :root { color-scheme: light dark; --ink: #222; --paper: #fff; --soft: #f4f4f4; --line: #ddd; --link: #0060a0;
   --best: #e3f1e9; }
@@ -32,11 +34,14 @@ thead th { border-bottom: 2px solid var(--ink); }
 th button { font: inherit; color: inherit; background: none; border: 0; padding: 0; cursor: pointer; }
 th[aria-sort=ascending] button::after { content: " ▲"; } th[aria-sort=descending] button::after { content: " ▼"; }
 tr.best { background: var(--best); font-weight: 600; }
-.wide img { width: 100%; min-width: 38rem; background: #fff; border-radius: .3rem; }
+.wide img { width: 100%; min-width: calc(.75 * var(--size)); max-width: calc(1.15 * var(--size)); background: #fff;
+  border-radius: .3rem; }
+@media (prefers-color-scheme: dark) { .wide img { filter: brightness(.85); } }
 code { background: var(--soft); padding: .1rem .3rem; overflow-wrap: anywhere; }
 :focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
 @media print { :root { --ink: #000; --paper: #fff; --soft: #fff; --best: #eee; } nav { display: none; }
-  body { max-width: none; margin: 0; } .wide { overflow: visible; } .wide img { min-width: 0; }
+  body { max-width: none; margin: 0; } .wide { overflow: visible; } .wide img { min-width: 0;
+  filter: none; }
   table { font-size: .6rem; } .wide, figure, tr { break-inside: avoid; } h2, h3 { break-after: avoid; } }
 """
 SCRIPT = """
@@ -53,6 +58,7 @@ for (const table of document.querySelectorAll("table")) {
       const up = head.getAttribute("aria-sort") === "descending";
       heads.forEach(h => h.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", up ? "ascending" : "descending");
+      [...body.rows].forEach((row, n, rows) => row.cells[0].textContent ||= rows[n - 1]?.cells[0].textContent ?? "");
       const key = row => row.cells[k].textContent, sign = up ? 1 : -1;
       const numeric = [...body.rows].some(row => !isNaN(number(key(row))));
       const order = (a, b) => numeric
@@ -94,8 +100,10 @@ def to_html(
             return alt
         path = folder / name
         path = path.with_suffix(".svg") if path.with_suffix(".svg").is_file() else path
-        content = base64.b64encode(path.read_bytes()).decode()
-        return f'<span class="wide"><img src="data:{KINDS[path.suffix]};base64,{content}" alt="{alt}" /></span>'
+        content = path.read_bytes()
+        source = f"data:{KINDS[path.suffix]};base64,{base64.b64encode(content).decode()}"
+        size = f"--size: {_width(content):.0f}px"
+        return f'<span class="wide"><img src="{source}" alt="{alt}" style="{size}" /></span>'
 
     def row(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
         first = _words(tokens[index + 2])
@@ -141,6 +149,13 @@ def to_html(
     head = f"<head>{head}<style>{STYLE}</style></head>"
     script = f"<script>{SCRIPT}</script>"
     return f'<!doctype html>\n<html lang="en">\n{head}\n<body>\n<main>\n{body}</main>\n{script}</body>\n</html>\n'
+
+
+def _width(picture: bytes) -> float:
+    """Width in pixels of a browser at which a figure has the letters that it was drawn with, 96 to the inch."""
+    if found := re.search(rb'<svg[^>]*?\swidth="([\d.]+)pt"', picture):
+        return float(found[1]) / 72 * 96
+    return int.from_bytes(picture[16:20], "big") / DPI * 96  # the header of a PNG
 
 
 def _words(token: Token) -> str:
