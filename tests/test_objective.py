@@ -13,7 +13,7 @@ from torch.distributions import Normal, kl_divergence
 from minivae import objective
 from minivae.batches import DeviceCSR
 from minivae.objective import beta_at, kl_to_standard_normal, multinomial_nll
-from minivae.output_layer import largest
+from minivae.output_layer import LowOutputLayer, largest
 
 HIDDEN, LATENT = 9, 5
 
@@ -306,3 +306,15 @@ def test_beta_rises_from_0_to_beta(step, beta, anneal_steps):
     assert beta_at(anneal_steps, beta, anneal_steps) == beta
     if anneal_steps:
         assert beta_at(0, beta, anneal_steps) == 0
+
+
+def test_a_low_output_layer_is_filled_up_to_whole_tiles_and_no_further():
+    """One column more than W for the bias; the width is the first multiple of 32 that holds both."""
+    for hidden in (1, 30, 31, 32, 63, 64, 600):
+        h, weight = torch.ones(2, hidden), torch.ones(5, hidden)
+        layer = LowOutputLayer(h, weight, torch.full((5,), 3.0), torch.bfloat16)
+        width = next(w for w in range(32, 10**4, 32) if w > hidden)
+        assert (layer.weight.shape, layer.h.shape) == ((5, width), (2, width))
+        assert (layer.weight[:, hidden] == 3).all()
+        assert (layer.weight[:, hidden + 1 :] == 0).all()
+        assert (layer.logits(slice(0, 2)) == hidden + 3).all()

@@ -50,5 +50,5 @@ def merging_threshold(x_u: Array, x_v: Array) -> Same:
         raise InputError("each user needs at least one interaction, and no count may be negative")
     pooled = (x_u + x_v) / (n_u + n_v)[..., None]
     apart = x_u / n_u[..., None] - x_v / n_v[..., None]
-    share = torch.where(pooled > 0, apart.square() / torch.where(pooled > 0, pooled, 1), 0).sum(-1)
+    share = (apart.square() / torch.where(pooled > 0, pooled, 1)).sum(-1)  # 0 / 1 of an item that neither has
     return back(2 * (n_u * n_v).square() / (n_u + n_v) ** 3 * share)

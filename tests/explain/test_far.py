@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
+from scipy.stats import ttest_rel
 
 from minivae import InputError, MultVAE, TrainConfig, planted, strong_split
 from minivae.data.population import unit
@@ -26,6 +28,9 @@ def check_pairs(pairs, x, relatedness):
         assert abs(relatedness[u, w]) <= far.UNRELATED
         assert max(n[v], n[w]) <= far.RATIO * min(n[v], n[w])
         assert min(n[u], n[v], n[w]) >= far.ITEMS
+        allowed = (common[u] == common[u, v]) & (np.abs(relatedness[u]) <= far.UNRELATED) & (n >= far.ITEMS)
+        allowed[u] = False
+        assert abs(np.log(n[w] / n[v])) == np.abs(np.log(n[allowed] / n[v])).min()  # the nearest of all controls
 
 
 def test_controls_differ_in_relatedness_only(world):
@@ -66,8 +71,35 @@ def test_the_means_are_those_of_the_pairs(world):
 
 def test_relatedness_from_features_of_items():
     x = np.eye(4)[[0, 0, 1, 2]] + np.eye(4)[[1, 1, 0, 3]]
-    import scipy.sparse as sp
-
     genres = np.array([[1, 0], [1, 0], [0, 1], [0, 1]])
     got = far.item_relatedness(sp.csr_matrix(x), genres)
     np.testing.assert_allclose(got[0], [1, 1, 1, -1])
+
+
+def test_relatedness_is_the_correlation_of_mean_features():
+    """Users of different length, one of them empty: by loops over what each user has."""
+    rng = np.random.default_rng(0)
+    x = (rng.random((9, 14)) < np.linspace(0.1, 0.9, 9)[:, None]).astype(float)
+    x[4] = 0
+    features = rng.random((14, 3))
+    mean = np.array([features[row > 0].mean(0) if row.any() else np.zeros(3) for row in x])
+    mean -= mean.mean(0)
+    length = np.linalg.norm(mean, axis=1)
+    got = far.item_relatedness(sp.csr_matrix(x), features)
+    np.testing.assert_allclose(got, mean @ mean.T / np.outer(length, length))
+    with pytest.raises(AssertionError):  # broken twin: sums of features in place of means
+        np.testing.assert_allclose(far.item_relatedness(sp.csr_matrix(x), 2 * features + x.sum(0)[:, None]), got)
+
+
+def test_the_interval_of_a_difference_is_students():
+    """Against SciPy's paired t test over seeds; one seed has none."""
+    means = np.array([[0.30, 0.10], [0.55, 0.11], [0.12, 0.14], [0.41, 0.20]])
+    line = far._line(means)
+    of_scipy = ttest_rel(means[:, 0], means[:, 1]).confidence_interval(0.95)
+    assert (line.low, line.high) == pytest.approx((of_scipy.low, of_scipy.high))
+    assert (line.related, line.unrelated) == pytest.approx((means[:, 0].mean(), means[:, 1].mean()))
+    assert line.difference == pytest.approx(line.related - line.unrelated)
+    assert line.seeds == pytest.approx([0.20, 0.44, -0.02, 0.21])
+    alone = far._line(means[:1])
+    assert (alone.low, alone.high) == (None, None)
+    assert alone.difference == pytest.approx(0.2)

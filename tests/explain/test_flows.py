@@ -5,6 +5,7 @@ import pytest
 
 from minivae import InputError, MultVAE, explain, planted
 from minivae.data.codes import binary_csr
+from minivae.explain.kernel import Transfer
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +109,58 @@ def test_communities_find_planted_ones():
     assert purity(rng.permutation(found)) < 0.5
     with pytest.raises(InputError, match="cannot be found"):
         explain.communities(x[:3], 8)
+
+
+def made(total, itself):
+    return Transfer(total, total / 9, (0,), (1.0,), itself)
+
+
+@pytest.mark.parametrize("itself", [True, False])
+def test_what_is_given_is_not_what_is_got(itself):
+    """A transfer that is not symmetric, by loops; with receivers of their own nobody is left out."""
+    rng = np.random.default_rng(3)
+    total = rng.standard_normal((7, 7 if itself else 9))
+    giver = np.array(["a", "b", "c"])[rng.permutation(np.arange(total.shape[1]) % 3)]
+    getter = giver if itself else np.array(["a", "b", "c"])[rng.permutation(np.arange(7) % 3)]
+    got = explain.flow(made(total, itself), giver, None if itself else getter)
+    counted = [(u, v) for u in range(7) for v in range(total.shape[1]) if not (itself and u == v)]
+    for k, name in enumerate("abc"):
+        gives = sum(total[u, v] for u, v in counted if giver[v] == name) / (giver == name).sum()
+        gets = sum(total[u, v] for u, v in counted if getter[u] == name) / (getter == name).sum()
+        assert (got.outflow[k], got.inflow[k], got.users[k]) == pytest.approx((gives, gets, (giver == name).sum()))
+        for j, other in enumerate("abc"):
+            pairs = [total[u, v] for u, v in counted if getter[u] == name and giver[v] == other]
+            assert got.between[k, j] == pytest.approx(np.mean(pairs))
+
+
+def test_more_helpers_than_there_are_cannot_be_had():
+    total = np.random.default_rng(4).standard_normal((6, 6))
+    for itself, others in ((True, 5), (False, 6)):
+        who, how_much = explain.best_helpers(made(total, itself), 2, 99)
+        assert len(who) == len(how_much) == others
+        assert np.isfinite(how_much).all()
+        np.testing.assert_array_equal(how_much, total[2, who])
+        assert (2 in who) == (not itself)
+    assert len(explain.best_helpers(made(np.ones((3, 30)), False), 0)[0]) == 10
+
+
+def test_distant_helpers_are_the_best_of_all_pairs_of_strangers():
+    rng = np.random.default_rng(5)
+    x = (rng.random((40, 60)) < 0.08).astype(float)
+    cosine = rng.uniform(-1, 1, (40, 40))
+    transfer = Transfer(cosine, cosine, (0,), (1.0,), True)
+    strangers = [(u, v) for u in range(40) for v in range(u + 1, 40) if not x[u] @ x[v]]
+    assert 300 < len(strangers) < 780
+    for k in (1, 2, 20, 10**6):
+        best = sorted((cosine[u, v] for u, v in strangers if cosine[u, v] > 0), reverse=True)[:k]
+        pairs, found = explain.distant_helpers(transfer, x, k)
+        np.testing.assert_array_equal(found, best)
+        assert {tuple(p) for p in pairs.tolist()} <= set(strangers)
+    assert len(explain.distant_helpers(transfer, x)[1]) == 10
+
+
+def test_names_of_groups_by_activity():
+    """One number of items is no span, and one item is no plural."""
+    counts = [1, 1, 2, 2, 3, 5, 9, 9]  # the quarters end at 1, 2 and 5
+    x = np.array([[1] * n + [0] * (9 - n) for n in counts])
+    assert explain.activity(x).tolist() == ["1 item"] * 2 + ["2 items"] * 2 + ["3–5 items"] * 2 + ["9 items"] * 2

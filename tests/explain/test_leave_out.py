@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 from minivae import FoldIn, InputError, MultVAE, StrongSplit, TrainConfig, explain
+from minivae.explain import leave_out
 from minivae.explain.leave_out import PAIR, matched_others, removal
 from minivae.runtime.storage import save_arrays
 
@@ -79,3 +80,28 @@ def test_a_removal_test_is_continued_not_begun_again(world, tmp_path):
     np.testing.assert_array_equal(again.helpers[1:], whole.helpers[1:])
     np.testing.assert_array_equal(again.others[1:], whole.others[1:])
     assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_who_is_left_out_of_each_training(world, monkeypatch):
+    """The ten largest by a plain sort; the others are ten more, none of them among the thirty best helpers."""
+    build, split, config, transfer = world
+    asked = []
+
+    def record(build, split, config, left_out, receiver):
+        asked.append((left_out, receiver))
+        return float(len(asked))
+
+    monkeypatch.setattr(leave_out, "_without", record)
+    result = removal(build, split, config, transfer, split.test, [2, 0])
+    assert (result.helpers.tolist(), result.others.tolist()) == ([1.0, 3.0], [2.0, 4.0])
+    assert result.difference.difference == -1
+    for u, (best, receiver), (others, same) in ((2, *asked[:2]), (0, *asked[2:])):
+        order = sorted(range(120), key=lambda v: -transfer.total[u, v])
+        assert sorted(best) == sorted(order[:10])
+        assert len(set(others.tolist()) - set(order[:30])) == 10
+        assert receiver is same
+        assert receiver.n_users == 1
+        assert (receiver.heldout != split.test.heldout[u]).nnz == 0
+    asked.clear()
+    removal(build, split, config, transfer, split.test, [0], k=3)
+    assert [len(left_out) for left_out, _ in asked] == [3, 3]

@@ -1,12 +1,17 @@
 """Losses of held-out users against a plain formula, and training on a part of the users."""
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
+from scipy.stats import spearmanr
 
-from minivae import FoldIn, InputError, MultVAE, TrainConfig, evaluate, fit
+from minivae import FoldIn, InputError, MultVAE, TrainConfig, evaluate, fit, planted, strong_split
+from minivae.explain import experiment
 from minivae.explain.datamodel import lds_of_sums
-from minivae.explain.experiment import receivers_of, table
+from minivae.explain.experiment import measure, receivers_of, table
 from minivae.explain.retraining import losses, outcome, retrain
 
 CONFIG = TrainConfig(batch_size=64, epochs=3, anneal_steps=20, precision="fp32", device="cpu", patience=1)
@@ -84,7 +89,7 @@ def test_receivers_are_drawn_by_the_seed(toy_split):
         check_receivers(first, toy_split)
 
 
-def test_the_mean_of_two_seeds_is_asked_of_the_halves_that_were_trained_twice():
+def test_the_mean_of_two_seeds_is_asked_of_the_halves_that_were_trained_twice(few_draws):
     rng = np.random.default_rng(0)
     sums, truth = {"heldout/transfer": rng.normal(size=(6, 12))}, rng.normal(size=(12, 6))
     noise = rng.normal(size=(8, 6))
@@ -94,3 +99,67 @@ def test_the_mean_of_two_seeds_is_asked_of_the_halves_that_were_trained_twice():
     assert set(got) == {"transfer"}
     assert got["transfer"].lds == pytest.approx(lds_of_sums(sums["heldout/transfer"][:, :8], truth[:8]).mean)
     assert got["transfer"].lds != pytest.approx(lds_of_sums(sums["heldout/transfer"], seen).mean)
+
+
+def standardised(rows):
+    """Each row with mean 0 and variance 1, then what all rows have in common taken off, by loops."""
+    z = np.array([(row - row.mean()) / row.std() for row in rows])
+    return z - z.mean(0)
+
+
+@pytest.fixture
+def few_draws(monkeypatch):
+    """Two draws of the bootstrap: the intervals take nearly all the time of a table."""
+    for name in ("lds_of_sums", "ceiling"):
+        monkeypatch.setattr(experiment, name, partial(getattr(experiment, name), n_bootstrap=2))
+
+
+def test_the_personal_table_has_a_ceiling_of_its_own(few_draws):
+    rng = np.random.default_rng(1)
+    sums = {"heldout/transfer": rng.normal(size=(6, 12)), "reconstruction/transfer": rng.normal(size=(6, 12))}
+    seen, again = rng.normal(size=(12, 6)), rng.normal(size=(8, 6))
+    got = table(sums, {"heldout": seen}, {"heldout": again})
+    assert set(got) == {"heldout", "heldout, personal", "heldout, two seeds"}
+    assert set(got["heldout, personal"]) == set(got["heldout"]) == {"transfer", "ceiling"}
+    own = standardised(seen.T)
+    expected = np.mean([spearmanr(a, b).statistic for a, b in zip(standardised(again.T), own[:, :8], strict=True)])
+    assert got["heldout, personal"]["ceiling"].lds == pytest.approx(expected)
+    mine = standardised(sums["heldout/transfer"])
+    expected = np.mean([spearmanr(a, -b).statistic for a, b in zip(mine, own, strict=True)])
+    assert got["heldout, personal"]["transfer"].lds == pytest.approx(expected)
+    once = table(sums, {"heldout": seen}, {})
+    assert set(once) == {"heldout", "heldout, personal"}
+    assert set(once["heldout, personal"]) == {"transfer"}
+
+
+def test_two_receivers_are_enough_and_one_is_not(toy_split):
+    assert receivers_of(toy_split, 2).n_users == 2
+    with pytest.raises(InputError, match="at least 2 are needed"):
+        receivers_of(toy_split, 1)
+
+
+def test_an_experiment_is_continued_from_its_folder(few_draws, tmp_path):
+    """Three halves, two of them twice; a second call trains nothing and finds the same."""
+    split = strong_split(planted(n_users=150, n_items=40, n_events=2000), n_heldout=20)
+    config = replace(CONFIG, epochs=2, seed=4)
+    told = []
+
+    def run(build):
+        return measure(build, split, config, tmp_path, 3, 2, 5, progress=lambda done, total: told.append((done, total)))
+
+    def nothing():
+        raise AssertionError("trained again")
+
+    first = run(lambda: MultVAE(split.n_items, 8, 4))
+    assert told == [(k, 5) for k in range(1, 6)]
+    files = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.safetensors")}
+    halves = [f"retrained/seed{seed}-subset{k:03d}.safetensors" for seed, n in ((4, 3), (5, 2)) for k in range(n)]
+    assert files == {"sums.safetensors", *halves}
+    assert (first.training_users, first.receivers, first.subsets, first.trained_twice) == (
+        split.train.shape[0],
+        5,
+        3,
+        2,
+    )
+    assert "sharing radius" in first.scores["heldout"]
+    assert run(nothing) == first

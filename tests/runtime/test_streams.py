@@ -231,11 +231,12 @@ def test_a_normal_number_is_box_and_muller_of_its_word():
 def test_the_last_bit_of_the_angle_counts():
     """Beside a right angle the cosine falls by the angle: a step of 2π/2²⁴, three times what float32 rounds away."""
     for steps in (-3, -2, -1, 1, 2, 3):
-        word = (1 << 63) + (1 << 22) + steps  # a radius of √(2 log 2), an angle of π/2 and so many steps
-        index = torch.tensor([address(word, 7, "noise", 3)])
-        assert unsigned(streams.bits(7, "noise", 3, index)) == [word]
-        in_steps = float(streams.normal(7, "noise", 3, index)) / math.sqrt(2 * math.log(2)) / (2 * math.pi / 2**24)
-        assert abs(in_steps + steps) < 0.45
+        for above in (0, 1 << 24):  # a radius of √(2 log 2), an angle of π/2 and so many steps; bit 24 is of neither
+            word = (1 << 63) + above + (1 << 22) + steps
+            index = torch.tensor([address(word, 7, "noise", 3)])
+            assert unsigned(streams.bits(7, "noise", 3, index)) == [word]
+            in_steps = float(streams.normal(7, "noise", 3, index)) / math.sqrt(2 * math.log(2)) / (2 * math.pi / 2**24)
+            assert abs(in_steps + steps) < 0.45
 
 
 def test_the_purposes_have_numbers_of_their_own():
@@ -252,3 +253,8 @@ def test_the_order_of_an_epoch_has_a_stream_of_its_own():
     words = list(itertools.islice(stream(5, "order", 2), 50))
     signed = [w - 2**64 if w >> 63 else w for w in words]
     assert streams.permutation(5, 2, 50).tolist() == np.argsort(signed, kind="stable").tolist()
+
+
+@given(st.integers(0, WORD) | st.sampled_from([0, WORD, 1 << 63, (1 << 63) - 1]))
+def test_a_word_as_int64_has_the_same_bytes(word):
+    assert streams._signed(word) == int.from_bytes(word.to_bytes(8, "little"), "little", signed=True)

@@ -81,3 +81,20 @@ def test_symmetry_scale_and_bad_input():
     assert merging_threshold(x[0], x[0]) == 0
     with pytest.raises(InputError, match="at least one interaction"):
         merging_threshold([0.0, 0.0], [1.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("x_u", "x_v", "says"),
+    [
+        ([[1.0, 0.0], [0.0, 0.0]], [1.0, 0.0], "at least one interaction"),  # one user of several is enough
+        ([1.0, 0.0], [[1.0, 0.0], [0.0, 0.0]], "at least one interaction"),
+        ([2.0, -1.0], [1.0, 0.0], "no count may be negative"),
+        ([1.0, 0.0], [2.0, -1.0], "no count may be negative"),
+        ([1.0, 0.0], [1.0, 0.0, 0.0], "do not fit"),
+        ([1.0, np.nan], [1.0, 0.0], "x_u holds NaN"),
+        ([1.0, 0.0], [1.0, np.inf], "x_v holds NaN or infinity"),
+    ],
+)
+def test_counts_that_cannot_be_are_one_sentence(x_u, x_v, says):
+    with pytest.raises(InputError, match=says):
+        merging_threshold(x_u, x_v)

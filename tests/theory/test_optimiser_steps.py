@@ -131,6 +131,13 @@ def test_the_theorems_penalty_bounds_a_batch():
     assert (step.spread <= batch_penalty(s.penalty.double(), [0, 1, 2]) * (1 + 1e-5) + 1e-6).all()
 
 
+def test_the_penalty_of_plain_sgd_is_the_mean_of_the_members():
+    """P = I: its largest entry is 1, and the others of the batch count, not the rest of the users."""
+    penalty = torch.tensor([[0.0, 3.0, 9.0], [5.0, 0.0, 1.0], [2.0, 7.0, 0.0]])
+    assert batch_penalty(penalty, [0, 1]).tolist() == [1.5, 2.5, 4.5]
+    assert batch_penalty(penalty, [2]).tolist() == [9.0, 1.0, 0.0]
+
+
 @pytest.mark.parametrize(
     ("members", "diagonal", "says"),
     [([], None, "on no user"), ([0], torch.zeros(5), "positive"), ([0], torch.ones(4), r"\(4,\) must be")],

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -73,3 +74,26 @@ def test_rare_items_pull_more_and_nobodys_item_pulls_nobody():
         smoothing_weights(sp.csr_matrix(np.array([[1, 0], [0, 0]])))
     with pytest.raises(InputError, match="expected"):
         smoothing_energy(np.ones((3, 2)), x)
+
+
+@pytest.mark.parametrize("of", [best_anchors, smoothing_energy])
+def test_means_that_do_not_fit_the_users_are_one_sentence(of):
+    x, mu, _ = users(0)
+    with pytest.raises(InputError, match="12 users; expected"):
+        of(mu[:5], x)
+    with pytest.raises(InputError, match="mu holds NaN"):
+        of(np.where(np.arange(12)[:, None] == 3, np.nan, mu), x)
+
+
+def test_half_precision_costs_only_its_own_rounding():
+    """The product is taken in float64: what is left is that of the means, 2⁻⁸, and of the result."""
+    x, mu, _ = users(1)
+    low = torch.from_numpy(mu).bfloat16()
+    got = best_anchors(low, x)
+    assert got.dtype == torch.bfloat16
+    np.testing.assert_allclose(got.double(), best_anchors(low.double(), x), rtol=2**-8)
+
+
+def test_columns_of_the_sparse_matrix_are_in_order():
+    w = smoothing_weights(users(2)[0])
+    assert all((np.diff(w.indices[a:b]) > 0).all() for a, b in zip(w.indptr, w.indptr[1:], strict=False))

@@ -565,6 +565,41 @@ def test_closing_radius_tells_the_links_in_order():
         assert 0 < measured[-1] <= 1
 
 
+def test_closing_radius_counts_pairs_of_different_users(monkeypatch):
+    """Every mean of a row by loops over pairs, from the terms of the theorem as they were when it was made."""
+    made = []
+    monkeypatch.setattr(toy, "sharing", lambda *a, **k: made.append(transfer.sharing(*a, **k)) or made[-1])
+    rows = toy.closing_radius(1, stops=(0, 4), n_samples=2)
+    _, community = toy.toy_users(seed=1)
+    pairs = [(u, v) for u in range(60) for v in range(60) if u != v]
+    inside = [(u, v) for u, v in pairs if community[u] == community[v]]
+    outside = [(u, v) for u, v in pairs if community[u] != community[v]]
+
+    def mean(of, among):
+        return pytest.approx(sum(float(of(u, v)) for u, v in among) / len(among), rel=1e-9)
+
+    for step, s, local in ((0, *made[:2]), (4, *made[2:])):
+        least = s.penalty.minimum(s.penalty.mT)
+        tests = {
+            "theorem": lambda u, v, s=s: s.norm[u] > s.penalty[u, v],
+            "polarised": lambda u, v, s=s, least=least: s.norm[u] ** 2 + s.norm[v] ** 2 > least[u, v] ** 2,
+        }
+        for row in (r for r in rows if r["step"] == step):
+            assert row["norm"] == pytest.approx(float(s.norm.mean()))
+            assert row["lipschitz"] == pytest.approx(float(s.lipschitz[:, 0].mean()))
+            assert row["seen"] == pytest.approx(float(local.lipschitz[:, 0].mean()))
+            assert row["seen"] <= row["lipschitz"]
+            assert row["distance"] == mean(lambda u, v, s=s: s.distance[u, v], inside)
+            assert row["mismatch"] == mean(lambda u, v, s=s: s.mismatch[u, v], inside)
+            assert row["covered"] == mean(lambda u, v, s=s: s.mismatch[u, v] >= s.norm[u], inside)
+            if row["link"] == "Lipschitz proved":
+                assert row["same"] == mean(tests[row["test"]], inside)
+                assert row["other"] == mean(tests[row["test"]], outside)
+            if row["link"] == "inner product":
+                assert row["same"] == mean(lambda u, v, s=s: s.exact[u, v] > 0, inside)
+                assert row["other"] == mean(lambda u, v, s=s: s.exact[u, v] > 0, outside)
+
+
 def test_the_figure_draws_the_radius_and_rims_the_certified():
     generator = torch.Generator().manual_seed(0)
     x, community = toy.toy_users(seed=0)
