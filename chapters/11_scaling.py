@@ -173,7 +173,8 @@ assert 0.3 < operations(250, 500, 300, 100, 250 * 70)["in between"] / count_item
 # %% [markdown]
 # **Reading.** Compare with your predictions. The count is not proportional either: sixteen times the items are 9.9 times the operations,
 # because in the smallest update the layers in between are a third of the work, and they do not grow. Sixteen
-# times the latent size are 1.27 times the operations: $d$ stands only in the small layers. The times are of one run on one machine. Look
+# times the latent size are 1.27 times the operations: $d$ stands only in the small layers. The times are of one run on one machine; the printed pairs answer
+# your (a) and (b). A point above the dotted line is an update that took longer than its count says. Look
 # first at the update that was measured twice: a difference from the dotted line that is not larger than between those two says nothing.
 # What makes the larger ones (memory, costs per call, other work) was not measured.
 
@@ -202,9 +203,9 @@ for name, size in mv.course.stored("fullsize.json")["presets"].items():
     print(f"{name:14} {n:7,} {training_gigabytes(n):14.2f} {known:19.2f} {peak:16.2f} {4 * n * n / 1e9:17.1f}")
 
 # %% [markdown]
-# **Reading.** (Made-up users, in the numbers that we expect of these data sets.) Sum and process together are at least 85 % of the
+# **Reading.** (Made-up users, in the numbers that we expect of these data sets.) Sum and process together are at least 90 % of the
 # measured peak, and below it; what makes the rest was not looked at.
-# The VAE fits a laptop. EASE is one linear system, but its matrix is quadratic in the items and its inverse cubic: with
+# At these sizes the VAE fits a laptop. EASE is one linear system, but its matrix is quadratic in the items and its inverse cubic: with
 # 41,140 items it is the larger model by far.
 
 # %% tags=["checks"] jupyter={"source_hidden": true}
@@ -417,8 +418,8 @@ assert (quiet[:, 1] < heavy[:, 1]).all()
 #
 # | kind | what the numbers say | what to do |
 # |---|---|---|
-# | heavy KL | KL .2 nats, nearly all of the gap paid: posteriors of different users overlap | a smaller $\beta$; check that the reconstruction is a *sum* over items |
-# | quiet noise | $\sigma$ near 1 (the KL is least there), and the ranking fails at a sample | sample with the full $\sigma$, or train a Mult-DAE without KL |
+# | heavy KL | KL .2 nats, nearly all of the gap paid: posteriors of different users overlap | a smaller $\beta$ (the healthy row has .2); check that the reconstruction is a *sum* over items (not run) |
+# | quiet noise | $\sigma$ near 1 (the KL is least there), and the ranking fails at a sample | sample with the full $\sigma$ (the healthy row), or train a Mult-DAE, which has no $\sigma$ (not run) |
 #
 # With quiet noise no statement about $W_1$, masks or anchors that uses $\sigma$ describes what the decoder was trained on.
 #
@@ -445,7 +446,7 @@ assert 0.03 < quiet[:, 5].min() < quiet[:, 5].max() < 0.25
 assert healthy[:, 5].max() < 0.01 < quiet[:, 5].min()
 
 # %% [markdown]
-# **Reading.** Not every line names the fault. By the count of active units heavy KL looks nearly healthy (13 of 16); the KL and the gap
+# **Reading.** Not every line names the fault. By the count of active units heavy KL looks nearly healthy (13 of 16, one seed); the KL and the gap
 # paid tell all three apart. "Local constant" and "polarised" are the bounds of chapter
 # 04, which certify nothing here.
 
@@ -478,7 +479,7 @@ print(f"one history, ranked twice: {len(first & second)} of 20 recommendations a
 # %% [markdown]
 # ## 11.7 Recap
 #
-# * An update is three item-sized products and one pass of Adam: its count is linear in items, almost flat in the latent size,
+# * An update is three item-sized products, small layers and one pass of Adam: for $I\gg d$ its count is linear in items, almost flat in the latent size,
 #   independent of the number of users. Count first, then measure, with the count and the floor beside it.
 # * Several processes give the run of one if shares are weighted and every random number depends on its position only.
 # * Any VAE can be put under the card with `theory.wrap`. Put a healthy one beside it. Look at KL, $\sigma$, the gap paid and

@@ -120,7 +120,6 @@ def from_scratch_is_short(_, notebook):
         assert len(lines) <= 15, f"{len(lines)} lines from scratch"
 
 
-NOT_YET_APART = {9}  # chapters with a little less than a quarter from scratch
 ASSERTS = r"(assert |torch\.testing\.|np\.testing\.|mv\.checks\.)"
 
 
@@ -143,8 +142,6 @@ def shares(notebook):
 
 
 def lesson_is_apart_from_its_tests(_, notebook):
-    if int(re.match(r"# (\d+)[a-z]?\.", notebook.cells[0].source)[1]) in NOT_YET_APART:
-        return
     total, scratch, checks = shares(notebook)
     assert scratch >= total / 4, f"{scratch} of {total} lines in view are from scratch, less than a quarter"
     assert checks <= total / 10, f"{checks} of {total} lines in view are checks, more than a tenth"
@@ -229,7 +226,6 @@ def long_from_scratch(text, notebook):
 
 
 def hidden_from_scratch(text, notebook):
-    notebook.cells[0].source = "# 10. Any chapter that is held to the shares"
     for c in code(notebook):
         if "from-scratch" in tags(c):
             c.metadata["jupyter"] = {"source_hidden": True}

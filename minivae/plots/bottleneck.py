@@ -94,7 +94,7 @@ def against_bound(groups: Mapping[str, tuple[ArrayLike, ArrayLike]], ax: Axes | 
     ax.set_yscale("log")
     for axis, of in ((ax.xaxis, bounds), (ax.yaxis, values)):
         low, high = min(v.min() for v in of), max(v.max() for v in of)
-        ticks = [t for t in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if low <= t <= high]
+        ticks = [t for t in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if 0.8 * low <= t <= 1.3 * high]  # within the line
         if len(ticks) > 1:  # one number names no ratio
             axis.set_major_locator(FixedLocator(ticks))
             axis.set_major_formatter(FormatStrFormatter("%g"))
