@@ -106,6 +106,12 @@ def test_a_weight_is_chosen_on_validation_users_and_judged_on_test_users(tmp_pat
         {g: gain[of].mean() for g, of in groups.items()}
     )
     assert row.norm_of_codes == {"0": 7.0, "1": 14.0, "10": 15.0}
+    group, of = next((g, of) for g, of in groups.items() if of.sum() > 1)
+    without_heldout = np.flatnonzero(of)[1:]  # all but one user of the group: no difference, so no interval
+    for run in runs.values():
+        run.scored["test"].per_user[SELECTION][without_heldout] = np.nan
+    (row,) = anchor_law.collect([tmp_path])
+    assert set(row.by_activity) == set(groups) - {group}
     (tmp_path / "runs" / "multdae-seed0").rmdir()
     with pytest.raises(mv.InputError, match="no run of multdae without anchors"):
         anchor_law.collect([tmp_path])

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from msgspec import field
 
@@ -70,6 +71,7 @@ def _of_study(folder: Path) -> list[LawRow]:
         chosen = max(tried, key=lambda n: runs[n].metrics.validation[SELECTION].mean)
         at = {n: compare(runs[n].scored["test"], none.scored["test"])[SELECTION] for n in tried}
         each = runs[chosen].scored["test"].per_user[SELECTION] - none.scored["test"].per_user[SELECTION]
+        counts = ~np.isnan(each)  # a user without held-out items has no value
         norms = {"0": none.folder} | {w: runs[n].folder for n, w in tried.items()}
         rows.append(
             LawRow(
@@ -81,7 +83,9 @@ def _of_study(folder: Path) -> list[LawRow]:
                 chosen=float(tried[chosen]),
                 difference=at[chosen].interval(),
                 at_every_weight={w: at[n].interval() for n, w in tried.items()},
-                by_activity={g: paired_difference(each[of]).interval() for g, of in groups.items() if of.sum() > 1},
+                by_activity={
+                    g: paired_difference(each[of]).interval() for g, of in groups.items() if (of & counts).sum() > 1
+                },
                 norm_of_codes={w: norm_of_codes(run, split) for w, run in norms.items()},
             )
         )
