@@ -24,7 +24,10 @@ THEORY = ("tests/theory/test_*.py", "tests/checks/test_*.py", "tests/test_anchor
 ROOMS = {
     "theory": Room(("minivae/theory/*.py",), THEORY),
     "numerics": Room(("minivae/theory/numerics/*.py",), THEORY),
-    "card": Room(("minivae/theory/card/*.py",), ("tests/theory/test_card*.py", "tests/theory/test_report.py")),
+    "card": Room(
+        ("minivae/theory/card/*.py",),
+        ("tests/theory/test_card*.py", "tests/theory/test_companions.py", "tests/theory/test_report.py"),
+    ),
     "core": Room(
         tuple(
             f"minivae/{name}.py"

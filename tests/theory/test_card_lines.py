@@ -6,10 +6,13 @@ that the line is there to find turns it to FAILED; one within rounding does not.
 
 import json
 import math
+from inspect import signature
 
 import numpy as np
 import pytest
 import torch
+from scipy.special import xlogy
+from scipy.stats import binom, norm, spearmanr
 
 import minivae as mv
 from minivae.theory import transfer
@@ -69,8 +72,8 @@ def setting():
 
 
 @pytest.fixture(scope="module")
-def lines(setting):
-    """Claim -> (kind, left side, right side, line) of every line that can fail."""
+def evidence_of(setting):
+    """Claim -> (kind, left side, right side, line) of every line that can fail; statement -> what its figure shows."""
     found = {}
     patch = pytest.MonkeyPatch()
 
@@ -88,11 +91,21 @@ def lines(setting):
     for kind in ("identity", "bound"):
         for module in (evidence, evidence_masks):
             patch.setattr(module, kind, recorded(kind))
-    made = [statement(setting) for statement in card.STATEMENTS.values()]
+    made = {name: statement(setting) for name, statement in card.STATEMENTS.items()}
     patch.undo()
-    for checks, _ in made:
+    for checks, _ in made.values():
         found |= {c.claim: ("measured", None, None, c) for c in checks if c.verdict == "measured"}
-    return found
+    return found, {name: shown for name, (_, shown) in made.items()}
+
+
+@pytest.fixture(scope="module")
+def lines(evidence_of):
+    return evidence_of[0]
+
+
+@pytest.fixture(scope="module")
+def shown(evidence_of):
+    return evidence_of[1]
 
 
 def test_the_lists_name_every_line_that_can_fail(lines):
@@ -194,6 +207,272 @@ def test_the_bounds_of_proposition_3_2_have_room_for_rounding_alone(setting, lin
     assert (allowed[:, 0] <= traces).all()
     assert allowed[4::5, 0].max() < 0.05 * traces.max()  # λ = 10 and L ≤ 4: τ² is at most 1/36
     assert (anchored >= 0).all()
+
+
+def test_rounding_that_is_allowed_is_that_of_a_difference_of_squares(setting, lines):
+    """A root of a difference of float64 numbers keeps half of the digits, √ε = 1.5e-8 of its size: a few of them."""
+    given = transfer.sharing(setting.model, setting.x, 4, setting.generator)
+    off = ~torch.eye(40, dtype=torch.bool)
+    own = given.norm[:, None].expand(40, 40)[off].numpy()
+    _, _, allowed, _ = lines["‖g_u − g_v‖ ≤ D_uv (coupling + content)"]
+    room = (allowed - given.links["coupling"][off].numpy()) / own
+    assert (room > 0).all()
+    assert room.max() < 8 * np.finfo(float).eps ** 0.5
+
+
+def test_an_error_of_the_inner_products_is_told_in_parts_of_both_norms(setting, monkeypatch):
+    """Planted: products that are a ten thousandth too large. On the diagonal the error is just that; beside it less."""
+    real = transfer.gram
+    monkeypatch.setattr(transfer, "gram", lambda *a, **k: 1.0001 * real(*a, **k))
+    found = []
+    monkeypatch.setattr(evidence, "identity", lambda *a: found.append(a[3]) or check.identity(*a))
+    line = evidence._gram_against_autograd("s", setting.users(6))
+    assert line.verdict == "FAILED"
+    assert line.on == "6 users, 3 samples, float64"
+    np.testing.assert_allclose(found[0].diagonal(), 1e-4, rtol=1e-4)
+    assert (found[0].abs() < 1.001e-4).all()
+
+
+def test_certified_steps_are_half_of_the_largest_that_helps_everybody(setting, monkeypatch):
+    """Pair by pair: the rate of a step on v, the pairs that it is certified for, and the promised decrease."""
+    seen = {}
+
+    def keep(name, real):
+        def kept(*a, **k):
+            seen[name] = a, real(*a, **k)
+            return seen[name][1]
+
+        return kept
+
+    for module, name in ((transfer, "sharing"), (transfer, "step_effect"), (evidence, "bound")):
+        monkeypatch.setattr(module, name, keep(name, getattr(module, name)))
+    model, x, _, generator = evidence._toy(0)
+    x = x[:20]
+    evidence._steps_that_help("s", model, x, generator)
+    s, smooth = seen["sharing"][1], evidence.toy.proved_smoothness(model.decoder, x / x.sum(1, keepdim=True))
+    (_, _, _, rates, z), effect = seen["step_effect"]
+    assert z is s.z
+    promised, pairs = [], []
+    for v in range(20):
+        sure = [u for u in range(20) if u != v and s.penalty[u, v] < s.norm[u]]
+        gain = {u: float(s.norm[u] * (s.norm[u] - s.penalty[u, v])) for u in sure}
+        rate = min(
+            (gain[u] / float(smooth[u] * s.norm[v] ** 2) for u in sure), default=0.0
+        )  # half of 2 gain / (M ‖g‖²)
+        assert float(rates[v]) == pytest.approx(rate)
+        pairs += [(u, v) for u in sure]
+        promised += [rate * gain[u] - float(smooth[u]) / 2 * rate**2 * float(s.norm[v]) ** 2 for u in sure]
+    (_, _, on, smaller, larger), _ = seen["bound"]
+    assert len(pairs) > 30
+    assert f"{len(pairs)} certified of 380 pairs" in on
+    assert sorted(smaller.tolist()) == pytest.approx(sorted(promised))
+    assert sorted(larger.tolist()) == pytest.approx(sorted(-float(effect[u, v]) for u, v in pairs))
+
+
+def test_the_sides_of_lemma_2_4_in_one_dimension(setting, lines):
+    """|Δμ| ≤ W1 ≤ √(Δμ² + Δσ²), with W1 by SciPy from quantiles."""
+    _, smaller, larger, line = lines["|μ_u − μ_v| ≤ W1 ≤ W2"]
+    u, v = setting.pairs(200)
+    far, wide = (setting.mu[u] - setting.mu[v]).numpy(), (setting.sd[u] - setting.sd[v]).numpy()
+    np.testing.assert_allclose(smaller[0], np.abs(far))
+    np.testing.assert_allclose(larger[1], np.hypot(far, wide))
+    np.testing.assert_array_equal(larger[0], smaller[1])
+    at = norm.ppf((np.arange(20_000) + 0.5) / 20_000)
+    for k in range(5):
+        w1 = np.abs(far[k] + wide[k] * at[:, None]).mean(0)
+        np.testing.assert_allclose(larger[0, k], w1, rtol=1e-3)
+    assert line.on == "200 pairs × 3 single dimensions, where W1 is known"
+
+
+def test_the_sides_of_theorem_2_5(setting, lines, shown):
+    """The gap between 0 and that of coinciding posteriors, which is a weighted Jensen–Shannon divergence."""
+    _, smaller, larger, line = lines["0 ≤ integrated gap ≤ gap of coinciding posteriors"]
+    u, v = setting.pairs(300)
+    rows = setting.x.toarray()
+    different = (rows[u] != rows[v]).any(1)
+    u, v = u[different], v[different]
+    assert line.on == f"{len(u)} pairs of different content, this model's posteriors"
+    full = []
+    for a, b in zip(rows[u], rows[v], strict=True):
+        pooled = (a + b) / (a + b).sum()
+        full.append(-xlogy(a + b, pooled).sum() + xlogy(a, a / a.sum()).sum() + xlogy(b, b / b.sum()).sum())
+    np.testing.assert_allclose(larger[1], full)
+    assert (smaller[0] == 0).all()
+    middle = (larger[0] + smaller[1]) / 2  # the estimate: six standard errors away from either side
+    share = middle / full
+    np.testing.assert_allclose(shown["Theorem 2.5"].share, share)
+    assert (larger[0] >= smaller[1]).all()
+    assert np.median((larger[0] - smaller[1]) / middle) < 6  # 200 samples of a ratio between 0 and 1
+    mu, sd = setting.mu.numpy(), setting.sd.numpy()
+    apart = np.linalg.norm((mu[u] - mu[v]) / np.sqrt((sd[u] ** 2 + sd[v] ** 2) / 2), axis=1)
+    np.testing.assert_allclose(shown["Theorem 2.5"].distance, apart)
+    far = np.sqrt(((mu[u] - mu[v]) ** 2 + (sd[u] - sd[v]) ** 2).sum(1))
+    measured = lines["what pairs of this model pay for their overlap"][3].value
+    assert f"median {np.median(share):.2%} of the full gap" in measured
+    assert f"rank correlation with W2 {spearmanr(far, share).statistic:+.2f}" in measured
+    curves = shown["Theorem 2.5"]
+    assert curves.at.tolist() == np.linspace(0, 6, 13).tolist()
+    assert curves.curves.shape == (6, 13)
+    np.testing.assert_allclose(curves.curves[:, 0], 1)
+    assert (curves.curves[:, -1] < 0.02).all()  # six spreads apart there is next to no overlap
+
+
+def test_the_sides_of_the_kl_term(setting, lines):
+    """The ceiling log U, and the reach of a posterior from the prior, √(2 KL)."""
+    _, _, ceiling, line = lines["I(U; Z) ≤ log U"]
+    assert float(ceiling) == pytest.approx(math.log(40))
+    assert line.on == "40 users, all 3 dimensions, 8 samples"
+    mu, sd = setting.mu.numpy(), setting.sd.numpy()
+    kl = 0.5 * (mu**2 + sd**2 - 1 - 2 * np.log(sd)).sum(1)
+    _, apart, limit, _ = lines["W2(q_u, q_v) ≤ √(2 KL_u) + √(2 KL_v)"]
+    np.testing.assert_allclose(limit, np.sqrt(2 * kl)[:, None] + np.sqrt(2 * kl))
+    w2 = np.sqrt(((mu[:, None] - mu) ** 2 + (sd[:, None] - sd) ** 2).sum(-1))
+    np.testing.assert_allclose(apart, w2, atol=1e-7)
+    units = int((mu.var(0, ddof=1) > 0.01).sum())
+    active = lines["active units (variance of μ over users > 0.01)"][3].value
+    assert active == f"{units} of 3; KL {kl.mean():.2f} nats a user"
+
+
+def masked_pairs(setting):
+    """Rows of the pairs of Theorem 2.6's lines: ten of different users, ten of one user beside itself with one less."""
+    a, b = (rows.toarray() for rows in evidence_masks._pairs(setting))
+    u, v = setting.pairs(10)
+    np.testing.assert_array_equal(a[:10], setting.x[u].toarray())
+    np.testing.assert_array_equal(b[:10], setting.x[v].toarray())
+    assert (np.abs(a[10:] - b[10:]).sum(1) == 1).all()
+    return a, b
+
+
+def law_of(a, b, keep):
+    """The law of ‖a⊙m − b⊙m'‖₁ by SciPy's binomials: d items kept with ρ, s items that differ with 2ρ(1 − ρ)."""
+    d, s = int(np.abs(a - b).sum()), int((a * b).sum())
+    return np.convolve(binom.pmf(np.arange(d + 1), d, keep), binom.pmf(np.arange(s + 1), s, 2 * keep * (1 - keep)))
+
+
+def test_the_sides_of_theorem_2_6(setting, lines, shown):
+    """Means, variances and tails of every pair and keep from SciPy's binomials; what simulation may be off by them."""
+    a, b = masked_pairs(setting)
+    laws = [[law_of(*pair, keep) for pair in zip(a, b, strict=True)] for keep in (0.3, 0.5, 0.8)]
+    moments = []
+    for law in (law for row in laws for law in row):
+        k = np.arange(len(law)) - law @ np.arange(len(law))
+        moments.append((law @ k**2, law @ k**4))
+    variance, fourth = np.array(moments).T
+    _, _, allowed, line = lines["E D_h = ρd + 2ρ(1−ρ)s, against simulated masks"]
+    assert line.on == "20 pairs (half of them near-duplicates), 1000 draws, keep 0.3, 0.5, 0.8"
+    np.testing.assert_allclose(allowed.ravel(), 6 * np.sqrt(variance / 1000), rtol=0.15)
+    _, _, allowed, _ = lines["Var D_h, against simulated masks"]
+    np.testing.assert_allclose(allowed.ravel(), 6 * np.sqrt((fourth - variance**2) / 1000), rtol=0.4)
+    _, exact, limit, _ = lines["P(|D_h − E D_h| ≥ t) ≤ 2 exp(−2t²/(d+s))"]
+    tails, bounds = [], []
+    for row in laws:
+        for t in (1, 3, 10, 30):
+            for law in row:
+                off = np.abs(np.arange(len(law)) - law @ np.arange(len(law)))
+                tails.append(law[off >= t - 1e-9].sum())
+                bounds.append(min(1, 2 * math.exp(-2 * t**2 / (len(law) - 1))))
+    np.testing.assert_allclose(exact.ravel(), tails, rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(limit.ravel(), bounds)
+    picture = shown["Theorem 2.6"]
+    best = int(np.argmax((a * b).sum(1)[:10]))  # of the random pairs, the one with most in common
+    assert (picture.common, picture.clean) == ((a * b)[best].sum(), np.abs(a - b)[best].sum())
+    np.testing.assert_allclose(picture.pmf, law_of(a[best], b[best], setting.keep))
+    assert picture.draws.shape == (1000,)
+    mean = picture.pmf @ np.arange(len(picture.pmf))
+    assert (
+        abs(picture.draws.mean() - mean) < 6 * (picture.pmf @ (np.arange(len(picture.pmf)) - mean) ** 2 / 1000) ** 0.5
+    )
+
+
+def test_the_sides_of_mult_vaes_own_input(setting, lines):
+    """Clean: x/‖x‖ as it is. Masked with 1/ρ it never comes closer, and the line says by how much it moves."""
+    a, b = masked_pairs(setting)
+    unit = [rows / np.sqrt(rows.sum(1, keepdims=True)) for rows in (a, b)]
+    _, clean, masked, line = lines["and it never contracts: E‖x̃_u − x̃_v‖₁ ≥ clean"]
+    np.testing.assert_allclose(clean, np.tile(np.abs(unit[0] - unit[1]).sum(1), (3, 1)))
+    assert line.value == f"masked / clean: {(masked / clean).min():.2f} to {(masked / clean).max():.2f}"
+    expected = []
+    for keep in (0.3, 0.5, 0.8):  # four outcomes of two masks, item by item
+        both = sum(
+            p * q * np.abs(unit[0] * i / keep - unit[1] * j / keep)
+            for i, p in ((0, 1 - keep), (1, keep))
+            for j, q in ((0, 1 - keep), (1, keep))
+        )
+        expected.append(both.sum(1))
+    np.testing.assert_allclose(masked, expected)
+    assert (masked >= clean - 1e-12).all()
+    _, error, allowed, _ = lines["Mult-VAE's input (x/‖x‖)⊙b/ρ: E‖x̃_u − x̃_v‖₁, simulated"]
+    assert 0.05 < np.sqrt(np.mean((6 * error / allowed) ** 2)) < 1.6  # errors of about one standard error
+    assert error.shape == (3, 20)
+
+
+@pytest.mark.parametrize("factor", [0.87, 1.13])
+def test_a_wrong_threshold_is_counted_law_by_law(factor, monkeypatch):
+    """Planted: the threshold of the Jaccard index 13 % too small, or too large."""
+    assert evidence_masks._threshold("s").verdict == "exact"
+    assert evidence_masks._threshold("s").on == "520 exact laws"
+    real = evidence_masks.masking.contraction_threshold
+    monkeypatch.setattr(evidence_masks.masking, "contraction_threshold", lambda keep: factor * real(keep))
+    line = evidence_masks._threshold("s")
+    assert line.verdict == "FAILED"
+    wrong = 0  # Jaccard indices between the right and the wrong threshold
+    for s in range(0, 30, 3):
+        for d in range(1, 40, 3):
+            for keep in (0.3, 0.5, 0.8, 0.45):
+                right, planted = (f / (1 + 2 * keep) for f in (1, factor))
+                at_the_threshold = abs(s / (s + d) - right) < 1e-12
+                wrong += (not at_the_threshold) and (s / (s + d) < right) != (s / (s + d) < planted)
+    assert wrong > 5
+    assert line.slack == pytest.approx(1 - wrong / 0.5)
+
+
+def test_the_sides_of_proposition_3_2(setting, lines, shown):
+    """Trace and largest eigenvalue of forty models; τ from their largest curvature, at most 4."""
+    for side in lines["tr Cov μ* ≤ τ² tr Cov m, and the spectral norm"][1:3]:
+        assert side.shape == (40, 2)
+        assert (side[:, 1] <= side[:, 0]).all()  # the largest eigenvalue is at most their sum …
+        assert (side[:, 1] >= side[:, 0] / 3 - 1e-15).all()  # … and at least their mean
+    ratios, lam = shown["Proposition 3.2"], np.tile([0.1, 0.3, 1.0, 3.0, 10.0], 8)
+    largest = 2 * lam * ratios.tau / (1 - ratios.tau)  # τ = L/(L + 2λ), solved for L
+    assert (largest <= 4 + 1e-9).all()
+    assert largest.max() > 2
+    assert (ratios.trace <= ratios.tau**2 + 1e-12).all()
+    assert (ratios.spectral <= ratios.tau**2 + 1e-12).all()
+    sides = lines["tr Cov μ* ≤ τ² tr Cov m, and the spectral norm"]
+    np.testing.assert_allclose(sides[1] / sides[2] * ratios.tau[:, None] ** 2, np.c_[ratios.trace, ratios.spectral])
+    _, kept, limit, _ = lines["‖μ*_h − ē‖ ≤ τ ‖m_h − ē‖"]
+    assert kept.shape == (40, 24)
+    views = evidence_masks.views(setting.users(8), 24).numpy()
+    centres = views.mean(1, keepdims=True) + 1  # the centroid of the anchors: one step from the middle, on every axis
+    away = np.linalg.norm(views - centres, axis=-1).repeat(5, 0)
+    np.testing.assert_allclose(limit, ratios.tau[:, None] * away)
+    assert lines["μ*_h = (H+2λI)⁻¹(H m_h + 2λē) = numerical minimum"][3].on == "3 masks, 3 dimensions"
+    assert lines["τ = L/(L+2λ) is attained for H = L·I"][3].on == "5 values of λ, 24 masks"
+
+
+def test_lines_say_what_was_measured_with_which_numbers(setting, monkeypatch):
+    """The words "6 masks" and "10 nearest" are those that the functions were called with."""
+    seen = {}
+
+    def keep(module, name):
+        real = getattr(module, name)
+
+        def kept(*a, **k):
+            seen.setdefault(name, []).append(signature(real).bind(*a, **k).arguments)
+            return real(*a, **k)
+
+        monkeypatch.setattr(module, name, kept)
+
+    for name in ("latent_contraction", "neighbourhood_drift"):
+        keep(evidence_masks.masking, name)
+    near, neighbours = evidence_masks._in_latent_space("s", setting)
+    moved, drift = seen["latent_contraction"][0], seen["neighbourhood_drift"][0]
+    assert near.on == neighbours.on == "40 users, keep 0.5, 6 masks"
+    assert (moved["keep"], moved["n_masks"], drift["n_masks"], drift["k"]) == (0.5, 6, 6, 10)
+    assert neighbours.claim.startswith("10 nearest neighbours")
+    few = setting.users(7)
+    evidence_masks._in_latent_space("s", few)
+    assert seen["neighbourhood_drift"][1]["k"] == 6  # of seven users six are neighbours
 
 
 # ------------------------------------------------------------------------------------------------ parts of the setting

@@ -1,6 +1,7 @@
 """Lines of the card that say whether a local model describes a network: planted cases with a warning and without."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from minivae import InputError
 from minivae.theory import anchoring
 from minivae.theory.card import companions, content
 from minivae.theory.card.companions import Companions
+from minivae.theory.card.setting import Setting
 
 
 def views_of(seed=0, users=30, masks=24, d=4):
@@ -203,3 +205,54 @@ def test_hessians_are_second_differences(trained):
 def test_companions_that_cannot_be(wrong, says):
     with pytest.raises(InputError, match=says):
         Companions(0.5, **wrong)
+
+
+def made(distance, mismatch, norm):
+    return SimpleNamespace(distance=torch.tensor(distance), mismatch=torch.tensor(mismatch), norm=torch.tensor(norm))
+
+
+def test_a_neighbour_whose_content_differs_by_just_the_norm_has_no_radius():
+    """Three users on a line: each has two neighbours, itself is none of them, and r_share is 0 at Δ_x = ‖g_u‖ too."""
+    distance = [[0.0, 1.0, 2.0], [1.0, 0.0, 1.5], [2.0, 1.5, 0.0]]
+    mismatch = [[9.0, 2.0, 1.9], [2.0, 9.0, 2.1], [3.0, 4.0, 9.0]]
+    got = content.closed(made(distance, mismatch, [2.0, 2.0, 5.0]))
+    assert got.tolist() == [[True, False], [True, True], [False, False]]  # the nearest first
+
+
+def test_half_of_the_neighbours_without_a_radius_is_no_news_and_more_is():
+    assert content.no_radius(0.5) == ""
+    assert content.no_radius(0.51).startswith("content closes the radius of 51%")
+
+
+def test_units_may_be_off_by_one_or_by_a_tenth():
+    """Of four units one is within the limit and two are not; of forty, four are and five are not."""
+    for size, fine, wrong in ((4, 1, 2), (40, 4, 5)):
+        before = torch.full((size,), 1.0)
+        for off, warned in ((fine, False), (wrong, True)):
+            line = companions.filled(before, before, size - off, 0.2, 0.4, "planted")
+            assert bool(line.warning) == warned
+
+
+def test_the_variance_that_is_seen_is_that_over_masks():
+    """Means under masks shrink to a third for everybody, users to a half: (1/3)² and (1/2)² of the variances."""
+    rng = np.random.default_rng(4)
+    place, moved = rng.standard_normal((30, 1, 4)), rng.standard_normal((30, 24, 4))
+    moved -= moved.mean(1, keepdims=True)
+    free, anchored = (torch.from_numpy(a * place + b * moved) for a, b in ((1, 1), (1 / 2, 1 / 3)))
+    line = companions.shrunk(torch.full((30,), 0.2).double(), free, anchored, 1.0, "planted")
+    assert "median 0.20 predicted, 0.11 seen, 0.25 of the variance between users" in line.value
+
+
+@pytest.mark.parametrize(("convex", "measured"), [(9, False), (10, True)])
+def test_ten_users_with_a_convex_loss_are_enough(convex, measured, trained, monkeypatch):
+    split, model, without, *_ = trained
+    curvature = torch.where(torch.arange(12) < convex, 1.0, -1.0).double()
+    monkeypatch.setattr(companions, "hessians", lambda *a: curvature[:, None, None] * torch.eye(4).double())
+    x = sp.csr_matrix(split.train[:12].astype(np.float64))
+    with torch.no_grad():
+        mu, sd = (t.double() for t in companions.in_float64(model).encode(x))
+    s = Setting(companions.in_float64(model), x, mu, sd, 0.5, "normalize-then-mask", 0)
+    line = companions._shrunk(s, without, 1.0, 0.5)
+    assert line.value.startswith("Spearman") == measured
+    assert line.on.startswith(f"the {convex} of 12 users" if measured else "12 users")
+    assert ("H ⪰ 0 fails" in line.warning) == (not measured)
