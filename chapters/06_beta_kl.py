@@ -497,7 +497,7 @@ print("there β = 0.02 beats 0.2 in", int((big[0.02] > big[0.2]).sum()), "of 5 s
 #
 # **a nat saved costs between $\beta_1$ and $\beta_2$ nats of reconstruction.** Exact for minimisers.
 # In the plane of $R$ and $D$: the line of slope $-\beta$ through the best model at $\beta$ has no model below it. We draw it through the mean
-# of five seeds.
+# of five seeds ($R$ and $D$ of masked inputs, from the training log; the table of 6.7 has clean ones).
 
 
 # %% tags=["from-scratch"]
@@ -531,8 +531,7 @@ assert (single < above.min(1)[:, None, None]).any()
 # lie below the line of their *own* β, which goes through their mean.
 #
 # **[Annealing](GLOSSARY.md#annealing).** Usually β starts at 0 and rises. At β = 1, with the same 8
-# [epochs](GLOSSARY.md#epoch) (KL of masked inputs, as in the log of
-# the training; the table of 6.7 has clean ones):
+# [epochs](GLOSSARY.md#epoch):
 
 # %%
 annealed = [train(16, 1.0, seed, anneal_steps=60) for seed in range(5)]

@@ -491,7 +491,7 @@ for name, label in {"ml-1m": "MovieLens-1M", "planted": "embedded data"}.items()
 # %% [markdown]
 # On both data sets neighbours became clearly **less** stable, in every seed. On MovieLens-1M
 # fewer pairs of views lie within the radius of [Theorem 2.3](04_sharing_radius.ipynb) on average (with the largest slope
-# seen as $K$, not a proved one). The views of a
+# seen, not a proved constant). The views of a
 # user are nearer to each other in absolute units only.
 
 # %% [markdown] tags=["explorable"]

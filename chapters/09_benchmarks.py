@@ -410,9 +410,13 @@ assert fair["recvae", "ease"]["high"] < 0
 # **Draws and folds.** EASE and the three autoencoders, with and without anchors, were trained again on four other **draws** of held-out users, and on six **folds**: each of the 6,034 users is tested once, by
 # models that never saw this user (one seed a fold). $\hat\delta$ is the mean of $K=5$ or 6 differences.
 #
-# **One rule for the interval**, the wider of two. *Users*: $t$ times the error over different users; one who is tested in several draws counts once. Right if draws
-# differ in nothing but users. *Draws* or folds: $t_{K-1}\,S\sqrt{1/K+n_\text{test}/n_\text{train}}$, $S$ the standard deviation of the differences. It takes in whatever draws differ by
-# (seeds, too), but knows $K$ numbers, whose spread may be small by chance. The second term pays for the training users that draws and folds share (Nadeau and Bengio 2003; coverage not counted). Nobody knows beforehand which is larger: take the wider.
+# **One rule for the interval**, the wider of two:
+#
+# * *Users*: $t$ times the error over different users; one who is tested in several draws counts once. Right if draws
+#   differ in nothing but users.
+# * *Draws* or folds: $t_{K-1}\,S\sqrt{1/K+n_\text{test}/n_\text{train}}$, $S$ the standard deviation of the differences (for draws: plus
+#   what users tested twice share). It takes in whatever draws differ by (seeds, too), but of $K$ numbers the spread may be small by chance.
+#   The second term pays for the training users that draws and folds share (Nadeau and Bengio 2003; coverage not counted).
 
 
 # %% tags=["from-scratch"]

@@ -297,7 +297,7 @@ print(
 print(f"  (the standard deviation of the treatment's clicks is {new.std():.2f})")
 
 # %% [markdown]
-# **Reading.** Against popularity, with a lift of some 40 %, a few hundred people are enough. (With the skewed clicks that plan reached a power of .71, not .80: the treatment's clicks spread more.) Our better models differ by a few
+# **Reading.** Against popularity, with a lift of some 40 %, a few hundred people are enough. (With skewed clicks a plan for 47 % had power .71, not .80: the treatment's clicks spread more.) Our better models differ by a few
 # per cent or less (10.8); for a lift of two per cent even our 7,000 are far too few.
 #
 # ## 10.6 Who is the unit?
@@ -348,7 +348,7 @@ assert abs(again / effect.se - 1) < 0.08  # five standard errors of 2,000 draws
 # %% tags=["from-scratch"]
 wrong = {"persons": 0, "impressions": 0}
 for r in range(250):
-    out = online.simulate(control, control, online.Experiment(salt=f"unit {r}", seed=r))
+    out = online.simulate(control, control, online.Experiment(salt=f"unit {r}", seed=r))  # salt: another draw of arms
     effect = online.analyse(out, "ctr per impression")
     total = [out.shown[arm].sum() for arm in (~out.treated, out.treated)]
     coins = sum(p * (1 - p) / k for p, k in zip((effect.control, effect.treatment), total, strict=True)) ** 0.5

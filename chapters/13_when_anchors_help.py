@@ -393,7 +393,7 @@ print("of the seven, on this draw:", hold(by))
 # keeps nothing of the gain. Nor does the scatter give it: without it the gain is about as large (+.0060 and +.0058).
 # What gives it (the spread term, the shrinking of the space, the pull of the mean), this study does not say.
 #
-# Two more were run afterwards, with the predictions as they stand: a second draw of the embedded data, and one of Debian's packages.
+# Two more were run afterwards, with the predictions as they stand: a second draw of the embedded data, and one of Debian's (a user is a source package, its items are the packages that it needs).
 
 # %% tags=["nbval-check-output"] jupyter={"source_hidden": true}
 more = {name: mv.course.stored(f"anchor-law-{name}.json")["rows"] for name in ("planted-1", "debian")}
@@ -427,7 +427,7 @@ for name, found in draws_of.items():
 # **Reading.** On the first draw (figure) the mean gain grows with the number of items: users with more than 100 gain most. Of users with 5 to 10 items it
 # cannot be said whether they gain or lose. The paper motivates anchors by users about whom little is known; here a gain
 # can be seen only for those with more than 50 items. On the second draw no such order can be seen (P7 was about the mean
-# of the draws, and holds there for these two: −.005 with 5 to 10 items, +.011 with more than 100). On Debian nobody has more than 100 items, so P7 cannot be asked there as it stands; of the three groups the middle one gains most, and the last, a few users, has the lowest mean. The intervals meet, and the order is not that of P7.
+# of the draws, and holds there for these two: means −.005 with 5 to 10 items, +.011 with more than 100, no interval). On Debian nobody has more than 100 items, so P7 cannot be asked there as it stands; of the three groups the middle one gains most, and the last, a few users, has the lowest mean. The intervals meet, and the order is not that of P7.
 #
 # ## 13.8 Recap
 #
