@@ -20,8 +20,8 @@ class Recommendations:
     Attributes
     ----------
     items : Tensor
-        (B, k) int64, best first; −1 where a user has fewer than k new items. An index of −1 is the last item for numpy
-        and torch: use `labels`, or drop them first.
+        (B, k) int64, best first; −1 where a user has fewer than k new items. ``split.item_labels[items]`` leaves these
+        out, as `labels` does; in other arrays an index of −1 is the last entry: drop it first.
     scores : Tensor
         (B, k), −inf there.
     item_labels : ndarray, optional

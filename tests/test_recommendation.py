@@ -1,8 +1,11 @@
 """Recommendations: new items only, padded, among candidates, in any blocks; and the rank of one item."""
 
 import math
+import pickle
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 import scipy.sparse as sp
 import torch
@@ -10,7 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ranking_cases import Fixed, csr, problem
 
-from minivae import EASE, FoldIn, InputError, evaluate, ranking, recommend
+from minivae import (
+    EASE,
+    FoldIn,
+    InputError,
+    Interactions,
+    StrongSplit,
+    evaluate,
+    planted,
+    ranking,
+    recommend,
+    strong_split,
+)
 from minivae.recommendation import ranks_of
 
 
@@ -98,6 +112,52 @@ def test_labels_of_recommendations_have_no_padding():
     assert recommend(model, history, 3).labels == [[2, 3, 0], [2]]
     with pytest.raises(InputError, match="3 labels do not fit 4 items"):
         recommend(model, history, 3, labels=names[:3])
+
+
+def check_padding_has_no_label(named):
+    """Of labels and of titles, by an array, a tensor, a list or a row: nothing but what was recommended."""
+    history = np.array([[0, 1, 0, 0], [1, 1, 0, 1]])
+    items, _ = found = recommend(Fixed(np.tile([1.0, 4.0, 3.0, 2.0], (2, 1))), history, 3)
+    for of, want in ((["a", "b", "c", "d"], [["c", "d", "a"], ["c"]]), ([10, 11, 12, 13], [[12, 13, 10], [12]])):
+        labels = named(of)
+        for at in (items, items.numpy(), items.tolist(), np.asarray(found[0])):
+            assert [list(row) for row in labels[at]] == want
+            assert [labels[row].tolist() for row in at] == want
+        assert labels[items[:1]].tolist() == want[:1]  # without padding a plain array of two dimensions
+        assert labels[-1] == of[-1]
+        assert labels[items[0, 0]] == want[0][0]
+        for one in (items[1, 1], items.numpy()[1, 1]):
+            with pytest.raises(InputError, match="no item is left"):
+                labels[one]
+
+
+def test_padding_is_no_item_where_labels_are_looked_up():
+    x = sp.csr_matrix(np.ones((2, 4)))
+
+    def of_split(labels):
+        split = StrongSplit(x, FoldIn(x, x * 0), FoldIn(x, x * 0), np.arange(4), np.array(labels))
+        return split.item_titles
+
+    def of_data(labels):
+        return Interactions.from_labels([1] * 4, labels).item_labels
+
+    check_padding_has_no_label(of_split)
+    check_padding_has_no_label(of_data)
+    with pytest.raises(AssertionError):
+        check_padding_has_no_label(np.array)
+
+
+def test_labels_of_items_are_arrays_in_every_other_way(tmp_path):
+    split = strong_split(planted(n_users=60, n_items=40, n_events=900), n_heldout=10)
+    split.save(tmp_path / "s.safetensors")
+    again = StrongSplit.load(tmp_path / "s.safetensors")
+    for labels in (split.item_labels, again.item_labels, pickle.loads(pickle.dumps(split)).item_labels):
+        plain = np.asarray(labels)
+        assert type(plain) is np.ndarray
+        for at in (slice(None, None, -1), plain > 5, [0, 2], np.array([], int), [], np.array([-2]), ..., None, 3, -1):
+            np.testing.assert_array_equal(np.asarray(labels[at]), plain[at])
+        assert np.isin(labels, plain).all()
+        assert pl.Series(labels).to_list() == pd.Series(labels).tolist() == plain.tolist()
 
 
 @given(st.integers(0, 10**6), st.integers(1, 8))

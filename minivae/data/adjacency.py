@@ -133,19 +133,19 @@ def refuse_counts(path: Path, lines: pl.Series) -> None:
 
 
 def refuse_sizes(path: Path, lines: pl.Series) -> None:
-    """A first line that says how many users there are, perhaps items and pairs too, is nobody's list."""
+    """A first line that says how many users and items there are, perhaps pairs too, is nobody's list.
+
+    A number alone is a user without items, or how many users there are: it is no event either way.
+    """
     first = [int(field) if field.isdecimal() else -1 for field in lines[0].to_list()]
     others = lines.slice(1)
     items = others.list.slice(1).explode().drop_nulls()
-    stated = len(first) <= 3 and len(others) >= FEWEST_LINES and first[0] >= len(others) and min(first) > 0
+    stated = len(first) in (2, 3) and len(others) >= FEWEST_LINES and first[0] >= len(others) and min(first) > 0
     if stated and first[0] in (len(others), (largest(others.list.first()) or -1) + 1):
         highest = largest(items)
-        if len(first) == 1:
-            said = f"{first[0]}, which looks like the number of users"
-        elif highest is not None and first[1] >= highest and first[2:] in ([], [len(items)]):
-            said = f"{' and '.join(map(str, first))}, which look like the numbers of users and items"
-        else:
+        if highest is None or first[1] < highest or first[2:] not in ([], [len(items)]):
             return
+        said = f"{' and '.join(map(str, first))}, which look like the numbers of users and items"
         raise InputError(
             f"{path}, line 1 holds {said}: remove it, or put it below another line if it is a user and its items"
         )

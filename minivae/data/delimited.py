@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from minivae.data.columns import Columns, found_columns
+from minivae.data.comments import comment, refuse_comment, without_comments
 from minivae.data.grid import SAMPLE, by_position, refuse_grid
 from minivae.data.layout import (
     LONGEST_HEAD,
@@ -34,7 +35,13 @@ FEWEST_LINES = 4  # from which on sizes that fit are no accident
 
 
 def read_delimited(
-    path: Path, raw: bytes, suffix: str, columns: Columns, separator: str | None, header: bool | None
+    path: Path,
+    raw: bytes,
+    suffix: str,
+    columns: Columns,
+    separator: str | None,
+    header: bool | None,
+    comments: bool | None = None,
 ) -> Rows:
     """The chosen columns as strings.
 
@@ -45,12 +52,17 @@ def read_delimited(
     """
     raw, others = without_blank_end(raw)
     given = separator
-    raw, comments, blank, separator = without_preamble(path, raw, columns, separator)
-    skipped = comments + blank
+    raw, left_out, blank, separator = without_preamble(path, raw, columns, separator, comments is not False)
+    skipped = left_out + blank
     separator = WORDS.get(separator, separator) if separator else find_separator(head(raw, path)[0], suffix)
     raw, separator = single_byte(path, raw, separator)
-    layout = find_layout(path, head(raw, path), separator, columns, header, skipped)
-    others |= {"header": int(layout.header), "comment lines": comments, "blank lines at the start": blank}
+    numbers = None
+    if comments:
+        before = raw.count(b"\n")
+        raw, numbers = without_comments(raw, separator in ",;", skipped)
+        left_out += before - len(numbers)
+    layout = find_layout(path, head(raw, path), separator, columns, header, skipped, numbers)
+    others |= {"header": int(layout.header), "comment lines": left_out, "blank lines at the start": blank}
     try:
         found = found_columns(path, columns, layout.names, by_position=not layout.header)
     except InputError as e:
@@ -58,35 +70,28 @@ def read_delimited(
     marks = b'"' in raw
     quoted = layout.quoted and marks
     if not quoted or every_line_is_a_row(raw, layout):
-        refuse_comment(path, raw, skipped)
+        if comments is None:
+            refuse_comment(path, raw, layout)
         height = raw.count(b"\n") if quoted else refuse_ragged(path, raw, layout)
         table, lines = fast(raw, layout, found, height, quoted), None
     else:
-        table, lines = slow(path, raw, layout, found)
+        table, lines = slow(path, raw, layout, found, comments is None)
         others["lines inside quoted fields"] = raw.count(b"\n") - layout.header - table.height
     if not layout.quoted and marks:
         table = unwrapped(table)
     if not layout.header and {"user", "item"} <= set(columns):
         refuse_sizes(path, table, raw, layout)
     if by_position(columns):
-        refuse_grid(str(path), len(layout.names), first_rows(raw, layout), table["user"])
+        refuse_grid(str(path), len(layout.names), first_rows(raw, layout), table["user"], layout.header)
     first = 1 + skipped + layout.header
+    if numbers is not None and lines is None:
+        lines = numbers[layout.header :]
     repeated = repeated_headers(raw, layout, table, found)
     if repeated is not None:
         lines = np.arange(first, first + table.height) if lines is None else lines
         table, lines = table.filter(~repeated), lines[~repeated.to_numpy()]
         others["repeated headers"] = int(repeated.sum())
     return Rows(table.select(*columns), lines, first, "line", others)
-
-
-def refuse_comment(path: Path, raw: bytes, skipped: int) -> None:
-    """A line between rows that begins as comments do; of a file whose every line is a row."""
-    for mark in (b"#", b"%"):
-        if mark in raw and (at := raw.find(b"\n" + mark + b" ")) >= 0:
-            line = raw[at + 1 : at + 61].partition(b"\n")[0].decode(errors="replace")
-            raise InputError(
-                f"{path}, line {raw.count(10, 0, at + 1) + 1 + skipped:,} looks like a comment: {line!r}; remove it"
-            )
 
 
 def unwrapped(table: pl.DataFrame) -> pl.DataFrame:
@@ -129,7 +134,7 @@ def first_ragged(raw: bytes, skeleton: bytes, separator: str, k: int) -> int | N
 def ragged(path: Path, layout: Layout, index: int, text: str) -> InputError:
     """The sentence for a line that does not have the fields of the first."""
     n, k = text.count(layout.separator) + 1, len(layout.names)
-    line = f"{path}, line {index + 1 + layout.skipped:,}"
+    line = f"{path}, line {layout.line(index):,}"
     if not text.strip():
         return InputError(f"{line} is empty; expected one row per interaction: remove it")
     advice = "remove or mend it"
@@ -137,7 +142,7 @@ def ragged(path: Path, layout: Layout, index: int, text: str) -> InputError:
         advice = f"put a field that holds {layout.separator!r} in quotation marks"
     elif layout.separator in " \t" and not layout.header:
         advice += f", or say {option('adjacency', True)} if each line is a user and its items"
-    return InputError(f"{line} has {n} fields but line {1 + layout.skipped} has {k}: {text[:60]!r}; {advice}")
+    return InputError(f"{line} has {n} fields but line {layout.line(0)} has {k}: {text[:60]!r}; {advice}")
 
 
 def fast(raw: bytes, layout: Layout, found: Mapping[str, int], lines: int, quoted: bool) -> pl.DataFrame:
@@ -183,9 +188,11 @@ def every_line_is_a_row(raw: bytes, layout: Layout) -> bool:
     )
 
 
-def slow(path: Path, raw: bytes, layout: Layout, found: Mapping[str, int]) -> tuple[pl.DataFrame, np.ndarray]:
+def slow(
+    path: Path, raw: bytes, layout: Layout, found: Mapping[str, int], maybe_comments: bool
+) -> tuple[pl.DataFrame, np.ndarray]:
     """Row by row with Python's parser: some fields go over several lines, or something is wrong."""
-    k, start = len(layout.names), 1 + layout.skipped
+    k, start = len(layout.names), layout.line(0)
     chosen: dict[str, list[str | None]] = {role: [] for role in found}
     lines: list[int] = []
     long_fields: list[tuple[int, str]] = []
@@ -197,20 +204,20 @@ def slow(path: Path, raw: bytes, layout: Layout, found: Mapping[str, int]) -> tu
             if not row or (len(row) == 1 and k > 1 and not text.strip()):
                 raise InputError(f"{path}, line {start:,} is empty; expected one row per interaction: remove it")
             if len(row) != k:
-                over = f", which ends on line {reader.line_num + layout.skipped:,}," if "\n" in text else ""
+                over = f", which ends on line {layout.line(reader.line_num - 1):,}," if "\n" in text else ""
                 raise InputError(
-                    f"{path}, line {start:,}{over} has {len(row)} fields but line {1 + layout.skipped} has {k}: "
+                    f"{path}, line {start:,}{over} has {len(row)} fields but line {layout.line(0)} has {k}: "
                     f"{text[:60]!r}; look for a stray quotation mark or separator"
                 )
-            if row[0].startswith(("# ", "% ")):
-                raise InputError(f"{path}, line {start:,} looks like a comment: {text[:60]!r}; remove it")
-            if not (layout.header and start == 1 + layout.skipped):
+            if maybe_comments and row[0].startswith(("# ", "% ")):
+                raise comment(path, start, text[:60])
+            if not (layout.header and start == layout.line(0)):
                 lines.append(start)
                 for role, at in found.items():
                     chosen[role].append(row[at] or None)
                 if "\n" in text:
                     long_fields += [(start, f) for f in row if "\n" in f]
-            start = reader.line_num + 1 + layout.skipped
+            start = layout.line(reader.line_num)
     except csv.Error as e:
         why = "a quotation mark that is never closed" if "end of data" in str(e) else str(e)
         raise InputError(

@@ -8,6 +8,7 @@ import numpy as np
 
 from minivae.data.codes import binary_csr
 from minivae.data.splits import FoldIn, StrongSplit
+from minivae.data.text_form import whole
 from minivae.errors import InputError, option
 
 if TYPE_CHECKING:
@@ -111,9 +112,17 @@ def placed(train: Interactions, other: Interactions, known: Any, filters: dict[s
 
 
 def place(labels: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Where each label stands among others, -1 if it does not; text and numbers meet as text."""
+    """Where each label stands among others, -1 if it does not; text and numbers meet as text.
+
+    >>> place(np.array(["7.0", "x", "8"]), np.array([7, 8])).tolist()  # words beside a number leave it as it is written
+    [0, -1, 1]
+    """
     where = {str(label): k for k, label in enumerate(among.tolist())}
-    return np.array([where.get(str(label), -1) for label in labels.tolist()], np.int64)
+    if among.dtype.kind == "U":
+        for label, k in list(where.items()):
+            where.setdefault(whole(label), k)
+    texts = map(str, labels.tolist())
+    return np.array([where.get(text, where.get(whole(text), -1)) for text in texts], np.int64)
 
 
 def early(train: Interactions, other: Interactions, name: str) -> dict[str, int]:

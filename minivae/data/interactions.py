@@ -13,9 +13,11 @@ import polars as pl
 import scipy
 
 from minivae.data.codes import binary_csr, lookup, order_of_appearance
+from minivae.data.item_labels import ItemLabels
 from minivae.data.labelling import Where, as_series, by_row, factorize
 from minivae.data.labels import integers, pack_labels, unpack_labels
 from minivae.data.reading import Reading
+from minivae.data.text_form import said_of
 from minivae.errors import InputError
 from minivae.runtime.storage import load_arrays, save_arrays
 
@@ -85,8 +87,11 @@ class Interactions:
                 raise InputError(f"time must hold one finite number for each of the {self.user.size} events")
         if not (self.user_labels[1:] > self.user_labels[:-1]).all():
             raise InputError("user_labels must be sorted and free of repetitions")
-        if self.item_titles is not None and len(self.item_titles) != self.n_items:
-            raise InputError(f"{len(self.item_titles)} item_titles do not fit {self.n_items} item_labels")
+        object.__setattr__(self, "item_labels", ItemLabels.of(self.item_labels))
+        if self.item_titles is not None:
+            if len(self.item_titles) != self.n_items:
+                raise InputError(f"{len(self.item_titles)} item_titles do not fit {self.n_items} item_labels")
+            object.__setattr__(self, "item_titles", ItemLabels.of(self.item_titles))
 
     def __repr__(self) -> str:
         name = f"{self.name!r}, " if self.name else ""
@@ -218,7 +223,7 @@ class Interactions:
         position = np.zeros(len(item_labels), np.int32)
         position[appearance] = np.arange(appearance.size, dtype=np.int32)
         item_labels = item_labels[appearance]
-        shown = None if titles is None else np.array([titles.get(str(i)) or str(i) for i in item_labels.tolist()])
+        shown = None if titles is None else np.array([said_of(str(i), titles) or str(i) for i in item_labels.tolist()])
         return cls(user, lookup(position, item), user_labels, item_labels, shown, name, time)
 
 

@@ -14,14 +14,12 @@ import numpy as np
 import polars as pl
 
 from minivae.data.codes import lookup, rank
-from minivae.data.text_form import EDGES
+from minivae.data.text_form import EDGES, INTEGER, NUMBER
 from minivae.errors import InputError
 
 LONGEST_LABEL = 500
 EXACT = 2**53  # up to here every whole number is a float
 NATIVE = {"rating": (bool, np.bool_), "time": (date, datetime)}  # what columns of objects may hold beside numbers
-INTEGER = r"^(0|-?[1-9][0-9]*)$"
-NUMBER = r"^(0|-?[1-9][0-9]*|-?(0|[1-9][0-9]*)(\.[0-9]+([eE][+-]?[0-9]+)?|[eE][+-]?[0-9]+))$"
 MISSING = ("", "nan", "null", "none", "<na>", "nat", "\\n", "n/a", "#n/a", "#ref!", "#value!", "#name?", "#div/0!")
 AMONG_NUMBERS = ("na", "-", "--", "?", "unknown", "missing")  # no label where all others are numbers
 EXCEL = r"^-?[0-9](\.[0-9]+)?E\+[0-9]+$"

@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from minivae.data.columns import Columns
 from minivae.data.grid import is_number
 from minivae.errors import InputError, option
@@ -31,6 +33,8 @@ class Layout:
         Whether the first line names the columns.
     skipped : int
         Lines before it.
+    numbers : (n,) int64, optional
+        Of the lines of the file that are left, where comments between them went.
     """
 
     separator: str
@@ -38,6 +42,13 @@ class Layout:
     names: list[str]
     header: bool
     skipped: int
+    numbers: np.ndarray | None = None
+
+    def line(self, index: int) -> int:
+        """The number in the file of a line of the text, which is counted from 0."""
+        if self.numbers is None:
+            return index + 1 + self.skipped
+        return int(self.numbers[min(index, len(self.numbers) - 1)])
 
 
 def head(raw: bytes, path: Path) -> list[str]:
@@ -60,7 +71,7 @@ def without_blank_end(raw: bytes) -> tuple[bytes, dict[str, int]]:
 
 
 def without_preamble(
-    path: Path, raw: bytes, columns: Columns, separator: str | None
+    path: Path, raw: bytes, columns: Columns, separator: str | None, comments: bool
 ) -> tuple[bytes, int, int, str | None]:
     """The text without Excel's `sep=;` and without comments and blank lines before the table; how many these were."""
     skipped = blank = 0
@@ -69,7 +80,7 @@ def without_preamble(
         raw, skipped = raw[raw.index(b"\n") + 1 :], 1
         separator = separator or match[1]
     asked = {c for c in columns.values() if isinstance(c, str) and not c.isdecimal()}
-    while raw[:1] in (b"#", b"%", b"\n") and len(raw) > 1:
+    while raw[:1] in ((b"#", b"%", b"\n") if comments else (b"\n",)) and len(raw) > 1:
         if raw.startswith(b"\n"):
             raw, blank = raw[1:], blank + 1
             continue
@@ -109,7 +120,13 @@ def single_byte(path: Path, raw: bytes, separator: str) -> tuple[bytes, str]:
 
 
 def find_layout(
-    path: Path, lines: list[str], separator: str, columns: Columns, header: bool | None, skipped: int
+    path: Path,
+    lines: list[str],
+    separator: str,
+    columns: Columns,
+    header: bool | None,
+    skipped: int,
+    numbers: np.ndarray | None = None,
 ) -> Layout:
     """Quoting, header and names, from the first two lines."""
     quoted = separator in ",;" or all(f[:1] == f[-1:] == '"' and len(f) > 1 for f in lines[0].split(separator))
@@ -126,11 +143,11 @@ def find_layout(
     if header is None:
         header = typed or find_header(path, fields, columns)
     if not header:
-        return Layout(separator, quoted, [str(k) for k in range(len(fields[0]))], False, skipped)
+        return Layout(separator, quoted, [str(k) for k in range(len(fields[0]))], False, skipped, numbers)
     names = [f.partition(":")[0] for f in fields[0]] if typed else fields[0]
     if lines[0].startswith("#"):
         names = [names[0].lstrip("# "), *names[1:]]
-    return Layout(separator, quoted, names, True, skipped)
+    return Layout(separator, quoted, names, True, skipped, numbers)
 
 
 def find_header(path: Path, fields: list[list[str]], columns: Columns) -> bool:

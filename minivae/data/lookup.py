@@ -1,6 +1,5 @@
 """From what a person types to rows of a split: a user's label, an item's title."""
 
-import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,7 +9,7 @@ import scipy.sparse as sp
 
 from minivae.data.codes import binary_csr
 from minivae.data.splits import StrongSplit
-from minivae.data.text_form import canonical
+from minivae.data.text_form import canonical, said_of, whole
 from minivae.data.texts import groups_from
 from minivae.errors import InputError
 
@@ -30,8 +29,7 @@ def written(text: str) -> Iterator[str]:
     """
     yield text
     yield canonical(text)
-    if match := re.fullmatch(r"(0|-?[1-9]\d*)\.0+", canonical(text)):
-        yield match[1]
+    yield whole(canonical(text))
 
 
 def history_of(split: StrongSplit, label: str) -> sp.csr_matrix:
@@ -107,7 +105,7 @@ def groups_of(path: Path, labels: np.ndarray) -> np.ndarray:
         whose group is empty, become "not given".
     """
     known = groups_from(path, "user", "groups")
-    groups = np.array([known.get(label, "not given") for label in labels.tolist()])
+    groups = np.array([said_of(label, known) or "not given" for label in labels.tolist()])
     if len(groups) and (groups == "not given").all():
         raise InputError(f"none of the users in {path} is a training user; these are called {', '.join(labels[:3])}")
     return groups
@@ -123,7 +121,7 @@ def features_of(path: Path, labels: np.ndarray) -> np.ndarray:
         no feature.
     """
     known = groups_from(path, "item", "lists of features")
-    of = [set(filter(None, known.get(label, "").split("|"))) for label in labels.tolist()]
+    of = [set(filter(None, said_of(label, known).split("|"))) for label in labels.tolist()]
     names = sorted(set().union(*of))
     if not names:
         raise InputError(f"none of the items in {path} is in the data; these are called {', '.join(labels[:3])}")

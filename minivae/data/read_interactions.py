@@ -20,6 +20,7 @@ from minivae.data.interactions import Interactions
 from minivae.data.labelling import Where
 from minivae.data.reading import Reading, Rows
 from minivae.data.tables import Form, checked, read_table
+from minivae.data.text_form import said_of
 from minivae.data.texts import first_titles, titles_from
 from minivae.errors import InputError, option
 
@@ -42,6 +43,7 @@ def read_interactions(
     encoding: str | None = None,
     title_file: str | Path | None = None,
     adjacency: bool | None = None,
+    comments: bool | None = None,
 ) -> Interactions:
     """Read events from a file or a data frame, every row of it accounted for in `reading`.
 
@@ -72,6 +74,9 @@ def read_interactions(
         two.
     adjacency : bool, optional
         Whether each line is a user and its items; found from the lines if not given.
+    comments : bool, optional
+        Whether lines after the first that begin with # or % are left out, or are rows like others. If not given, such
+        lines are left out before the table, and one that begins with "# " or "% " is refused below it.
 
     Returns
     -------
@@ -97,7 +102,7 @@ def read_interactions(
         raise InputError(f"{option('min_rating')} must be a finite number, not {min_rating}")
     asked = {"user": user, "item": item, "rating": rating, "title": title, "time": time}
     columns: Columns = {k: c for k, c in asked.items() if c is not None and not (k == "title" and title_file)}
-    form = Form(separator, header, encoding, adjacency)
+    form = Form(separator, header, encoding, adjacency, comments)
     if is_frame(path):
         source, rows = "the data frame", read_frame(path, columns)
         if rows.table.height == 0:
@@ -141,7 +146,7 @@ def read_interactions(
     notes += tuple(odd_ones_out(data.user_labels, "user")) + tuple(odd_ones_out(data.item_labels, "item"))
     notes += (several,) if several else ()
     if titles is not None:
-        found = sum(str(label) in titles for label in data.item_labels.tolist())
+        found = sum(bool(said_of(str(label), titles)) for label in data.item_labels.tolist())
         notes += (f"titles of {found:,} of {data.n_items:,} items",) if found < data.n_items else ()
     reading = Reading(
         rows.table.height,

@@ -13,6 +13,7 @@ import numpy as np
 import scipy
 
 from minivae.data.codes import refuse_false_pointers
+from minivae.data.item_labels import ItemLabels
 from minivae.data.labels import integers, pack_labels, unpack_labels
 from minivae.data.users import binary
 from minivae.errors import InputError
@@ -75,9 +76,10 @@ class StrongSplit:
     validation, test : FoldIn
         FoldIn over the same I items
     item_labels : (I,)
-        Original labels, in the order of first appearance in the training rows.
+        Original labels, in the order of first appearance in the training rows; `ItemLabels`, so that the padding of
+        recommendations gets none.
     item_titles : ndarray, optional
-        (I,) str, optional
+        (I,) str, `ItemLabels` too.
     train_labels : (n_train,), optional
         Original labels of the training users.
     name : str
@@ -125,6 +127,9 @@ class StrongSplit:
                 raise InputError(f"{part} has {getattr(self, part).history.shape[1]} items, train {self.n_items}")
         refuse_misfit(self.item_labels, self.n_items, "item_labels", "items")
         refuse_misfit(self.item_titles, self.n_items, "item_titles", "items")
+        for name in ("item_labels", "item_titles"):
+            if (labels := getattr(self, name)) is not None:
+                object.__setattr__(self, name, ItemLabels.of(labels))
         refuse_misfit(self.train_labels, self.train.shape[0], "train_labels", "training users")
 
     @property

@@ -39,12 +39,15 @@ class Form:
         UTF-8 if not given.
     adjacency : bool, optional
         Whether each line is `user item item …`.
+    comments : bool, optional
+        Whether lines between rows that begin with # or % are none.
     """
 
     separator: str | None = None
     header: bool | None = None
     encoding: str | None = None
     adjacency: bool | None = None
+    comments: bool | None = None
 
 
 def read_table(path: Path, columns: Columns, form: Form) -> Rows:
@@ -85,21 +88,22 @@ def read_rows(path: Path, columns: Columns, form: Form) -> Rows:
     suffix = inner_suffix(path)
     scan = {b"PAR1": "scan_parquet", b"ARRO": "scan_ipc"}.get(magic[:4]) or SCAN.get(path.suffix.lower())
     if scan:
-        refuse_given(path, form, ("separator", "header", "encoding", "adjacency"))
+        refuse_given(path, form, ("separator", "header", "encoding", "adjacency", "comments"))
         return read_columnar(path, scan, columns)
     if path.suffix.lower() == ".npz":
-        refuse_given(path, form, ("separator", "header", "encoding", "adjacency"))
+        refuse_given(path, form, ("separator", "header", "encoding", "adjacency", "comments"))
         return read_matrix(path)
     raw = text_of(path, unpacked(path), form.encoding)
     if is_json(raw, suffix):
-        refuse_given(path, form, ("separator", "header", "adjacency"))
+        refuse_given(path, form, ("separator", "header", "adjacency", "comments"))
         return read_records(path, raw, columns)
     linked = form.adjacency
     if linked is None:
         linked = is_adjacency(path, raw, suffix, columns, form.separator, form.header)
     if linked:
+        refuse_given(path, form, ("comments",), "holds a user and its items on each line")
         return read_adjacency(path, raw, columns, form.separator)
-    return read_delimited(path, raw, suffix, columns, form.separator, form.header)
+    return read_delimited(path, raw, suffix, columns, form.separator, form.header, form.comments)
 
 
 def is_json(raw: bytes, suffix: str) -> bool:
@@ -109,11 +113,11 @@ def is_json(raw: bytes, suffix: str) -> bool:
     return start[:1] == b"{" or (start[:1] == b"[" and listed)
 
 
-def refuse_given(path: Path, form: Form, names: tuple[str, ...]) -> None:
+def refuse_given(path: Path, form: Form, names: tuple[str, ...], why: str = "is no text of lines and fields") -> None:
     """Options that a format has no use for."""
     given = [name for name in names if getattr(form, name) is not None]
     if given:
-        raise InputError(f"{path} is no text of lines and fields; leave {option(given[0])} out")
+        raise InputError(f"{path} {why}; leave {option(given[0])} out")
 
 
 def checked(rows: Rows, columns: Columns, source: str) -> Rows:

@@ -8,6 +8,7 @@ import polars as pl
 
 from minivae.data.labelling import LONGEST_LABEL, Where, by_row, factorize
 from minivae.data.tables import Form, read_table
+from minivae.data.text_form import whole
 from minivae.errors import InputError
 
 Clash = tuple[str, int, int]  # a label, and the first two rows that say different things about it
@@ -88,6 +89,8 @@ def groups_from(path: Path, role: str, what: str) -> dict[str, str]:
 def texts_of(table: pl.DataFrame, role: str, where: Where = by_row) -> tuple[dict[str, str], list[Clash]]:
     """The first text of each label that has one, by the label as text; and the labels of which rows differ.
 
+    Labels that are whole numbers among words are found by the number too: in another table they may be numbers alone.
+
     Parameters
     ----------
     table : DataFrame
@@ -105,4 +108,6 @@ def texts_of(table: pl.DataFrame, role: str, where: Where = by_row) -> tuple[dic
     odd = said.filter(said["title"] != first["title"].gather(place[said["code"].to_numpy()]))
     odd = odd.unique("code", keep="first", maintain_order=True)
     texts = {str(labels[code]): text for code, text in first.select("code", "title").iter_rows()}
+    for label in [] if labels.dtype.kind == "i" else list(texts):
+        texts.setdefault(whole(label), texts[label])
     return texts, [(str(labels[code]), int(first["row"][int(place[code])]), row) for row, code, _ in odd.iter_rows()]

@@ -152,6 +152,18 @@ READ = {  # name of the file, content, arguments
     "adjacency text with tabs, told": ("t.txt", "0\t5\t6\n1\t5\n", {"adjacency": True, "n": 3}),
     "adjacency text with tabs": ("t.txt", "0\t5\t6\t7\t8\n1\t5\t6\n", {"user": 0, "item": 1, "n": 6}),
     "adjacency text with commas, told": ("t.txt", "0,5,6\n1,5\n", {"adjacency": True, "n": 3}),
+    "a number of users, or one without items, above lists": (
+        "train.txt",
+        "3\n0 1 2\n1 5 6 7\n2 4 8\n",
+        {"user": 0, "item": 1, "n": 7},
+    ),
+    "labels like comments, told": ("t.csv", CSV + "# hash,a\n", {"comments": False, "n": 6}),
+    "comments between rows, told": ("t.csv", CSV + "# later,\n#4,b\n4,a\n", {"comments": True, "n": 6}),
+    "a short table of numbers by position": (
+        "t.csv",
+        "".join(f"{u},{i},{(u + i) % 3},0,{u}\n" for u in range(4) for i in range(4)),
+        {"user": 0, "item": 1, "header": False, "n": 16},
+    ),
     "cp1252, told": ("t.csv", CSV.replace("c", "é").encode("cp1252"), {"encoding": "cp1252"}),
     "Latin-1, told": ("t.csv", CSV.replace("c", "é").encode("latin-1"), {"encoding": "latin-1"}),
     "UTF-16, told": ("t.csv", CSV.encode("utf-16"), {"encoding": "utf-16"}),
@@ -169,8 +181,13 @@ REFUSED = {  # … and what the sentence must say
     ),
     "a short row": ("t.csv", CSV + "9\n", {}, "line 7 has 1 fields"),
     "a long and a short row": ("t.csv", "user,item\n1,2,3\n1\n", {}, "line 2 has 3 fields"),
-    "a comment at the end": ("t.csv", CSV + "# the end\n", {}, "line 7 looks like a comment: '# the end'; remove it"),
-    "a comment between rows": ("t.csv", CSV + "# more, later\n4,a\n", {}, "line 7 looks like a comment"),
+    "a comment at the end": (
+        "t.csv",
+        CSV + "# the end\n",
+        {},
+        "line 7 looks like a comment: '# the end'; say comments=True to",
+    ),
+    "a comment between rows": ("t.csv", CSV + "# more, later\n4,a\n", {}, "or comments=False if they are rows"),
     "a comment among quoted lines": (
         "t.csv",
         'user,t,item\n1,"so,\nso",a\n# more, and,more\n2,x,b\n',
@@ -260,12 +277,6 @@ REFUSED = {  # … and what the sentence must say
         "0\n1\t5\n",
         {"user": 0, "item": 1, "separator": "\t"},
         "if each line is a user and its items, say adjacency=True",
-    ),
-    "a number of users before lists": (
-        "t.txt",
-        "3\n0 1 2\n1 5 6 7\n2 4 8\n",
-        {"user": 0, "item": 1},
-        "line 1 holds 3, which looks like the number of users: remove it",
     ),
     "a grid": (
         "t.csv",

@@ -1,13 +1,21 @@
 """No row vanishes: rows of the file = events + dropped, for generated files of every format."""
 
+import bz2
 import gzip
+import io
 import json
+import lzma
+import zipfile
 from unittest.mock import patch
 
+import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
+import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from minivae.data import columnar
 from minivae.data.read_interactions import read_interactions
@@ -17,47 +25,95 @@ text = st.text(st.sampled_from('ab"7 ,;:é'), min_size=1, max_size=4).map(str.st
 rows = st.lists(st.tuples(text, text, st.integers(-1, 5)), min_size=1, max_size=25)
 
 
-def files(folder, table):
-    """The table in every format that can hold it."""
-    table.write_csv(folder / "t.csv")
-    (folder / "quoted.csv").write_bytes(table.write_csv(quote_style="always").encode())
-    (folder / "crlf.csv").write_bytes(table.write_csv(line_terminator="\r\n").encode())
-    (folder / "semicolon.csv").write_bytes(table.write_csv(separator=";").encode())
-    (folder / "t.tsv").write_bytes(table.write_csv(separator="\t", quote_style="never").encode())
-    (folder / "t.csv.gz").write_bytes(gzip.compress(table.write_csv().encode()))
+def doors(folder, table):
+    """The table in every format that can hold it, as a file or in memory, by name."""
+    csv, records = table.write_csv().encode(), table.to_dicts()
+    zipped = io.BytesIO()
+    with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as z:
+        z.writestr("t.csv", csv)
+    tabs = table.write_csv(separator="\t", quote_style="never", include_header=False)
+    files = {
+        "t.csv": csv,
+        "quoted.csv": table.write_csv(quote_style="always").encode(),
+        "crlf.csv": table.write_csv(line_terminator="\r\n").encode(),
+        "mark.csv": b"\xef\xbb\xbf" + csv,
+        "semicolon.csv": table.write_csv(separator=";").encode(),
+        "t.tsv": f"user\titem\trating\n{tabs}".encode(),
+        "t.inter": f"user:token\titem:token\trating:float\n{tabs}".encode(),
+        "t.csv.gz": gzip.compress(csv),
+        "two.csv.gz": gzip.compress(csv[:9]) + gzip.compress(csv[9:]),
+        "t.csv.bz2": bz2.compress(csv),
+        "t.csv.xz": lzma.compress(csv),
+        "t.csv.zip": zipped.getvalue(),
+        "t.jsonl": "".join(json.dumps(r) + "\n" for r in records).encode(),
+        "t.jsonl.gz": gzip.compress("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records).encode()),
+        "list.json": json.dumps(records).encode(),
+    }
+    if not any(":" in field for row in table.rows() for field in row[:2]):
+        files["t.dat"] = f"user\titem\trating\n{tabs}".replace("\t", "::").encode()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
     table.write_parquet(folder / "t.parquet")
     table.write_ipc(folder / "t.feather")
-    (folder / "t.jsonl").write_text("".join(json.dumps(r) + "\n" for r in table.to_dicts()), encoding="utf-8")
-    return sorted(folder.iterdir())
+    pandas = pd.DataFrame({name: table[name].to_list() for name in table.columns}, index=range(7, 7 + table.height))
+    frames = {
+        "polars": table,
+        "polars, lazy": table.lazy(),
+        "polars, categories": table.with_columns(pl.col("item").cast(pl.Categorical)),
+        "pandas": pandas,
+        "pandas, categories": pandas.astype({"user": "category"}),
+    }
+    return {path.name: path for path in sorted(folder.iterdir())} | frames
 
 
-def account(path, expected_rows, expected_low):
-    """The reading of a file, held against what was written."""
-    reading = read_interactions(path, rating="rating", min_rating=3).reading
-    assert reading.rows == expected_rows, path.name
-    assert reading.rows == reading.events + sum(reading.dropped.values()), path.name
-    assert reading.dropped["rating below 3"] == expected_low, path.name
+def account(source, expected_rows, expected_low, name=""):
+    """The reading of a table, held against what was written."""
+    reading = read_interactions(source, rating="rating", min_rating=3).reading
+    assert reading.rows == expected_rows, name
+    assert reading.rows == reading.events + sum(reading.dropped.values()), name
+    assert reading.dropped["rating below 3"] == expected_low, name
     return reading
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(rows)
 def test_rows_in_are_events_and_dropped(tmp_path_factory, written):
     table = pl.DataFrame([*written, ("u", "i", 5)], schema=["user", "item", "rating"], orient="row")
     low = int((table["rating"] < 3).sum())
     liked = {(u, i) for u, i, r in table.rows() if r >= 3}
     with patch.object(columnar, "check_in_child"):
-        for path in files(tmp_path_factory.mktemp("files"), table):
-            reading = account(path, table.height, low)
-            assert reading.dropped["repeated pair"] == table.height - low - reading.events
-            assert reading.events == len(liked), path.name
+        for name, source in doors(tmp_path_factory.mktemp("files"), table).items():
+            reading = account(source, table.height, low, name)
+            assert reading.dropped["repeated pair"] == table.height - low - reading.events, name
+            assert reading.events == len(liked), name
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    hnp.arrays(np.int8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=7), elements=st.integers(0, 5)),
+    st.sampled_from(["csr", "csc", "coo", "bsr", "dia", "lil"]),
+)
+def test_entries_of_a_matrix(tmp_path_factory, dense, form):
+    path = tmp_path_factory.mktemp("matrix") / "m.npz"
+    matrix = sp.coo_matrix(dense)
+    sources = [matrix.asformat(form)]
+    if form != "lil":  # SciPy writes it to no file
+        sp.save_npz(path, sources[0])
+        sources.append(path)
+    for source in sources:
+        if not (dense >= 3).any():
+            with pytest.raises(InputError, match=r"every entry is zero|none of the"):
+                read_interactions(source, min_rating=3)
+            continue
+        reading = account(source, np.count_nonzero(dense), ((dense > 0) & (dense < 3)).sum(), form)
+        assert reading.events == (dense >= 3).sum()
 
 
 def test_the_check_sees_a_row_that_vanishes(tmp_path):
     """Broken twin: what polars alone makes of a name that begins with a quotation mark."""
     path = tmp_path / "t.tsv"
     path.write_text('user\titem\trating\n1\t"a\t5\n2\tb\t5\n3\tc"\t5\n')
-    account(path, 3, 0)
+    account(path, 3, 0, path.name)
     lost = pl.read_csv(path, separator="\t", infer_schema=False)
     assert lost.height < 3
 

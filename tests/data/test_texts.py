@@ -47,6 +47,26 @@ def test_several_titles_of_an_item_are_said(tmp_path):
     assert "2 items have several titles, such as '1' (line 3 says 'B', line 4 'C')" in str(read.reading)
 
 
+def test_a_whole_number_is_the_same_label_in_both_tables(tmp_path):
+    """However each of them wrote it, and whether or not words stand beside it."""
+    for events, expected in (
+        ("user,item\n1,1\n2,2.0\n2,10.0\n", ["A", "B", "C"]),
+        ("user,item\n1,1.0\n2,2\n2,10\n", ["A", "B", "C"]),
+        ("user,item\n1,1.0\n2,2.0\n2,x\n2,10\n", ["A", "B", "W", "C"]),
+    ):
+        for titles in (
+            "item,title\n1.0,A\n2.0,B\n10.0,C\nx,W\n07,Z\n",
+            "item,title\n1,A\n2,B\n10,C\nx,W\n",
+            "item,title\n1.0,A\n2,B\n1e1,C\nx,W\n",
+        ):
+            data = read_interactions(write(tmp_path, "e.csv", events), title_file=write(tmp_path, "t.csv", titles))
+            assert np.asarray(data.item_titles).tolist() == expected
+            assert data.reading is not None
+            assert "titles of" not in str(data.reading)
+    known = write(tmp_path, "g.csv", "user,group\n1.0,a\nx,b\n1,c\n2.0,d\n")
+    assert groups_of(known, np.array(["1", "1.0", "2", "x", "01"])).tolist() == ["c", "a", "d", "b", "not given"]
+
+
 def test_groups_of_users(tmp_path):
     labels = np.array(["1", "2", "3"])
     for text in ("user,group\n1,a\n2,b\n", "u;g;x\n2.0;b;1\n1.0;a;1\n2.0;b;2\n3.0;;2\n", "\ufeffu\tg\n1\ta\n2\tb\n"):

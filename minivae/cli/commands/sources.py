@@ -27,7 +27,7 @@ def source_of(options: flags.SplitFlags, default: str = "planted") -> Source:
 
 def chosen(options: flags.ColumnFlags, name: str) -> Any:
     """What was said about an option, None if nothing; yes and no are two flags."""
-    if name not in ("header", "adjacency"):
+    if name not in ("header", "adjacency", "comments"):
         return getattr(options, name)
     yes, no = getattr(options, name), getattr(options, f"no_{name}")
     if yes and no:

@@ -54,6 +54,10 @@ class ColumnFlags(SplitFlags):
     """Table: each line is a user and its items; without this and the next that is found from the lines."""
     no_adjacency: bool = False
     """Table: numbers separated by blanks are columns."""
+    comments: bool = False
+    """Table: lines between rows that begin with # or % are left out; without this and the next one is refused."""
+    no_comments: bool = False
+    """Table: lines that begin with # or % are rows."""
     max_memory: Annotated[str | None, option("SIZE", "most of what is free, or $MINIVAE_MAX_MEMORY")] = None
     """Table: refuse what takes more memory to read than SIZE, for instance 4G."""
     min_user: Annotated[int | None, option("N", "5")] = None

@@ -21,7 +21,7 @@ from minivae.errors import InputError
 from minivae.runtime.storage import digest, kind
 
 COLUMNS = ("user", "item", "rating", "title", "time")
-FORM = ("separator", "header", "encoding", "adjacency", "title_file")
+FORM = ("separator", "header", "encoding", "adjacency", "comments", "title_file")
 TABLE_OPTIONS = (*COLUMNS, "min_rating", *FORM, "min_user", "min_item", "split", "test", "validation")
 EMBEDDED: dict[str, tuple[Callable[[], Interactions], int]] = {  # name -> data, users held out for each of two parts
     "planted": (planted, 2000),  # enough test users to detect a paired difference of .005 in nDCG@100
@@ -46,7 +46,7 @@ class Source:
         the users that the filters leave, at most 1,000.
     split_seed : int, optional
         Of the draw of held-out users.
-    separator, header, encoding, adjacency, title_file : optional
+    separator, header, encoding, adjacency, comments, title_file : optional
         As of `minivae.read_interactions`.
     min_user, min_item : int, optional
         Filters of the split.
@@ -69,6 +69,7 @@ class Source:
     header: bool | None = None
     encoding: str | None = None
     adjacency: bool | None = None
+    comments: bool | None = None
     title_file: Path | None = None
     min_user: int | None = None
     min_item: int | None = None
