@@ -56,6 +56,23 @@ class FarPair(Record, frozen=True):
     titles: Sequence[Sequence[str]]
 
 
+class RadiusStage(Record, frozen=True):
+    """The numbers of Theorem 2.3 at one moment, medians over pairs u ≠ v, and shares of the pairs.
+
+    `closed` is the share with Δ ≥ ‖g_u‖, whose radius is 0; `helped` that with ⟨g_u, g_v⟩ > 0. `epoch` is None for a
+    model whose training is not known.
+    """
+
+    epoch: int | None
+    norm: float = field(name="norm of the gradient")
+    mismatch: float = field(name="content mismatch")
+    lipschitz: float = field(name="Lipschitz constant seen on the pair")
+    distance: float
+    closed: float = field(name="pairs of radius 0")
+    certified: float = field(name="pairs certified")
+    helped: float = field(name="pairs helped")
+
+
 class Summary(Record, frozen=True):
     """transfer.json: what is worth saying about a transfer matrix; shares are of pairs or of users."""
 
@@ -71,6 +88,7 @@ class Summary(Record, frozen=True):
     segments: Mapping[str, Segment]
     examples: Sequence[Example]
     far: Sequence[FarPair] = field(name="far but related")
+    radius: Sequence[RadiusStage] = field(name="sharing radius")
 
 
 class Score(Record, frozen=True):

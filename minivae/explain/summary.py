@@ -9,7 +9,8 @@ from scipy.stats import spearmanr
 from minivae.data.users import shape_of
 from minivae.explain.flows import best_helpers, distant_helpers, flow
 from minivae.explain.kernel import Transfer
-from minivae.explain.records import CommonItems, Example, FarPair, Helper, Segment, Summary
+from minivae.explain.radius import compose_radius
+from minivae.explain.records import CommonItems, Example, FarPair, Helper, RadiusStage, Segment, Summary
 from minivae.runtime.table import Part, Table, numbers, words
 from minivae.runtime.text import markdown as escaped
 
@@ -28,6 +29,7 @@ def summarise(
     titles: np.ndarray,
     labels: np.ndarray,
     segments: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    radius: Sequence[RadiusStage],
 ) -> Summary:
     """Everything that the report shows.
 
@@ -47,6 +49,8 @@ def summarise(
         (U,) what the users are called.
     segments : mapping
         Name of a grouping -> (U,) group of each training user and (R,) of each receiver of `to_others`.
+    radius : Sequence[RadiusStage]
+        From `minivae.explain.radius.radius_stages`.
     """
     n = np.diff(x.indptr)
     own = np.diag(transfer.total).astype(float)
@@ -64,6 +68,7 @@ def summarise(
         segments={name: _segment(to_others, *groups) for name, groups in segments.items()},
         examples=[_example(transfer, x, titles, labels, u) for u in _examples(n)],
         far=_far(transfer, x, titles, labels),
+        radius=radius,
     )
 
 
@@ -164,6 +169,7 @@ def compose(s: Summary, remarks: Sequence[str]) -> list[Part]:
         "## By the number of common items",
         _by_common_table(s.by_common_items),
         f"![Mean cosine of the gradients of two users by their common items: {cosines}](common.png)",
+        *compose_radius(s.radius),
         "## By group",
         "From training users to the held-out items of test users. Inflow: what a test user of the group gets from all "
         "training users together. Outflow: what a training user of the group gives to all test users. Means, in nats.",

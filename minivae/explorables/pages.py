@@ -18,6 +18,7 @@ _ORDER = (
     "anchors",
     "users-and-seeds",
     "peeking",
+    "cost",
 )
 _STAGE = """<div class="stage">
 <figure class="picture">{picture}</figure>

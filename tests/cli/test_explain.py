@@ -63,6 +63,7 @@ def test_the_numbers_are_those_of_the_library(explained, trained):
 
     last = transfer(load_model(trained), split.train)
     assert 0 < last.cosine.max() <= 1 + 1e-5
+    assert [stage["epoch"] for stage in value["sharing radius"]] == value["epochs of the snapshots"]
     by_common = value["by common items"]
     assert sum(row["pairs"] for row in by_common) == value["users"] * (value["users"] - 1)
     for example in value["examples"]:

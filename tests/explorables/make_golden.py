@@ -127,6 +127,11 @@ def users_and_seeds(rng: np.random.Generator) -> Settings:
     }
 
 
+def cost(rng: np.random.Generator) -> Settings:
+    users, items, latent = (int(10 ** rng.uniform(*ends)) for ends in ((2, 7), (2, 6), (0.7, 3)))
+    return {"users": users, "items": items, "latent": latent}
+
+
 DRAW: dict[str, Callable[[np.random.Generator], Settings]] = {
     "masked-distance": masked_distance,
     "sharing-disc": sharing_disc,
@@ -139,6 +144,7 @@ DRAW: dict[str, Callable[[np.random.Generator], Settings]] = {
     "recall-and-ndcg": recall_and_ndcg,
     "peeking": peeking,
     "users-and-seeds": users_and_seeds,
+    "cost": cost,
 }
 
 

@@ -36,5 +36,11 @@ ERRORS: dict[str, list[tuple[str, str]]] = {
         ("(n * m - 1)", "(n - 1)"),
         ("(b * b) / m / V", "(b * b) / V"),
     ],
+    "cost": [
+        ("6 * batch * 3 * latent", "6 * batch * 2 * latent"),
+        ("4 * batch * TAKEN", "4 * batch * items"),
+        ("20 * parameters", "16 * parameters"),
+        ("4 * items ** 2", "4 * items"),
+    ],
     "peeking": [("/ alpha ** 2", "/ alpha"), ("a >= 0 && a <= k", "a >= 0 && a < k")],
 }

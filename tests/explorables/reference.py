@@ -14,6 +14,8 @@ import torch
 from scipy import stats
 
 from minivae import metrics, online
+from minivae.models import MultVAE
+from minivae.study.memory_forecast import ease_memory, vae_memory
 from minivae.theory import anchoring, bottleneck, distances, locality, masking, merging, toy, transfer
 from minivae.theory.numerics.quadrature import grid, log_density
 
@@ -292,6 +294,49 @@ def users_and_seeds(t: Settings) -> Values:
     }
 
 
+def update_operations(model: MultVAE, batch: int, interactions: int) -> dict[str, int]:
+    """From the weights of a model: three products with each dense layer, sums of rows in the input layer, and Adam.
+
+    The last item-sized bias takes part in no product with `batch` rows.
+    """
+    small = [p for name, p in model.named_parameters() if name in ("encoder_output.weight", "decoder.0.weight")]
+    return {
+        "output": 6 * batch * model.decoder[-1].weight.numel(),
+        "between": sum(6 * batch * p.numel() for p in small),
+        "input": 4 * interactions * model.encoder_input.weight.shape[1],
+        "adam": 12 * sum(p.numel() for p in model.parameters()),
+    }
+
+
+def cost(t: Settings) -> Values:
+    """Operations from the shapes of the library's own model, memory by its forecast."""
+    users, items, latent = t["users"], t["items"], t["latent"]
+    batch, taken = min(500, users), 73
+
+    def one_update(items: int, latent: int) -> dict[str, int]:
+        with torch.device("meta"):
+            return update_operations(MultVAE(items, 600, latent), batch, batch * taken)
+
+    parts, updates = one_update(items, latent), -(-users // batch)
+    one = sum(parts.values())
+    with torch.device("meta"):
+        model = MultVAE(items, 600, latent)
+    n, layer = (sum(p.numel() for p in m.parameters()) for m in (model, model.decoder[-1]))
+    kept = sum(v.numel() for v in model.state_dict().values())
+    return {
+        **parts,
+        "one": one,
+        "updates": updates,
+        "epoch": updates * one,
+        "parameters": n,
+        "vae": vae_memory(n, kept, layer, (users, items), users * taken, batch, torch.float32).total,
+        "ease": ease_memory(items, users * taken).total,
+        "twiceItems": sum(one_update(2 * items, latent).values()) / one,
+        "twiceLatent": sum(one_update(items, 2 * latent).values()) / one,
+        "twiceUsers": -(-2 * users // batch) / updates,
+    }
+
+
 REFERENCE: dict[str, Callable[[Settings], Values]] = {
     "masked-distance": masked_distance,
     "sharing-disc": sharing_disc,
@@ -304,4 +349,5 @@ REFERENCE: dict[str, Callable[[Settings], Values]] = {
     "recall-and-ndcg": recall_and_ndcg,
     "peeking": peeking,
     "users-and-seeds": users_and_seeds,
+    "cost": cost,
 }

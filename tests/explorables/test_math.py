@@ -8,12 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from scipy.sparse import csr_matrix
+from torch.utils.flop_counter import FlopCounterMode
 
 from minivae import explorables
+from minivae.batches import DeviceCSR
+from minivae.config import TrainConfig
+from minivae.models import MultVAE
+from minivae.update import loss_terms
 from tests.explorables import engines
 from tests.explorables.make_golden import SETTINGS, plain
 from tests.explorables.planted import ERRORS
-from tests.explorables.reference import REFERENCE
+from tests.explorables.reference import REFERENCE, update_operations
 
 GOLDEN = engines.numbers(json.loads(Path(__file__).with_name("golden.json").read_text(encoding="utf-8")))
 RELATIVE = 1e-10
@@ -80,3 +87,14 @@ def test_golden_is_what_the_library_computes_today(name):
     for case in GOLDEN[name][::10]:
         found = engines.numbers({key: plain(v) for key, v in REFERENCE[name](case["settings"]).items()})
         assert not mismatches([found], [case])
+
+
+def test_the_operations_of_an_update_are_those_that_pytorch_counts():
+    """The counter sees the products alone, and one more for the bias: a row of ones times the gradient."""
+    model, batch = MultVAE(60, hidden=12, latent=5), 20
+    users = csr_matrix((np.random.default_rng(0).random((batch, 60)) < 0.2).astype(np.float32))
+    rows = DeviceCSR(users).batch(torch.arange(batch))
+    with FlopCounterMode(display=False) as counter:
+        loss_terms(model, rows, TrainConfig(precision="fp32"), step=0)["loss"].backward()
+    parts = update_operations(model, batch, users.nnz)
+    assert counter.get_total_flops() == parts["output"] + parts["between"] + 2 * batch * 60

@@ -21,6 +21,7 @@ from minivae.data.splits import FoldIn, StrongSplit
 from minivae.data.users import shape_of
 from minivae.errors import InputError
 from minivae.explain import experiment, summary
+from minivae.explain.radius import radius_stages
 from minivae.models import VAE
 from minivae.runtime.records import write_result
 from minivae.runtime.storage import write_text
@@ -65,6 +66,7 @@ def explain_transfer(options: flags.Explain) -> None:
         lookup.names(split),
         labels,
         segments_of(options.groups, x, others, labels),
+        radius_stages(model, x),
     )
     remarks = [
         code(command_line()),
