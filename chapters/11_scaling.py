@@ -222,6 +222,12 @@ for n, d in ((20_108, 200), (20_108, my_latent), (my_items, 200), (my_items, my_
     work = sum(operations(500, n, 600, d, 500 * 73).values()) / total
     print(f"{n:7,} items, {d} dimensions: {work:5.2f} times the operations, {training_gigabytes(n, latent=d):5.2f} GB")
 
+# %% [markdown] tags=["explorable"]
+# **Move it by hand.** From how many items on does EASE take more memory than Mult-VAE? Run the cell; a viewer without scripts shows a picture.
+
+# %% tags=["explorable"]
+mv.explorable("cost")
+
 # %% [markdown]
 #
 # The command line forecasts with more detail, and with a few updates timed on your machine:
