@@ -69,6 +69,12 @@ def contract(right, mistakes):
             assert sorted(check.__name__ for check, _ in right) == checks
             assert sorted({check.__name__ for check, _, _ in mistakes}) == checks
 
+        @each_answer
+        def test_what_it_asks_stands_in_its_documentation(self, check, answer):
+            asked, _, rest = check.__doc__.partition("\n\nParameters\n")
+            assert re.match(r"Chapter \d\d.*``fn\(", asked)
+            assert "AssertionError\n    With what is wrong." in rest
+
     return TestContract
 
 

@@ -34,6 +34,16 @@ def water_filling(variances, beta, noise):
     return torch.tensor([rate, [min(v, level) for v in variances.tolist()]], dtype=variances.dtype)
 
 
+def test_directions_lie_on_both_sides_of_the_water():
+    """Else an answer that forgets one of the two cases would pass."""
+    for seed in range(20):
+        asked = []
+        checks.check_water_filling(lambda *given: asked.append(given) or water_filling(*given), seed)
+        ((variances, beta, noise),) = asked
+        assert (variances > 2 * beta * noise).any()
+        assert (variances < beta * noise / 2).any()
+
+
 RIGHT = [
     (checks.check_pair_bound, pair_bound),
     (checks.check_batch_bracket, batch_bracket),
