@@ -125,11 +125,14 @@ def test_the_rank_of_an_item_and_items_like_it(study, run, capsys):
         (["--users", "nothing.txt"], "nothing.txt cannot be read"),
         (["--users", "."], ". cannot be read (it is not a file)"),
         (["--users", "all", "--among", "."], ". cannot be read (it is not a file)"),
+        (["--users", "all", "--among", "{latin}"], "line 2: byte 0xe9 is not UTF-8; save the file as UTF-8"),
         (["--user", "-nobody"], "user '-nobody' is not in the data"),
     ],
 )
-def test_bad_words_are_one_sentence(run, words, sentence, capsys):
-    assert main(["recommend", "--model", str(run), *words]) == 2
+def test_bad_words_are_one_sentence(run, words, sentence, tmp_path, capsys):
+    latin = tmp_path / "latin.txt"
+    latin.write_bytes(b"a\n\xe9\n")
+    assert main(["recommend", "--model", str(run), *(w.format(latin=latin) for w in words)]) == 2
     said = capsys.readouterr().err
     assert sentence in said
     assert len(said.splitlines()) == 1

@@ -141,7 +141,13 @@ def test_doubts_are_named():
     fine = strong_split(planted(n_users=400, n_items=60, n_events=6000), n_heldout=40)
     assert warnings(fine) == []
     few = strong_split(planted(n_users=400, n_items=60, n_events=6000), n_heldout=199)
-    assert any("only 2 training users for 199" in w for w in warnings(few))
+    assert any("only 2 training users for 199 test users: hold out fewer" in w for w in warnings(few))
+    pairs = [(u, i) for u in range(20) for i in range(u % 3, u % 3 + 6)]
+    train = Interactions.from_labels(*zip(*pairs, strict=True))
+    own = given_split(train, Interactions.from_labels(*zip(*((u, (i + 1) % 9) for u, i in pairs), strict=True)))
+    assert any(w.endswith("test users") and "only 20 training users" in w for w in warnings(own))
+    last = leave_last_out(data_of([(u, i, i) for u, i in pairs]), min_user=3)
+    assert any("only 20 training users" in w and w.endswith("lower min_user") for w in warnings(last))
     rows = [(u, i) for u in range(200) for i in range(10)]
     everything = strong_split(Interactions.from_labels(*zip(*rows, strict=True)), n_heldout=20)
     said = " ".join(warnings(everything))
