@@ -244,7 +244,7 @@ mv.explorable("cost")
 # * **Unequal shares.** 250 users on 4 processes are 63, 63, 62 and 62. A mean of means is not the mean. The loss of
 #   process $r$ must be weighted with $R\,B_r/B$ before the average.
 # * **Other random numbers.** If each process draws its own masks and noise, four processes are another run than one. Here every
-#   number is a function of (seed, update, position), see `minivae.runtime.streams`. So a process computes the draws of its
+#   number is a function of (seed, update, place of the interaction or user in the data), see `minivae.runtime.streams`. So a process computes the draws of its
 #   rows, the same as in a single process.
 
 
@@ -487,7 +487,7 @@ print(f"one history, ranked twice: {len(first & second)} of 20 recommendations a
 #
 # * An update is three item-sized products, small layers and one pass of Adam: for $I\gg d$ its count is linear in items, almost flat in the latent size,
 #   independent of the number of users. Count first, then measure, with the count and the floor beside it.
-# * Several processes give the run of one if shares are weighted and every random number depends on its position only.
+# * Several processes give the run of one if shares are weighted and every random number depends on its place in the data only, not on the process.
 # * Any VAE can be put under the card with `theory.wrap`. Put a healthy one beside it. Look at KL, $\sigma$, the gap paid and
 #   the ranking at a *sample*, not only at nDCG.
 

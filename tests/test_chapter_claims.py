@@ -265,7 +265,7 @@ SAID = {
         "Sixteen times the latent size are 1.27 times the operations",
         "must be weighted with $R\\,Br/B$ before the average",
         "Several processes give the run of one if shares are weighted and every random number depends on its "
-        "position only",
+        "place in the data only, not on the process",
         "on MovieLens-20M 73 of 20,108",
         "with 41,140 items it is the larger model by far",
         "at a sample quiet noise is the worst in all five seeds",
