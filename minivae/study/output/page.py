@@ -24,7 +24,7 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto
   background: var(--paper); }
 h1, h2, h3 { line-height: 1.2; } h2 { margin-top: 2.2rem; }
 a { color: var(--link); }
-nav ul { columns: 14rem; padding-left: 1.2rem; }
+nav ul { columns: 18rem; padding-left: 1.2rem; }
 .wide { display: block; overflow-x: auto; margin: 1rem 0; }
 td:last-child:not(:first-child), td:not([style*=right]):not(:first-child) { white-space: normal; min-width: 7rem; }
 table { border-collapse: collapse; font-size: .85rem; }
@@ -39,10 +39,12 @@ tr.best { background: var(--best); font-weight: 600; }
 @media (prefers-color-scheme: dark) { .wide img { filter: brightness(.85); } }
 code { background: var(--soft); padding: .1rem .3rem; overflow-wrap: anywhere; }
 :focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
-@media print { :root { --ink: #000; --paper: #fff; --soft: #fff; --best: #eee; } nav { display: none; }
-  body { max-width: none; margin: 0; } .wide { overflow: visible; } .wide img { min-width: 0;
-  filter: none; }
-  table { font-size: .6rem; } .wide, figure, tr { break-inside: avoid; } h2, h3 { break-after: avoid; } }
+@media print {
+  :root { color-scheme: light; --ink: #000; --paper: #fff; --soft: #fff; --line: #ddd; --link: #0060a0; --best: #eee; }
+  nav { display: none; } body { max-width: none; margin: 0; }
+  .wide { overflow: visible; } .wide img { min-width: 0; filter: none; }
+  table { font-size: .6rem; } th, td { padding: .2rem .3rem; }
+  .wide, figure, tr { break-inside: avoid; } h2, h3 { break-after: avoid; } }
 """
 SCRIPT = """
 for (const table of document.querySelectorAll("table")) {
