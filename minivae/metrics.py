@@ -1,12 +1,14 @@
 """What the ranking of a user is worth: one function a metric, over all users at once.
 
-Each takes a `Ranking` and a cutoff k and gives (U,) values. n is a user's number of held-out items; a user without any
-has no value. Where fewer items than k can be ranked, k is their number.
+Each takes a `Ranking` and a cutoff k and gives (U,) values. n is a user's number of held-out items. For a user without
+any, `metric_values` puts NaN, whatever the function gave, so that no mean counts this user. Where fewer items than k
+can be ranked, k is their number.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -63,7 +65,7 @@ def ndcg(ranking: Ranking, k: int) -> np.ndarray:
 
 def precision(ranking: Ranking, k: int) -> np.ndarray:
     """Hits among the first k / k."""
-    return _where_heldout(ranking, ranking.hits[:, :k].sum(1) / max(k, 1))
+    return ranking.hits[:, :k].sum(1) / max(k, 1)
 
 
 def average_precision(ranking: Ranking, k: int) -> np.ndarray:
@@ -77,12 +79,12 @@ def reciprocal_rank(ranking: Ranking, k: int) -> np.ndarray:
     """1 / rank of the first hit, 0 without one among the first k; the mean over users is MRR@k."""
     hits = ranking.hits[:, :k]
     first = hits.argmax(1) if hits.shape[1] else np.zeros(len(hits), np.int64)
-    return _where_heldout(ranking, hits.any(1) / (first + 1))
+    return hits.any(1) / (first + 1)
 
 
 def hit_rate(ranking: Ranking, k: int) -> np.ndarray:
     """1 with a hit among the first k, else 0."""
-    return _where_heldout(ranking, np.asarray(ranking.hits[:, :k].any(1), np.float64))
+    return np.asarray(ranking.hits[:, :k].any(1), np.float64)
 
 
 def novelty(ranking: Ranking, k: int) -> np.ndarray:
@@ -99,11 +101,7 @@ def novelty(ranking: Ranking, k: int) -> np.ndarray:
     items = ranking.items[:, :k]
     there = items >= 0
     total, n = np.where(there, bits[items], 0).sum(1), there.sum(1)
-    return np.where(ranking.n_heldout > 0, share(total, n.astype(np.float64)), np.nan)
-
-
-def _where_heldout(ranking: Ranking, values: np.ndarray) -> np.ndarray:
-    return np.where(ranking.n_heldout > 0, values, np.nan)
+    return share(total, n.astype(np.float64))
 
 
 KINDS: Registry[Metric] = Registry(
@@ -122,6 +120,9 @@ KINDS: Registry[Metric] = Registry(
 
 def register_metric(name: str) -> Callable[[Metric], Metric]:
     """Decorator: make ``fn(ranking, k)`` the metric ``name@k``.
+
+    It gives one number for each user. What it gives for users with nothing held out is not used: they are left out of
+    every mean.
 
     Parameters
     ----------
@@ -163,8 +164,33 @@ def parse_metric(name: str) -> tuple[str, int]:
 
 
 def canonical(metric: str | Metric) -> str:
-    """How results call a metric: "NDCG@10" is "ndcg@10"; a function has its own name."""
-    return metric.__name__ if callable(metric) else "{}@{}".format(*parse_metric(metric))
+    """How results call a metric: "NDCG@10" is "ndcg@10"; a function has its own name, also in a partial."""
+    if not callable(metric):
+        return "{}@{}".format(*parse_metric(metric))
+    function = metric
+    while isinstance(function, partial):
+        function = function.func
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def named(metrics: Sequence[str | Metric]) -> dict[str, str | Metric]:
+    """The metrics by their names; one that is asked for twice is there once.
+
+    Raises
+    ------
+    InputError
+        If two functions have the same name: one would stand in the place of the other.
+    """
+    found: dict[str, str | Metric] = {}
+    for metric in metrics:
+        name = canonical(metric)
+        other = found.setdefault(name, metric)
+        if other != metric and (callable(other) or callable(metric)):
+            raise InputError(
+                f"two metrics have the name {name!r}: {other!r} and {metric!r}; write each as a def with a name of its "
+                'own, or name it: minivae.register_metric("first")(function), then ask for first@10'
+            )
+    return found
 
 
 def cutoff(metric: str | Metric) -> int:
@@ -192,7 +218,7 @@ def metric_values(ranking: Ranking, metric: str | Metric) -> np.ndarray:
             f"metric {canonical(metric)} gave values of shape {values.shape} for {len(ranking.hits)} users; "
             "it must give one number for each"
         )
-    return values
+    return np.where(ranking.n_heldout > 0, values, np.nan)
 
 
 def shown(metric: str) -> str:

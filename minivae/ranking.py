@@ -17,11 +17,12 @@ from torch import Tensor
 from minivae.data.splits import FoldIn
 from minivae.data.users import as_csr, shape_of
 from minivae.errors import InputError
-from minivae.metrics import Metric, Ranking, canonical, cutoff, metric_values
+from minivae.metrics import Metric, Ranking, canonical, cutoff, metric_values, named
 from minivae.options import METRICS
 from minivae.runtime.records import MeanInterval
 
 BLOCK_CELLS = 1 << 23
+POPULARITY_TOP = 20
 ACTIVITY_GROUPS = ((5, 10), (11, 50), (51, 100), (101, None))
 
 
@@ -46,7 +47,7 @@ class Evaluation:
     coverage : float
         Share of the items that appear in the top k of at least one user, with k the largest cutoff.
     popularity : float
-        Mean training count of the items in the top 20 (NaN unless `item_counts` was given).
+        Mean training count of the items in the top 20, whatever the cutoffs (NaN unless `item_counts` was given).
 
     Examples
     --------
@@ -189,7 +190,7 @@ def evaluate(
     Raises
     ------
     InputError
-        For an unknown metric, unequal shapes, or NaN scores.
+        For an unknown metric, two functions of the same name, unequal shapes, or NaN scores.
 
     Examples
     --------
@@ -207,9 +208,12 @@ def evaluate(
     if not metrics:
         raise InputError("no metric was asked for; name at least one, for instance ndcg@100")
     metrics = [metrics] if isinstance(metrics, str) or callable(metrics) else metrics
-    by_name = {canonical(m): m for m in metrics}
+    by_name = named(metrics)
     k = max(cutoff(m) for m in metrics)
     n_users, n_items = shape_of(history)
+    if item_counts is not None and (item_counts := np.asarray(item_counts)).shape != (n_items,):
+        raise InputError(f"item_counts of shape {item_counts.shape} does not fit {n_items} items; it has one for each")
+    depth = k if item_counts is None else max(k, POPULARITY_TOP)
     n_heldout = np.diff(heldout.indptr)
     per_user = {name: np.full(n_users, np.nan) for name in by_name}
     shown = np.zeros(n_items, dtype=bool)
@@ -218,15 +222,17 @@ def evaluate(
     for a in range(0, n_users, block):
         b = min(a + block, n_users)
         with torch.no_grad():
-            values, items = top_items(model.score(history[a:b]), history[a:b], k)
+            values, items = top_items(model.score(history[a:b]), history[a:b], depth)
             hits = _hits(values, items, heldout[a:b])
         ranked = torch.where(values > float("-inf"), items, -1).cpu().numpy()
         ranking = Ranking(hits, n_heldout[a:b], ranked, item_counts)
         for name, metric in by_name.items():
             per_user[name][a:b] = metric_values(ranking, metric)
-        shown[ranked[ranked >= 0]] = True
+        first = ranked[:, :k]
+        shown[first[first >= 0]] = True
         if item_counts is not None:
-            first = ranked[:, :20][ranked[:, :20] >= 0]
+            first = ranked[:, :POPULARITY_TOP]
+            first = first[first >= 0]
             popularity_sum, n_shown = popularity_sum + float(item_counts[first].sum()), n_shown + len(first)
     return Evaluation(
         per_user=per_user,

@@ -1,5 +1,6 @@
 """Ranking against fractions by hand, ir-measures, and a slow implementation that anybody can read."""
 
+import functools
 import math
 from collections import defaultdict
 from fractions import Fraction
@@ -14,8 +15,8 @@ from hypothesis import strategies as st
 from ranking_cases import Fixed, csr, problem
 from scipy import stats
 
-from minivae import FoldIn, InputError, compare, evaluate, planted, ranking, register_metric, strong_split
-from minivae.metrics import metric_values, parse_metric
+from minivae import FoldIn, InputError, Popularity, compare, evaluate, planted, ranking, register_metric, strong_split
+from minivae.metrics import Ranking, metric_values, parse_metric
 from minivae.ranking import activity_groups, paired_difference, top_items
 
 
@@ -236,6 +237,57 @@ def test_functions_are_metrics_and_can_be_registered():
         register_metric("ndcg")(last_hit)
 
 
+def test_users_without_heldout_items_have_no_value_of_an_own_metric_either():
+    """The documented example: both users are shown item 1, the first has it held out and the second nothing."""
+    users = FoldIn(history=np.array([[1, 0, 0], [1, 0, 0]]), heldout=np.array([[0, 1, 0], [0, 0, 0]]))
+    model = Popularity().fit(np.array([[1, 1, 0], [1, 1, 1]]))
+
+    def first(of, k):
+        return of.hits[:, 0].astype(float)
+
+    def always(of, k):
+        return np.ones(len(of.hits))
+
+    register_metric("first_of_all")(first)
+    res = evaluate(model, users, [first, "first_of_all@1", always, "hit@1"])
+    for name in res.per_user:
+        np.testing.assert_array_equal(res.per_user[name], [1, math.nan], err_msg=name)
+        assert res[name] == (1.0, 0.0)
+    with pytest.raises(AssertionError):  # the twin: the function's own number
+        np.testing.assert_array_equal(first(Ranking(np.array([[True], [False]]), np.array([1, 0])), 1), [1, math.nan])
+
+
+def test_functions_of_the_same_name_do_not_take_each_others_place():
+    scores, history, heldout = problem(4)
+    model, users = Fixed(scores), FoldIn(csr(history), csr(heldout))
+
+    def at(of, k, rank):
+        return of.hits[:, rank].astype(float)
+
+    class Last:
+        def __call__(self, of, k):
+            return of.hits[:, k - 1].astype(float)
+
+    second = functools.partial(at, rank=1)
+    found = evaluate(model, users, [second, Last(), second, "ndcg@5", "NDCG@5"])
+    assert list(found.per_user) == ["at", "Last", "ndcg@5"]
+    precision = evaluate(model, users, ["precision@1", "precision@2"])
+    np.testing.assert_allclose(
+        found.per_user["at"], 2 * precision.per_user["precision@2"] - precision.per_user["precision@1"]
+    )
+    lambdas = [lambda of, k: of.hits[:, 0], lambda of, k: of.hits[:, 1]]
+    with pytest.raises(InputError, match=r"two metrics have the name '<lambda>': .*lambda.* and .*lambda"):
+        evaluate(model, users, lambdas)
+    with pytest.raises(InputError, match="two metrics have the name 'at'"):
+        evaluate(model, users, [second, functools.partial(at, rank=2)])
+
+
+def test_counts_of_other_items_are_refused():
+    scores, history, heldout = problem(4)
+    with pytest.raises(InputError, match=r"item_counts of shape \(29,\) does not fit 30 items"):
+        evaluate(Fixed(scores), FoldIn(csr(history), csr(heldout)), item_counts=np.ones(29))
+
+
 def test_a_function_sees_a_hundred_ranks_or_as_many_as_the_others_ask_for():
     seen = []
 
@@ -287,7 +339,14 @@ def test_coverage_and_popularity_of_what_is_recommended():
     res = evaluate(Fixed(scores), FoldIn(csr(history), csr(heldout)), ("recall@5", "ndcg@2"), counts)
     top = [[i for i in np.argsort(-s) if not h[i]][:5] for s, h in zip(scores, history, strict=True)]
     assert math.isclose(res.coverage, len(np.unique(top)) / 60)
-    assert math.isclose(res.popularity, counts[np.array(top)].mean())
+    best = [[i for i in np.argsort(-s) if not h[i]][:20] for s, h in zip(scores, history, strict=True)]
+    assert math.isclose(res.popularity, counts[np.array(best)].mean())
+    for metrics in (["ndcg@1"], ["ndcg@20"], ["ndcg@55"]):  # what is asked for beside it changes nothing
+        more = evaluate(Fixed(scores), FoldIn(csr(history), csr(heldout)), metrics, counts.tolist())
+        assert math.isclose(more.popularity, res.popularity)
+        k = int(metrics[0].split("@")[1])
+        wide = [[i for i in np.argsort(-s) if not h[i]][:k] for s, h in zip(scores, history, strict=True)]
+        assert math.isclose(more.coverage, len(set().union(*wide)) / 60)
     assert math.isnan(evaluate(Fixed(scores), FoldIn(csr(history), csr(heldout))).popularity)
 
 
