@@ -29,14 +29,15 @@ class FoldIn:
     history : (B, I) sparse
         The fold-in items, the model's input.
     heldout : (B, I) sparse
-        The items to be ranked high; a row may be empty.
+        The items to be ranked high, none of them in the history; a row may be empty.
     user_labels : (B,), optional
         Original labels, in row order.
 
     Raises
     ------
     InputError
-        If the two shapes differ, or a matrix is not finite.
+        If the two shapes differ, a matrix is not finite, or a user has an item in both: what is in the history is
+        never ranked, so that it could not be found.
 
     Examples
     --------
@@ -57,6 +58,11 @@ class FoldIn:
         object.__setattr__(self, "heldout", binary(self.heldout, "heldout"))
         if self.history.shape != self.heldout.shape:
             raise InputError(f"history {self.history.shape} and heldout {self.heldout.shape} must have the same shape")
+        if both := self.history.multiply(self.heldout).nnz:
+            raise InputError(
+                f"{both:,} of {self.heldout.nnz:,} held-out events are in the history too; what a user has is never "
+                "ranked, so no model could find them: take them out of one of the two"
+            )
         refuse_misfit(self.user_labels, self.n_users, "user_labels", "rows")
 
     @property

@@ -1,8 +1,9 @@
-"""What "users × items" may be: scipy sparse or dense, numpy or torch; and the ways to make a CSR of it."""
+"""What "users × items" may be: sparse or dense, of scipy, numpy, torch, pandas, polars or lists; and a CSR of it."""
 
 from __future__ import annotations  # so that scipy.sparse and torch are loaded at their first use, not for their names
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, Union, cast
 
 import numpy as np
@@ -15,7 +16,11 @@ if TYPE_CHECKING:
     import scipy.sparse
     import torch
 
-Users: TypeAlias = Union["scipy.sparse.spmatrix", "scipy.sparse.sparray", "np.ndarray", "torch.Tensor"]
+Users: TypeAlias = Union[
+    "scipy.sparse.spmatrix", "scipy.sparse.sparray", "np.ndarray", "torch.Tensor", "Sequence[Sequence[float]]"
+]
+# What people give in place of one of its matrices, known by an attribute, and which of them they may have meant.
+MEANT = {"train": "split.train or split.test.history", "heldout": "its history or heldout", "matrix": "its matrix"}
 
 
 def as_csr(x: Users) -> scipy.sparse.csr_matrix:
@@ -24,7 +29,7 @@ def as_csr(x: Users) -> scipy.sparse.csr_matrix:
     Parameters
     ----------
     x : Users
-        (U, I) sparse or dense, numpy or torch.
+        (U, I) sparse or dense: scipy, numpy, torch, rows in lists, or a data frame with one column for each item.
 
     Returns
     -------
@@ -34,15 +39,13 @@ def as_csr(x: Users) -> scipy.sparse.csr_matrix:
     Raises
     ------
     InputError
-        If `x` is not two-dimensional, or holds NaN or infinity.
+        If `x` is no matrix of real numbers, or holds NaN or infinity.
     """
-    if getattr(x, "ndim", 0) != 2:
-        shape = getattr(x, "shape", None)
-        got = type(x).__name__ if shape is None else f"shape {tuple(shape)}"
-        raise InputError(f"expected a matrix of users × items, scipy CSR or dense, got {got}")
-    csr = scipy.sparse.csr_matrix(without_torch(x))
+    csr = scipy.sparse.csr_matrix(_two_dimensional(x))
     if csr.dtype.kind == "f" and not np.isfinite(csr.data).all():
-        raise InputError("the users × items matrix holds NaN or infinity; a user either has an item or has not")
+        raise InputError(
+            "the users × items matrix holds NaN or infinity; a user either has an item or has not (0 for not)"
+        )
     if not csr.has_canonical_format or not csr.data.all():
         csr = csr.copy()
         csr.sum_duplicates()
@@ -50,14 +53,46 @@ def as_csr(x: Users) -> scipy.sparse.csr_matrix:
     return csr
 
 
-def without_torch(x: Any) -> Any:
-    """A tensor as a numpy array, half precision as float32; anything else as it is."""
+def _two_dimensional(x: Any) -> Any:
+    """`x` as a scipy matrix or a numpy array of two dimensions, half precision as float32."""
     torch = sys.modules.get("torch")  # who has a tensor has loaded it
     if torch is not None and isinstance(x, torch.Tensor):
-        x = x.detach().cpu()
-        x = x if x.layout == torch.strided else x.to_dense()
-        x = (x.float() if x.dtype in (torch.float16, torch.bfloat16) else x).numpy()
-    return x.astype(np.float32) if x.dtype == np.float16 else x
+        found = x.detach().cpu()
+        found = found if found.layout == torch.strided else found.to_dense()
+        found = (found.float() if found.dtype in (torch.float16, torch.bfloat16) else found).numpy()
+    elif scipy.sparse.issparse(x):
+        found = x
+    else:
+        found = _array(x)
+    if found.ndim != 2:
+        raise InputError(
+            f"expected a matrix of users × items, sparse or dense, got {_named(x)}{_advice(x, found.ndim)}"
+        )
+    if found.dtype.kind not in "biuf":
+        raise InputError(f"the users × items matrix holds {found.dtype}; it must hold real numbers")
+    return found.astype(np.float32) if found.dtype == np.float16 else found
+
+
+def _array(x: Any) -> np.ndarray:
+    """What numpy makes of an object; numbers that a data frame keeps as objects become numbers."""
+    try:
+        found = np.asarray(x)
+        return found.astype(np.float64) if found.dtype == object and found.ndim == 2 else found
+    except (TypeError, ValueError) as e:
+        why = " ".join(str(e).split())
+        raise InputError(f"expected a matrix of numbers, users × items, got {_named(x)} that is none ({why})") from e
+
+
+def _named(x: Any) -> str:
+    """The type and, where it has one, the shape of what came in place of a matrix."""
+    shape = getattr(x, "shape", None)
+    return f"a {type(x).__name__}" + ("" if shape is None else f" of shape {tuple(shape)}")
+
+
+def _advice(x: Any, ndim: int) -> str:
+    if ndim == 1:
+        return "; for one user give a matrix of one row, x[None]"
+    return next((f"; give {part}" for name, part in MEANT.items() if hasattr(x, name)), "")
 
 
 def binary(matrix: Users, what: str) -> scipy.sparse.csr_matrix:
@@ -66,7 +101,7 @@ def binary(matrix: Users, what: str) -> scipy.sparse.csr_matrix:
     Parameters
     ----------
     matrix : Users
-        (U, I); counts and ratings count as "has it".
+        (U, I) in any form that `as_csr` takes; counts and ratings count as "has it".
     what : str
         How messages name the matrix.
 
@@ -76,13 +111,9 @@ def binary(matrix: Users, what: str) -> scipy.sparse.csr_matrix:
         If it is not a matrix of finite numbers, or an entry is negative, which is no sign of liking an item.
     """
     try:
-        csr = as_csr(matrix if hasattr(matrix, "ndim") else np.asarray(matrix))
+        csr = as_csr(matrix)
     except InputError as e:
         raise InputError(f"{what}: {e}") from None
-    except (TypeError, ValueError) as e:
-        raise InputError(f"{what} must be a two-dimensional matrix of numbers: {e}") from e
-    if csr.dtype.kind not in "biuf":
-        raise InputError(f"{what} holds {csr.dtype}; it must hold real numbers")
     if csr.data.size and csr.data.min() < 0:
         raise InputError(
             f"{what} holds negative entries ({int((csr.data < 0).sum()):,} of {csr.nnz:,}), which are no likes; "

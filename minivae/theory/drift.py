@@ -169,6 +169,7 @@ def neighbourhood_drift(
     >>> neighbourhood_drift(MultVAE(6, hidden=4, latent=2), np.eye(6), keep=1.0, k=2).overlap
     1.0
     """
+    x = as_csr(x)
     n_users = shape_of(x)[0]
     if not 1 <= k < n_users:
         raise InputError(f"k={k} neighbours cannot be found among {n_users} users; k must be in 1 … U−1")

@@ -10,6 +10,7 @@ from liang_reference import TRAPS, prepare
 from minivae.data.interactions import Interactions
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.data.strong_split import strong_split
+from minivae.data.temporal import leave_last_out, time_split
 from minivae.errors import InputError
 from minivae.runtime.storage import load_arrays, save_arrays
 
@@ -143,7 +144,7 @@ def test_saved_and_loaded_is_the_same(split, tmp_path):
 
 
 def test_integer_labels_and_none_survive(tmp_path):
-    part = FoldIn(np.eye(3), np.ones((3, 3)))
+    part = FoldIn(np.eye(3), 1 - np.eye(3))
     bare = StrongSplit(sp.csr_matrix(np.eye(3)), part, part, np.array([9, 8, 7]))
     bare.save(tmp_path / "s.safetensors")
     loaded = StrongSplit.load(tmp_path / "s.safetensors")
@@ -205,7 +206,28 @@ def test_fold_in_takes_any_matrix_and_refuses_what_makes_no_sense():
     with pytest.raises(InputError, match="NaN"):
         FoldIn(np.full((2, 2), np.nan), np.eye(2))
     with pytest.raises(InputError, match="user_labels"):
-        FoldIn(np.eye(2), np.eye(2), np.array([1, 2, 3]))
+        FoldIn(np.eye(2), 1 - np.eye(2), np.array([1, 2, 3]))
+
+
+def test_what_a_user_has_cannot_be_held_out():
+    history = np.array([[1, 1, 0, 0], [0, 1, 0, 0]])
+    with pytest.raises(InputError, match="2 of 4 held-out events are in the history too; what a user has is never"):
+        FoldIn(history, np.array([[1, 0, 1, 0], [0, 1, 0, 1]]))
+    assert FoldIn(history, np.array([[0, 0, 1, 0], [1, 0, 0, 1]])).heldout.nnz == 3
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=15)
+def test_no_split_holds_out_what_it_shows(seed):
+    """Every event may be repeated and all times may be equal."""
+    rng = np.random.default_rng(seed)
+    user, item = rng.integers(0, 20, 400), rng.integers(0, 15, 400)
+    data = Interactions.from_labels(user, item, time=rng.integers(0, 30, 400).astype(float))
+    splits = strong_split(data, n_heldout=3), time_split(data, 0.6, 0.2, min_user=1), leave_last_out(data)
+    for split in splits:
+        for part in (split.validation, split.test):
+            assert part.heldout.nnz
+            assert not (part.history.toarray().astype(bool) & part.heldout.toarray().astype(bool)).any()
 
 
 @pytest.mark.parametrize("argument", [{"n_heldout": 1.5}, {"seed": "1"}, {"min_user": None}, {"min_item": 2.0}])

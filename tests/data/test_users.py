@@ -1,11 +1,13 @@
 """Users × items in every form that people have them, and the binary rows that are made of it."""
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 import scipy.sparse as sp
 import torch
 
-from minivae import InputError
+from minivae import EASE, InputError, planted, recommend, strong_split
 from minivae.data.users import as_csr, binary
 
 
@@ -22,6 +24,13 @@ from minivae.data.users import as_csr, binary
         sp.csr_array,
         sp.coo_matrix,
         sp.csc_matrix,
+        np.ndarray.tolist,
+        lambda x: [torch.from_numpy(row) for row in x],
+        pd.DataFrame,
+        lambda x: pd.DataFrame(x, dtype="Int64"),
+        lambda x: pd.DataFrame({"tea": x[:, 0].astype(bool), **{f"{k}": x[:, k] for k in range(1, 7)}}),
+        lambda x: pd.DataFrame(x).astype(pd.SparseDtype("float64", 0)),
+        lambda x: pl.DataFrame(x, schema=[f"{k}" for k in range(7)]),
     ],
 )
 def test_as_csr_takes_what_users_have(convert):
@@ -30,6 +39,7 @@ def test_as_csr_takes_what_users_have(convert):
     assert isinstance(out, sp.csr_matrix)
     assert out.has_canonical_format
     np.testing.assert_array_equal(out.toarray().astype(float), x)
+    np.testing.assert_array_equal(binary(convert(x), "x").toarray(), x)  # the same rule
 
 
 def test_as_csr_drops_explicit_zeros_and_merges_duplicates_in_a_copy():
@@ -43,7 +53,7 @@ def test_as_csr_drops_explicit_zeros_and_merges_duplicates_in_a_copy():
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("x", [np.ones(3), np.ones((2, 2, 2)), [[1, 0]], None])
+@pytest.mark.parametrize("x", [np.ones(3), np.ones((2, 2, 2)), [1, 0], None, [[1], [2, 3]]])
 def test_as_csr_refuses_what_is_no_matrix(x):
     with pytest.raises(InputError, match="users × items"):
         as_csr(x)
@@ -69,10 +79,38 @@ def test_sparse_tensors_are_users_too(convert):
     assert as_csr(convert(x)).toarray().tolist() == x.tolist()
 
 
-@pytest.mark.parametrize(("x", "got"), [([[1, 0]], "list"), (None, "NoneType"), (np.ones(3), "shape")])
+@pytest.mark.parametrize(
+    ("x", "got"),
+    [([1, 0], "list; for one user"), (None, "NoneType"), (np.ones(3), r"ndarray of shape \(3,\); for one user give")],
+)
 def test_what_is_no_matrix_is_named(x, got):
-    with pytest.raises(InputError, match=f"got {got}"):
+    with pytest.raises(InputError, match=f"got a {got}"):
         as_csr(x)
+
+
+def test_what_has_the_matrix_in_it_is_named_with_its_part():
+    data = planted(n_users=60, n_items=40, n_events=900)
+    split = strong_split(data, n_heldout=10)
+    for x, part in (
+        (split, r"a StrongSplit; give split\.train or split\.test\.history"),
+        (split.test, "a FoldIn; give its history or heldout"),
+        (data, "a Planted; give its matrix"),
+    ):
+        for call in (lambda x: recommend(EASE().fit(split.train), x), EASE().fit, as_csr):
+            with pytest.raises(InputError, match=f"users × items, sparse or dense, got {part}"):
+                call(x)
+
+
+def test_a_data_frame_with_text_or_empty_places_is_one_sentence():
+    with pytest.raises(InputError, match=r"got a DataFrame of shape \(1, 2\) that is none"):
+        as_csr(pd.DataFrame({"user": ["ann"], "item": [3]}))
+    with pytest.raises(InputError, match="holds NaN"):
+        as_csr(pd.DataFrame({"tea": [1.0, None]}))
+    for refused in (as_csr, lambda x: binary(x, "x")):
+        with pytest.raises(InputError, match="real numbers"):
+            refused(np.array([["a"]]))
+        with pytest.raises(InputError, match="real numbers"):
+            refused(np.array([[1j]]))
 
 
 @pytest.mark.parametrize("convert", [np.asarray, sp.csr_matrix, torch.from_numpy, np.ndarray.tolist])

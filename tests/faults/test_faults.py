@@ -548,7 +548,7 @@ def test_no_memory_for_items_times_items_says_what_to_leave_out(tmp_path, capsys
     """EASE on five million items wants 100 TB."""
     n_items = 5_000_000
     rows = sp.csr_matrix((np.ones(20, np.float32), (np.repeat(np.arange(10), 2), np.arange(20))), (10, n_items))
-    fold_in = FoldIn(rows[:, :], rows[:, :])
+    fold_in = FoldIn(rows, sp.csr_matrix((rows.data, rows.indices + 20, rows.indptr), rows.shape))
     StrongSplit(rows, fold_in, fold_in, np.arange(n_items)).save(tmp_path / "wide.safetensors")
     argv = ["study", "--data", str(tmp_path / "wide.safetensors"), "--models", "ease", "--out", str(tmp_path / "out")]
     assert main(argv) == 2

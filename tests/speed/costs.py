@@ -103,9 +103,12 @@ def population(sizes: dict[str, int]) -> object:
         return m
 
     per_user = sizes["events"] // sizes["users"]
-    parts = [
-        mv.FoldIn(rows(HELDOUT, max(1, 4 * per_user // 5)), rows(HELDOUT, max(1, per_user // 5))) for _ in range(2)
-    ]
+
+    def part() -> mv.FoldIn:
+        history, heldout = rows(HELDOUT, max(1, 4 * per_user // 5)), rows(HELDOUT, max(1, per_user // 5))
+        return mv.FoldIn(history, heldout - heldout.multiply(history))
+
+    parts = [part() for _ in range(2)]
     return mv.StrongSplit(rows(sizes["users"], per_user), *parts, np.arange(sizes["items"]), name="costs")
 
 

@@ -30,7 +30,10 @@ name, n_users, n_items, batch = sys.argv[1], *map(int, sys.argv[2:])
 rng = np.random.default_rng(0)
 def some(n):
     return sp.csr_matrix((rng.random((n, n_items)) < 20 / n_items).astype(np.float32))
-split = mv.StrongSplit(some(n_users), mv.FoldIn(some(50), some(50)), mv.FoldIn(some(50), some(50)), np.arange(n_items))
+def part():
+    history, heldout = some(50), some(50)
+    return mv.FoldIn(history, heldout - heldout.multiply(history))
+split = mv.StrongSplit(some(n_users), part(), part(), np.arange(n_items))
 spec = presets.load("default").model(name)
 job = Job(spec, spec.config(epochs=1, batch_size=batch, device="cpu", precision="fp32"))
 held = status("VmRSS")

@@ -526,7 +526,7 @@ def test_numbers_are_written_as_in_the_field(value, shown):
 def test_items_are_found_by_title_label_or_part():
     x = np.ones((3, 4), np.float32)
     titles = np.array(["Toy Story (1995)", "Toy Story 2 (1999)", "Heat (1995)", "Heat"])
-    users = mv.FoldIn(x, x)
+    users = mv.FoldIn(x, 0 * x)
     split = mv.StrongSplit(x, users, users, np.array([1, 3114, 6, 9]), titles)
     found = {"Toy Story (1995)": 0, " toy story 2 (1999) ": 1, "story 2": 1, "3114": 1, "heat": 3, "HEAT (": 2}
     assert {text: lookup.find_item(split, text) for text in found} == found
