@@ -91,3 +91,45 @@ def test_no_docstring_has_sections_out_of_numpydoc():
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and (doc := ast.get_docstring(node)):
                 for title, line in re.findall(r"^(\w+)\n(-{3,})$", doc, flags=re.M):
                     assert len(title) == len(line), f"{info.name}: {title}"
+
+
+def wrong_defaults(value: Any, doc: str) -> list[str]:
+    """Defaults that a docstring gives and that the signature has otherwise; a name is looked up in the module."""
+    parsed, given = NumpyDocString(inspect.cleandoc(doc)), inspect.signature(value).parameters
+    found = []
+    for entry in (*parsed["Parameters"], *parsed["Attributes"]):
+        said = re.search(r", default (.+)$", entry.type)
+        for name in (n.strip() for n in entry.name.split(",")) if said else ():
+            if name not in given:
+                continue
+            try:
+                expected = ast.literal_eval(said[1])
+            except (ValueError, SyntaxError):
+                expected = eval(said[1].strip("`"), vars(importlib.import_module(value.__module__)))
+            if given[name].default != expected:
+                found.append(f"{name} is {given[name].default!r} if not given, and the docstring says {said[1]}")
+    return found
+
+
+def test_defaults_are_those_that_the_docstrings_say():
+    counted, found = 0, []
+    for name, value in public():
+        if (doc := value.__doc__) and ", default " in doc:
+            counted += 1
+            found += [f"{name}: {fault}" for fault in wrong_defaults(value, doc)]
+    assert counted > 60
+    assert not found, "\n".join(found)
+
+
+def test_a_default_that_has_changed_is_seen():
+    def twin(k: int = 20, users: int = PROSE.groups, name: str = "x") -> None:
+        """One line.
+
+        Parameters
+        ----------
+        k : int, default 10
+        users : int, default PROSE.groups
+        name : str, default "x"
+        """
+
+    assert wrong_defaults(twin, twin.__doc__ or "") == ["k is 20 if not given, and the docstring says 10"]
