@@ -1,5 +1,6 @@
 """Models: shapes, initialisation, sparse against dense, closed forms against direct solves, files."""
 
+import inspect
 import math
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import scipy.sparse as sp
 import torch
 from scipy import optimize
 
+import minivae as mv
 from minivae import EASE, VAE, HVamp, InputError, MultVAE, Popularity, load_model, save_model
 from minivae.batches import DeviceCSR
 from minivae.errors import Diverged
@@ -345,3 +347,22 @@ def test_an_encoder_of_ones_own_is_the_one_that_is_used():
     own = model.encoder(x)
     assert torch.equal(torch.cat([mu, logvar], dim=1), own)
     assert not torch.allclose(own, model.encoder_output(torch.tanh(model.encoder_input(x))))
+
+
+SIZES = {
+    "MultVAE": {"hidden": 600, "latent": 200, "components": 1000, "prior": "normal"},
+    "MultDAE": {"latent": 200},
+    "RecVAE": {"hidden": 600, "latent": 200, "norm_eps": 0.1, "components": 1000, "prior": "composite"},
+    "HVamp": {"hidden": 600, "latent": 200, "components": 1000, "prior": "vamp"},
+    "EASE": {"l2": 400.0},
+    "EDLAE": {"dropout": 0.33, "l2": 300.0},
+    "SLIM": {"l1": 10.0, "l2": 100.0, "rho": 1000.0, "iterations": 200, "tolerance": 1e-4},
+    "IALS": {"factors": 128, "l2": 100.0, "alpha": 10.0, "iterations": 16, "seed": 0, "threads": 1},
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_model_of_which_nothing_is_said_stays_as_it_is(name):
+    """A run that names no size must stay comparable to those of before: another default is another experiment."""
+    given = inspect.signature(getattr(mv, name)).parameters
+    assert {k: p.default for k, p in given.items() if p.default is not p.empty} == SIZES[name]

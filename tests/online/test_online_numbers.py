@@ -141,3 +141,12 @@ def test_tastes_are_shares_over_new_items_however_large_the_preferences_are():
         np.arange(2), history, np.array([[1000.0, 1000.0 + math.log(3), 5000.0], [0.0, 0.0, math.log(2)]])
     )
     np.testing.assert_allclose(audience.taste, [[0.25, 0.75, 0], [0.25, 0.25, 0.5]])
+
+
+def test_people_and_experiments_of_which_nothing_is_said_stay_as_they_are():
+    """Stored results and the chapter were made with these: another default is another simulation."""
+    usual = Behaviour()
+    assert (usual.slots, usual.visits, usual.loyalty, usual.mood) == (10, 5.0, 1.0, 1.5)
+    assert (usual.go_on, usual.after_click, usual.outside) == (0.85, 0.5, 0.5)
+    plan = Experiment()
+    assert (plan.days, plan.share, plan.salt, plan.before, plan.seed) == (14, 0.5, "experiment", 0.0, 0)
