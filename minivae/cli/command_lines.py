@@ -10,15 +10,20 @@ from typing import Any
 import tyro
 
 from minivae.cli.flags import TABLE_FIELDS, Info, Study, Tune
+from minivae.runtime.portable import portable
 
 
 def command_line() -> str:
-    """What was typed, so that a result says how it was made."""
-    return shlex.join(["minivae", *sys.argv[1:]])
+    """What was typed, so that a result says how it was made; without absolute paths."""
+    typed = []
+    for word in sys.argv[1:]:
+        flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        typed.append(f"{flag}{equals}{portable(value)}")
+    return shlex.join(["minivae", *typed])
 
 
 def words(options: Any, changes: Mapping[str, Any] | None = None) -> list[str]:
-    """Flags and values that give these options, those with their default left out.
+    """Flags and values that give these options, those with their default left out; without absolute paths.
 
     >>> words(Study(models="ease", seeds=2), {"seeds": 3})
     ['--models', 'ease', '--seeds', '3']
@@ -29,7 +34,7 @@ def words(options: Any, changes: Mapping[str, Any] | None = None) -> list[str]:
         default = f.default if f.default is not MISSING and f.default is not tyro.MISSING else None
         if value == default or value is None or value is False:
             continue
-        several = [str(v) for v in value] if isinstance(value, tuple) else [str(value)]
+        several = [portable(str(v)) for v in (value if isinstance(value, tuple) else [value])]
         if f.name in ("studies",) or (f.name == "data" and default is None and isinstance(options, Info)):
             positional += several
         else:

@@ -98,11 +98,11 @@ def warnings(split: StrongSplit) -> list[str]:
     n_train, n_test = split.train.shape[0], split.test.n_users
     if n_train < FEW_TRAINING_USERS or (n_train < n_test and set(split.protocol) == LIANG):
         few = f"only {n_train:,} training users for {n_test:,} test users"
-        if set(split.protocol) == LIANG:
-            few += f": hold out fewer ({option('heldout')}) or lower {option('min_user')}"
-        elif "min_user" in split.protocol:
-            few += f": lower {option('min_user')}"
-        found.append(few)
+        steps = list(split.filters.values())
+        ways = [f"hold out fewer ({option('heldout')})"] if split.protocol.get("n_heldout", 1) > 1 else []
+        if "min_user" in split.protocol and (not steps or steps[0][0] > steps[-1][0]):
+            ways.append(f"lower {option('min_user')}")
+        found.append(few + (f": {' or '.join(ways)}" if ways else ""))
     judged = int((np.diff(split.test.heldout.indptr) > 0).sum())
     if judged < 2:
         found.append(f"{judged} test user has held-out items: no mean over users, no error of it")

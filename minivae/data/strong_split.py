@@ -140,8 +140,10 @@ def assign_events(data: Interactions, n_heldout: int, seed: int, min_user: int, 
     kept, dropped, activity = active(data, min_user, min_item)
     if kept.size <= 2 * n_heldout:
         most = (kept.size - 1) // 2
-        lower = f"lower {option('min_user')}" + (f" or {option('min_item')}" if min_item > 1 else "")
-        advice = f"hold out at most {most:,} or {lower}" if most > 0 else lower
+        ways = [f"hold out at most {most:,}"] if most > 0 else []
+        if kept.size < data.n_users:
+            ways += [f"lower {option('min_user')}", *([option("min_item")] if min_item > 1 else [])]
+        advice = " or ".join(ways) or "3 users are the fewest of which one can be trained on"
         raise InputError(
             f"{kept.size:,} of {data.n_users:,} users have at least {min_user} items, too few to hold out "
             f"2 x {n_heldout:,} and train on the rest; {advice}"

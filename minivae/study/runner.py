@@ -15,6 +15,7 @@ from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.options import SELECTION
 from minivae.runtime.device import resolve_device
+from minivae.runtime.portable import portable
 from minivae.runtime.progress import duration
 from minivae.runtime.records import write_record
 from minivae.runtime.storage import write_text
@@ -150,11 +151,12 @@ def write_results(plan: StudyPlan, split: StrongSplit, source: Source, done: lis
     compared = results.differences(models, pairs, known)
     changes, search = conclusions.remedy(d for d in compared if d.metric == SELECTION)
     title = plan.preset.title if split.name == plan.preset.data else split.name or plan.preset.title
+    given = {k: portable(v) if isinstance(v, str) else v for k, v in source.given.items()}
     value = Study(
         command=plan.command({}, ()),
         date=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         to_decide=plan.command(changes, search) if changes or search else "",
-        data=StudyData(**asdict(describe(split)), source=source.given, searchable=fingerprint(split, ("validation",))),
+        data=StudyData(**asdict(describe(split)), source=given, searchable=fingerprint(split, ("validation",))),
         environment=results.environment(first.device, first.precision),
         preset=PresetNote(plan.preset.name, title, settings, plan.preset.origin),
         runs=results.run_rows(models),

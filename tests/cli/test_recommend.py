@@ -116,6 +116,36 @@ def test_the_rank_of_an_item_and_items_like_it(study, run, capsys):
     assert mv.recommend(model, alone, 1, labels=names).labels[0][0] in capsys.readouterr().out
 
 
+def test_the_rank_in_a_file_is_empty_for_users_who_have_the_item(study, run, tmp_path):
+    split = mv.StrongSplit.load(study / "split.safetensors")
+    words = ["recommend", "--model", str(run), "--users", "all", "--rank", str(split.item_labels[0])]
+    for ending, read in (("csv", pl.read_csv), ("parquet", pl.read_parquet), ("jsonl", pl.read_ndjson)):
+        assert main([*words, "--out", str(tmp_path / f"rank.{ending}")]) == 0
+        ranks = read(tmp_path / f"rank.{ending}")
+        have = {u for u, items in whole(split).items() if str(split.item_labels[0]) in items}
+        assert set(ranks.filter(pl.col("rank").is_null())["user"]) == have != set()
+        assert ranks["rank"].drop_nulls().min() == 1
+
+
+def test_a_link_to_a_run_finds_its_split(run, tmp_path, capsys):
+    (tmp_path / "link").symlink_to(run.absolute())
+    assert main(["recommend", "--model", str(tmp_path / "link"), "--users", "all", "-k", "1"]) == 0
+
+
+def test_results_name_no_place_of_this_machine(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table = tmp_path / "shop" / "t.csv"
+    table.parent.mkdir()
+    table.write_text("user,item\n" + "".join(f"{u},{(u + i) % 9}\n" for u in range(40) for i in range(6)))
+    out = tmp_path / "runs" / "s"
+    assert main(["study", "--data", str(table), "--models", "popularity", "--out", str(out)]) == 0
+    files = [path for path in out.rglob("*") if path.is_file()]
+    assert not [path for path in files if str(tmp_path).encode() in path.read_bytes()]
+    assert json.loads((out / "results.json").read_text())["command"] == (
+        "minivae study --data shop/t.csv --models popularity --out runs/s"
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

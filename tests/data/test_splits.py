@@ -234,3 +234,18 @@ def test_no_split_holds_out_what_it_shows(seed):
 def test_arguments_must_be_whole_numbers(argument):
     with pytest.raises(InputError, match=f"{next(iter(argument))} must be a whole number"):
         strong_split(Interactions.from_labels([1, 2, 3], [1, 2, 3]), **argument)
+
+
+def test_advice_for_too_few_users_can_be_followed():
+    """Lowering a filter helps only where it took users."""
+    pairs = [(u, i) for u in range(4) for i in range(5)]
+    for users, n_heldout, said in (
+        (2, 1, "3 users are the fewest of which one can be trained on"),
+        (4, 2, "hold out at most 1"),
+    ):
+        data = Interactions.from_labels(*zip(*pairs[: 5 * users], strict=True))
+        with pytest.raises(InputError, match=f"; {said}$"):
+            strong_split(data, n_heldout=n_heldout)
+    short = Interactions.from_labels(*zip(*pairs, (9, 0), strict=True))
+    with pytest.raises(InputError, match=r"; hold out at most 1 or lower min_user or min_item$"):
+        strong_split(short, n_heldout=2, min_item=2)

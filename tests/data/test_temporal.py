@@ -147,7 +147,9 @@ def test_doubts_are_named():
     own = given_split(train, Interactions.from_labels(*zip(*((u, (i + 1) % 9) for u, i in pairs), strict=True)))
     assert any(w.endswith("test users") and "only 20 training users" in w for w in warnings(own))
     last = leave_last_out(data_of([(u, i, i) for u, i in pairs]), min_user=3)
-    assert any("only 20 training users" in w and w.endswith("lower min_user") for w in warnings(last))
+    assert any("only 20 training users" in w and w.endswith("test users") for w in warnings(last))
+    short = leave_last_out(data_of([*((u, i, i) for u, i in pairs), (99, 0, 0), (99, 1, 1)]), min_user=3)
+    assert any("only 20 training users" in w and w.endswith("lower min_user") for w in warnings(short))
     rows = [(u, i) for u in range(200) for i in range(10)]
     everything = strong_split(Interactions.from_labels(*zip(*rows, strict=True)), n_heldout=20)
     said = " ".join(warnings(everything))

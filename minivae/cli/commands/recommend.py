@@ -147,7 +147,8 @@ def _show_rank(
     ranks = ranks_of(model, history, item)
     shown = [r or "has it" for r in ranks.tolist()]
     if options.out is not None:
-        _write([pl.DataFrame({"user": labels, "rank": ranks})], options.out)
+        rank = pl.Series(ranks).replace(0, None)  # of an item that a user has already: none, so that no mean counts it
+        _write([pl.DataFrame({"user": labels, "rank": rank})], options.out)
         print(visible(f"results: {options.out}"))
         return
     columns = [words("user"), numbers(f"rank of {lookup.names(split)[item]}")]

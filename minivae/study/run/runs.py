@@ -134,8 +134,9 @@ def read_note(folder: Path) -> RunNote:
     """
     note = read_record(folder / RunNote.FILE, RunNote)
     stated = Path(os.path.normpath(folder / note.data.split))
+    linked = Path(os.path.normpath(folder.resolve() / note.data.split))
     nearby = [parent / SPLIT for parent in (folder, *folder.absolute().parents[1:2])]
-    there = str(next((path for path in (stated, *nearby) if path.is_file()), stated))
+    there = str(next((path for path in (stated, linked, *nearby) if path.is_file()), stated))
     return replace(note, data=replace(note.data, split=there))
 
 
