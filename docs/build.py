@@ -23,12 +23,12 @@ sys.path[:0] = [str(ROOT), str(DOCS)]
 from site_parts import accessible, chapters, explorables, lighten, links, reference  # noqa: E402
 
 
-def stage(source: Path) -> None:
+def stage(source: Path, repository: str) -> None:
     """Everything that Sphinx reads, in one new folder."""
     shutil.rmtree(source, ignore_errors=True)  # ours: made by the line below, under docs/_build or --out
     keep_out = shutil.ignore_patterns("_build", "__pycache__", "site_parts", "build.py")
     shutil.copytree(DOCS, source, ignore=keep_out)
-    chapters.write(ROOT / "chapters", source / "course")
+    chapters.write(ROOT / "chapters", source / "course", repository)
     explorables.write(source / "explorables")
     reference.write(source / "reference")
     shutil.copy(ROOT / "CHANGELOG.md", source / "changelog.md")
@@ -39,9 +39,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=DOCS / "_build")
     out = parser.parse_args().out.resolve()
-    stage(out / "source")
-    address = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["minivae"]["site"]
-    options = ["-q", "-W", "--keep-going", "-b", "html", "-D", f"html_baseurl={address}"]
+    public = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["minivae"]
+    stage(out / "source", public["repository"])
+    options = ["-q", "-W", "--keep-going", "-b", "html", "-D", f"html_baseurl={public['site']}"]
     status = build_main([*options, "-d", str(out / "doctrees"), str(out / "source"), str(out / "html")])
     if status:
         return status

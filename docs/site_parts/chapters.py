@@ -47,9 +47,19 @@ def alternative(cells: Sequence[nbformat.NotebookNode], at: int) -> str:
     return f"{section} {' '.join(said[:3])}"
 
 
-def notebook(path: Path) -> str:
+def elsewhere(repository: str, name: str) -> str:
+    """Where a chapter can be run without installing anything; nothing as long as no repository is public."""
+    if not repository:
+        return ""
+    colab = f"https://colab.research.google.com/github/{repository}/blob/main/chapters/{name}"
+    binder = f"https://mybinder.org/v2/gh/{repository}/main?filepath=chapters%2F{name}"
+    return f"\n\n[Open in Colab]({colab}) · [Open in Binder]({binder})"
+
+
+def notebook(path: Path, repository: str = "") -> str:
     """One chapter: cells with solutions are folded, those that only prepare are hidden behind a line."""
     book = nbformat.read(path, as_version=4)
+    book.cells[0].source += elsewhere(repository, path.name)
     cells = []
     for at, cell in enumerate(book.cells):
         cells.append(cell)
@@ -69,12 +79,12 @@ def notebook(path: Path) -> str:
     return nbformat.writes(book)
 
 
-def write(chapters: Path, target: Path) -> None:
+def write(chapters: Path, target: Path, repository: str = "") -> None:
     """All pages of the course into `target`."""
     target.mkdir(parents=True)
     books = sorted(chapters.glob("[0-9][0-9]*_*.ipynb"))
     for path in books:
-        (target / path.name).write_text(notebook(path), encoding="utf-8")
+        (target / path.name).write_text(notebook(path, repository), encoding="utf-8")
     for old, new in PAGES.items():
         text = links((chapters / old).read_text(encoding="utf-8"))
         if new == "index.md":

@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from nbformat import v4
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "docs"), str(ROOT / "docs" / "_ext")]
@@ -52,6 +53,22 @@ def test_links_of_chapters_become_links_of_the_site():
 
 def test_answers_for_lecturers_are_named_and_not_linked():
     assert chapters.links("see [the key](lecturer/key.md).") == "see the key (`chapters/lecturer/key.md`)."
+
+
+def test_chapters_lead_to_colab_and_binder_once_there_is_a_repository():
+    path = ROOT / "chapters" / "07_masking.ipynb"
+    assert "colab" not in chapters.notebook(path)
+    shown = chapters.notebook(path, "someone/minivae")
+    assert "https://colab.research.google.com/github/someone/minivae/blob/main/chapters/07_masking.ipynb" in shown
+    assert "https://mybinder.org/v2/gh/someone/minivae/main?filepath=chapters%2F07_masking.ipynb" in shown
+
+
+def test_a_figure_says_its_section_and_what_is_read_from_it():
+    texts = ["# 4. T", "## 4.1 Where?", "", "**Reading.** Two fall, [one](x.md) is **far**. B. C. D.\n\nMore."]
+    cells = [v4.new_markdown_cell(t) if t else v4.new_code_cell("plot()") for t in texts]
+    assert chapters.alternative(cells, 2) == "Figure of section 4.1 Where? Two fall, one is far. B. C."
+    assert chapters.alternative(cells[:3], 2) == "Figure of section 4.1 Where?"
+    assert chapters.alternative([v4.new_code_cell('mv.explorable("beta")')], 0) == "What does β tax?"
 
 
 def test_every_formula_of_the_course_becomes_mathml():

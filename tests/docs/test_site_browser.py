@@ -149,6 +149,17 @@ def test_a_chapter_leads_to_its_explorables(html):
     assert links == ["sharing-disc", "sharing-plane"]
 
 
+def test_a_solution_unfolds_by_keyboard(html, browser):
+    page = browser.new_page()
+    page.goto((html / "course" / "04_sharing_radius.html").as_uri())
+    folded = page.locator("details", has=page.locator("summary", has_text="Solution")).first
+    inside = folded.locator("p, pre").first
+    assert not inside.is_visible()
+    folded.locator("summary").first.press("Enter")
+    assert inside.is_visible()
+    page.close()
+
+
 def test_figures_of_chapters_say_what_is_read_from_them(html):
     text = (html / "course" / "04_sharing_radius.html").read_text(encoding="utf-8")
     alts = re.findall(r'<img alt="([^"]*)"', text)
