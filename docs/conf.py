@@ -30,6 +30,7 @@ html_theme = "sphinx_book_theme"
 html_title = "minivae"
 html_static_path = ["_static"]
 html_css_files = ["minivae.css"]
+html_js_files = ["scroll.js"]
 html_theme_options = {
     "show_navbar_depth": 1,
     "use_download_button": False,

@@ -18,9 +18,7 @@ MENDED: dict[str, str | Callable[[re.Match[str]], str]] = {
         lambda found: found[1] + re.sub("<(/?)dd>", r"<\1div>", f'<div class="sig-lines">{found[2]}</div>') + found[3]
     ),
     # a figure that is wider than the window scrolls, for its words would be too small
-    r"(?<=\n)(<img alt=[^>]*/>)": r'<div class="figure-scroll" tabindex="0" role="group" aria-label="Figure">\1</div>',
-    # a table that is wider than the window scrolls by keys too
-    r'<table class="(table|docutils|dataframe)': r'<table tabindex="0" class="\1',
+    r"(?<=\n)(<img alt=[^>]*/>)": r'<div class="figure-scroll">\1</div>',
 }
 
 

@@ -185,11 +185,11 @@ def test_formulas_are_mathml_with_their_tex(html):
     assert "alttext=" in text
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(html, browser, scheme):
-    """One page of each kind."""
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light")])
+def test_axe_finds_nothing(html, browser, width, scheme):
+    """One page of each kind; in a narrow window what scrolls has to be reached by keys."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-    page, found = browser.new_page(color_scheme=scheme), []
+    page, found = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900}), []
     kinds = (
         "index",
         "search",
@@ -197,6 +197,7 @@ def test_axe_finds_nothing(html, browser, scheme):
         "course/04_sharing_radius",
         "guides/results",
         "reference/minivae.theory.masking",
+        "reference/minivae.theory.locality",
     )
     for kind in (*kinds, "explorables/beta", "findings"):
         page.goto((html / f"{kind}.html").as_uri())
