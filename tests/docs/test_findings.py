@@ -58,3 +58,17 @@ def test_every_interval_of_the_findings_is_a_stored_one():
 def test_a_digit_that_is_changed_is_noticed():
     text = (ROOT / "docs/findings.md").read_text(encoding="utf-8")
     assert unknown(text.replace(".301** [.268, .323]", ".301** [.269, .323]")) == [(".301", ".269", ".323")]
+
+
+def test_far_but_related_users_end_as_rivals_on_both_data_sets():
+    """Findings 5 and 6: nearer than strangers after one epoch, farther at the end, with masks and without."""
+    for data in ("planted", "ml-1m"):
+        of = json.loads((ROOT / f"chapters/results/far-{data}.json").read_text("utf-8"))["variants"]
+        assert all(of[name]["epoch 1"]["low"] > 0 for name in ("clean", "masked"))
+        assert all(line["end"]["high"] < 0 for line in of.values())
+    assert of["masked"]["epoch 3"]["low"] > 0 > of["masked"]["epoch 8"]["high"]
+    clean, masked, anchored = (of[name]["end"] for name in ("clean", "masked", "masked + PIA"))
+    assert clean["high"] < masked["low"]
+    assert 0.75 < masked["difference"] / clean["difference"] < 0.85
+    assert masked["low"] < anchored["high"]
+    assert anchored["low"] < masked["high"]

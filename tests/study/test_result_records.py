@@ -164,7 +164,7 @@ def test_stored_results_are_written_with_the_same_bytes(name, kind, rows):
 @pytest.mark.parametrize(
     ("name", "kind"),
     [(f"lds-{data}.json", LdsResults) for data in ("planted", "debian", "ml-1m")]
-    + [("far-planted.json", FarResults), ("removal-debian.json", RemovalResults)],
+    + [("far-planted.json", FarResults), ("far-ml-1m.json", FarResults), ("removal-debian.json", RemovalResults)],
 )
 def test_stored_retrainings_are_written_with_the_same_bytes(name, kind, tmp_path):
     stored = (STORED / name).read_bytes()
