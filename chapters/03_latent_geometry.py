@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 3. How far apart are two posteriors?
-# **Study** 105 min · **runs** 18 CPU seconds (24 s when it was built), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb); expectation, covariance, Gaussians
+# **Study** 105 min · **runs** 20 CPU seconds (141 s when it was built), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb); expectation, covariance, Gaussians
 #
 # **You will be able to** (1) define $W_1$ and $W_2$ by [couplings](GLOSSARY.md#coupling), (2) derive $W_2$ of diagonal Gaussians, (3) bracket
 # $W_1$ and prove both sides, (4) say why $W_1$ from samples is too large on average, and how the excess depends on the dimension,
@@ -88,13 +88,13 @@ mu_u, sd_u, mu_v, sd_v = pairs["shifted"]
 a, b = mu_u + sd_u * noise(25, 2), mu_v + sd_v * noise(25, 2)
 cost = torch.cdist(a, b)  # (25, 25)
 plans = {"some plan": torch.arange(25), "the best plan": torch.from_numpy(ot.emd([], [], cost.numpy())).argmax(1)}
-fig, axes = plt.subplots(1, 2, figsize=(7, 3), sharex=True, sharey=True)
+fig, axes = plt.subplots(2, 1, figsize=(7, 6.4), sharex=True, sharey=True)
 for ax, (name, to) in zip(axes, plans.items(), strict=True):
     ax.plot(*torch.stack([a, b[to]], 1).permute(2, 1, 0), color="0.6", linewidth=0.8, zorder=0)
     ax.scatter(*a.T, s=22, color=BLUE, marker="o")
     ax.scatter(*b.T, s=22, color=ORANGE, marker="^")
-    ax.set(title=f"{name}: mean distance {cost[range(25), to].mean():.2f}", xlabel="$z_1$", aspect="equal")
-axes[0].set_ylabel("$z_2$")
+    ax.set(title=f"{name}: mean distance {cost[range(25), to].mean():.2f}", ylabel="$z_2$", aspect="equal")
+axes[1].set_xlabel("$z_1$")
 plt.show()
 
 # %% [markdown]
@@ -264,6 +264,7 @@ assert excess[8][-1] > 0.3
 assert excess[16][2] > 1.5
 left = float(excess[16][-1] / excess[16][1])  # what ten times the samples leave of the excess
 assert 0.7 < left < 0.85
+assert 0.5 < float(excess[8][-1] / excess[8][1]) < 0.65
 assert 1.9 < found[16].estimate[-1] / 2 < 2.1
 print(
     f"300 samples: near the truth in the plane; in 16 dimensions {float(found[16].estimate[-1]) / 2:.0f} times the truth"
@@ -273,13 +274,12 @@ print(
 # **Reading.** In 8 and 16 dimensions the estimate lies outside the bracket, far *above* it. Why above? $W_1$ is convex in
 # the pair of measures, so by Jensen the mean over random samples is at least the $W_1$ of what the samples are on
 # average: the true Gaussians. Two samples of the *same* cloud have a positive distance, too; subtract it for both clouds,
-# and one has, on average, a lower bound (triangle inequality, and Jensen again). On the line and in the plane the estimate is soon near 2. In higher
-# dimensions the excess falls slowly: in 16 dimensions ten times the samples left about three quarters of it. In a real [latent space](GLOSSARY.md#latent-space) ($d=200$)
+# and one has, on average, a lower bound (triangle inequality, and Jensen again). On the line and in the plane the estimate is near 2. In higher
+# dimensions the excess falls slowly: in 16 dimensions ten times the samples left about three quarters of it, in 8 more than half. In a real [latent space](GLOSSARY.md#latent-space) ($d=200$)
 # use the bracket, not samples.
 #
 # An alternative is **sliced** $W_1$: project on random directions, take the exact $W_1$ there (on a line: sort
-# both, 3.4), average. It needs only sorting, and one draw of 300 points comes within .08 of its exact value for each $d$
-# (table). But it is *another quantity*:
+# both, 3.4), average. It needs only sorting (300 points: table). But it is *another quantity*:
 
 
 # %% tags=["from-scratch"]
@@ -307,20 +307,20 @@ for d in dims:
 #
 # ## 3.6 What $W_1$ bounds
 #
-# **Theorem (Kantorovich and Rubinstein; the half we need).** If $\|h(z)-h(z')\|\le K\|z-z'\|$ for all $z, z'$ ($h$, now a function, is $K$-[Lipschitz](GLOSSARY.md#lipschitz); it may be a vector), then
+# **Theorem (Kantorovich and Rubinstein; the half we need).** If $\|\phi(z)-\phi(z')\|\le K\|z-z'\|$ for all $z, z'$ (the function $\phi$ is $K$-[Lipschitz](GLOSSARY.md#lipschitz); it may be a vector), then
 #
-# $$\|\mathbb E_{q_u}h-\mathbb E_{q_v}h\| \le K\,W_1(q_u,q_v).$$
+# $$\|\mathbb E_{q_u}\phi-\mathbb E_{q_v}\phi\| \le K\,W_1(q_u,q_v).$$
 #
-# *Proof.* Take the best plan $(a,b)$: $\|\mathbb E[h(a)-h(b)]\|\le\mathbb E\|h(a)-h(b)\|\le K\,\mathbb E\|a-b\|$. $\blacksquare$
+# *Proof.* Take the best plan $(a,b)$: $\|\mathbb E[\phi(a)-\phi(b)]\|\le\mathbb E\|\phi(a)-\phi(b)\|\le K\,\mathbb E\|a-b\|$. $\blacksquare$
 #
-# In [chapter 04](04_sharing_radius.ipynb), $h$ is the gradient of the decoder's loss: close users have close
+# In [chapter 04](04_sharing_radius.ipynb), $\phi$ is the gradient of the decoder's loss: close users have close
 # gradients. The theorem holds for any
 # two measures, also for two clouds of samples, where both sides are known *exactly*. So it can be tested with random
-# networks $h(z)=B\tanh(Az+c)$, for which $K=\|A\|\,\|B\|$ is a constant (largest singular values; $|\tanh'|\le1$).
+# networks $\phi(z)=B\tanh(Az+c)$, for which $K=\|A\|\,\|B\|$ is a constant (largest singular values; $|\tanh'|\le1$).
 
 
 # %% tags=["from-scratch"]
-def part_of_the_bound(a, b, distance):  # for a random network h(z) = B tanh(Az + c)
+def part_of_the_bound(a, b, distance):  # for a random network φ(z) = B tanh(Az + c)
     A, c, B = noise(10, 8) / 10 ** (2 * torch.rand((), generator=rng)), noise(10), noise(7, 10)
     K = torch.linalg.matrix_norm(A, 2) * torch.linalg.matrix_norm(B, 2)
     moved = torch.tanh(a @ A.T + c).mean(0) - torch.tanh(b @ A.T + c).mean(0)
@@ -337,9 +337,9 @@ print(f"1,000 random networks: from {min(used):.3f} to {max(used):.2f} of the bo
 assert max(used) < 0.25  # a quarter of the bound
 step = 5 * torch.eye(8, dtype=torch.float64)[0]
 way = distances.w1_empirical(a, a + step)
-torch.testing.assert_close((a - (a + step)).mean(0).norm(), way)  # h(z) = z
-print("h(z) = z and a shift attain the bound:", True)
-moved = step[:1].expand(7).norm()  # h(z) = (z₁, …, z₁) with 7 entries: each 1-Lipschitz, the vector √7-Lipschitz
+torch.testing.assert_close((a - (a + step)).mean(0).norm(), way)  # φ(z) = z
+print("φ(z) = z and a shift attain the bound:", True)
+moved = step[:1].expand(7).norm()  # φ(z) = (z₁, …, z₁) with 7 entries: each 1-Lipschitz, the vector √7-Lipschitz
 torch.testing.assert_close(moved, 7**0.5 * way)
 assert moved > way
 print("the largest constant of the entries is not enough, one needs that of the vector:", bool(moved > way))
@@ -369,6 +369,9 @@ for name, (*u, mu_v, sd_v) in pairs.items():
 # %% tags=["checks", "nbval-check-output"] jupyter={"source_hidden": true}
 mu_u, sd_u, mu_v, sd_v = pairs["needles"]
 torch.testing.assert_close(kl(mu_u, sd_u, mu_v, sd_v), distances.gaussian_kl((mu_u - mu_v) / sd_v, sd_u / sd_v))
+other = [torch.tensor(t, dtype=torch.float64) for t in ([0.0, 1.0], [0.5, 2.0], [1.0, 1.0], [1.5, 1.0])]
+library = torch.distributions.kl_divergence(*(torch.distributions.Normal(*other[k : k + 2]) for k in (0, 2)))
+torch.testing.assert_close(kl(*other), library.sum())
 thin = torch.tensor([0.1, 1.0])
 assert kl(mu_u, thin * sd_u, mu_v, thin * sd_v) > 99 * kl(mu_u, sd_u, mu_v, sd_v)
 torch.testing.assert_close(w2(mu_u, thin * sd_u, mu_v, thin * sd_v), w2(mu_u, sd_u, mu_v, sd_v))
@@ -378,12 +381,12 @@ print(f"wider: W1 = {1.5 * (np.pi / 2) ** 0.5:.2f}, exact")
 
 # %% [markdown]
 # **Reading.** The needles are the nearest pair for $W$ and by far the most different for KL; $\mathrm{KL}(u\|v)$ puts
-# "wider" before "shifted", $\mathrm{KL}(v\|u)$ after it. Make the needles thinner, and KL
+# "wider" before "shifted", $\mathrm{KL}(v\|u)$ after it. With thinner needles KL
 # grows without limit while $W$ stays $0.5$. A $K$-Lipschitz quantity differs by at most $K/2$ between the needles (3.6),
-# however thin they are: so the theorems use $W$. And "wider"? Its bracket, 0 to 2.12, says little, but $h(z)=\|z\|$ is 1-Lipschitz, so $W_1\ge\mathbb E_{q_v}\|z\|-\mathbb E_{q_u}\|z\|=1.5\sqrt{\pi/2}$ (3.6), and
+# however thin they are: one reason to use $W$. And "wider"? Its bracket, 0 to 2.12, says little, but $\phi(z)=\|z\|$ is 1-Lipschitz, so $W_1\ge\mathbb E_{q_v}\|z\|-\mathbb E_{q_u}\|z\|=1.5\sqrt{\pi/2}$ (3.6), and
 # common noise costs just that (3.4). So $W_1=1.88$: "wider" is nearer than "shifted" for $W_1$, and farther for $W_2$.
 #
-# In the other direction KL does control $W$. **Talagrand's inequality:** for $p=\mathcal N(0,I)$
+# In the other direction KL does control $W$. **Talagrand's inequality:** for the [prior](GLOSSARY.md#prior) $p=\mathcal N(0,I)$ (here no exponent)
 #
 # $$W_1(q,p) \;\le\; W_2(q,p) \;\le\; \sqrt{2\,\mathrm{KL}(q\|p)} .$$
 #
@@ -394,7 +397,7 @@ print(f"wider: W1 = {1.5 * (np.pi / 2) ** 0.5:.2f}, exact")
 # = 2\sum_j(\sigma_j-1-\log\sigma_j) \;\ge\; 0 ,$$
 #
 # because $\log\sigma\le\sigma-1$. Equality holds if all $\sigma_j=1$: then $W_1=W_2=\|\mu\|=\sqrt{2\mathrm{KL}}$, so no
-# constant smaller than 2 would do, not even in T1. And $W$ is a metric, so the triangle inequality over the [prior](GLOSSARY.md#prior) gives
+# constant smaller than 2 would do, not even in T1. And $W$ is a metric, so the triangle inequality over the prior gives
 # $W_1(q_u,q_v)\le\sqrt{2\mathrm{KL}_u}+\sqrt{2\mathrm{KL}_v}$, where $\mathrm{KL}_u=\mathrm{KL}(q_u\|p)$: **a small KL
 # term bounds the distance of every pair.** [Chapter 06](06_beta_kl.ipynb) uses this line.
 
@@ -419,7 +422,7 @@ mv.explorable("transport")
 # %% [markdown]
 # ## 3.8 The users of a trained model
 #
-# We train a [Mult-VAE](GLOSSARY.md#mult-vae) as in chapter 00, only smaller ($d=16$), five seeds, and look at 600 of its users. Our data is
+# We train a [Mult-VAE](GLOSSARY.md#mult-vae) as in chapter 00, smaller ($d=16$), five seeds, and look at 600 users. Our data is
 # [planted](GLOSSARY.md#planted), so the truth is known: each user has a hidden community and a hidden taste, a
 # vector; how alike two tastes are, their cosine says. Orders are compared by Spearman's [*rank correlation*](GLOSSARY.md#rank-correlation), from −1
 # to 1.
@@ -485,20 +488,31 @@ for model in models:
             "mean W2, same community / others": float(far[mates].mean() / far[apart & ~mates].mean()),
             "rank correlation W2, common items": rank_correlation(far[apart], common[apart]),
             "rank correlation W2, Jaccard": rank_correlation(far[apart], jaccard[apart]),
-            "the same within fifths of N, common items": within_fifths(far, common, items),
-            "the same within fifths of N, Jaccard": within_fifths(far, jaccard, items),
-            "rank correlation spread, N": rank_correlation(sd.mean(1), items),
-            "rank correlation length of mean, N": rank_correlation(mu.norm(dim=1), items),
-            "rank correlation mean common items, N": rank_correlation(common.mean(1), items),
+            "same fifth of N: W2, common items": within_fifths(far, common, items),
+            "same fifth of N: W2, Jaccard": within_fifths(far, jaccard, items),
+            "rank correlation N, spread": rank_correlation(sd.mean(1), items),
+            "rank correlation N, length of mean": rank_correlation(mu.norm(dim=1), items),
+            "rank correlation N, mean common items": rank_correlation(common.mean(1), items),
             "taste of 10 nearest by W2": float(taste.gather(1, neighbours(far)).mean()),
             "taste of 10 nearest by Jaccard": float(taste.gather(1, neighbours(-jaccard)).mean()),
             "taste of all others": float(taste[apart].mean()),
         }
     )
-print("measured (5 seeds)                            mean  [lowest, highest]")
-for name in rows[0]:
-    values = [row[name] for row in rows]
-    print(f"  {name:41} {np.mean(values):6.3f}  [{min(values):.3f}, {max(values):.3f}]")
+
+
+def table(*words):  # the rows whose names hold one of the words
+    print("measured (5 seeds)                        mean  [lowest, highest]")
+    for name in (name for name in rows[0] if any(word in name for word in words)):
+        values = [row[name] for row in rows]
+        print(f"  {name:37} {np.mean(values):6.3f}  [{min(values):.3f}, {max(values):.3f}]")
+
+
+table("part of", "bracket", "2 KL")
+
+# %% [markdown]
+# *Means make up nearly all of $W_2$.* About a hundredth of $W_2^2$ comes from the spreads, so the bracket is narrow: for half of the
+# pairs it gives $W_1$ to within one percent, for the widest to within a tenth. So here $W_2$ may stand for $W_1$;
+# [chapter 04](04_sharing_radius.ipynb) uses it. *T2* holds for every user; on average $W_2$ is a fifth below the bound.
 
 # %% tags=["figure"] jupyter={"source_hidden": true}
 mu, sd = posteriors[0]
@@ -510,7 +524,12 @@ for group, style, colour, label in ((apart & ~mates, "-", ORANGE, "others"), (ma
 ax.set(xlabel="$W_2(q_u, q_v)$ (seed 0)", ylabel="density of pairs")
 ax.legend()
 plt.show()
+table("community")
 
+# %% [markdown]
+# *Communities are nearer*, by about a fifth, but the two histograms overlap widely. And items in common? ($N$: a user's number of items.)
+
+# %% tags=["figure"] jupyter={"source_hidden": true}
 fifths = {}
 for label, measure in (("Jaccard", jaccard), ("common items", common)):
     order = measure[apart].argsort(stable=True)  # fifths of all pairs, from few to many
@@ -525,6 +544,8 @@ ax.set(
 ax.set(xticks=range(1, 6), ylim=(0, 5.5))
 ax.legend(loc="lower left")
 plt.show()
+table("correlation W2", "same fifth")
+table("correlation N")
 
 # %% tags=["checks", "nbval-check-output"] jupyter={"source_hidden": true}
 means_rule = all(row["spreads' part of W2 squared"] < 0.05 for row in rows)
@@ -532,16 +553,30 @@ communities = all(row["mean W2, same community / others"] < 0.9 for row in rows)
 ratio_counts = all(
     row["rank correlation W2, Jaccard"] < -0.25 < -abs(row["rank correlation W2, common items"]) for row in rows
 )
-among_equals = np.array(
-    [[row[f"the same within fifths of N, {k}"] for k in ("common items", "Jaccard")] for row in rows]
-)
+among_equals = np.array([[row[f"same fifth of N: W2, {k}"] for k in ("common items", "Jaccard")] for row in rows])
 assert (among_equals < -0.5).all()
+groups = [torch.combinations(group).T for group in items.argsort(stable=True).chunk(5)]
+fifth = torch.empty(600, dtype=torch.long).scatter(0, items.argsort(stable=True), torch.arange(600) * 5 // 600)
+unlike = fifth[:, None] != fifth
+each, across, widths = [], [], []
+for q in posteriors:
+    far_q = distances.w2_matrix(*q)
+    each.append([[rank_correlation(far_q[u, v], m[u, v]) for u, v in groups] for m in (common, jaccard)])
+    across.append(rank_correlation(far_q[unlike], common[unlike]))
+    widths.append(float((1 - distances.distance_matrix(q[0]) / far_q)[apart].max()))
+each = np.array(each)  # (5 seeds, common or Jaccard, fifths)
+assert each.max() < -0.3
+assert (each[:, 1] < each[:, 0]).all()
+assert np.abs(across).max() < 0.05
+assert max(widths) < 0.1
+print(f"W2 and common items, each fifth and seed: {each[:, 0].min():.2f} to {each[:, 0].max():.2f};", end=" ")
+print(f"users of two fifths: {min(across):.2f} to {max(across):.2f}; widest bracket: {max(widths):.2f} of W2")
 assert (among_equals[:, 1] < among_equals[:, 0]).all()
 mine, scipys = (f(distances.w2_matrix(mu, sd)[apart], common[apart]) for f in (rank_correlation, spearmanr))
 torch.testing.assert_close(mine, float(scipys.statistic))
-surer = all(row["rank correlation spread, N"] < -0.8 for row in rows)
-surer &= all(row["rank correlation length of mean, N"] > 0.3 for row in rows)
-surer &= all(row["rank correlation mean common items, N"] > 0.9 for row in rows)
+surer = all(row["rank correlation N, spread"] < -0.8 for row in rows)
+surer &= all(row["rank correlation N, length of mean"] > 0.3 for row in rows)
+surer &= all(row["rank correlation N, mean common items"] > 0.9 for row in rows)
 learnt = all(row["taste of 10 nearest by W2"] > row["taste of 10 nearest by Jaccard"] for row in rows)
 assert means_rule
 assert all(row["width of the bracket / W2, median"] < 0.01 for row in rows)
@@ -559,16 +594,17 @@ print(
 print("more items, smaller spreads, farther out; nearest by W2 have more alike tastes than nearest by Jaccard:", learnt)
 
 # %% [markdown]
-# **Reading.** *Means make up nearly all of it.* About a hundredth of $W_2^2$ comes from the spreads, so the bracket is narrow: for half of the
-# pairs it gives $W_1$ to within one percent. So here $W_2$ may mostly stand for $W_1$ (the widest brackets were not looked
-# at); [chapter 04](04_sharing_radius.ipynb) uses it. *T2* holds for every user; on average $W_2$ is a fifth below the bound.
-# *Communities are nearer*, by about a fifth, but the two histograms (first figure) overlap widely. *Common items go with nearness among users of like [activity](GLOSSARY.md#activity).* Over all pairs their number does not: its rank correlation with $W_2$ is near 0,
-# and the curve of the second figure falls and rises again. But busy users have many items in common with everybody, and they
-# lie far out, with small spreads. Within the fifths of the users by $N$, their number of items, the mean correlation is
-# strong, nearly as strong as that of the Jaccard index. So a number over all pairs can hide what holds inside groups, on their mean (akin to *Simpson's paradox*). The Jaccard
-# index shows it over all pairs, too, perhaps because it divides by the items of either. *The model knows more than that:* the
-# neighbours by
-# $W_2$ are more alike in true taste than the neighbours by Jaccard. The gain is small, .04 of a cosine, but it is there in all five seeds (of training; no interval over users).
+# **Reading.** *Common items go with nearness among users of like [activity](GLOSSARY.md#activity).* Over all pairs their number does not: its rank correlation with $W_2$ is near 0,
+# the curve of the figure falls and rises again, and between users of different fifths of $N$ nothing is seen. But busy users have many items in common with everybody, and they
+# lie far out, with small spreads. Within the fifths by $N$ the mean correlation is
+# strong, nearly as strong as that of the Jaccard index, and it is there in each fifth and seed. So a number over all pairs can hide what holds inside groups (akin to *Simpson's paradox*). The Jaccard
+# index, which divides by the items of either, shows it over all pairs, too.
+
+# %%
+table("taste")
+
+# %% [markdown]
+# *The model knows more:* the neighbours by $W_2$ are more alike in true taste than the neighbours by Jaccard. The gain is small, .04 of a cosine, but it is there in all five seeds (of training; no interval over users).
 #
 # ## 3.9 What a distance does not say
 #
@@ -627,8 +663,8 @@ def all_distances(mu, sd):
 mv.checks.check_all_distances(all_distances)
 
 # %% [markdown]
-# **★★ (25 min) Task 3.2.** What is the middle of several users? Find the diagonal Gaussian $r$ that minimises
-# $\sum_u w_u W_2(q_u, r)^2$. Given `mu`, `sd` (U, d) and positive weights `w` (U,), which need not sum to one, return
+# **★★ (25 min) Task 3.2.** What is the middle of several users? Find the diagonal Gaussian $\bar q$ that minimises
+# $\sum_u w_u W_2(q_u, \bar q)^2$. Given `mu`, `sd` (U, d) and positive weights `w` (U,), which need not sum to one, return
 # (2, d): its mean and its spreads. Derive it from 3.3 before you code. Is it the mixture of the users, with the mixture's
 # variance?
 
@@ -643,6 +679,15 @@ def middle(mu, sd, w):
 
 # %% tags=["nbval-check-output"] nbgrader={"grade": true, "grade_id": "middle-check", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 mv.checks.check_middle(middle)
+
+# %% [markdown] tags=["investigation"]
+# <details><summary>Solution</summary>
+#
+# By 3.3 $W_2^2$ is the squared distance of the points $(\mu,\sigma)$, and a weighted sum of squared distances is least at the weighted mean. So means
+# and spreads are averaged, not variances. The mixture is another thing: its variance holds the distance of the means, too. Two users with spread 1 and means
+# at distance 2 have a middle of spread 1; their mixture has the standard deviation $\sqrt2$ in that direction.
+#
+# </details>
 
 # %% [markdown]
 # **★★★ (open) Task 3.3.** Same means, different spreads: the lower end of the bracket is 0, a poor bound. A better one:
@@ -672,6 +717,8 @@ mv.checks.check_lower_bound(lower_bound)
 # **One investigation** (`python chapters/investigate.py 03`; 181 directions of the plane). For "wider" projections raise the lower
 # end from 0.00 to 1.20, and common noise lowers the upper end from 2.12 to 1.88, the exact $W_1$ of 3.7. For "needles" both ends were
 # 0.50 before. With the direction of $\mu_u-\mu_v$ among the columns the bound is never below $\|\mu_u-\mu_v\|$: the projection on it keeps
-# the whole difference of means. Users of the trained model were not tried.
+# the whole difference of means. Users of the
+# trained model (2,000 random pairs, 2,000 random directions, five seeds): no direction raises a lower end; it is .996 of the upper one at the median
+# and .946 or more for every pair, and common noise takes less than a thousandth off the upper end.
 #
 # </details>

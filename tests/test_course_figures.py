@@ -85,6 +85,12 @@ def test_a_heat_map_says_every_number(ax):
 def test_the_diagram_and_the_gaps_of_amortisation(ax):
     plots.amortisation_gap({"own": np.array([0.3, 0.1]), "shared": np.array([0.5, 0.4])}, ax=ax)
     assert [list(line.get_ydata()) for line in ax.lines] == [[0.1, 0.3], [0.4, 0.5]]
+    ax.clear()
+    plots.amortisation_gap(
+        {"own": np.array([0.3, 0.1]), "shared": np.array([0.5, 0.4])}, np.array([True, False]), ax=ax
+    )
+    hollow = [line for line in ax.lines if line.get_markerfacecolor() == "white"]
+    assert [list(line.get_ydata()) for line in hollow] == [[0.5]]
     plots.vae_diagram(plt.subplots()[1])
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import scipy.stats
 import torch
 from torch.distributions import Normal
 
@@ -13,8 +14,9 @@ from .chapter import interval, names_of
 
 
 def geometry() -> dict[str, Any]:
-    """03: how far projections close the bracket of W1, for the chapter's pairs in the plane."""
-    bound = names_of("03", "def lower_bound")["lower_bound"]
+    """03: how far projections close the bracket of W1, for the chapter's pairs in the plane and for trained users."""
+    space = names_of("03", "def in_common", "data = mv.planted", "rows, posteriors =", "def lower_bound")
+    bound = space["lower_bound"]
     one = {"dtype": torch.float64}
     pairs = {
         "wider": ([0.0, 0.0], [0.75, 0.75], [0.0, 0.0], [2.25, 2.25]),
@@ -31,31 +33,58 @@ def geometry() -> dict[str, Any]:
         )
         rows = {"means": low, "projections": best, "common noise": common.norm(dim=1).mean(), "W2": high}
         found[name] = {key: round(float(value), 2) for key, value in rows.items()}
+    found["trained"] = {"raised": [], "median": [], "least": [], "common noise": []}
+    for mu, sd in space["posteriors"]:  # five seeds
+        generator = torch.Generator().manual_seed(0)
+        u, v = torch.randint(len(mu), (2, 2000), generator=generator)
+        u, v = u[u != v], v[u != v]
+        pair = mu[u], sd[u], mu[v], sd[v]
+        low, high = distances.w1_bounds(*pair)
+        along = torch.randn(mu.shape[1], 2000, generator=generator, **one)
+        best = bound(*pair, along / along.norm(dim=0))
+        eps = torch.randn(20_000, mu.shape[1], generator=generator, **one)
+        moved = [
+            (mu[a] - mu[b] + (sd[a] - sd[b]) * eps).norm(dim=1).mean() for a, b in zip(u[:200], v[:200], strict=True)
+        ]
+        trained = found["trained"]
+        trained["raised"].append(float((best > low + 1e-12).double().mean()))
+        trained["median"].append(float((low / high).median()))
+        trained["least"].append(float((low / high).min()))
+        trained["common noise"].append(float((torch.stack(moved) / high[:200]).median()))
     return found
 
 
 def batches() -> dict[str, Any]:
-    """04: the fraction of users that a batch helps, by its size; toy before training and after 300 steps, five seeds."""
+    """04: the fraction of users that a batch helps, by its size; five seeds of the toy and of a trained Mult-VAE."""
     of_batch = names_of("04", "def batch_transfer")["batch_transfer"]
-    sizes, found = (1, 5, 20), {"0": {}, "300": {}}
-    helped: dict[tuple[int, int, str], list[float]] = {}
+    sizes, found = (1, 5, 20), {"0": {}, "300": {}, "Mult-VAE": {}}
+    helped: dict[tuple[str, int, str], list[float]] = {}
+
+    def draw(name: str, gram: torch.Tensor, generator: torch.Generator) -> None:
+        for size in sizes:
+            for _ in range(50):
+                batch = torch.randperm(len(gram), generator=generator)[:size]
+                member = torch.zeros(len(gram), dtype=torch.bool)
+                member[batch] = True
+                helps = of_batch(gram, batch) > 0
+                for who, group in (("members", member), ("others", ~member)):
+                    helped.setdefault((name, size, who), []).append(float(helps[group].double().mean()))
+
     for seed in range(5):
         generator = torch.Generator().manual_seed(seed)
         x, _ = toy.toy_users(seed=seed)
         model = toy.ToyVAE(x.shape[1], generator=generator)
         goal = x / x.sum(1, keepdim=True)
         for step in toy.train_toy(model, x, (0, 300), generator=generator):
-            gram = transfer.sharing(model, x, 8, generator, lipschitz="user", target=goal).exact
-            for size in sizes:
-                for _ in range(50):
-                    batch = torch.randperm(len(x), generator=generator)[:size]
-                    member = torch.zeros(len(x), dtype=torch.bool)
-                    member[batch] = True
-                    helps = of_batch(gram, batch) > 0
-                    for who, group in (("members", member), ("others", ~member)):
-                        helped.setdefault((step, size, who), []).append(float(helps[group].double().mean()))
-    for (step, size, who), values in helped.items():
-        found[str(step)][f"{size} {who}"] = round(float(np.mean(values)), 2)
+            draw(str(step), transfer.sharing(model, x, 8, generator, lipschitz="user", target=goal).exact, generator)
+    split = mv.strong_split(mv.planted(n_users=2_000, n_items=300, n_events=60_000, seed=0), n_heldout=200)
+    for seed in range(5):  # the masked models of 4.9
+        config = mv.TrainConfig(keep=0.5, lr=3e-3, batch_size=100, epochs=25, anneal_steps=300, seed=seed)
+        vae = mv.fit(mv.MultVAE(split.n_items, hidden=100, latent=16), split, config).model
+        generator = torch.Generator().manual_seed(seed)
+        draw("Mult-VAE", transfer.gram(vae, split.test.history[:100], generator=generator), generator)
+    for (name, size, who), values in helped.items():
+        found[name][f"{size} {who}"] = round(float(np.mean(values)), 2)
     return found
 
 
@@ -104,14 +133,33 @@ def steepest() -> dict[str, Any]:
     space = names_of("05", "def overlap(", "data = mv.planted", "models = [", "def steepest(")
     x = space["x"]  # (1600, I)
     alone = torch.eye(x.shape[1], dtype=x.dtype)  # everybody with a single item
-    found: dict[str, list[float]] = {"users": [], "users with one item": [], "K_mu": [], "K": []}
+    found: dict[str, list[float]] = {
+        "users": [],
+        "users with one item": [],
+        "K_mu": [],
+        "K": [],
+        "moves, popularity": [],
+    }
+    popularity = x.sum(0)
     for model in space["models"]:
         proved = locality.encoder_constants(model)
         found["users"].append(float(space["steepest"](model.encode, x[:500]).max()))
         found["users with one item"].append(float(space["steepest"](model.encode, alone).max()))
+        found["moves, popularity"].append(_moves_and_popularity(model.encode, x[:500], popularity))
         found["K_mu"].append(proved.mu)
         found["K"].append(proved.joint)
     return found
+
+
+def _moves_and_popularity(encode: Any, x: torch.Tensor, popularity: torch.Tensor) -> float:
+    """Rank correlation, over items, of the mean W2 by which the item added moves a user, and of its popularity."""
+    at, moved = torch.cat(encode(x), 1), []
+    for item in range(x.shape[1]):
+        without = x[:, item] == 0
+        more = x[without].clone()
+        more[:, item] = 1
+        moved.append(float((torch.cat(encode(more), 1) - at[without]).norm(dim=1).mean()))
+    return float(scipy.stats.spearmanr(moved, popularity).statistic)
 
 
 def merging() -> dict[str, Any]:

@@ -44,20 +44,25 @@ def vae_diagram(ax: Axes | None = None) -> Axes:
     return ax
 
 
-def amortisation_gap(gaps: Mapping[str, np.ndarray], ax: Axes | None = None) -> Axes:
+def amortisation_gap(gaps: Mapping[str, np.ndarray], new: np.ndarray | None = None, ax: Axes | None = None) -> Axes:
     """What each user's ELBO gives away, KL(q‖posterior), for posteriors of their own and for shared encoders.
 
     Parameters
     ----------
     gaps : Mapping[str, ndarray]
         Label -> (U,) nats; users are sorted by the first.
+    new : ndarray, optional
+        (U,) bool: users whom the shared encoders were not trained on, drawn hollow.
     ax : Axes, optional
         Where to draw; the current axes by default.
     """
     ax = plt.gca() if ax is None else ax
     order = np.argsort(next(iter(gaps.values())))
     for (label, gap), colour, style in zip(gaps.items(), COLOURS, ("-", "o", "^", "s"), strict=False):
-        ax.plot(np.arange(len(order)), gap[order], style, color=colour, markersize=4, label=label)
+        ax.plot(np.arange(len(order)), gap[order], style, color=colour, markersize=5, label=label)
+        if new is not None and style != "-":
+            hollow = np.flatnonzero(new[order])
+            ax.plot(hollow, gap[order][hollow], style, color=colour, markersize=5, markerfacecolor="white")
     ax.set_yscale("log")
     ax.set_xlabel("users, by the gap of a $q$ of their own")
     ax.set_ylabel("$\\log p(x)$ − ELBO, nats")

@@ -121,7 +121,9 @@ def clouds(
     norm, palette = Normalize(-top, top), plt.get_cmap("PuOr_r")
     for k in np.flatnonzero(others):
         ax.add_patch(Ellipse(mu[k], *(2 * sd[k]), fill=False, edgecolor=palette(norm(change[k])), alpha=0.25))
-    ax.add_patch(Ellipse(mu[user], *(2 * sd[user]), fill=False, edgecolor="black", linewidth=1.6))
+    own = Ellipse(mu[user], *(2 * sd[user]), fill=False, edgecolor="black", linewidth=1.6)
+    ax.add_patch(own)
+    ax.plot([], [], color="black", linewidth=1.6, label="the star's cloud, one standard deviation")
     for group, marker in zip(np.unique(community), cycle("osD^vP"), strict=False):
         part = others & (community == group)
         ax.scatter(*mu[part].T, c=change[part], cmap=palette, norm=norm, marker=marker, s=36, edgecolors="0.6", lw=0.4)

@@ -113,13 +113,13 @@ def certificate_chain(
     height = 0.8 / len(chains)
     for k, ((label, chain), colour) in enumerate(zip(chains.items(), cycle(COLOURS), strict=False)):
         y = np.arange(len(links))[::-1] - (k - (len(chains) - 1) / 2) * height
-        spread = [errors[label][link] for link in links] if errors else None
+        spread = np.array([errors[label][link] if errors else 0.0 for link in links])
         left = np.array([chain[link] for link in links])
-        ax.barh(y, left, height=0.9 * height, color=colour, label=label, xerr=spread)
+        ax.barh(y, left, height=0.9 * height, color=colour, label=label, xerr=spread if errors else None)
         lost = np.concatenate([[0.0], np.maximum(left[:-1] - left[1:], 0)])
         ax.barh(y, lost, left=left, height=0.9 * height, color=colour, alpha=0.25)
-        for at, end, gone in zip(y, left + lost, lost, strict=True):
-            if gone > 0.02:
+        for at, end, gone in zip(y, np.maximum(left + lost, left + spread), lost, strict=True):  # beyond the error bar
+            if gone >= 0.005:
                 ax.text(end, at, f" −{gone:.2f}", va="center", fontsize=8, color="0.25")
     ax.set_yticks(np.arange(len(links))[::-1], [LINKS.get(link, link) for link in links])
     ax.set_xlim(0, 1)
