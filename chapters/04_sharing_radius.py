@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 4. When does a step on one user help another?
-# **Study** 95 min · **runs** 51 CPU seconds (306 s when it was built), 0.8 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), gradients, norms; [chapter 03](03_latent_geometry.ipynb) helps
+# **Study** 95 min · **runs** 64 CPU seconds (463 s when it was built), 0.8 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), gradients, norms; [chapter 03](03_latent_geometry.ipynb) helps
 #
 # **You will be able to** (1) state Theorem 2.3 and derive it in three steps, (2) compute the [sharing radius](GLOSSARY.md#sharing-radius) in a few
 # lines and check it against the package, (3) find the link of the proof that loses most, (4) measure which of
@@ -16,7 +16,8 @@
 # We take a toy that can be drawn: 60 users, 60 items, three communities. A user is a row of zeros and ones; the ones
 # are the items taken, mostly those of the own community. The encoder turns the row into a Gaussian cloud, the
 # [posterior](GLOSSARY.md#posterior) $q_u = \mathcal N(\mu_u, \mathrm{diag}\,\sigma_u^2)$, in the **plane**. The
-# decoder turns a point $z$ of the plane into a probability for each item. The model has been trained for 100 steps.
+# decoder turns a point $z$ of the plane into a probability for each item. Encoder and decoder were
+# trained by 100 steps of gradient descent on all users.
 
 # %% tags=["setup"]
 from itertools import pairwise
@@ -39,7 +40,7 @@ for _ in toy.train_toy(model, x, stops=[100], generator=rng):  # it pauses at ev
 star = 0
 mu, sd = (t.detach() for t in model.encode(x))  # (60, 2) each
 
-fig, ax = plt.subplots(figsize=(7, 4.5))
+fig, ax = plt.subplots(figsize=(7.5, 4))
 ax = mv.plots.latent_plane(mu, sd, community, star, ax=ax)
 
 # %% [markdown]
@@ -48,7 +49,7 @@ ax = mv.plots.latent_plane(mu, sd, community, star, ax=ax)
 #
 # ## 4.2 Claim
 #
-# $x_u$ is the row of $u$, $N_u$ its number of ones, $f_\theta(z)$ are the decoder's [logits](GLOSSARY.md#logit), $\theta$ its parameters. The
+# A row $x$ has $N_x$ ones, the row $x_u$ of user $u$ has $N_u$. $f_\theta(z)$ are the decoder's [logits](GLOSSARY.md#logit), $\theta$ its parameters. The
 # loss of a point is the negative log-likelihood of the user's items,
 #
 # $$\ell(\theta; z, x) = N_x \log\sum_i e^{f_i(z)} - \langle x, f(z) \rangle, \qquad
@@ -69,7 +70,7 @@ ax = mv.plots.latent_plane(mu, sd, community, star, ax=ax)
 # $a<0$.)
 #
 # With a *proved* $K$ we then call the pair $(u,v)$ [**certified**](GLOSSARY.md#certified). Mind the order: $(u,v)$ may be certified and $(v,u)$ not. The step is one of
-# the *decoder*, by plain gradient descent, on *one* user. Real training uses Adam on batches and moves the encoder too.
+# the *decoder*, by gradient descent, on *one* user. Real training uses Adam on batches, and moves the encoder.
 #
 # ## 4.3 Derivation
 #
@@ -105,7 +106,7 @@ mv.explorable("sharing-disc")
 # the same $\varepsilon_s$, of mean 0 and mean square 1. Then the root mean square of $\|z_{us} - z_{vs}\|$ is exactly
 # $W_2(q_u, q_v)$, which has a closed form and is at least $W_1$: safe in a certificate.
 #
-# We divide each row by $N_u$: the loss is then per interaction.
+# Rows are divided by $N_u$: loss per interaction.
 
 # %%
 goal = x / x.sum(1, keepdim=True)  # (60, 60) rows sum to 1
@@ -133,17 +134,16 @@ def sharing_radius(u, v):
 
 
 # %% tags=["nbval-check-output"]
+w2 = mv.theory.distances.w2_gaussian(mu[:, None], sd[:, None], mu, sd)  # the closed form
 for u, v in [(0, 3), (3, 0), (0, 1), (7, 10), (20, 59)]:
     radius, distance, inner = sharing_radius(u, v)
     torch.testing.assert_close(radius, s.radius[u, v])
-    torch.testing.assert_close(distance, s.distance[u, v])
+    torch.testing.assert_close(distance, w2[u, v], rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(inner, s.exact[u, v])
-w2 = mv.theory.distances.w2_gaussian(mu[:, None], sd[:, None], mu, sd)
-torch.testing.assert_close(w2, s.distance)
-print("largest difference of distance and closed form of W2:", f"{float((w2 - s.distance).abs().max()):.0e}")
+print("five pairs: from scratch = package; the samples are at distance W2, to 12 digits")
 
 # %% [markdown]
-# `s.exact`, the inner products $\langle g_u, g_v\rangle$, is *exact for the sampled posteriors*: 8 points are not a Gaussian.
+# `s.exact`, the inner products $\langle g_u, g_v\rangle$, is *exact for the samples*: 8 points are no Gaussian.
 #
 # **The picture of the theorem.** The plane is the one of $g_u$ and $g_v$, with real numbers of the star and two users.
 # The theorem knows that $g_v$ ends in the disc of radius $D_{uv}$ (`s.penalty`) around the tip of $g_u$. If the
@@ -166,10 +166,10 @@ for ax, v, name in zip(axes, (sure, far), names, strict=True):
 # %% [markdown]
 # ## 4.5 The radius drawn
 #
-# Colour: what the step on each user really did to the loss of the star. Circles around the star:
+# Colour: what the step on each user did to the loss of the star. Circles around the star:
 # the radius for *equal* content, $\|g_u\|/K$, and the median radius of its
 # community, with the content mismatch subtracted. On the left $K$ is the largest ratio *seen* on the samples; a ring
-# there says "would be certified if $K$ were that". On the right $K$ is *proved*, by the package's tighter version of 4.6; a ring is a certificate.
+# there says "would be certified if $K$ were that". On the right $K$ is *proved* (4.6, tighter version); a ring is a certificate.
 
 
 # %% tags=["from-scratch"]
@@ -216,9 +216,9 @@ for label, group in {"same community": mates, "other communities": others}.items
 
 # %% [markdown]
 # **Reading.** All of the star's community help, all others harm. With the largest ratio seen most of its community
-# is within the radius; with the proved constant few are, and only these are certified. The radius is compared with the distance of *clouds*, and these are wider than the communities. On the left the community beside the
+# is within the radius; with the proved constant few are, and only these are certified. The circles are drawn around means; a ring compares $W_2$ of *clouds*, which are wider than the communities. On the left the community beside the
 # star lies well inside the circle for equal content, and yet its steps do the most harm. These users are *close in
-# place and different in content*. (The third community differs in content as much, is farther away, and harms less: one example.) Each pair
+# place and different in content*. (The third community differs in content about as much, is farther away, and harms less: one example.) Each pair
 # has a radius of its own; theirs is 0:
 
 # %% tags=["checks", "nbval-check-output"] jupyter={"source_hidden": true}
@@ -248,14 +248,14 @@ print(
 # $$\nabla_\theta\ell = (N\pi - x)\,(h(z), 1)^\top, \qquad \pi = \mathrm{softmax}\, f_\theta(z).$$
 #
 # Move $z$ along a unit direction. By the product rule the gradient changes at the rate
-# $N\,d\pi\,(h, 1)^\top + (N\pi - x)\,(dh, 0)^\top$. With $t$ the smallest $h_i^2$ of the $H$ features:
+# $N\,d\pi\,(h, 1)^\top + (N\pi - x)\,(dh, 0)^\top$. With $\tau$ the smallest $h_i^2$ of the $H$ features:
 #
-# * $\|dh\|\le(1-t)\|A\|$, since $\tanh'=1-\tanh^2$; and $\|(h,1)\|^2\le H+t$, since the other $h_i^2$ are below 1.
+# * $\|dh\|\le(1-\tau)\|A\|$, since $\tanh'=1-\tanh^2$; and $\|(h,1)\|^2\le H+\tau$, since the other $h_i^2$ are below 1.
 # * $\|d\pi\|\le\frac12\|W\|\|dh\|$: the slope of the softmax is at most $\frac12$.
 # * $\|N\pi-x\|\le R$ with $R^2=N^2+\|x\|^2$.
 #
-# So the first term has $\|(h,1)\|\,\|dh\|\le\sqrt{H+t}\,(1-t)\|A\|$. This falls in $t$, for the derivative of
-# $(H+t)(1-t)^2$ is $(1-t)(1-2H-3t)<0$. So $t=0$ is the worst case: $K = \|A\|\,(\tfrac12N\|W\|\sqrt H + R)$ is proved. In the same
+# So the first term has $\|(h,1)\|\,\|dh\|\le\sqrt{H+\tau}\,(1-\tau)\|A\|$. This falls in $\tau$, for the derivative of
+# $(H+\tau)(1-\tau)^2$ is $(1-\tau)(1-2H-3\tau)<0$. So $\tau=0$ is the worst case: $K = \|A\|\,(\tfrac12N\|W\|\sqrt H + R)$ is proved. In the same
 # way $M = N(H+1)/2$.
 
 
@@ -296,7 +296,11 @@ print("the loss fell for every certified pair:", bool(torch.stack(fell).all()))
 
 # %%
 helps = (s.exact > 0) & ~torch.eye(60, dtype=torch.bool)
-print(f"ordered pairs that help (exact):                   {int(helps.sum())}")
+mate = torch.from_numpy(community[:, None] == community)
+within, across = int((helps & mate).sum()), int((helps & ~mate).sum())
+print(
+    f"ordered pairs that help (exact):                   {within + across}: {within} of one community, {across} others"
+)
 print(f"certified with a proved constant (bound):          {int(pairs.sum())}")
 print(f"certified although they harm (the theorem says 0): {int((pairs & ~helps).sum())}")
 
@@ -354,7 +358,7 @@ print(f"cosine of the gradients of Ann and Bob: {cosine:.2f}")
 # <details><summary>Solution</summary>
 #
 # Write `w.grad = None; loss.backward()`, not `loss.backward()`; then it prints `cosine of the gradients of Ann and Bob: -0.71`. `backward` *adds* to `.grad`. Without
-# the reset Bob's gradient holds Ann's as well, and whatever contains $g_u$ tends to point the way of $g_u$.
+# the reset Bob's gradient holds Ann's as well, which here is enough to turn it towards hers.
 #
 # </details>
 
@@ -386,9 +390,9 @@ ax.set_xlabel("fraction of the pairs of one community (mean and standard error o
 plt.show()
 
 # %% [markdown]
-# **Reading.** A constant seen costs little; the proved one costs most on average,
+# **Reading.** Each constant seen costs little (together .12 after 100 steps); the proved one costs most on average,
 # before training and after. After 100 steps the two links at the top together cost even more. Part of the loss
-# can be won back: the inequality of Cauchy and Schwarz does not use $\|g_v\|$; the identity
+# can be won back: Cauchy and Schwarz do not use $\|g_v\|$; the identity
 # $\langle g_u,g_v\rangle = \tfrac12(\|g_u\|^2+\|g_v\|^2-\|g_u-g_v\|^2)$ does. So already
 # $D_{uv}^2 < \|g_u\|^2+\|g_v\|^2$ certifies the pair, with the same constants (ours).
 
@@ -423,6 +427,9 @@ for label in shown:
     assert proved > max(cost.values())
     assert all(cost[k] < proved / 3 for k in cost if k.startswith("Lipschitz"))
 assert cost["gradient distance"] + cost["coupling"] > proved  # after 100 steps
+assert f"{sum(cost[k] for k in cost if k.startswith('Lipschitz')):.2f}" == "0.12"
+for step in stops:  # both norms lose nothing if the distance is exact
+    assert (over_seeds(step, "gradient distance", "polarised") == over_seeds(step, "inner product")).all()
 never = max(over_seeds(step, k, pairs="other").max() for step in stops for k in links[1:])
 better = all((over_seeds(t, k, "polarised") >= over_seeds(t, k)).all() for t in stops for k in links)
 assert never == 0
@@ -454,7 +461,7 @@ panels = {
         "$\\Delta_x \\geq \\|g_u\\|$: radius 0 whatever $K$": covered,
     },
     "numerator of the radius": {"$\\|g_u\\|$": norm, "$\\Delta_x$, same community": mismatch},
-    "denominator, and distance": {"$K$, largest ratio seen": seen, "$W_2$, same community": distance},
+    "denominator, and distance": {"$K$ proved (bound)": proved, "$K$, largest ratio seen": seen, "$W_2$": distance},
 }
 fig, axes = plt.subplots(1, 3, figsize=(13, 4))
 for ax, (title, lines) in zip(axes, panels.items(), strict=True):
@@ -462,11 +469,53 @@ for ax, (title, lines) in zip(axes, panels.items(), strict=True):
     ax.set(xlabel="steps of training (mean and range of 5 seeds)", title=title)
     ax.set_ylim(0, 1.45 * max(v.max() for v in lines.values()))
     ax.legend(loc="upper left", fontsize=9)
+axes[2].set(yscale="log", ylim=(0.1, 60))
 
 print("step   ‖g_u‖    Δ_x   Δ ≥ ‖g_u‖   K seen   K proved    W2     mean of 5 seeds")
 for k in (0, 3, 6):
     row = (float(t[k].mean()) for t in (norm, mismatch, covered, seen, proved, distance))
     print(f"{stops[k]:4}   {{:.3f}}   {{:.3f}}   {{:8.0%}}   {{:.3f}}   {{:8.2f}}   {{:.3f}}".format(*row))
+
+# %% [markdown]
+# Which of them does it? Let only one change as in training:
+
+
+# %% tags=["from-scratch"]
+def certified_if(constant, place, content):  # K of one step, W2 of one, gradients of one; pairs of one community
+    sure = constant[:, None] * place.distance + content.mismatch < content.norm[:, None]
+    return float(sure[same].double().mean())
+
+
+def one_at_a_time(start, now):  # (K, sharing) of two steps -> fraction certified, if only this is as now
+    (k_0, first), (k_1, last) = start, now
+    return {
+        "all": certified_if(k_1, last, last),
+        "numerator": certified_if(k_0, first, last),
+        "W2": certified_if(k_0, last, first),
+        "K proved": certified_if(k_1, first, first),
+    }
+
+
+# %%
+left = {step: {"all": [], "numerator": [], "W2": [], "K proved": []} for step in (0, 100, 300)}
+for seed in range(5):
+    own_rng = torch.Generator().manual_seed(seed)
+    people, group = toy.toy_users(seed=seed)
+    same = torch.as_tensor(group[:, None] == group) & ~torch.eye(60, dtype=torch.bool)
+    small, aim = toy.ToyVAE(60, generator=own_rng), people / people.sum(1, keepdim=True)
+    stages = []
+    for _ in toy.train_toy(small, people, tuple(left), generator=own_rng):
+        k_now = toy.proved_lipschitz(small.decoder, aim)
+        stages.append((k_now, transfer.sharing(small, people, 8, own_rng, k_now, target=aim)))
+    for row, now in zip(left.values(), stages, strict=True):
+        for name, value in one_at_a_time(stages[0], now).items():
+            row[name].append(value)
+print("certified, same community, if only this changes (mean of 5 seeds, samples drawn anew)")
+for step, row in left.items():
+    print(f"  step {step:3}:", ", ".join(f"{name} {np.mean(values):.2f}" for name, values in row.items()))
+for link, name in (("Lipschitz proved", "proved"), ("Lipschitz per global", "seen, one for all pairs")):
+    both = over_seeds(300, link, "polarised")
+    print(f"step 300, by both norms (4.7), K {name}: {both.mean():.2f}  [{both.min():.2f}, {both.max():.2f}]")
 
 # %% tags=["checks", "nbval-check-output"] jupyter={"source_hidden": true}
 rise = {"‖g_u‖": norm, "Δ_x": mismatch, "K seen": seen, "K proved": proved, "W2": distance}
@@ -497,33 +546,18 @@ def steepest_slope(decoder, goal):  # of the gradient in z, over a grid of the p
     return max(slopes)
 
 
-left = {step: {"all": [], "numerator": [], "W2": [], "K proved": []} for step in (100, 300)}
 steeper = []
 for seed in range(5):
     own_rng = torch.Generator().manual_seed(seed)
-    people, group = toy.toy_users(seed=seed)
-    same = torch.as_tensor(group[:, None] == group) & ~torch.eye(60, dtype=torch.bool)
+    people, _ = toy.toy_users(seed=seed)
     small, aim = toy.ToyVAE(60, generator=own_rng), people / people.sum(1, keepdim=True)
-    slope = []
-    for step in toy.train_toy(small, people, (0, 100, 300), generator=own_rng):
-        K_now = toy.proved_lipschitz(small.decoder, aim)
-        now = transfer.sharing(small, people, 8, own_rng, K_now, target=aim)
-        slope.append(np.mean([steepest_slope(small.decoder, aim[k]) for k in range(0, 60, 12)]))
-        if step == 0:
-            K_start, first = K_now, now
-            continue
-        parts = {"all": (K_now, now, now), "numerator": (K_start, first, now), "W2": (K_start, now, first)}
-        for name, (constant, place, content) in (parts | {"K proved": (K_now, first, first)}).items():
-            sure = constant[:, None] * place.distance + content.mismatch < content.norm[:, None]
-            left[step][name].append(float(sure[same].double().mean()))
-    steeper.append(slope[-1] / slope[0])
-certified_at_start = over_seeds(0, "Lipschitz proved").mean()
-print(
-    f"certified, same community: {certified_at_start:.2f} before training. If only one thing changes as in training (5 seeds):"
-)
-for step, row in left.items():
-    print(f"  after {step} steps:", ", ".join(f"{name} {np.mean(values):.2f}" for name, values in row.items()))
+    slope = [
+        np.mean([steepest_slope(small.decoder, aim[k]) for k in range(0, 60, 12)])
+        for _ in toy.train_toy(small, people, (0, 300), generator=own_rng)
+    ]
+    steeper.append(slope[1] / slope[0])
 print(f"steepest slope on a grid, step 300 / step 0: {min(steeper):.1f} to {max(steeper):.1f}")
+certified_at_start = over_seeds(0, "Lipschitz proved").mean()
 assert all(np.mean(left[100][name]) < 0.8 * certified_at_start for name in ("numerator", "W2", "K proved"))
 assert np.mean(left[300]["numerator"]) < 0.05
 assert np.mean(left[300]["K proved"]) < 0.05
@@ -532,10 +566,10 @@ assert 1.2 < min(steeper) < max(steeper) < 2
 # %% [markdown]
 # **Reading.** Fewer: in the end less than one in twenty. Three things end the certificates together. $\|g_u\|$ falls and $\Delta_x$ rises, until $\Delta_x\ge\|g_u\|$ for nearly all pairs of a community: radius
 # 0, whatever $K$ is. $W_2$ grows: training does not pull a community together. And the *proved*
-# constant grows, twelvefold. If only one of them changes (last lines; new samples): after 100 steps each alone has lost a
+# constant grows, twelvefold. If only one changes: after 100 steps each alone has lost a
 # good part of the certificates; after 300 the numerator alone is enough, and so is the proved constant.
 # Its growth may be mostly looseness: on a grid of the plane, for five users, the steepest slope rises, but not even twofold, and the largest ratio *seen* falls.
-# Yet no constant could save certificates: after 300 steps nearly no pair has $\|g_u-g_v\|<\|g_u\|$, and only about half of the pairs still help (left). In this toy the theorem describes the **beginning** of training.
+# Yet no constant could save the theorem's certificates: after 300 steps nearly no pair has $\|g_u-g_v\|<\|g_u\|$, and only about half of the pairs still help. (Both norms with the exact distance would certify just these; with our constants: last lines.) In this toy Theorem 2.3 describes the **beginning** of training.
 
 # %% [markdown] tags=["explorable"]
 # **Move it by hand.** Choose a user $u$, then move the time of training: who still helps, and who is still certified? Run the cell; a viewer without scripts shows a picture.
@@ -546,9 +580,9 @@ mv.explorable("sharing-plane")
 # %% [markdown]
 # ## 4.9 Where it stops being true
 #
-# And a real model, trained to the end? We train a [Mult-VAE](GLOSSARY.md#mult-vae) as in chapter 00, only smaller, once on [clean input](GLOSSARY.md#clean-input)
-# and once with [masks](GLOSSARY.md#mask) (`keep=0.5`), five seeds each. Then we ask the theorem about 100 test users,
-# with a $K$ of its own for each pair, and even with the exact $\|g_u-g_v\|$.
+# And a real model? We train a [Mult-VAE](GLOSSARY.md#mult-vae) as in chapter 00, only smaller, once on [clean input](GLOSSARY.md#clean-input)
+# and once with [masks](GLOSSARY.md#mask) (`keep=0.5`), five seeds each. Then we ask the theorem about 100 test users (gradients of all weights of the
+# decoder), even with the exact $\|g_u-g_v\|$.
 
 # %%
 data = mv.planted(n_users=2_000, n_items=300, n_events=60_000, seed=0)
@@ -582,12 +616,12 @@ assert certified < 0.001
 assert all(0.45 < c["inner product"] < 0.52 for chains in different.values() for c in chains)
 
 # %% [markdown]
-# **Reading.** In the trained model less than one pair in a thousand is close enough, even by the exact gradient distance. For half of
-# the pairs $\langle g_u,g_v\rangle>0$, so that a small enough step helps. The cosines are near 0, and then
-# $\|g_u-g_v\|\approx\sqrt{\|g_u\|^2+\|g_v\|^2}$, always more than $\|g_u\|$.
+# **Reading.** Less than one pair in a thousand is close enough, even by the exact gradient distance. For about half
+# $\langle g_u,g_v\rangle>0$, so that a small enough step helps. The cosines are near 0 (median); at 0
+# $\|g_u-g_v\|=\sqrt{\|g_u\|^2+\|g_v\|^2}>\|g_u\|$.
 #
-# Two **masked [views](GLOSSARY.md#view) of one user** are a pair with $\Delta_x = 0$: different
-# inputs and posteriors, the same items as target.
+# Two **masked [views](GLOSSARY.md#view) of one user** have $\Delta_x = 0$: different
+# posteriors, the same items as target.
 
 # %% tags=["figure"] jupyter={"source_hidden": true}
 links = list(views["clean input"][0])
@@ -613,17 +647,17 @@ masks_win = all(clean < masked for clean, masked in by_seed)
 assert masks_win
 assert min(clean for clean, _ in by_seed) < 0.5 < np.mean([clean for clean, _ in by_seed])
 assert min(masked for _, masked in by_seed) > 0.8
-assert all(c[links[-1]] < 0.25 for chains in views.values() for c in chains)
+assert all(np.mean([c[links[-1]] for c in chains]) < 0.1 for chains in views.values())  # few
 clean, masked = (np.array(medians[label]) for label in medians)  # (5, 2): distance, radius
 assert (masked[:, 0] / masked[:, 1] < 0.9 * clean[:, 0] / clean[:, 1]).all()
 print("views lie within the radius more often after training with masks, in all 5 seeds:", masks_win)
 
 # %% [markdown]
 # **Reading.** With a $K$ seen on the pair most views of one user are within the radius, on average, and more after training with masks: there their
-# distance is a smaller part of the radius, in every seed. (Lengths of two [latent spaces](GLOSSARY.md#latent-space) cannot be compared, their ratio can.) With one $K$ seen on all pairs nearly none are. A ratio seen is no Lipschitz constant: this is *measured*. (In a stored study of MovieLens-1M masks raised the
-# views within the radius in 4 of 5 seeds.)
+# distance is a smaller part of the radius, in every seed. (Lengths of two [latent spaces](GLOSSARY.md#latent-space) cannot be compared.) With one $K$ seen on all pairs few are. A ratio seen is no Lipschitz constant: this is *measured*. (In the stored `theory-ml-1m-observations.json` masks raised the
+# views within the radius in 4 of 5 seeds, from .89 to .95 on the mean.)
 #
-# So in these trained models the theorem's inequality, with a $K$ seen on the pair, holds not between users but **between most views of a user**, on average. What masks carry between users: [chapter 07](07_masking.ipynb).
+# So in these models the inequality, with a $K$ seen on the pair, holds not between users but **between most views of a user**, on average. What masks carry between users: [chapter 07](07_masking.ipynb).
 #
 # ## 4.10 Recap
 #
@@ -631,8 +665,8 @@ print("views lie within the radius more often after training with masks, in all 
 #   place *and* alike in content.
 # * The bound is sufficient, not necessary: with proved constants it is never wrong, and after 100 steps it misses most
 #   pairs that help. Keeping $\|g_v\|$ (polarisation) wins many back.
-# * In the toy training ends the certificates: $\Delta_x$ overtakes $\|g_u\|$, $W_2$ grows, and so does the proved $K$. In trained models the
-#   inequality holds on average, with $K$ seen on the pair, between most masked views of one user, not between users.
+# * In the toy training ends the certificates: $\Delta_x$ overtakes $\|g_u\|$, $W_2$ grows, and so does the proved $K$. In trained models its
+#   inequality holds, with $K$ seen on the pair, for most masked views of one user, not for users.
 
 # %% [markdown]
 # ## 4.11 Exercises
@@ -697,6 +731,7 @@ mv.checks.check_batch_transfer(batch_transfer)
 # **One investigation** (`python chapters/investigate.py 04`; the toy, five seeds, 50 random batches of each size). Before training a batch
 # of 1, 5 and 20 helps 0.32, 0.50 and 0.49 of the users outside, after 300 steps 0.37, 0.42 and 0.40. Of its members it helps
 # 1.00, 0.81 and 0.69, and then 1.00, 0.99 and 0.97. A radius for a batch follows from the same proof: its gradient lies
-# within the mean of the $D_{uv}$ over $v\in B$ around $g_u$, so the batch helps $u$ if that mean is below $\|g_u\|$. The trained Mult-VAE was not tried.
+# within the mean of the $D_{uv}$ over $v\in B$ around $g_u$, so the batch helps $u$ if that mean is below $\|g_u\|$. In the trained Mult-VAE (masked input, 100 test users of 4.9)
+# it is 0.48, 0.50 and 0.52 of the users outside, and of its members 1.00, 1.00 and 1.00.
 #
 # </details>

@@ -159,7 +159,8 @@ def _moves_and_popularity(encode: Any, x: torch.Tensor, popularity: torch.Tensor
         more = x[without].clone()
         more[:, item] = 1
         moved.append(float((torch.cat(encode(more), 1) - at[without]).norm(dim=1).mean()))
-    return float(scipy.stats.spearmanr(moved, popularity).statistic)
+    ranks = [scipy.stats.rankdata(values) for values in (moved, popularity.numpy())]
+    return float(np.corrcoef(*ranks)[0, 1])
 
 
 def merging() -> dict[str, Any]:
