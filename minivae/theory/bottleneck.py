@@ -109,12 +109,19 @@ def kl_per_dimension(mu: Array, sd: Array) -> Same: ...
 def kl_per_dimension(mu: Array, sd: Array) -> Same:
     """Mean over users of the KL of every latent dimension, (U, d) gives (d,), in nats; its sum is `mean_kl`.
 
+    Raises
+    ------
+    InputError
+        If mu is not (U, d), or sd does not fit it.
+
     Examples
     --------
     >>> kl_per_dimension([[2.0, 0.0], [0.0, 0.0]], [[1.0, 1.0], [1.0, 1.0]]).tolist()
     [1.0, 0.0]
     """
     (kl,), back = as_tensors(gaussian_kl(mu, sd, per_dimension=True))
+    if kl.ndim != 2 or len(kl) == 0:
+        raise InputError(f"the posteriors have shape {tuple(kl.shape)}; a mean over users needs (U, d)")
     return back(kl.mean(0))
 
 

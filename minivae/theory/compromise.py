@@ -7,7 +7,7 @@ import torch
 from scipy import optimize
 
 from minivae.errors import InputError
-from minivae.theory.numerics.arrays import Array, Kind, Same, as_tensors
+from minivae.theory.numerics.arrays import Array, Kind, Same, as_tensors, check_fit
 
 
 @overload
@@ -36,7 +36,7 @@ def compromise_gap(p_u: Array, p_v: Array, w_u: Array, w_v: Array) -> Same:
     Raises
     ------
     InputError
-        If a distribution does not sum to one or anything is negative.
+        If a distribution does not sum to one, anything is negative, or the two are not about the same items.
 
     Examples
     --------
@@ -60,9 +60,10 @@ def check_weights(*weights: torch.Tensor) -> None:
         )
 
 
-def check_distributions(*distributions: torch.Tensor) -> None:
-    """Raise `InputError` if a distribution has a negative entry or does not sum to one."""
-    for p in distributions:
+def check_distributions(p_u: torch.Tensor, p_v: torch.Tensor) -> None:
+    """Raise `InputError` if the two are not over the same items, or one has a negative entry or no sum of one."""
+    check_fit(p_u=p_u, p_v=p_v)
+    for p in (p_u, p_v):
         tolerance = 100 * p.shape[-1] ** 0.5 * torch.finfo(p.dtype).eps
         if not bool((p >= 0).all() & ((p.sum(-1) - 1).abs() <= tolerance).all()):
             raise InputError(
@@ -98,6 +99,7 @@ def compromise_gap_numerical(p_u: Array, p_v: Array, w_u: Array, w_v: Array) -> 
     >>> round(float(gap / np.log(2)), 4)
     2.0
     """
+    check_distributions(*as_tensors(p_u, p_v)[0])
     u, v = (float(w) * np.asarray(p, dtype=np.float64) for w, p in ((w_u, p_u), (w_v, p_v)))
     scale = u.sum() + v.sum()
 

@@ -47,7 +47,7 @@ def w1_bounds(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array) -> tuple[Same,
     Parameters
     ----------
     mu_u, sd_u, mu_v, sd_v : Array
-        Means and standard deviations, (..., d); leading axes broadcast.
+        Means and standard deviations, (..., d); leading axes broadcast, and one spread stands for all d dimensions.
 
     Returns
     -------
@@ -63,7 +63,8 @@ def w1_bounds(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array) -> tuple[Same,
     (mu_u, sd_u, mu_v, sd_v), back = as_tensors(mu_u, sd_u, mu_v, sd_v)
     check_fit(mu_u=mu_u, sd_u=sd_u, mu_v=mu_v, sd_v=sd_v)
     high = w2_gaussian(mu_u, sd_u, mu_v, sd_v)
-    low = torch.linalg.vector_norm(mu_u - mu_v, dim=-1).expand(high.shape)
+    mean, _ = torch.broadcast_tensors(*torch.atleast_1d(mu_u - mu_v, sd_u - sd_v))
+    low = torch.linalg.vector_norm(mean, dim=-1).expand(high.shape)
     return back(low), back(high)
 
 
@@ -154,6 +155,11 @@ def empirical_bias(
 ) -> EmpiricalBias[Any]:
     """How the empirical W1 of two diagonal Gaussians (d,) returns to its bracket as the samples grow.
 
+    Raises
+    ------
+    InputError
+        If the Gaussians are more than one pair or differ in d, `sizes` is empty, or a number is no count of samples.
+
     Examples
     --------
     >>> generator = torch.Generator().manual_seed(0)
@@ -168,7 +174,9 @@ def empirical_bias(
     for n in sizes:
         check_whole(1, **{"a size": n})
     tensors, back = as_tensors(mu_u, sd_u, mu_v, sd_v)
-    m_u, s_u, m_v, s_v = torch.broadcast_tensors(*tensors)
+    m_u, s_u, m_v, s_v = torch.broadcast_tensors(*torch.atleast_1d(*tensors))
+    if m_u.ndim != 1:
+        raise InputError(f"the two Gaussians have shape {tuple(m_u.shape)}; give one pair, (d,) each")
 
     def clouds(n: int) -> tuple[torch.Tensor, torch.Tensor]:
         noise = torch.randn(2, repeats, n, len(m_u), generator=generator, dtype=m_u.dtype, device=m_u.device)
@@ -203,8 +211,12 @@ def sliced_w1_gaussian(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array, along
     2.0
     """
     (mu_u, sd_u, mu_v, sd_v, along), back = as_tensors(mu_u, sd_u, mu_v, sd_v, along)
+    check_fit(mu_u=mu_u, sd_u=sd_u, mu_v=mu_v, sd_v=sd_v)
     check_sd(sd_u, sd_v)
     check_finite(mu_u=mu_u, mu_v=mu_v, along=along)
+    mu_u, sd_u, mu_v, sd_v = torch.broadcast_tensors(*torch.atleast_1d(mu_u, sd_u, mu_v, sd_v))
+    if along.ndim != 2 or len(along) != mu_u.shape[-1]:
+        raise InputError(f"along has shape {tuple(along.shape)}; {mu_u.shape[-1]} dimensions need (d, L) directions")
     spread_u, spread_v = ((sd.square() @ along.square()).sqrt() for sd in (sd_u, sd_v))  # (..., L)
     return back(_folded_mean((mu_u - mu_v) @ along, (spread_u - spread_v).abs()).mean(-1))
 
@@ -219,7 +231,7 @@ def gaussian_kl(mu: Array, sd: Array, per_dimension: bool = False) -> Same:
     Parameters
     ----------
     mu, sd : Array
-        (..., d).
+        (..., d); leading axes broadcast, and one spread stands for all d dimensions.
     per_dimension : bool, default False
         Give the terms, (..., d), instead of their sum, (...).
 
@@ -229,6 +241,7 @@ def gaussian_kl(mu: Array, sd: Array, per_dimension: bool = False) -> Same:
     12.5
     """
     (mu, sd), back = as_tensors(mu, sd)
+    check_fit(mu=mu, sd=sd)
     check_sd(sd)
     check_finite(mu=mu)
     # (sd - 1)(sd + 1) keeps the digits near sd = 1; rounding must not make a divergence negative.

@@ -7,7 +7,7 @@ import torch
 
 from minivae.errors import InputError
 from minivae.theory.compromise import check_weights
-from minivae.theory.numerics.arrays import Array, Kind, Same, as_tensors
+from minivae.theory.numerics.arrays import Array, Kind, Same, as_tensors, check_fit
 
 Conjugate = Callable[[torch.Tensor], torch.Tensor]
 
@@ -84,7 +84,8 @@ def exponential_family_gap(t_u: Array, t_v: Array, w_u: Array, w_v: Array, conju
     Raises
     ------
     InputError
-        If a weight is negative or not finite, or A* is no number at a statistic, as a Bernoulli's beyond [0, 1].
+        If a weight is negative or not finite, the statistics differ in k, or A* is no number at one of them, as a
+        Bernoulli's beyond [0, 1].
 
     Examples
     --------
@@ -93,6 +94,7 @@ def exponential_family_gap(t_u: Array, t_v: Array, w_u: Array, w_v: Array, conju
     """
     (t_u, t_v, w_u, w_v), back = as_tensors(t_u, t_v, w_u, w_v)
     check_weights(w_u, w_v)
+    check_fit(t_u=t_u, t_v=t_v)
     total = w_u + w_v
     share = (w_u / torch.where(total > 0, total, 1))[..., None]
     between = t_v + share * (t_u - t_v)

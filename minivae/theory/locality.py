@@ -18,7 +18,7 @@ from minivae.theory.exponential_families import (
     multinomial_conjugate,
     poisson_conjugate,
 )
-from minivae.theory.numerics.arrays import Array, Kind, Same, as_tensors, check_finite, check_sd
+from minivae.theory.numerics.arrays import Array, Kind, Same, as_tensors, check_finite, check_fit, check_sd
 from minivae.theory.numerics.quadrature import grid, log_density
 from minivae.theory.numerics.smoothness import (
     EncoderConstants,
@@ -276,6 +276,7 @@ def compromise_monte_carlo(
 
 
 def _posteriors(*q: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    check_fit(mu_u=q[0], sd_u=q[1], mu_v=q[2], sd_v=q[3])
     check_sd(q[1], q[3])
     check_finite(mu_u=q[0], mu_v=q[2])
-    return torch.broadcast_tensors(*q)
+    return torch.broadcast_tensors(*torch.atleast_1d(*q))

@@ -494,3 +494,71 @@ def test_equal_gaussians_have_a_finite_gradient():
 def test_users_of_different_dimension_are_refused(call):
     with pytest.raises(InputError, match="do not fit together"):
         call()
+
+
+# --- shapes that would broadcast to a wrong number -------------------------------------------------------------------
+
+
+def test_w2_matrix_takes_both_or_neither_of_the_second_set():
+    mu, sd = np.array([[0.0], [1.0]]), np.ones((2, 1))
+    for half in ({"mu_v": [[5.0]]}, {"sd_v": [[1.0]]}):
+        with pytest.raises(InputError, match=f"{next(iter(half))} is given"):
+            D.w2_matrix(mu, sd, **half)
+    np.testing.assert_array_equal(D.w2_matrix(mu, sd, [[5.0]], [[1.0]]), [[5.0], [4.0]])
+
+
+@pytest.mark.parametrize("shape", [(4, 1), (3,), (1, 1), (1,), ()])
+def test_one_spread_for_all_dimensions_counts_in_each(shape):
+    r = rng(11)
+    mu_u, mu_v, sd_v = r.normal(size=(4, 3)), r.normal(size=(5, 3)), r.uniform(0.1, 2, size=(5, 3))
+    sd_u = r.uniform(0.1, 2, size=shape)
+    written_out = np.broadcast_to(sd_u, (4, 3)).copy()
+    np.testing.assert_array_equal(D.w2_matrix(mu_u, sd_u, mu_v, sd_v), D.w2_matrix(mu_u, written_out, mu_v, sd_v))
+    np.testing.assert_array_equal(D.w2_matrix(mu_u, sd_u), D.w2_matrix(mu_u, written_out))
+    along = D.directions(3, 7).numpy()
+    for measure in (
+        D.w2_gaussian,
+        lambda *q: np.stack(D.w1_bounds(*q)),
+        lambda *q: D.sliced_w1_gaussian(*q, along),
+        lambda mu, sd, *_: D.gaussian_kl(mu, sd),
+    ):
+        found, expected = (measure(mu_u, sd, mu_v[:4], sd_v[:4]) for sd in (sd_u, written_out))
+        np.testing.assert_allclose(found, expected, rtol=1e-14)
+
+
+def test_numbers_are_posteriors_in_one_dimension():
+    assert D.w2_gaussian(0.0, 1.0, 3.0, 5.0) == 5
+    assert D.w1_bounds(0.0, 1.0, 3.0, 5.0) == (3, 5)
+    low, _ = D.w1_bounds(0.0, np.ones(4), 1.0, 1.0)  # four dimensions, each mean 0 against 1
+    assert low == 2
+
+
+def test_a_mean_of_one_dimension_does_not_stand_for_several():
+    one, three = np.ones(1), np.ones(3)
+    for call in (
+        lambda: D.w2_gaussian(0 * three, three, one, one),
+        lambda: D.w1_bounds(0 * one, three, one, three),
+        lambda: D.w2_gaussian_full(0 * three, np.eye(3), one, np.eye(1)),
+        lambda: D.w2_gaussian_full(one, np.eye(3), one, np.eye(3)),
+        lambda: D.gaussian_kl(one, three),
+        lambda: D.t1_bound(one, three),
+        lambda: D.sliced_w1_gaussian(three, three, one, one, np.eye(3)),
+        lambda: D.w2_matrix(np.ones((2, 1)), np.ones((2, 3))),
+    ):
+        with pytest.raises(InputError, match="do not fit together"):
+            call()
+
+
+def test_rows_of_different_width_have_no_distance():
+    with pytest.raises(InputError, match="rows of the same k"):
+        D.distance_matrix([[0.0, 1.0]], [[1.0]])
+    with pytest.raises(InputError, match="rows of the same k"):
+        D.distance_matrix([0.0, 1.0])
+    with pytest.raises(InputError, match="rows of the same k"):
+        D.w2_matrix(np.ones((2, 3)), np.ones((2, 3)), np.ones((2, 1)), np.ones((2, 1)))
+    with pytest.raises(InputError, match=r"\(users, d\)"):
+        D.w2_matrix([0.0, 1.0], [1.0, 1.0])
+    with pytest.raises(InputError, match=r"\(d, L\)"):
+        D.sliced_w1_gaussian(np.ones(3), np.ones(3), np.ones(3), np.ones(3), np.eye(2))
+    with pytest.raises(InputError, match="one pair"):
+        D.empirical_bias(np.ones((2, 3)), np.ones(3), np.ones(3), np.ones(3))

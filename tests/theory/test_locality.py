@@ -15,6 +15,7 @@ from minivae.errors import InputError
 from minivae.models import MultVAE
 from minivae.theory import locality as L
 from minivae.theory.distances import w2_gaussian
+from minivae.theory.merging import merging_threshold
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -505,3 +506,23 @@ def test_quadrature_in_three_dimensions_is_refused():
 def test_a_single_draw_is_refused():
     with pytest.raises(InputError, match="n_samples"):
         L.compromise_monte_carlo(*pair(0, 3), n_samples=1)
+
+
+@pytest.mark.parametrize("norm", [0, 3, 1.5, "2", None])
+def test_a_norm_without_a_constant_is_refused(norm):
+    with pytest.raises(InputError, match="1-norm and the 2-norm"):
+        L.normalisation_constant(norm=norm)
+
+
+def test_users_over_different_items_have_no_gap():
+    one, three = np.ones(1), np.full(3, 1 / 3)
+    for call in (
+        lambda: L.compromise_gap(one, three, 1.0, 1.0),
+        lambda: L.compromise_gap_numerical(one, three, 1.0, 1.0),
+        lambda: L.exponential_family_gap(one, three, 1.0, 1.0, L.gaussian_conjugate),
+        lambda: L.compromise_monte_carlo(one, one, one, one, one, three, 1.0, 1.0),
+        lambda: L.compromise_monte_carlo(one, one, np.ones(2), one, three, three, 1.0, 1.0),
+        lambda: merging_threshold(one, three),
+    ):
+        with pytest.raises(InputError, match="do not fit together"):
+            call()

@@ -56,18 +56,26 @@ def _numbers(value: Array) -> np.ndarray:
 
 
 def check_fit(**arrays: torch.Tensor) -> None:
-    """Refuse arrays whose shapes do not broadcast: users of different dimension, for instance.
+    """Refuse arrays whose shapes do not belong together: users of different dimension, for instance.
+
+    Leading axes broadcast. The last does not, because a norm or a sum over it would count one entry once where it
+    stands for d. A number stands for every dimension, and so does a single spread (an array named `sd` or `sd_…`).
 
     Raises
     ------
     InputError
         With the name and shape of each.
     """
+    widths = {
+        a.shape[-1] for name, a in arrays.items() if a.ndim and not (a.shape[-1] == 1 and name.split("_")[0] == "sd")
+    }
     try:
         torch.broadcast_shapes(*(a.shape for a in arrays.values()))
-    except RuntimeError as e:
+    except RuntimeError:
+        widths = {-1, -2}
+    if len(widths) > 1:
         shapes = ", ".join(f"{name} {tuple(a.shape)}" for name, a in arrays.items())
-        raise InputError(f"the shapes do not fit together: {shapes}; all but leading axes must be the same") from e
+        raise InputError(f"the shapes do not fit together: {shapes}; all but leading axes must be the same")
 
 
 def check_sd(*sds: torch.Tensor) -> None:

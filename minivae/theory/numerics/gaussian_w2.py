@@ -18,7 +18,7 @@ def w2_gaussian(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array) -> Same:
     Parameters
     ----------
     mu_u, sd_u, mu_v, sd_v : Array
-        Means and standard deviations, (..., d); leading axes broadcast.
+        Means and standard deviations, (..., d); leading axes broadcast, and one spread stands for all d dimensions.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def w2_gaussian(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array) -> Same:
     check_fit(mu_u=mu_u, sd_u=sd_u, mu_v=mu_v, sd_v=sd_v)
     check_sd(sd_u, sd_v)
     check_finite(mu_u=mu_u, mu_v=mu_v)
-    mean, spread = torch.broadcast_tensors(mu_u - mu_v, sd_u - sd_v)
+    mean, spread = torch.broadcast_tensors(*torch.atleast_1d(mu_u - mu_v, sd_u - sd_v))
     return back(torch.linalg.vector_norm(torch.cat([mean, spread], dim=-1), dim=-1))
 
 
@@ -74,10 +74,11 @@ def w2_gaussian_full(mu_u: Array, cov_u: Array, mu_v: Array, cov_v: Array) -> Sa
     2.0
     """
     (mu_u, cov_u, mu_v, cov_v), back = as_tensors(mu_u, cov_u, mu_v, cov_v)
-    check_fit(mu_u=mu_u[..., None], cov_u=cov_u, mu_v=mu_v[..., None], cov_v=cov_v)
     check_finite(mu_u=mu_u, cov_u=cov_u, mu_v=mu_v, cov_v=cov_v)
     _check_covariance(cov_u, "cov_u")
     _check_covariance(cov_v, "cov_v")
+    rows = {"each row of cov_u": cov_u[..., 0], "each row of cov_v": cov_v[..., 0]}
+    check_fit(mu_u=mu_u, mu_v=mu_v, **rows)
     a, b = torch.broadcast_tensors(_Root.apply(cov_u), _Root.apply(cov_v))
     with torch.no_grad():  # Q is a minimiser, so the gradient is that of the norm with Q held fixed (envelope theorem)
         w, _, vh = torch.linalg.svd(b.mT @ a)  # the rotation of B that comes closest to A (Procrustes)
@@ -130,19 +131,35 @@ def w2_matrix(mu_u: Array, sd_u: Array, mu_v: Array | None = None, sd_v: Array |
     Matrix products; see `distance_matrix` for why it is safe. The lower end of the W1 bracket for all pairs is
     `distance_matrix(mu_u, mu_v)`.
 
+    Parameters
+    ----------
+    mu_u, sd_u : Array
+        Means and standard deviations of the first set, (U, d); a spread that is (U, 1), (d,) or a number broadcasts.
+    mu_v, sd_v : Array, optional
+        The second set, (V, d): both or neither.
+
+    Raises
+    ------
+    InputError
+        If only one of `mu_v` and `sd_v` is given, the dimensions differ, or a spread is negative or NaN.
+
     Examples
     --------
     >>> w2_matrix([[0.0], [3.0]], [[1.0], [5.0]]).tolist()
     [[0.0, 5.0], [5.0, 0.0]]
     """
-    (mu_u, sd_u), back = as_tensors(mu_u, sd_u)
-    check_sd(sd_u)
-    u = torch.cat([mu_u, sd_u], dim=-1)  # (U, 2d)
-    if mu_v is None or sd_v is None:
-        return back(distance_matrix(u))
-    (mu_v, sd_v), _ = as_tensors(mu_v, sd_v)
-    check_sd(sd_v)
-    return back(distance_matrix(u, torch.cat([mu_v, sd_v], dim=-1).to(u)))
+    if (mu_v is None) != (sd_v is None):
+        missing, given = ("mu_v", "sd_v") if mu_v is None else ("sd_v", "mu_v")
+        raise InputError(f"{given} is given, but {missing} is not; the second set of users needs both")
+    first_again = mu_v is None or sd_v is None
+    (mu_u, sd_u, mu_v, sd_v), back = as_tensors(mu_u, sd_u, *((mu_u, sd_u) if first_again else (mu_v, sd_v)))
+    for name, mu, sd in (("u", mu_u, sd_u), ("v", mu_v, sd_v)):
+        check_sd(sd)
+        check_fit(**{f"mu_{name}": mu, f"sd_{name}": sd})
+        if mu.ndim != 2 or sd.ndim > 2:
+            raise InputError(f"mu_{name} {tuple(mu.shape)} and sd_{name} {tuple(sd.shape)} must be (users, d) both")
+    u, v = (torch.cat(torch.broadcast_tensors(mu, sd), dim=-1) for mu, sd in ((mu_u, sd_u), (mu_v, sd_v)))  # (U, 2d)
+    return back(distance_matrix(u, None if first_again else v))
 
 
 @overload
@@ -156,12 +173,19 @@ def distance_matrix(a: Array, b: Array | None = None, block: int = 1024) -> Same
     the common mean, and every pair whose square comes out below 1e-6 of its terms is computed again from the
     difference. The relative error stays near 1e-9 at worst, for equal rows it is zero.
 
+    Raises
+    ------
+    InputError
+        If `a` or `b` is no matrix, or they do not have the same number of columns.
+
     Examples
     --------
     >>> distance_matrix([[0.0, 0.0], [3.0, 4.0]]).tolist()
     [[0.0, 5.0], [5.0, 0.0]]
     """
     (a, b), back = as_tensors(a, a if b is None else b)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
+        raise InputError(f"a {tuple(a.shape)} and b {tuple(b.shape)} must be (U, k) and (V, k), rows of the same k")
     check_finite(a=a, b=b)
     check_whole(1, block=block)
     dtype = a.dtype

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,10 +13,11 @@ from minivae.errors import InputError
 from minivae.models.multvae import MultVAE
 from minivae.models.vae import VAE
 from minivae.theory.adapter import Wrapped
+from minivae.theory.numerics.arrays import check_whole
 from minivae.theory.numerics.gaussian_w2 import w2_gaussian, w2_matrix
 
 
-def normalisation_constant(min_count: int = 1, norm: int = 1) -> float:
+def normalisation_constant(min_count: int = 1, norm: Literal[1, 2] = 1) -> float:
     """Smallest c with `||x/||x|| - y/||y||||_2 <= c ||x - y||_norm` for binary x, y of at least `min_count` ones.
 
     From `||x/||x|| - y/||y||||^2 = (||x - y||^2 - (||x|| - ||y||)^2) / (||x|| ||y||)`. With n = `min_count`:
@@ -24,6 +26,11 @@ def normalisation_constant(min_count: int = 1, norm: int = 1) -> float:
     * 1-norm: `sqrt(2 - 2 sqrt(n / (n + 1)))`, attained by adding one item to n. Vectors that differ in D >= 2 places
       stay below: their 2-norm is `sqrt(D)`, so the ratio is at most `(n D)^(-1/2)`.
 
+    Raises
+    ------
+    InputError
+        If `min_count` is no whole number of at least 1, or `norm` is neither 1 nor 2.
+
     Examples
     --------
     >>> normalisation_constant(norm=2)
@@ -31,8 +38,9 @@ def normalisation_constant(min_count: int = 1, norm: int = 1) -> float:
     >>> round(normalisation_constant(), 6)  # 2 sin(π/8)
     0.765367
     """
-    if min_count < 1:
-        raise InputError(f"min_count is {min_count}, but an empty row has no direction; it must be at least 1")
+    check_whole(1, min_count=min_count)  # an empty row has no direction
+    if norm not in (1, 2):
+        raise InputError(f"norm={norm!r} is not possible; the constant is known for the 1-norm and the 2-norm, 1 or 2")
     if norm == 2:
         return min_count**-0.5
     # 2 - 2 sqrt(n / (n + 1)) without the cancellation for large n
