@@ -116,15 +116,12 @@ def _lines(path: Path) -> list[str]:
         if path.exists() and not path.is_file():  # a device or a pipe may have no end
             raise OSError("it is not a file")
         refuse_large(path.stat().st_size, allowed_memory() // COPIES, path)
-        raw = path.read_bytes()
-        lines = raw.decode("utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as e:
         raise InputError(f"{path} cannot be read ({e}); give a text file with one label on each line") from e
     except UnicodeDecodeError as e:
-        raise InputError(
-            f"{path}, {line_of(raw, e.start)}: byte {raw[e.start]:#04x} is not UTF-8; save the file as UTF-8, one "
-            "label on each line"
-        ) from e
+        where = f"{path}, {line_of(e.object, e.start)}: byte {e.object[e.start]:#04x}"
+        raise InputError(f"{where} is not UTF-8; save the file as UTF-8, one label on each line") from e
     labels = [line for line in lines if line.strip()]
     if not labels:
         raise InputError(f"{path} holds no labels; write one label on each line")
