@@ -4,12 +4,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import minivae as mv
-from minivae.options import SELECTION
+from minivae.options import METRICS, SELECTION
 from minivae.ranking import Evaluation, activity_groups
 from minivae.runtime.records import MeanInterval
 from minivae.study.draws import anchor_law, draws
+from minivae.study.draws.pooling import pool, pool_folds
 
 
 def test_a_split_that_is_no_longer_that_of_the_study_is_refused(tmp_path, monkeypatch):
@@ -159,3 +161,45 @@ def test_the_table_of_anchors_has_each_number_in_its_column():
     assert cells[:7] == ["7", "multvae", "full", "10", "0.4123", "+0.0123", "+0.0103 … +0.0143"]
     assert cells[7:] == ["-0.0045", "+0.0067"]
     assert "0.5" not in second  # a group that is not there is left empty, not filled by another
+
+
+@pytest.mark.parametrize("protocols", [[{"seed": 1}, {"seed": 2}], [fold(1, 2), fold(2, 2)]])
+def test_draws_and_folds_are_pooled_each_in_their_own_way(protocols, monkeypatch):
+    """Two studies of two models, five users each, two of whom are in both draws; against the pooling functions."""
+    rng = np.random.default_rng(0)
+    folds = "fold" in protocols[0]
+    users = [np.arange(5), np.arange(5, 10) if folds else np.arange(3, 8)]
+    studies, values = [], {}
+    for k, protocol in enumerate(protocols):
+        models = {}
+        for name in ("m", "ease"):
+            values[k, name] = {m: rng.random(5) for m in METRICS}
+            scored = Evaluation(values[k, name], np.ones(5, int), 0.5, 1.0)
+            models[name] = SimpleNamespace(pooled=lambda s=scored: s, runs=["run"] * (k + 2))
+        data = SimpleNamespace(name="some", protocol=protocol, users=SimpleNamespace(training=100 * (k + 1)))
+        pair = SimpleNamespace(a="m", b="ease")
+        results = SimpleNamespace(data=data, differences=[pair, pair], preset=SimpleNamespace(models={}))
+        studies.append(SimpleNamespace(label=f"s{k}", results=results, models=models, users=users[k], searched=k == 1))
+    monkeypatch.setattr(draws, "check", lambda studies: ["m", "ease"])
+    monkeypatch.setattr(draws, "doubts", lambda runs, models, pairs: dict.fromkeys(pairs, ()))
+    found = draws.combine(studies)
+
+    def over(of):
+        return pool_folds(of) if folds else pool(of, users, [100, 200])
+
+    assert (found.data, found.draws, found.design) == ("some", ["s0", "s1"], "folds" if folds else "draws")
+    assert (found.seeds, found.searched_on, found.training_users) == ({"m": 2, "ease": 2}, ["s1"], [100, 200])
+    assert (found.test_users.each, found.test_users.different) == ([5, 5], 10 if folds else 8)
+    assert [(v.model, v.metric) for v in found.levels] == [(n, m) for n in ("m", "ease") for m in METRICS]
+    for v in found.levels:
+        of = [values[k, v.model][v.metric] for k in range(2)]
+        assert v.pooled == over(of)
+        assert [d.mean for d in v.draws] == pytest.approx([x.mean() for x in of])
+    assert [(d.a, d.b, d.metric) for d in found.differences] == [("m", "ease", m) for m in METRICS]
+    for d in found.differences:
+        of = [values[k, "m"][d.metric] - values[k, "ease"][d.metric] for k in range(2)]
+        assert d.pooled == over(of)
+        assert (d.difference, d.low, d.high) == (d.pooled.difference, d.pooled.low, d.pooled.high)
+        for each, x in zip(d.draws, of, strict=True):
+            interval = stats.ttest_1samp(x, 0).confidence_interval(0.95)
+            assert (each.difference, each.low, each.high) == pytest.approx((x.mean(), interval.low, interval.high))
