@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from minivae.data.item_labels import ItemLabels
 from minivae.data.users import Users, binary, shape_of
 from minivae.errors import InputError
 from minivae.ranking import Scorer, top_items, users_per_block
@@ -78,11 +79,12 @@ def recommend(
     k : int, default 10
         How many.
     labels : ndarray, optional
-        (I,) what the items are called, for instance ``split.item_labels``; for ``.labels`` of the result.
+        (I,) what the items are called, for instance ``split.item_labels``; for ``.labels`` of the result, and to name
+        items in `among` and `exclude`.
     among : ndarray, optional
-        Indices of the only items that may be shown.
+        The only items that may be shown: by their labels if `labels` is given, else by their positions 0 … I−1.
     exclude : ndarray, optional
-        Indices of items that must not be shown.
+        Items that must not be shown, in the same way.
 
     Returns
     -------
@@ -93,8 +95,8 @@ def recommend(
     Raises
     ------
     InputError
-        If k is no positive whole number, an index or the number of labels does not fit, `history` holds negative
-        entries, or a score is NaN.
+        If k is no positive whole number, an item of `among` or `exclude` is unknown, the number of labels does not fit,
+        `history` holds negative entries, or a score is NaN.
 
     Examples
     --------
@@ -103,6 +105,8 @@ def recommend(
     >>> x = np.array([[1, 1, 0], [0, 1, 1], [0, 1, 0]])
     >>> recommend(Popularity().fit(x), x[2:], k=3, labels=np.array(["tea", "milk", "rye"])).labels
     [['tea', 'rye']]
+    >>> recommend(Popularity().fit(x), x[2:], k=3, labels=np.array([7, 1, 2]), among=[2, 1]).labels
+    [[2]]
     """
     whole = isinstance(k, int | np.integer) and not isinstance(k, bool)
     if not whole or k < 1:
@@ -111,7 +115,7 @@ def recommend(
     n_users, n_items = shape_of(history)
     if labels is not None and len(labels) != n_items:
         raise InputError(f"{len(labels)} labels do not fit {n_items} items; give split.item_labels")
-    hidden = _hidden(n_items, among, exclude)
+    hidden = _hidden(n_items, among, exclude, labels)
     width = min(int(k), n_items)
     items, values = torch.full((n_users, int(k)), -1), torch.empty(0)
     block = users_per_block(n_items)
@@ -147,15 +151,36 @@ def ranks_of(model: Scorer, history: Users, item: int) -> np.ndarray:
     return ranks
 
 
-def _hidden(n_items: int, among: np.ndarray | None, exclude: np.ndarray | None) -> np.ndarray:
+def _hidden(
+    n_items: int, among: np.ndarray | None, exclude: np.ndarray | None, labels: np.ndarray | None
+) -> np.ndarray:
     """Indices of the items that may be shown to no user."""
     shown = np.ones(n_items, bool)
     if among is not None:
         shown[:] = False
-        shown[_positions(n_items, among, "among")] = True
+        shown[_items(n_items, among, "among", labels)] = True
     if exclude is not None:
-        shown[_positions(n_items, exclude, "exclude")] = False
+        shown[_items(n_items, exclude, "exclude", labels)] = False
     return np.flatnonzero(~shown)
+
+
+def _items(n_items: int, of: Any, name: str, labels: np.ndarray | None) -> np.ndarray:
+    """Positions of the items that are named by label, or by position where items have no labels."""
+    if labels is None:
+        if isinstance(of, ItemLabels):
+            raise InputError(f"{name} holds labels of items; give labels=split.item_labels too")
+        return _positions(n_items, of, name)
+    wanted = np.asarray(of)
+    if wanted.ndim != 1:
+        raise InputError(f"{name} must be a list of labels of items, not {of!r}")
+    place = {str(label): k for k, label in enumerate(np.asarray(labels).tolist())}  # "7" is the item 7
+    unknown = [label for label in wanted.tolist() if str(label) not in place]
+    if unknown:
+        raise InputError(
+            f"{name} holds {unknown[0]!r}, which no item is called ({len(unknown):,} of {len(wanted):,} are unknown); "
+            f"with labels=, {name} holds labels such as {next(iter(place))}, without it positions"
+        )
+    return np.array([place[str(label)] for label in wanted.tolist()], np.int64)
 
 
 def _positions(n_items: int, of: Any, name: str) -> np.ndarray:

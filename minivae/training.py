@@ -1,7 +1,9 @@
 """Training: `fit` turns (model, split, config) into a run that depends on nothing else."""
 
+import copy
 import math
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from minivae.config import TrainConfig
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.errors import Diverged, InputError, ProcessLost
 from minivae.masks import normalizes
+from minivae.models.contract import require_trainable
 from minivae.models.registry import arguments_of
 from minivae.models.vae import VAE
 from minivae.objective import beta_at
@@ -39,7 +42,8 @@ class Run:
     Attributes
     ----------
     model : VAE
-        In evaluation mode, with the parameters of `best_epoch`.
+        In evaluation mode, with the parameters of `best_epoch`: the very object that was given to `fit`. If that is
+        trained again while this run is in use, the run gets a copy of it first and stays what `validation` says.
     config : TrainConfig
         As given.
     best_epoch : int
@@ -75,6 +79,10 @@ class Run:
         return sum(line["seconds"] for line in self.log)
 
 
+# Which run holds a model, as long as somebody has both.
+_RUNS: "weakref.WeakKeyDictionary[VAE, weakref.ref[Run]]" = weakref.WeakKeyDictionary()
+
+
 def fit(
     model: VAE,
     split: StrongSplit,
@@ -94,7 +102,7 @@ def fit(
     Parameters
     ----------
     model : VAE
-        Any `VAE`; it is moved to the device and changed in place.
+        Any `VAE`; it is moved to the device and changed in place. Earlier runs of it keep their result, see `Run`.
     split : StrongSplit
         Training and validation users.
     config : TrainConfig, optional
@@ -117,9 +125,10 @@ def fit(
     Raises
     ------
     InputError
-        If `callback` is no function, the split does not fit the model, the validation users have nothing held out, the
-        parameters are no floats of 32 or 64 bits, the loss becomes NaN (then the model has the parameters of its best
-        epoch, or fresh ones), memory is short, or `folder` holds another run, or this one and `resume` is False.
+        If an argument is of another kind, a model of one's own lacks a part, `callback` is no function, the split does
+        not fit the model, the validation users have nothing held out, the parameters are no floats of 32 or 64 bits,
+        the loss becomes NaN (then the model has the parameters of its best epoch, or fresh ones), memory is short, or
+        `folder` holds another run, or this one and `resume` is False.
     ProcessLost
         If another process of the run is gone; the first process leaves a checkpoint.
     KeyboardInterrupt
@@ -134,14 +143,18 @@ def fit(
     >>> len(run.log), sorted(run.log[0])[:4], run.best_epoch in (1, 2)
     (2, ['beta', 'epoch', 'kl', 'loss'], True)
     """
-    config = config or TrainConfig()
-    _require_trainable(model, split)
+    config = TrainConfig() if config is None else config
+    require_trainable(model, split)
+    if not isinstance(config, TrainConfig):
+        how = "TrainConfig(**config)" if isinstance(config, Mapping) else "TrainConfig(epochs=…)"
+        raise InputError(f"config is a {type(config).__name__}; give a minivae.TrainConfig, {how}")
     if callback is not None and not callable(callback):
         raise InputError(f"callback must be a function, called as callback(model, line), not {callback!r}")
     keep_freed_memory()
     team = distributed.team()
     device = resolve_device(config.device)
     team.require_devices(device)
+    _keep_earlier(model)
     _reset(model, config, device)
     trainer = Trainer.make(model, split.train, config, team)
     defaults = {"config": asdict(TrainConfig()), "model": arguments_of(type(model))}
@@ -186,18 +199,17 @@ def fit(
     if stop():  # asked during the last validation: a study of several runs must stop here
         raise KeyboardInterrupt
     state.restore_best()
-    return Run(model.eval(), config, state.best_epoch, state.log)
+    run = Run(model.eval(), config, state.best_epoch, state.log)
+    _RUNS[model] = weakref.ref(run)
+    return run
 
 
-def _require_trainable(model: VAE, split: StrongSplit) -> None:
-    """Raise `InputError` if no run of this model on this split is possible."""
-    if split.n_items != model.n_items:
-        raise InputError(f"the split has {split.n_items} items but the model {model.n_items}; make one for the other")
-    if split.train.shape[0] == 0 or split.validation.heldout.nnz == 0:
-        raise InputError("the split has no training users or no held-out validation items, so no epoch can be chosen")
-    small = sorted({str(p.dtype) for p in model.parameters()} - {"torch.float32", "torch.float64"})
-    if small:
-        raise InputError(f"a model in {small[0]} cannot be trained; call model.float() first")
+def _keep_earlier(model: VAE) -> None:
+    """Give the run that holds this very model a copy before it changes; nothing is copied if nobody has that run."""
+    held = _RUNS.pop(model, None)
+    run = held() if held is not None else None
+    if run is not None and run.model is model:
+        object.__setattr__(run, "model", copy.deepcopy(model))
 
 
 def _identity(model: VAE, split: StrongSplit, config: TrainConfig) -> dict[str, Any]:

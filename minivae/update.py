@@ -58,7 +58,7 @@ def loss_terms(
     batch = clean(batch, config.mask)
     seen = masked(batch, config.keep, config.mask, config.seed, step) if phase.masked else batch
     address = batch.users[:, None] * model.latent + torch.arange(model.latent, device=batch.users.device)
-    draw = model.draw(seen, streams.normal(config.seed, "noise", step, address))
+    draw = model.drawn(seen, streams.normal(config.seed, "noise", step, address))
     output = cast("nn.Linear", model.decoder[-1])
     nll = multinomial_nll(
         model.decoder[:-1](draw.z), output.weight, output.bias, batch, None, products, config.label_smoothing

@@ -2,6 +2,7 @@
 
 import math
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from minivae import (
     recommend,
     strong_split,
 )
+from minivae.data.item_labels import ItemLabels
 from minivae.recommendation import ranks_of
 
 
@@ -177,6 +179,40 @@ def test_only_candidates_are_recommended_in_any_blocks(seed, k):
     for bad in ([12], [-1], [0.5], [[1]]):
         with pytest.raises(InputError, match="among must hold indices of items"):
             recommend(Fixed(scores), csr(history), k, among=bad)
+
+
+def test_items_are_named_by_label_where_items_have_labels():
+    """The labels 3, 2, 1, 0 are positions too: the item 3 is the first, not the last."""
+    model, history = Fixed(np.tile([4.0, 3.0, 2.0, 1.0], (1, 1))), np.zeros((1, 4))
+    numbers, words = np.array([3, 2, 1, 0]), np.array(["a", "b", "c", "d"])
+
+    def check(find):
+        assert find(labels=numbers, among=[3, 0]).items.tolist() == [[0, 3]]
+        assert find(labels=numbers, exclude=np.array([3])).labels == [[2, 1]]
+        assert find(labels=words, among=["d", "b"], exclude=np.array(["b"])).labels == [["d"]]
+
+    def found(**given):
+        return recommend(model, history, 2, **given)
+
+    def by_position(among=None, exclude=None, labels=None):
+        """Broken twin: whole numbers are positions always."""
+        return replace(found(among=among, exclude=exclude), item_labels=labels)
+
+    check(found)
+    with pytest.raises(AssertionError):
+        check(by_position)
+    assert found(among=[3, 0]).items.tolist() == [[0, 3]]
+    assert found(among=[3]).items.tolist() == [[3, -1]]
+    assert found(labels=numbers, among=["3"]).items.tolist() == [[0, -1]]
+    assert found(labels=words, among=[]).labels == [[]]
+    with pytest.raises(InputError, match=r"exclude holds 'z', which no item is called \(1 of 2 are unknown\); .* as a"):
+        found(labels=words, exclude=["a", "z"])
+    with pytest.raises(InputError, match="among holds 3, which no item is called"):
+        found(labels=words, among=np.array([3]))
+    with pytest.raises(InputError, match="among must be a list of labels"):
+        found(labels=words, among="ab")
+    with pytest.raises(InputError, match=r"among holds labels of items; give labels=split\.item_labels too"):
+        found(among=ItemLabels.of(numbers)[:2])
 
 
 def test_rank_of_an_item():

@@ -330,6 +330,40 @@ def test_a_damaged_checkpoint_is_refused(toy_split, tmp_path):
             fit(toy_model(), toy_split, CONFIG, folder=tmp_path, resume=True)
 
 
+def test_a_run_stays_what_it_was_when_its_model_is_trained_again(toy_split, monkeypatch):
+    model, copies = toy_model(), []
+    true = training.copy.deepcopy
+
+    def counted(x, *memo):
+        if isinstance(x, MultVAE):
+            copies.append(x)
+        return true(x, *memo)
+
+    def honest(run):
+        found = evaluate(run.model, toy_split.validation, ["ndcg@100"])["ndcg@100"][0]
+        return found == run.validation and not run.model.training
+
+    monkeypatch.setattr(training.copy, "deepcopy", counted)
+    short = replace(CONFIG, epochs=1)
+    first = fit(model, toy_split, short)
+    assert first.model is model
+    assert honest(first)
+    second = fit(model, toy_split, replace(short, lr=0.02, anchor=1.0))
+    assert second.validation != first.validation
+    assert (len(copies), second.model is model, first.model is model) == (1, True, False)
+    assert honest(first)
+    assert honest(second)
+    third = fit(model, toy_split, short)  # again as the first: only the second must move
+    assert len(copies) == 2
+    assert all(map(honest, (first, second, third)))
+    assert all(torch.equal(a, b) for a, b in zip(first.model.parameters(), third.model.parameters(), strict=True))
+    del first, second, third
+    fit(model, toy_split, short)
+    assert len(copies) == 2  # nobody has the third run: nothing is copied
+    fit(model, toy_split, short)
+    assert len(copies) == 2
+
+
 def test_nothing_is_written_without_a_folder(toy_split, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     fit(toy_model(), toy_split, replace(CONFIG, epochs=1))

@@ -8,6 +8,7 @@ import numpy as np
 
 from minivae.data.codes import binary_csr
 from minivae.data.splits import FoldIn, StrongSplit
+from minivae.data.strong_split import require_interactions
 from minivae.data.text_form import whole
 from minivae.errors import InputError, option
 
@@ -47,6 +48,8 @@ def given_split(
     >>> split.test.n_users  # user 4 has no training events
     2
     """
+    for data in (train, test) if validation is None else (train, test, validation):
+        require_interactions(data, "given_split")
     n_users, n_items = train.n_users, train.n_items
     known = train.matrix
     protocol: dict[str, Any] = {"rule": "given"}

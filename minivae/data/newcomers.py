@@ -11,7 +11,7 @@ import numpy as np
 from minivae.data.codes import binary_csr, lookup, occurrences
 from minivae.data.given import place
 from minivae.data.splits import FoldIn, StrongSplit
-from minivae.data.strong_split import draw_heldout, positions
+from minivae.data.strong_split import draw_heldout, positions, require_interactions
 from minivae.errors import InputError, option
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ def new_users(data: Interactions, split: StrongSplit, seed: int | None = None, m
     >>> found.fold_in.history.nnz, found.fold_in.heldout.nnz
     (4, 1)
     """
+    require_interactions(data, "new_users")
     protocol: Mapping[str, Any] = split.protocol
     seed = int(protocol.get("seed", 98765)) if seed is None else seed
     if not 0 <= seed < 2**32:

@@ -77,7 +77,7 @@ def strong_split(
     Raises
     ------
     InputError
-        If fewer users than 2 n_heldout + 1 are left, or an argument is out of range.
+        If `data` are no interactions, fewer users than 2 n_heldout + 1 are left, or an argument is out of range.
 
     Examples
     --------
@@ -85,10 +85,20 @@ def strong_split(
     >>> strong_split(planted(n_users=60, n_items=40, n_events=900), n_heldout=10)
     StrongSplit('planted', 40 + 10 + 10 training, validation and test users, 40 items, 599 training events)
     """
+    require_interactions(data, "strong_split")
     if n_heldout is None:
         n_heldout = min(1000, max(1, active(data, min_user, min_item)[0].size // 10))
     protocol = {"n_heldout": n_heldout, "seed": seed, "min_user": min_user, "min_item": min_item}
     return build_split(data, assign_events(data, **protocol), protocol)
+
+
+def require_interactions(data: object, caller: str) -> None:
+    """Raise `InputError`, with the way to make them, for what are no `Interactions`."""
+    if not hasattr(data, "n_events"):  # polars, which their class needs, is not loaded to ask
+        raise InputError(
+            f"{caller} needs Interactions, and this is a {type(data).__name__}; minivae.read_interactions(…) makes "
+            "them of a sparse matrix, a data frame or a file, minivae.Interactions.from_labels(user, item) of lists"
+        )
 
 
 def active(data: Interactions, min_user: int, min_item: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

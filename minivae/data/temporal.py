@@ -13,7 +13,7 @@ import numpy as np
 
 from minivae.data.codes import binary_csr, lookup, occurrences, order_of_appearance
 from minivae.data.splits import FoldIn, StrongSplit
-from minivae.data.strong_split import DROPPED, positions
+from minivae.data.strong_split import DROPPED, positions, require_interactions
 from minivae.errors import InputError, option
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def time_split(
     >>> split.protocol["train_until"], split.validation.n_users, split.test.n_users
     (12.0, 3, 3)
     """
+    require_interactions(data, "time_split")
     if not (0 < train < 1 and 0 < validation < 1 and train + validation < 1):
         raise InputError(f"the shares train={train} and validation={validation} must be positive and sum to below 1")
     time = times(data)
@@ -96,6 +97,7 @@ def leave_last_out(data: Interactions, min_user: int = 5, min_item: int = 0) -> 
     >>> split.item_labels[split.test.heldout.indices].tolist()  # what each user took last
     ['d', 'a', 'b']
     """
+    require_interactions(data, "leave_last_out")
     time = times(data)
     alive, filters = filtered(data, max(min_user, 3), min_item)
     events = np.flatnonzero(alive)

@@ -64,7 +64,12 @@ def require_savable(model: VAE | Baseline) -> str:
         raise InputError(f"a {kind} cannot be saved; derive it from minivae.VAE or minivae.Baseline")
     name = MODELS.name_of(type(model))
     if name is None:
-        raise InputError(f'{kind} could not be loaded again; register the class: minivae.register_model("{kind}")')
+        here = type(model).__module__ == "__main__"
+        where = f"{kind} is defined in the program that runs and" if here else kind
+        how = ", here and in every program that loads it; or move it to a module of its own" if here else ""
+        raise InputError(
+            f'{where} could not be loaded again; register the class: minivae.register_model("{kind}"){how}'
+        )
     sizes = json.loads(_as_json(model))
     if not isinstance(model, VAE):
         return name

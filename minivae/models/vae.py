@@ -29,9 +29,10 @@ class Draw(NamedTuple):
 class VAE(nn.Module):
     """Base of the VAEs: a Gaussian posterior over a latent vector and a decoder to item logits.
 
-    A subclass sets `n_items`, `latent`, `encoder`, `decoder` (an `nn.Sequential` that ends in the item-sized
-    `nn.Linear`) and implements `posterior(x)` and `reset_parameters(generator)`. Where its loss is not that of
-    Mult-VAE, it says so by its `prior`, its `phases`, or by overriding `draw` and `kl`.
+    A subclass sets `n_items`, `latent`, `encoder` (which begins with a `minivae.models.SparseLinear`, since a batch is
+    a list of interactions), `decoder` (an `nn.Sequential` that ends in the item-sized `nn.Linear`, with bias), and
+    implements `sizes`, `posterior(x)` and `reset_parameters(generator)`; `minivae.fit` names what is missing. Where
+    its loss is not that of Mult-VAE, it says so by its `prior`, its `phases`, or by overriding `draw` and `kl`.
 
     Attributes
     ----------
@@ -73,17 +74,48 @@ class VAE(nn.Module):
     @property
     def sizes(self) -> dict[str, Any]:
         """The arguments that make an empty model of this shape."""
-        raise NotImplementedError
+        raise _missing(self, "sizes")
 
     def posterior(self, x: UserBatch | Tensor) -> tuple[Tensor, Tensor]:
         """μ and log σ² of q(z|x), each (B, d), from the encoder input in a batch or in dense rows (B, I)."""
-        raise NotImplementedError
+        raise _missing(self, "posterior(x)")
 
     def draw(self, x: UserBatch | Tensor, noise: Tensor | None = None) -> Draw:
         """``z = μ + σ ε`` with ε = `noise`, (B, d); z = μ without it."""
         mu, logvar = self.posterior(x)
         z = mu if noise is None else mu + torch.exp(0.5 * logvar) * noise
         return Draw(z, mu, logvar)
+
+    def drawn(self, batch: UserBatch, noise: Tensor | None = None) -> Draw:
+        """`draw` of a batch.
+
+        Raises
+        ------
+        InputError
+            If a layer of a subclass takes dense rows only, or what it gives is not (B, d).
+        """
+        kind, (b, d) = type(self).__name__, (batch.size, self.latent)
+        try:
+            draw = self.draw(batch, noise)
+        except (TypeError, AttributeError) as e:
+            if "UserBatch" not in str(e):
+                raise
+            raise InputError(
+                f"the encoder of {kind} got a UserBatch, the interactions of {b} users, and took it for dense rows "
+                f"({' '.join(str(e).split())}); let it begin with minivae.models.SparseLinear(n_items, width)"
+            ) from e
+        except ValueError as e:
+            if "to unpack" not in str(e):
+                raise
+            raise InputError(f"posterior(x) of {kind} must return two tensors, μ and log σ², each (B, d) ({e})") from e
+        for name in ("mu", "logvar", "z"):
+            value = getattr(draw, name)
+            if value.shape != (b, d):
+                raise InputError(
+                    f"{name} of {kind} has the shape {tuple(value.shape)}; for {b} users and latent={d} it must be "
+                    f"({b}, {d}), one number for each dimension"
+                )
+        return draw
 
     def kl(self, draw: Draw, batch: UserBatch) -> Tensor | None:
         """KL(q(z|x_h) ‖ p) per user in nats, (B,); None without a prior.
@@ -106,7 +138,7 @@ class VAE(nn.Module):
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw fresh weights."""
-        raise NotImplementedError
+        raise _missing(self, "reset_parameters(generator)")
 
     def reset_prior(self, generator: torch.Generator | None = None) -> None:
         """Fresh parameters of the prior, after those of the encoder."""
@@ -126,6 +158,9 @@ class VAE(nn.Module):
 
     def encode(self, x: Users, normalize: bool | None = None) -> tuple[Tensor, Tensor]:
         """Posterior N(μ, diag sd²) of users, without any mask.
+
+        What comes back can be differentiated by the parameters, as the theory needs it, and keeps all that takes. For
+        the numbers alone, to plot or to store, call it inside ``with torch.no_grad():``.
 
         Parameters
         ----------
@@ -158,7 +193,7 @@ class VAE(nn.Module):
             norms = np.sqrt(np.asarray(block.multiply(block).sum(axis=1), dtype=np.float64).ravel())
             values = values / np.repeat(norms, np.diff(block.indptr))
         batch = DeviceCSR(block, like.device).batch(torch.arange(shape_of(block)[0]))
-        draw = self.draw(replace(batch, weights=torch.from_numpy(values).to(like)))
+        draw = self.drawn(replace(batch, weights=torch.from_numpy(values).to(like)))
         return draw.mu, torch.exp(0.5 * draw.logvar)
 
     def _blocks(self, csr: sp.csr_matrix) -> Iterator[sp.csr_matrix]:
@@ -178,6 +213,10 @@ class VAE(nn.Module):
         if self.normalize:
             x = x / torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp_min(1)
         return self.decode(self.draw(x).mu)
+
+
+def _missing(model: VAE, part: str) -> NotImplementedError:
+    return NotImplementedError(f"{type(model).__name__} must implement {part}; help(minivae.VAE) says what it is")
 
 
 def check_sizes(**sizes: int) -> None:

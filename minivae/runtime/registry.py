@@ -104,11 +104,16 @@ class Registry(Generic[T]):
             raise InputError(f"{self.what} {name!r} cannot be imported ({e}); is it installed or on PYTHONPATH?") from e
 
     def name_of(self, part: T) -> str | None:
-        """The name under which `find` gives this very part, None if there is none."""
+        """The name under which `find` gives this very part, in other programs too; None if there is none.
+
+        A class of the program that runs, a script or a notebook, is found there alone: its module is called __main__.
+        """
         for name, known in self._parts.items():
             if known is part:
                 return name
         module, qualified = module_of(part), getattr(part, "__qualname__", "")
+        if module == "__main__":
+            return None
         return f"{module}:{qualified}" if getattr(sys.modules.get(module), qualified, None) is part else None
 
 

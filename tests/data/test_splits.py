@@ -7,7 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from liang_reference import TRAPS, prepare
 
+from minivae.data.given import given_split
 from minivae.data.interactions import Interactions
+from minivae.data.newcomers import new_users
+from minivae.data.read_interactions import read_interactions
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.data.strong_split import strong_split
 from minivae.data.temporal import leave_last_out, time_split
@@ -207,6 +210,28 @@ def test_fold_in_takes_any_matrix_and_refuses_what_makes_no_sense():
         FoldIn(np.full((2, 2), np.nan), np.eye(2))
     with pytest.raises(InputError, match="user_labels"):
         FoldIn(np.eye(2), 1 - np.eye(2), np.array([1, 2, 3]))
+
+
+def test_a_matrix_in_the_place_of_interactions_is_told_how_to_become_them():
+    x = sp.csr_matrix((np.random.default_rng(0).random((40, 12)) < 0.5).astype(float))
+    data = read_interactions(x)
+    np.testing.assert_array_equal(np.sort(data.matrix.toarray().sum(0)), np.sort(np.asarray(x.sum(0)).ravel()))
+    split = strong_split(data, n_heldout=5)
+    good, other = Interactions.from_labels([1, 2], ["a", "b"]), "a csr_matrix; minivae.read_interactions"
+    for name, call in {
+        "strong_split": lambda: strong_split(x),
+        "strong_split ": lambda: strong_split(x, n_heldout=None),
+        "time_split": lambda: time_split(x),
+        "leave_last_out": lambda: leave_last_out(x),
+        "given_split": lambda: given_split(good, x),
+        "given_split ": lambda: given_split(x, good),
+        "given_split  ": lambda: given_split(good, good, x),
+        "new_users": lambda: new_users(x, split),
+    }.items():
+        with pytest.raises(InputError, match=rf"^{name.strip()} needs Interactions, and this is {other}"):
+            call()
+    with pytest.raises(InputError, match="this is a StrongSplit"):
+        strong_split(split)
 
 
 def test_what_a_user_has_cannot_be_held_out():

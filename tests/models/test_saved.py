@@ -171,7 +171,7 @@ class Nearest(Baseline):
         self.n_items = len(self.common)
 
 
-def test_classes_of_others_are_saved_under_their_names(x, tmp_path):
+def test_classes_of_others_are_saved_under_their_names(x, tmp_path, monkeypatch):
     wide, nearest = Wide(25, factor=3.0), Nearest(0.5).fit(x)
     names = {Wide: unique("wide"), Nearest: unique("nearest")}
     for model in (wide, nearest):  # found by module and name, as they stand at the top of a module
@@ -191,6 +191,18 @@ def test_classes_of_others_are_saved_under_their_names(x, tmp_path):
 
     with pytest.raises(InputError, match=r'register the class: minivae.register_model\("Local"\)'):
         save_model(Local(25, 8, 4), tmp_path / "local")
+
+    class Script(MultVAE):
+        """As in a script: its module is called __main__, and that of another program has other classes."""
+
+    Script.__module__, Script.__qualname__ = "__main__", "Script"
+    monkeypatch.setattr(sys.modules["__main__"], "Script", Script, raising=False)
+    with pytest.raises(InputError, match=r"^Script is defined in the program that runs and .* or move it to a module"):
+        save_model(Script(25, 8, 4), tmp_path / "script")
+    assert not (tmp_path / "script").exists()
+    mv.register_model(name := unique("script"))(Script)
+    save_model(Script(25, 8, 4), tmp_path / "script")
+    assert load_arrays(tmp_path / "script", "model")[1]["class"] == name
 
     class Forgetful(Wide):
         @property

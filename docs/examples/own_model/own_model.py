@@ -12,9 +12,9 @@ from torch import Tensor, nn
 import minivae as mv
 from minivae.batches import UserBatch
 from minivae.metrics import Ranking
+from minivae.models import Prior, SparseLinear
 from minivae.models.initialisation import xavier_
-from minivae.models.priors import Prior, make_prior
-from minivae.models.sparse_linear import SparseLinear
+from minivae.models.priors import make_prior
 
 
 @mv.register_prior("laplace")
