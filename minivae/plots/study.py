@@ -159,11 +159,7 @@ def tried(
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
         ax.xaxis.set_minor_formatter(NullFormatter())
-    ax.set_xlabel(xlabel)
-    ax.set_ylabel(ylabel)
-    ax.grid(color="0.9")
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
+    return _labelled(ax, xlabel, ylabel)
 
 
 def sensitivity(
@@ -183,11 +179,7 @@ def sensitivity(
     ax.set_xscale("log")
     ax.set_xticks(list(x), [f"{v:g}" for v in x])
     ax.xaxis.set_minor_formatter(NullFormatter())
-    ax.set_xlabel(xlabel)
-    ax.set_ylabel(ylabel)
-    ax.grid(color="0.9")
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
+    return _labelled(ax, xlabel, ylabel)
 
 
 def budget(
@@ -200,10 +192,15 @@ def budget(
     ax = plt.gca() if ax is None else ax
     for (label, values), colour in zip(curves.items(), cycle(colours), strict=False):
         ax.plot(np.arange(1, len(values) + 1), values, "o-", color=colour, markersize=3, label=label)
-    ax.set_xlabel("trials")
-    ax.set_ylabel(ylabel)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return _labelled(ax, "trials", ylabel)
+
+
+def _labelled(ax: Axes, xlabel: str, ylabel: str) -> Axes:
+    """Axes with labels over a grid, without a box."""
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
     ax.grid(color="0.9")
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return ax

@@ -43,24 +43,24 @@ class Event:
 
 
 @dataclass
-class _Settings:
+class _Display:
     """How this process shows progress: `lines` without a terminal, or to `receiver` in place of the screen."""
 
     lines: bool = False
     receiver: Callable[[Event], None] | None = None
 
 
-_settings = _Settings()
+_display = _Display()
 
 
 def use_lines() -> None:
     """From now on, without a terminal, write a line to standard error for every whole step."""
-    _settings.lines = True
+    _display.lines = True
 
 
 def send_to(receiver: Callable[[Event], None]) -> None:
     """From now on hand every event to `receiver`: this process has no screen of its own."""
-    _settings.receiver = receiver
+    _display.receiver = receiver
 
 
 @dataclass
@@ -81,7 +81,7 @@ class Board:
         """Show an event."""
         if not self.bars.disable:
             self._bar(event)
-        elif _settings.lines:
+        elif _display.lines:
             self._line(event)
 
     def _bar(self, event: Event) -> None:
@@ -109,7 +109,7 @@ class Board:
         """A line above the bars, or in the log."""
         if not self.bars.disable:
             self.bars.console.print(text, highlight=False)
-        elif _settings.lines:
+        elif _display.lines:
             print(visible(text), file=sys.stderr)
 
 
@@ -137,8 +137,8 @@ def progress(label: str, total: float, unit: str = "step", shown: bool = True) -
     shown : bool, default True
         False for a process whose work another one shows.
     """
-    with board(shown and _settings.receiver is None) as own:
-        receive: Callable[[Event], None] = _settings.receiver or own
+    with board(shown and _display.receiver is None) as own:
+        receive: Callable[[Event], None] = _display.receiver or own
         receive = receive if shown else lambda event: None
         receive(Event(label, 0, total, unit))
         try:

@@ -23,10 +23,10 @@ from minivae.study.output import figures, report, tables
 from minivae.study.run import conclusions, folders, results
 from minivae.study.run.loop import Jobs, Task, run_all
 from minivae.study.run.model_spec import ModelSpec
-from minivae.study.run.notes import Setting, SplitNote, StudyNote
+from minivae.study.run.notes import SPLIT, Setting, SplitNote, StudyNote
 from minivae.study.run.presets import Preset
 from minivae.study.run.records import ModelSettings, PresetNote, Study, StudyData
-from minivae.study.run.runs import SPLIT, Job, Result, check_evaluable, refuse_other_users, seen_from
+from minivae.study.run.runs import Job, Result, check_evaluable, refuse_other_users, seen_from
 from minivae.study.run.sources import Source, fingerprint
 
 Command = Callable[[Mapping[str, Any], Sequence[str]], str]

@@ -381,6 +381,21 @@ def test_bad_input_is_one_sentence_and_status_2_and_leaves_no_trace(
     assert files(tmp_path) | files(trained) == before
 
 
+def test_training_that_diverges_at_once_leaves_the_folder_free(table, tmp_path, capsys):
+    """The note and the split that were made for it are gone; what a model before it gave stays."""
+    (tmp_path / "fast.toml").write_text("[models.multvae]\nlr = 1e30\nbatch_size = 5\n")
+    source = ["--data", str(table), "--user", "userId", "--item", "movieId", "--heldout", "10", "--min-user", "2"]
+    study = ["study", *source, *TINY, "--settings", str(tmp_path / "fast.toml"), "--models"]
+    out = tmp_path / "out"
+    for argv in (["train", *source, *TINY, "--lr", "1e30", "--batch-size", "5"], [*study, "multvae"]):
+        assert main([*argv, "--out", str(out)]) == 2
+        assert "became NaN or infinite in epoch 1: lower lr" in capsys.readouterr().err
+        assert not out.exists()
+    assert main([*study, "ease,multvae", "--out", str(out)]) == 2
+    assert (out / "runs" / "ease-seed0" / "metrics.json").is_file()
+    assert (out / "study.json").is_file()
+
+
 def test_the_check_of_one_sentence_rejects_a_traceback_and_a_second_line():
     class Twin:
         out, err = "", "error: x\nTraceback (most recent call last):\n"

@@ -414,7 +414,7 @@ def test_the_log_is_appended_and_a_cut_line_is_mended(toy_split, tmp_path, monke
 
 
 def test_a_second_command_leaves_the_running_one_alone(table, tmp_path, capsys):
-    """The folder of several draws is held as a whole."""
+    """The folder of several draws or folds is held as a whole."""
     out = tmp_path / "draws"
     holder = program(
         ["--version"],
@@ -422,8 +422,8 @@ def test_a_second_command_leaves_the_running_one_alone(table, tmp_path, capsys):
         f"with folders.hold(Path({str(out)!r})):\n    print('held', flush=True)\n    time.sleep(600)",
     )
     assert holder.stdout.readline() == "held\n"
-    argv = ["study", "--data", str(table), "--split-seeds", "1,2", "--models", "ease", "--out", str(out)]
-    for more in ([], ["--resume"]):
+    argv = ["study", "--data", str(table), "--models", "ease", "--out", str(out)]
+    for more in (["--split-seeds", "1,2"], ["--split-seeds", "1,2", "--resume"], ["--folds", "2"]):
         assert main([*argv, *more]) == 2
         assert "another run is at work in" in capsys.readouterr().err
     assert {p.name for p in out.iterdir()} == {folders.LOCK, folders.PROCESSES}

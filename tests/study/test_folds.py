@@ -154,6 +154,9 @@ def test_the_command_tests_every_user_and_goes_on_where_it_was(split, tmp_path, 
     assert main([*argv[:-1], str(tmp_path / "dry"), "--dry-run"]) == 0
     assert not (tmp_path / "dry").exists()
     assert main(argv) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if "differences of nDCG@100 below" in line]
+    assert len(said) == 2  # once each, of all folds together
+    assert all(line.startswith(f"3 folds pooled, in all {split.n_users} test users, seeds 1") for line in said)
     value = json.loads((out / "combined.json").read_text(encoding="utf-8"))
     assert (value["design"], value["draws"]) == ("folds", ["1", "2", "3"])
     assert value["test users"]["different"] == sum(value["test users"]["each"]) == split.n_users

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from minivae.study import resolution
+from minivae.study.draws.pooling import pool, pool_folds
 
 RESULTS = Path(__file__).parents[2] / "chapters" / "results"
 CLOSED_FORM = {"ease", "ials"}
@@ -56,3 +57,32 @@ def test_the_half_width_covers_a_known_difference_in_95_of_100_draws():
     draws = rng.normal(0.003, 0.09, (4000, 500))
     inside = np.abs(draws.mean(axis=1) - 0.003) < resolution.half_width(0.09, 500)
     assert inside.mean() == pytest.approx(0.95, abs=4 * math.sqrt(0.95 * 0.05 / 4000))
+
+
+def root_mean_square(widths):
+    return math.sqrt(np.mean(np.square(widths)))
+
+
+def test_folds_pooled_resolve_what_is_said():
+    """Of 400 simulated studies; the twin takes the interval over users alone."""
+    rng = np.random.default_rng(1)
+    for k in (3, 6):
+        pooled = [pool_folds([rng.normal(0, 0.09, 200) for _ in range(k)]) for _ in range(400)]
+        width = root_mean_square([(p.high - p.low) / 2 for p in pooled])
+        se = 1 / math.sqrt(2 * (k - 1) * 400)  # relative, of a root of a mean of χ²_{K−1}
+        assert width == pytest.approx(resolution.half_width(0.09, 200 * k, resolution.of_folds(k)), rel=4 * se)
+        assert abs(width / resolution.half_width(0.09, 200 * k) - 1) > 4 * se
+
+
+def test_draws_pooled_resolve_about_what_is_said():
+    """Of 300 simulated studies: draws of 200 test users from 1,000, each user's value half its own, half the seed's."""
+    rng = np.random.default_rng(2)
+    for k in (3, 6):
+        widths = []
+        for _ in range(300):
+            own = rng.normal(0, 0.09 / math.sqrt(2), 1000)
+            users = [rng.choice(1000, 200, replace=False) for _ in range(k)]
+            p = pool([own[u] + rng.normal(0, 0.09 / math.sqrt(2), 200) for u in users], users, [800] * k)
+            widths.append((p.high - p.low) / 2)
+        said = resolution.half_width(0.09, 200, resolution.of_draws(k, 200, 800))
+        assert root_mean_square(widths) == pytest.approx(said, rel=0.1)

@@ -17,7 +17,7 @@ from scipy.stats import binom, norm, spearmanr
 import minivae as mv
 from minivae.theory import transfer
 from minivae.theory.card import card, check, evidence, evidence_masks
-from minivae.theory.card.setting import Setting, in_float64
+from minivae.theory.card.subject import Subject, in_float64
 
 # Claim -> an error that must be found, on the scale of the line's own numbers: a millionth where both sides are
 # computed, 0.2 where one is drawn. The lines of one statement differ in their claims.
@@ -58,7 +58,7 @@ BOUNDS = {
 
 
 @pytest.fixture(scope="module")
-def setting():
+def subject():
     """Forty users of thirty items and a small model that nobody has trained."""
     x = np.random.default_rng(0).random((40, 30)) < 0.3
     x[:, 0] |= ~x.any(1)
@@ -68,11 +68,11 @@ def setting():
     rows = card._sample(x, 40, 0)
     with torch.no_grad():
         mu, sd = (t.double() for t in model.encode(rows))
-    return Setting(model, rows, mu, sd, 0.5, "normalize-then-mask", 0)
+    return Subject(model, rows, mu, sd, 0.5, "normalize-then-mask", 0)
 
 
 @pytest.fixture(scope="module")
-def evidence_of(setting):
+def evidence_of(subject):
     """Claim -> (kind, left side, right side, line) of every line that can fail; statement -> what its figure shows."""
     found = {}
     patch = pytest.MonkeyPatch()
@@ -91,7 +91,7 @@ def evidence_of(setting):
     for kind in ("identity", "bound"):
         for module in (evidence, evidence_masks):
             patch.setattr(module, kind, recorded(kind))
-    made = {name: statement(setting) for name, statement in card.STATEMENTS.items()}
+    made = {name: statement(subject) for name, statement in card.STATEMENTS.items()}
     patch.undo()
     for checks, _ in made.values():
         found |= {c.claim: ("measured", None, None, c) for c in checks if c.verdict == "measured"}
@@ -151,9 +151,9 @@ def test_the_borders_of_the_verdict():
 # ------------------------------------------------------------- both sides of a line, computed here a second time
 
 
-def test_the_sides_of_theorem_2_3_are_those_of_the_gradients(setting, lines):
+def test_the_sides_of_theorem_2_3_are_those_of_the_gradients(subject, lines):
     """D_uv of every pair of different users, with no more than rounding added."""
-    given = transfer.sharing(setting.model, setting.x, 4, setting.generator)
+    given = transfer.sharing(subject.model, subject.x, 4, subject.generator)
     off = ~torch.eye(40, dtype=torch.bool)
     penalty, own = given.links["coupling"][off].numpy(), given.norm[:, None].expand(40, 40)[off].numpy()
     _, apart, allowed, _ = lines["‖g_u − g_v‖ ≤ D_uv (coupling + content)"]
@@ -164,14 +164,14 @@ def test_the_sides_of_theorem_2_3_are_those_of_the_gradients(setting, lines):
     np.testing.assert_allclose(least, own**2 - given.exact[off].numpy())
 
 
-def test_the_bound_of_lemma_2_4_is_that_of_the_smallest_user(setting, lines):
+def test_the_bound_of_lemma_2_4_is_that_of_the_smallest_user(subject, lines):
     """Users without one item are among the pairs: the constant is that of the smaller ones."""
     from minivae.theory.numerics.smoothness import encoder_constants, without_one
 
     _, latent, allowed, line = lines["W2(q_u, q_v) ≤ L ‖x_u − x_v‖₁, L proved"]
-    _, near = without_one(setting.x, setting.generator)
-    fewest = min(int(np.diff(x.indptr).min()) for x in (setting.x, near))
-    constant = encoder_constants(setting.model, fewest).joint
+    _, near = without_one(subject.x, subject.generator)
+    fewest = min(int(np.diff(x.indptr).min()) for x in (subject.x, near))
+    constant = encoder_constants(subject.model, fewest).joint
     assert f"proved constant {constant:.3g}" in line.value
     ratios = allowed / constant
     np.testing.assert_allclose(ratios, np.rint(ratios), atol=1e-9)  # an L1 distance of binary rows is a whole number
@@ -198,10 +198,10 @@ def test_the_descent_that_is_promised_is_half_of_the_first_order_gain(lines):
     assert f"{promised.size:,} certified of 3,540 pairs" in line.on
 
 
-def test_the_bounds_of_proposition_3_2_have_room_for_rounding_alone(setting, lines):
+def test_the_bounds_of_proposition_3_2_have_room_for_rounding_alone(subject, lines):
     """τ² Cov m of every user, curvature and λ: never above Cov m itself by more than 10⁻¹² of the means' squares."""
     _, anchored, allowed, _ = lines["tr Cov μ* ≤ τ² tr Cov m, and the spectral norm"]
-    views = evidence_masks.views(setting.users(8), 24)
+    views = evidence_masks.views(subject.users(8), 24)
     free = [torch.cov(m.T) for m in views]
     traces = np.repeat([float(c.trace()) for c in free], 5)  # five values of λ a user
     assert (allowed[:, 0] <= traces).all()
@@ -209,9 +209,9 @@ def test_the_bounds_of_proposition_3_2_have_room_for_rounding_alone(setting, lin
     assert (anchored >= 0).all()
 
 
-def test_rounding_that_is_allowed_is_that_of_a_difference_of_squares(setting, lines):
+def test_rounding_that_is_allowed_is_that_of_a_difference_of_squares(subject, lines):
     """A root of a difference of float64 numbers keeps half of the digits, √ε = 1.5e-8 of its size: a few of them."""
-    given = transfer.sharing(setting.model, setting.x, 4, setting.generator)
+    given = transfer.sharing(subject.model, subject.x, 4, subject.generator)
     off = ~torch.eye(40, dtype=torch.bool)
     own = given.norm[:, None].expand(40, 40)[off].numpy()
     _, _, allowed, _ = lines["‖g_u − g_v‖ ≤ D_uv (coupling + content)"]
@@ -220,20 +220,20 @@ def test_rounding_that_is_allowed_is_that_of_a_difference_of_squares(setting, li
     assert room.max() < 8 * np.finfo(float).eps ** 0.5
 
 
-def test_an_error_of_the_inner_products_is_told_in_parts_of_both_norms(setting, monkeypatch):
+def test_an_error_of_the_inner_products_is_told_in_parts_of_both_norms(subject, monkeypatch):
     """Planted: products that are a ten thousandth too large. On the diagonal the error is just that; beside it less."""
     real = transfer.gram
     monkeypatch.setattr(transfer, "gram", lambda *a, **k: 1.0001 * real(*a, **k))
     found = []
     monkeypatch.setattr(evidence, "identity", lambda *a: found.append(a[3]) or check.identity(*a))
-    line = evidence._gram_against_autograd("s", setting.users(6))
+    line = evidence._gram_against_autograd("s", subject.users(6))
     assert line.verdict == "FAILED"
     assert line.on == "6 users, 3 samples, float64"
     np.testing.assert_allclose(found[0].diagonal(), 1e-4, rtol=1e-4)
     assert (found[0].abs() < 1.001e-4).all()
 
 
-def test_certified_steps_are_half_of_the_largest_that_helps_everybody(setting, monkeypatch):
+def test_certified_steps_are_half_of_the_largest_that_helps_everybody(subject, monkeypatch):
     """Pair by pair: the rate of a step on v, the pairs that it is certified for, and the promised decrease."""
     seen = {}
 
@@ -269,11 +269,11 @@ def test_certified_steps_are_half_of_the_largest_that_helps_everybody(setting, m
     assert sorted(larger.tolist()) == pytest.approx(sorted(-float(effect[u, v]) for u, v in pairs))
 
 
-def test_the_sides_of_lemma_2_4_in_one_dimension(setting, lines):
+def test_the_sides_of_lemma_2_4_in_one_dimension(subject, lines):
     """|Δμ| ≤ W1 ≤ √(Δμ² + Δσ²), with W1 by SciPy from quantiles."""
     _, smaller, larger, line = lines["|μ_u − μ_v| ≤ W1 ≤ W2"]
-    u, v = setting.pairs(200)
-    far, wide = (setting.mu[u] - setting.mu[v]).numpy(), (setting.sd[u] - setting.sd[v]).numpy()
+    u, v = subject.pairs(200)
+    far, wide = (subject.mu[u] - subject.mu[v]).numpy(), (subject.sd[u] - subject.sd[v]).numpy()
     np.testing.assert_allclose(smaller[0], np.abs(far))
     np.testing.assert_allclose(larger[1], np.hypot(far, wide))
     np.testing.assert_array_equal(larger[0], smaller[1])
@@ -284,11 +284,11 @@ def test_the_sides_of_lemma_2_4_in_one_dimension(setting, lines):
     assert line.on == "200 pairs × 3 single dimensions, where W1 is known"
 
 
-def test_the_sides_of_theorem_2_5(setting, lines, shown):
+def test_the_sides_of_theorem_2_5(subject, lines, shown):
     """The gap between 0 and that of coinciding posteriors, which is a weighted Jensen–Shannon divergence."""
     _, smaller, larger, line = lines["0 ≤ integrated gap ≤ gap of coinciding posteriors"]
-    u, v = setting.pairs(300)
-    rows = setting.x.toarray()
+    u, v = subject.pairs(300)
+    rows = subject.x.toarray()
     different = (rows[u] != rows[v]).any(1)
     u, v = u[different], v[different]
     assert line.on == f"{len(u)} pairs of different content, this model's posteriors"
@@ -303,7 +303,7 @@ def test_the_sides_of_theorem_2_5(setting, lines, shown):
     np.testing.assert_allclose(shown["Theorem 2.5"].share, share)
     assert (larger[0] >= smaller[1]).all()
     assert np.median((larger[0] - smaller[1]) / middle) < 6  # 200 samples of a ratio between 0 and 1
-    mu, sd = setting.mu.numpy(), setting.sd.numpy()
+    mu, sd = subject.mu.numpy(), subject.sd.numpy()
     apart = np.linalg.norm((mu[u] - mu[v]) / np.sqrt((sd[u] ** 2 + sd[v] ** 2) / 2), axis=1)
     np.testing.assert_allclose(shown["Theorem 2.5"].distance, apart)
     far = np.sqrt(((mu[u] - mu[v]) ** 2 + (sd[u] - sd[v]) ** 2).sum(1))
@@ -317,12 +317,12 @@ def test_the_sides_of_theorem_2_5(setting, lines, shown):
     assert (curves.curves[:, -1] < 0.02).all()  # six spreads apart there is next to no overlap
 
 
-def test_the_sides_of_the_kl_term(setting, lines):
+def test_the_sides_of_the_kl_term(subject, lines):
     """The ceiling log U, and the reach of a posterior from the prior, √(2 KL)."""
     _, _, ceiling, line = lines["I(U; Z) ≤ log U"]
     assert float(ceiling) == pytest.approx(math.log(40))
     assert line.on == "40 users, all 3 dimensions, 8 samples"
-    mu, sd = setting.mu.numpy(), setting.sd.numpy()
+    mu, sd = subject.mu.numpy(), subject.sd.numpy()
     kl = 0.5 * (mu**2 + sd**2 - 1 - 2 * np.log(sd)).sum(1)
     _, apart, limit, _ = lines["W2(q_u, q_v) ≤ √(2 KL_u) + √(2 KL_v)"]
     np.testing.assert_allclose(limit, np.sqrt(2 * kl)[:, None] + np.sqrt(2 * kl))
@@ -333,12 +333,12 @@ def test_the_sides_of_the_kl_term(setting, lines):
     assert active == f"{units} of 3; KL {kl.mean():.2f} nats a user"
 
 
-def masked_pairs(setting):
+def masked_pairs(subject):
     """Rows of the pairs of Theorem 2.6's lines: ten of different users, ten of one user beside itself with one less."""
-    a, b = (rows.toarray() for rows in evidence_masks._pairs(setting))
-    u, v = setting.pairs(10)
-    np.testing.assert_array_equal(a[:10], setting.x[u].toarray())
-    np.testing.assert_array_equal(b[:10], setting.x[v].toarray())
+    a, b = (rows.toarray() for rows in evidence_masks._pairs(subject))
+    u, v = subject.pairs(10)
+    np.testing.assert_array_equal(a[:10], subject.x[u].toarray())
+    np.testing.assert_array_equal(b[:10], subject.x[v].toarray())
     assert (np.abs(a[10:] - b[10:]).sum(1) == 1).all()
     return a, b
 
@@ -349,9 +349,9 @@ def law_of(a, b, keep):
     return np.convolve(binom.pmf(np.arange(d + 1), d, keep), binom.pmf(np.arange(s + 1), s, 2 * keep * (1 - keep)))
 
 
-def test_the_sides_of_theorem_2_6(setting, lines, shown):
+def test_the_sides_of_theorem_2_6(subject, lines, shown):
     """Means, variances and tails of every pair and keep from SciPy's binomials; what simulation may be off by them."""
-    a, b = masked_pairs(setting)
+    a, b = masked_pairs(subject)
     laws = [[law_of(*pair, keep) for pair in zip(a, b, strict=True)] for keep in (0.3, 0.5, 0.8)]
     moments = []
     for law in (law for row in laws for law in row):
@@ -376,7 +376,7 @@ def test_the_sides_of_theorem_2_6(setting, lines, shown):
     picture = shown["Theorem 2.6"]
     best = int(np.argmax((a * b).sum(1)[:10]))  # of the random pairs, the one with most in common
     assert (picture.common, picture.clean) == ((a * b)[best].sum(), np.abs(a - b)[best].sum())
-    np.testing.assert_allclose(picture.pmf, law_of(a[best], b[best], setting.keep))
+    np.testing.assert_allclose(picture.pmf, law_of(a[best], b[best], subject.keep))
     assert picture.draws.shape == (1000,)
     mean = picture.pmf @ np.arange(len(picture.pmf))
     assert (
@@ -384,9 +384,9 @@ def test_the_sides_of_theorem_2_6(setting, lines, shown):
     )
 
 
-def test_the_sides_of_mult_vaes_own_input(setting, lines):
+def test_the_sides_of_mult_vaes_own_input(subject, lines):
     """Clean: x/‖x‖ as it is. Masked with 1/ρ it never comes closer, and the line says by how much it moves."""
-    a, b = masked_pairs(setting)
+    a, b = masked_pairs(subject)
     unit = [rows / np.sqrt(rows.sum(1, keepdims=True)) for rows in (a, b)]
     _, clean, masked, line = lines["and it never contracts: E‖x̃_u − x̃_v‖₁ ≥ clean"]
     np.testing.assert_allclose(clean, np.tile(np.abs(unit[0] - unit[1]).sum(1), (3, 1)))
@@ -426,7 +426,7 @@ def test_a_wrong_threshold_is_counted_law_by_law(factor, monkeypatch):
     assert line.slack == pytest.approx(1 - wrong / 0.5)
 
 
-def test_the_sides_of_proposition_3_2(setting, lines, shown):
+def test_the_sides_of_proposition_3_2(subject, lines, shown):
     """Trace and largest eigenvalue of forty models; τ from their largest curvature, at most 4."""
     for side in lines["tr Cov μ* ≤ τ² tr Cov m, and the spectral norm"][1:3]:
         assert side.shape == (40, 2)
@@ -442,7 +442,7 @@ def test_the_sides_of_proposition_3_2(setting, lines, shown):
     np.testing.assert_allclose(sides[1] / sides[2] * ratios.tau[:, None] ** 2, np.c_[ratios.trace, ratios.spectral])
     _, kept, limit, _ = lines["‖μ*_h − ē‖ ≤ τ ‖m_h − ē‖"]
     assert kept.shape == (40, 24)
-    views = evidence_masks.views(setting.users(8), 24).numpy()
+    views = evidence_masks.views(subject.users(8), 24).numpy()
     centres = views.mean(1, keepdims=True) + 1  # the centroid of the anchors: one step from the middle, on every axis
     away = np.linalg.norm(views - centres, axis=-1).repeat(5, 0)
     np.testing.assert_allclose(limit, ratios.tau[:, None] * away)
@@ -450,7 +450,7 @@ def test_the_sides_of_proposition_3_2(setting, lines, shown):
     assert lines["τ = L/(L+2λ) is attained for H = L·I"][3].on == "5 values of λ, 24 masks"
 
 
-def test_lines_say_what_was_measured_with_which_numbers(setting, monkeypatch):
+def test_lines_say_what_was_measured_with_which_numbers(subject, monkeypatch):
     """The words "6 masks" and "10 nearest" are those that the functions were called with."""
     seen = {}
 
@@ -465,31 +465,31 @@ def test_lines_say_what_was_measured_with_which_numbers(setting, monkeypatch):
 
     for name in ("latent_contraction", "neighbourhood_drift"):
         keep(evidence_masks.masking, name)
-    near, neighbours = evidence_masks._in_latent_space("s", setting)
+    near, neighbours = evidence_masks._in_latent_space("s", subject)
     moved, drift = seen["latent_contraction"][0], seen["neighbourhood_drift"][0]
     assert near.on == neighbours.on == "40 users, keep 0.5, 6 masks"
     assert (moved["keep"], moved["n_masks"], drift["n_masks"], drift["k"]) == (0.5, 6, 6, 10)
     assert neighbours.claim.startswith("10 nearest neighbours")
-    few = setting.users(7)
+    few = subject.users(7)
     evidence_masks._in_latent_space("s", few)
     assert seen["neighbourhood_drift"][1]["k"] == 6  # of seven users six are neighbours
 
 
-# ------------------------------------------------------------------------------------------------ parts of the setting
+# ------------------------------------------------------------------------------------------------ parts of the subject
 
 
-def test_pairs_are_of_different_users_and_counts_are_of_their_items(setting):
-    u, v = setting.pairs(500)
+def test_pairs_are_of_different_users_and_counts_are_of_their_items(subject):
+    u, v = subject.pairs(500)
     assert (u != v).all()
     assert set(u) | set(v) == set(range(40))
-    n_u, n_v, common = setting.counts(u, v)
-    x = setting.x.toarray()
+    n_u, n_v, common = subject.counts(u, v)
+    x = subject.x.toarray()
     np.testing.assert_array_equal(n_u, x[u].sum(1))
     np.testing.assert_array_equal(n_v, x[v].sum(1))
     np.testing.assert_array_equal(common, (x[u] * x[v]).sum(1))
-    few = setting.users(7)
+    few = subject.users(7)
     assert few.x.shape[0] == len(few.mu) == len(few.sd) == 7
-    assert len(setting.users(99).mu) == 40
+    assert len(subject.users(99).mu) == 40
 
 
 def test_distribution_functions_are_compared_over_their_whole_range():

@@ -22,16 +22,9 @@ COMMANDS: dict[type, tuple[str, str]] = {
 }
 """The module and the function of each command."""
 
-HELD = (flags.Combine, flags.Theory, flags.Explain)
-"""Commands whose folder is kept to one process from their first line to their last; the others do so themselves."""
-
 
 def run(command: flags.Command) -> None:
     """Do what the flags ask for."""
     module, function = COMMANDS[type(command)]
     do: Callable[[Any], None] = getattr(import_module(f"minivae.cli.commands.{module}"), function)
-    if isinstance(command, HELD):
-        from minivae.cli.commands.folder import held
-
-        do = held(do)
     do(command)

@@ -44,8 +44,8 @@ def explain_model(options: flags.Explain) -> None:
         "anchors": (notes.AnchorsNote, explain_anchors),
         "removal": (notes.RemovalNote, explain_removal),
     }[options.what]
-    folders.claim(options.out, kind.of(options), options.resume, frozenset({"again"}))
-    with resumable("what is finished is", options.out):
+    with folders.hold(options.out), resumable("what is finished is", options.out):
+        folders.claim(options.out, kind.of(options), options.resume, frozenset({"again"}))
         answer(options)
     print(visible(f"results: {options.out}"))
 

@@ -1,13 +1,10 @@
-"""A command and its folder: kept to one process, and what is left there when the command is cut off."""
+"""A command and its folder: what is left there when the command is cut off."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from minivae.cli import flags
 from minivae.errors import Interrupted, ProcessLost, Resumable, WriteError
-from minivae.study.run import folders
 
 
 @contextmanager
@@ -28,13 +25,3 @@ def resumable(what: str, folder: Path) -> Iterator[None]:
     except (ProcessLost, WriteError) as e:
         e.kept = kept()
         raise
-
-
-def held(command: Callable[[Any], None]) -> Callable[[Any], None]:
-    """The command, with its --out, if there is one, kept to this process."""
-
-    def run(options: flags.Theory | flags.Combine | flags.Explain) -> None:
-        with folders.hold(options.out) if options.out is not None else nullcontext():
-            command(options)
-
-    return run

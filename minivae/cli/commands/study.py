@@ -1,6 +1,6 @@
 """`minivae study` and `minivae combine`: one split, several draws, or folds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -39,19 +39,25 @@ def study(options: flags.Study) -> None:
     if options.split_seeds is not None:
         several_draws(options)
         return
+    one_split(options, resolution.sentence)
+
+
+def one_split(options: flags.Study, resolves: Callable[[int, int], str] | None = None) -> None:
+    """A study of one split; `resolves` is None for a part of several, of which only all together are of interest."""
     out = options.out or Path("runs") / f"study-{datetime.now():%Y%m%d-%H%M%S-%f}"
     plan, source, split = planned(options, out)
 
-    def resolves() -> None:
-        print(resolution.sentence(split.test.n_users, options.seeds))
+    def begin() -> None:
+        if resolves is not None:
+            print(resolves(split.test.n_users, options.seeds))
 
     if options.dry_run:
         print_table(forecast.table(plan.jobs, split), f"{split.name}, preset {plan.preset.name}: nothing was run")
         print(forecast.NOTE)
-        resolves()
+        begin()
         return
     with folders.hold(out), resumable("the finished runs and the checkpoint are", out):
-        results = runner.run_study(plan, split, source, out, options.resume, options.jobs, resolves)
+        results = runner.run_study(plan, split, source, out, options.resume, options.jobs, begin)
     print_table(tables.metrics(results.summary), f"{split.name}: test metrics, mean ± standard error over users")
     if results.differences:
         print_table(tables.differences(results.differences), "paired over users, 95 % intervals")
@@ -110,18 +116,24 @@ def several_draws(options: flags.Study) -> None:
         raise InputError("--split-seeds needs --out, the folder for the studies of the draws")
     one = replace(options, split_seeds=None, split_seed=seeds[0])
     if options.dry_run:
-        study(one)
+        one_split(one)
         print(f"and the same for {len(seeds) - 1} more draws")
-        return
     out = options.out or Path()
-    check_evaluable(planned(one, out)[2])
+    split = planned(one, out)[2]
+    check_evaluable(split)
+    n_test = split.test.n_users
+    errors = resolution.of_draws(len(seeds), n_test, split.train.shape[0])
+    said = resolution.sentence(n_test, options.seeds, errors, f"{len(seeds)} draws pooled, each of ")
+    if options.dry_run:
+        print(said)
+        return
     studies = tuple(out / f"draw-{seed}" for seed in seeds)
-    with folders.hold(out):
+    with folders.hold(out), resumable("the finished runs and the checkpoint are", out):
         folders.claim(out, CombineNote([*map(str, studies)]), options.resume)
+        print(said)
         for seed, folder in zip(seeds, studies, strict=True):
-            with resumable("the finished runs and the checkpoint are", out):
-                study(replace(one, split_seed=seed, out=folder, resume=(folder / StudyNote.FILE).is_file()))
-        combine(flags.Combine(studies, out), options)
+            one_split(replace(one, split_seed=seed, out=folder, resume=(folder / StudyNote.FILE).is_file()))
+        combined(flags.Combine(studies, out), options)
 
 
 def every_fold(options: flags.Study) -> None:
@@ -137,28 +149,39 @@ def every_fold(options: flags.Study) -> None:
     for part in parts:
         check_evaluable(part)
     out = options.out or Path()
+    n_test = sum(part.test.n_users for part in parts)
+    said = resolution.sentence(
+        n_test, options.seeds, resolution.of_folds(len(parts)), f"{len(parts)} folds pooled, in all "
+    )
     if options.dry_run:
         title = f"{split.name}, preset {preset.name}, fold 1 of {len(parts)}: nothing was run"
         print_table(forecast.table(plan_of(options, preset, out).jobs, parts[0]), title)
         print(forecast.NOTE)
-        print(resolution.sentence(sum(p.test.n_users for p in parts), options.seeds))
+        print(said)
         return
     studies = tuple(out / f"fold-{k}" for k in range(1, len(parts) + 1))
     whole = {**source.given, "sha256": fingerprint(split)}
-    folders.claim(out, CombineNote([*map(str, studies)], whole), options.resume)
     no_data = dict.fromkeys(flags.TABLE_FIELDS)
     one = replace(options, **no_data, folds=None, preset=preset.name)
-    for part, folder in zip(parts, studies, strict=True):
-        data = folder.with_name(f"{folder.name}.safetensors")
-        if not data.is_file():
-            part.save(data)
-        with resumable("the finished runs and the checkpoint are", out):
-            study(replace(one, data=str(data), out=folder, resume=(folder / StudyNote.FILE).is_file()))
-    report_on(draws.combine([draws.SplitStudy.load(folder) for folder in studies]), out, options)
+    with folders.hold(out), resumable("the finished runs and the checkpoint are", out):
+        folders.claim(out, CombineNote([*map(str, studies)], whole), options.resume)
+        print(said)
+        for part, folder in zip(parts, studies, strict=True):
+            data = folder.with_name(f"{folder.name}.safetensors")
+            if not data.is_file():
+                part.save(data)
+            one_split(replace(one, data=str(data), out=folder, resume=(folder / StudyNote.FILE).is_file()))
+        report_on(draws.combine([draws.SplitStudy.load(folder) for folder in studies]), out, options)
 
 
-def combine(options: flags.Combine, design: flags.Study | None = None) -> None:
+def combine(options: flags.Combine) -> None:
     """Studies of several draws of held-out users, in one report."""
+    with folders.hold(options.out):
+        combined(options)
+
+
+def combined(options: flags.Combine, design: flags.Study | None = None) -> None:
+    """The report on several studies, in a folder that is held; `design` is the command that made them."""
     value = draws.combine([draws.SplitStudy.load(folder) for folder in options.studies])
     folders.claim(options.out, CombineNote([*map(str, options.studies)]), resume=True)
     report_on(value, options.out, design)

@@ -31,6 +31,14 @@ from minivae.training import fit
 
 def theory(options: flags.Theory) -> None:
     """The report card of a model, all of it computed here; exit status 1 if a statement is broken."""
+    with folders.hold(options.out):
+        sound = check_model(options)
+    if not sound:
+        sys.exit(1)
+
+
+def check_model(options: flags.Theory) -> bool:
+    """Whether no statement of the report card is broken; card and observations are written on the way."""
     model, split, known, folder = None, None, None, Path()
     users: StrongSplit | sp.csr_matrix | None = None
     if options.model is not None:
@@ -80,8 +88,7 @@ def theory(options: flags.Theory) -> None:
         observe(options, split)
     if options.out is not None:
         print(visible(f"results: {options.out}"))
-    if card.failed:
-        sys.exit(1)
+    return not card.failed
 
 
 def observe(options: flags.Theory, split: StrongSplit) -> None:

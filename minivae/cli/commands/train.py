@@ -13,6 +13,7 @@ from minivae.runtime.text import visible
 from minivae.study.output.display import print_metrics
 from minivae.study.run import folders, presets
 from minivae.study.run.model_spec import CONFIG_KEYS
+from minivae.study.run.notes import SPLIT
 from minivae.study.run.runs import Job, check_evaluable, execute, seen_from
 from minivae.study.run.sources import fingerprint
 from minivae.training import fit
@@ -22,7 +23,7 @@ def train(options: flags.Train) -> None:
     """Train one VAE and evaluate it on both held-out parts; under torchrun this is what each process does."""
     team = distributed.team()
     source = source_of(options)
-    data = source.file or options.out.absolute() / "split.safetensors"
+    data = source.file or options.out.absolute() / SPLIT
     with ExitStack() as held:
         with team.in_turn():  # the first claims the folder and makes the split; the others read it
             split = source.load() if team.first or source.file else StrongSplit.load(data)

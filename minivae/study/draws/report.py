@@ -12,8 +12,8 @@ from minivae.runtime.table import Part, Table, numbers, words
 from minivae.runtime.text import markdown
 from minivae.study.draws.pooling import Pooled
 from minivae.study.draws.records import Combined
-from minivae.study.output import tables
-from minivae.study.output.figures import ends, save
+from minivae.study.output import figures, tables
+from minivae.study.output.figures import save
 from minivae.study.output.page import to_html
 from minivae.study.output.report import figure as in_markdown
 from minivae.study.output.report import page_source
@@ -132,19 +132,4 @@ def forest(value: Combined) -> Figure | None:
         if row.metric == SELECTION:
             lines += [(f"{value.kind} {label}", d, "0.6") for label, d in zip(value.draws, row.draws, strict=True)]
             lines.append((f"{row.a} − {row.b}", row.pooled, plots.COLOURS[0]))
-    if not lines:
-        return None
-    figure = Figure(figsize=(8, 1.4 + 0.3 * len(lines)), layout="constrained")
-    centres, low, high = ends([d for _, d, _ in lines])
-    labels, colours = [label for label, _, _ in lines], [colour for _, _, colour in lines]
-    plots.intervals(
-        labels,
-        centres,
-        low,
-        high,
-        f"difference of test {shown(SELECTION)}",
-        reference=0.0,
-        colours=colours,
-        ax=figure.subplots(),
-    )
-    return figure
+    return figures.forest(lines, row_height=0.3)

@@ -20,11 +20,12 @@ from minivae.runtime.progress import tracked
 from minivae.runtime.records import read_record
 from minivae.study.run.loop import Jobs, Task, run_all
 from minivae.study.run.model_spec import ModelSpec
+from minivae.study.run.notes import SPLIT
 from minivae.study.run.records import Metrics, Setting
-from minivae.study.run.runs import SPLIT, Job, finished, read_note, seen_from, trained_with
+from minivae.study.run.runs import Job, finished, read_note, seen_from, trained_with
 from minivae.theory import anchoring, bottleneck, locality, masking, toy, transfer
 from minivae.theory.card.evidence import LIPSCHITZ
-from minivae.theory.card.setting import in_float64
+from minivae.theory.card.subject import in_float64
 
 KEEP = 0.5
 PAIRS, POPULATION, MASKS = 100, 2000, 6

@@ -122,20 +122,19 @@ def anchors(claims: Sequence[Claim]) -> Figure | None:
     for r in claims:
         rows.append((f"{r.a} − {r.b}", r, plots.COLOURS[0]))
         rows += [(f"{label} interactions", d, "0.5") for label, g in r.groups.items() if (d := g.found)]
+    return forest(rows, row_height=0.36)
+
+
+def forest(rows: Sequence[tuple[str, Estimate, str]], row_height: float) -> Figure | None:
+    """Differences of test nDCG@100 with their intervals, a row for each (label, difference, colour); None without."""
     if not rows:
         return None
-    figure = Figure(figsize=(8, 1.4 + 0.36 * len(rows)), layout="constrained")
-    centres, low, high = ends([d for _, d, _ in rows])
-    labels, one = [label for label, _, _ in rows], [colour for _, _, colour in rows]
-    plots.intervals(
-        labels, centres, low, high, "difference of test nDCG@100", reference=0.0, colours=one, ax=figure.subplots()
-    )
+    figure = Figure(figsize=(8, 1.4 + row_height * len(rows)), layout="constrained")
+    labels, found, one = zip(*rows, strict=True)
+    ends = [d.difference for d in found], [d.low for d in found], [d.high for d in found]
+    label = f"difference of test {shown(SELECTION)}"
+    plots.intervals(labels, *ends, label, reference=0.0, colours=one, ax=figure.subplots())
     return figure
-
-
-def ends(rows: Sequence[Estimate]) -> tuple[list[float], list[float], list[float]]:
-    """Differences, lower and upper ends."""
-    return [d.difference for d in rows], [d.low for d in rows], [d.high for d in rows]
 
 
 def sensitivity(section: Section, results: Study) -> Figure | None:
@@ -168,16 +167,8 @@ def metrics(models: Sequence[ModelResult]) -> Figure:
 def paired(differences: Sequence[Comparison]) -> Figure | None:
     """Paired differences of nDCG@100."""
     rows = [d for d in differences if d.metric == SELECTION]
-    if not rows:
-        return None
-    figure = Figure(figsize=(8, 1.4 + 0.42 * len(rows)), layout="constrained")
-    centres, low, high = ends(rows)
     labels = [f"{d.a} − {d.b}" for d in rows]
-    one = colours([d.a for d in rows])
-    plots.intervals(
-        labels, centres, low, high, "difference of test nDCG@100", reference=0.0, colours=one, ax=figure.subplots()
-    )
-    return figure
+    return forest(list(zip(labels, rows, colours([d.a for d in rows]), strict=True)), row_height=0.42)
 
 
 def curves(models: Sequence[ModelResult], others: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> Figure | None:

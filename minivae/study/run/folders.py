@@ -10,10 +10,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from minivae.errors import InputError
+from minivae.errors import InputError, UserError
 from minivae.runtime.records import conform, differing, read_record, write_record
 from minivae.runtime.storage import name_of_process, unfinished
-from minivae.study.run.notes import Note
+from minivae.study.run.notes import SPLIT, Note, note_files
 
 LOCK = ".minivae.lock"
 PROCESSES = ".minivae.processes"  # those that have worked in a folder and not ended in order, one a line
@@ -21,23 +21,27 @@ LONGEST_LIST = 1 << 16
 
 
 @contextmanager
-def hold(folder: Path) -> Iterator[None]:
-    """Keep `folder` to this process.
+def hold(folder: Path | None) -> Iterator[None]:
+    """Keep `folder`, if there is one, to this process: every command that writes into a folder works within this.
 
-    The lock belongs to the process, not to the file: a killed process holds nothing.
+    The lock belongs to the process, not to the file: a killed process holds nothing. A new folder is gone afterwards if
+    an error left nothing in it but descriptions of the work.
 
     Raises
     ------
     InputError
         If another process works there, or nothing can be written there.
     """
+    if folder is None:
+        yield
+        return
     refuse_file(folder)
     new = not folder.exists()
     lock = FileLock(folder / LOCK, timeout=0)
     try:
         _take(lock, folder)
         yield
-    except InputError:
+    except UserError:
         if new and lock.is_locked:
             _unclaim(folder)
         raise
@@ -73,10 +77,15 @@ def _take(lock: FileLock, folder: Path) -> None:
 
 
 def _unclaim(folder: Path) -> None:
-    """Remove the note of a new folder in which nothing came of it, so that the next try finds it free."""
-    left = [path for path in folder.iterdir() if path.name not in (LOCK, PROCESSES)]
-    if len(left) == 1 and left[0].suffix == ".json":
-        left[0].unlink()
+    """Empty a new folder that holds only notes and splits, so that the next try finds it free."""
+    inside = [path for path in folder.rglob("*") if path.name not in (LOCK, PROCESSES)]
+    files = [path for path in inside if not path.is_dir()]
+    if all(path.name in {SPLIT, *note_files()} or path.match("fold-*.safetensors") for path in files):
+        for path in files:
+            path.unlink()
+        for path in reversed(inside):  # what lies in a folder stands behind it
+            if path.is_dir():
+                path.rmdir()
 
 
 def _processes(folder: Path) -> list[str]:

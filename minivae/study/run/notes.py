@@ -13,6 +13,8 @@ from minivae.runtime.records import Json, Record
 from minivae.study.run.space import Method
 
 Setting = str | int | float | bool | None
+SPLIT = "split.safetensors"
+"""A split that was made on the way lies in the folder of the work under this name."""
 
 
 class Note(Record, frozen=True):
@@ -27,6 +29,11 @@ class Note(Record, frozen=True):
         """What was used where an older file names no value."""
         known = [f for f in msgspec.structs.fields(self) if not f.required]
         return {f.encode_name: f.default if f.default is not NODEFAULT else f.default_factory() for f in known}
+
+
+def note_files(kind: type[Note] = Note) -> set[str]:
+    """The names that notes have in folders."""
+    return {file for below in kind.__subclasses__() for file in (below.FILE, *note_files(below))}
 
 
 class DataNote(Record, frozen=True):

@@ -26,7 +26,7 @@ from minivae.runtime.memory import peak
 from minivae.runtime.records import parse_json, read_record, write_record
 from minivae.runtime.storage import load_arrays, save_arrays
 from minivae.study.run.model_spec import ModelSpec
-from minivae.study.run.notes import DataNote, RunNote, Setting
+from minivae.study.run.notes import SPLIT, DataNote, RunNote, Setting
 from minivae.study.run.records import (
     IN_EVERY_LINE,
     Group,
@@ -40,7 +40,6 @@ from minivae.study.run.records import (
 from minivae.training import fit
 
 PARTS: tuple[Part, ...] = ("test", "validation")
-SPLIT = "split.safetensors"
 PER_USER = "per-user metrics"
 FILES = ("users.safetensors", "log.jsonl")
 """What metrics.json is bound to by checksums."""

@@ -11,7 +11,7 @@ import msgspec
 from minivae.errors import InputError
 
 LARGEST_FILE = 1 << 20  # bytes; those of the package have some thousand
-Setting = str | int | float | bool
+Scalar = str | int | float | bool
 Toml = dict[str, Any]
 """A table as it was read: of any content until `check_layer` has seen it."""
 
@@ -42,11 +42,11 @@ class Layer(msgspec.Struct, forbid_unknown_fields=True):
     data: str = ""
     over_data: bool = False
     select: list[str] = []
-    train: dict[str, Setting] = {}
+    train: dict[str, Scalar] = {}
     models: dict[str, ModelTable] = {}
     sections: list[SectionTable] = []
     search: Toml = {}
-    origin: dict[str, Setting | dict[str, int]] = {}
+    origin: dict[str, Scalar | dict[str, int]] = {}
 
 
 def read_toml(path: Path) -> Toml:

@@ -22,8 +22,8 @@ from minivae.theory.adapter import Wrapped
 from minivae.theory.card import evidence, evidence_masks
 from minivae.theory.card.check import Check, Verdict
 from minivae.theory.card.companions import Companions, local_models
-from minivae.theory.card.setting import Setting, in_float64
 from minivae.theory.card.shown import Shown
+from minivae.theory.card.subject import Subject, in_float64
 
 STATEMENTS = {
     "Theorem 2.3": evidence.sharing_radius,
@@ -219,9 +219,9 @@ def report_card(
             f"{label or type(model).__name__} gives users points, not distributions (sd = 0), and the statements are "
             "about densities; a report card needs a VAE"
         )
-    setting = Setting(model, x, mu, sd, keep, mask, seed)
-    found = {statement: check(setting) for statement, check in STATEMENTS.items()}
-    for statement, lines in ({} if companions is None else local_models(setting, companions)).items():
+    subject = Subject(model, x, mu, sd, keep, mask, seed)
+    found = {statement: check(subject) for statement, check in STATEMENTS.items()}
+    for statement, lines in ({} if companions is None else local_models(subject, companions)).items():
         found[statement][0].extend(lines)
     name = split.name if isinstance(split, StrongSplit) else ""
     return Card(

@@ -24,7 +24,7 @@ from minivae.theory.adapter import Wrapped
 from minivae.theory.card.check import Check, measured
 from minivae.theory.card.content import closed, no_radius
 from minivae.theory.card.evidence_masks import views
-from minivae.theory.card.setting import Setting, in_float64
+from minivae.theory.card.subject import Subject, in_float64
 from minivae.theory.numerics.layers import nll
 from minivae.theory.numerics.samples import dense, float64_decoder
 
@@ -80,7 +80,7 @@ class Companions:
             raise InputError(f"looser_beta={self.looser_beta} must be above 0 and below beta={self.beta}")
 
 
-def local_models(s: Setting, companions: Companions) -> dict[str, list[Check]]:
+def local_models(s: Subject, companions: Companions) -> dict[str, list[Check]]:
     """Statement -> its lines, for what there are companions of."""
     found: dict[str, list[Check]] = {}
     if companions.along:
@@ -92,7 +92,7 @@ def local_models(s: Setting, companions: Companions) -> dict[str, list[Check]]:
     return found
 
 
-def _content_along(s: Setting, along: Sequence[tuple[int, VAE | Wrapped]]) -> Check:
+def _content_along(s: Subject, along: Sequence[tuple[int, VAE | Wrapped]]) -> Check:
     s = s.users(USERS)
     shares = []
     for _, model in along:
@@ -129,7 +129,7 @@ def filled(before: Tensor, after: Tensor, active: int, beta: float, larger: floa
     return measured("β-KL", claim, on, value, warning)
 
 
-def _filled(s: Setting, looser: VAE | Wrapped, beta: float, larger: float) -> Check:
+def _filled(s: Subject, looser: VAE | Wrapped, beta: float, larger: float) -> Check:
     with torch.no_grad():
         before = bottleneck.kl_per_dimension(*(t.double() for t in in_float64(looser).encode(s.x)))
     after, active = bottleneck.kl_per_dimension(s.mu, s.sd), int(bottleneck.active_units(s.mu).sum())
@@ -167,7 +167,7 @@ def shrunk(predicted: Tensor, free: Tensor, anchored: Tensor, lam: float, on: st
     return measured("Proposition 3.2", f"shrinkage over masks, predicted and seen, λ = {lam:g}", on, value, warning)
 
 
-def _shrunk(s: Setting, without: VAE | Wrapped, lam: float, beta: float) -> Check:
+def _shrunk(s: Subject, without: VAE | Wrapped, lam: float, beta: float) -> Check:
     name, s = "Proposition 3.2", s.users(USERS)
     free_model = in_float64(without)
     with torch.no_grad():

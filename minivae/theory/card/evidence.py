@@ -14,8 +14,8 @@ from minivae.theory import bottleneck, distances, locality, toy, transfer
 from minivae.theory.adapter import wrap
 from minivae.theory.card.check import SIGMA, Check, bound, identity, measured
 from minivae.theory.card.content import content
-from minivae.theory.card.setting import Setting
 from minivae.theory.card.shown import CompromiseShown, InformationShown, SharingShown, Shown, SmoothShown
+from minivae.theory.card.subject import Subject
 from minivae.theory.numerics.layers import stack_of
 from minivae.theory.numerics.quadrature import resolves
 from minivae.theory.numerics.samples import float64_decoder
@@ -27,7 +27,7 @@ SLOW_USERS = 12
 """Users for gradients of all pairs where the decoder has gates or norms, so that autograd takes one after the other."""
 
 
-def sharing_radius(all_users: Setting) -> Evidence:
+def sharing_radius(all_users: Subject) -> Evidence:
     """Theorem 2.3."""
     name, s = "Theorem 2.3", all_users.users(60 if stack_of(all_users.model.decoder) else SLOW_USERS)
     checks = [_gram_against_autograd(name, s.users(6))]
@@ -70,7 +70,7 @@ def sharing_radius(all_users: Setting) -> Evidence:
     return checks, SharingShown(plane, {"pairs of users": chain, "two masked views": twins})
 
 
-def _gram_against_autograd(name: str, s: Setting) -> Check:
+def _gram_against_autograd(name: str, s: Subject) -> Check:
     """Inner products from layer pieces against gradients taken one user after the other by autograd."""
     noise = torch.randn(len(s.mu), 3, s.mu.shape[1], generator=s.generator, dtype=torch.float64)
     z = s.mu[:, None] + s.sd[:, None] * noise
@@ -119,7 +119,7 @@ def _steps_that_help(name: str, model: toy.ToyVAE, x: Tensor, generator: torch.G
     )
 
 
-def smooth_encoder(all_users: Setting) -> Evidence:
+def smooth_encoder(all_users: Subject) -> Evidence:
     """Lemma 2.4."""
     name, s = "Lemma 2.4", all_users.users(200)
     u, v = s.pairs(5)
@@ -163,7 +163,7 @@ def _covariances(sd: Tensor, u: int, v: int) -> tuple[np.ndarray, np.ndarray]:
     return a, b
 
 
-def compromise(s: Setting) -> Evidence:
+def compromise(s: Subject) -> Evidence:
     """Theorem 2.5."""
     name = "Theorem 2.5"
     u, v = s.pairs(8)
@@ -219,7 +219,7 @@ def compromise(s: Setting) -> Evidence:
     return checks, CompromiseShown(at, curve / curve[:, :1], scale.numpy(), share)
 
 
-def information(all_users: Setting) -> Evidence:
+def information(all_users: Subject) -> Evidence:
     """The β-KL decomposition."""
     name, s = "β-KL", all_users.users(300)
     few, plane = torch.arange(min(6, len(s.mu))), torch.topk(s.mu.var(0), min(2, s.mu.shape[1])).indices

@@ -11,8 +11,8 @@ from minivae.options import Mask
 from minivae.theory import anchoring, conventions, locality, masking
 from minivae.theory.card.check import SIGMA, Check, bound, identity, measured
 from minivae.theory.card.evidence import Evidence
-from minivae.theory.card.setting import Setting
 from minivae.theory.card.shown import AnchorsShown, MasksShown, ShrinkageShown
+from minivae.theory.card.subject import Subject
 
 KEEPS = (0.3, 0.5, 0.8)
 """Probabilities at which the laws are checked: at 1/2 alone, ρ and 1 − ρ could be exchanged unnoticed."""
@@ -21,7 +21,7 @@ DKW = (np.log(2e12) / (2 * DRAWS)) ** 0.5
 """An empirical distribution function is off by more than this with a probability below 1e-12 (Massart)."""
 
 
-def masked_distances(s: Setting) -> Evidence:
+def masked_distances(s: Subject) -> Evidence:
     """Theorem 2.6."""
     name = "Theorem 2.6"
     pairs = _pairs(s)
@@ -69,7 +69,7 @@ def masked_distances(s: Setting) -> Evidence:
 Rows = tuple[sp.csr_matrix, sp.csr_matrix]
 
 
-def _pairs(s: Setting) -> Rows:
+def _pairs(s: Subject) -> Rows:
     """Random pairs of users, and users beside themselves without one item: for those the common items decide."""
     u, v = s.pairs(10)
     x, y = locality.without_one(s.x, s.generator)
@@ -108,7 +108,7 @@ def _threshold(name: str) -> Check:
     return identity(name, "E D_h < d iff Jaccard < 1/(1+2ρ)", f"{len(cases):,} exact laws", wrong, 0.5)
 
 
-def _unbiased_input(name: str, s: Setting, pairs: Rows, on: str) -> list[Check]:
+def _unbiased_input(name: str, s: Subject, pairs: Rows, on: str) -> list[Check]:
     """Mult-VAE's input: no pair comes closer on average."""
     clean, masked, off, allowed = [], [], [], []
     generator, counts = s.generator, _counts(*pairs)
@@ -127,7 +127,7 @@ def _unbiased_input(name: str, s: Setting, pairs: Rows, on: str) -> list[Check]:
     ]
 
 
-def _in_latent_space(name: str, s: Setting) -> list[Check]:
+def _in_latent_space(name: str, s: Subject) -> list[Check]:
     near_far = masking.latent_contraction(s.model, s.x, s.keep, s.mask, 5000, 6, 5, s.generator)
     on = f"{len(s.mu)} users, keep {s.keep:g}, 6 masks"
     ratio = ", ".join(f"{r:.2f}" for r in near_far.ratio)
@@ -140,7 +140,7 @@ def _in_latent_space(name: str, s: Setting) -> list[Check]:
     ]
 
 
-def anchor_alignment(all_users: Setting) -> Evidence:
+def anchor_alignment(all_users: Subject) -> Evidence:
     """Proposition 3.1."""
     name, s = "Proposition 3.1", all_users.users(30)
     trained, generator, d = s.model.anchors, s.generator, s.mu.shape[1]
@@ -177,7 +177,7 @@ def _sizes(covariance: Tensor) -> list[float]:
     return [float(covariance.trace()), float(torch.linalg.eigvalsh(covariance)[-1])]
 
 
-def mask_shrinkage(s: Setting) -> Evidence:
+def mask_shrinkage(s: Subject) -> Evidence:
     """Proposition 3.2."""
     name = "Proposition 3.2"
     moved = views(s.users(8), 24)  # (U, M, d), the free minimisers of this encoder
@@ -217,7 +217,7 @@ def mask_shrinkage(s: Setting) -> Evidence:
     return checks, ShrinkageShown(**{k: np.array(r) for k, r in rows.items()})
 
 
-def views(s: Setting, n: int) -> Tensor:
+def views(s: Subject, n: int) -> Tensor:
     """μ(x_h) of every user under `n` masks, (U, n, d)."""
     generator, x = s.generator, sp.csr_matrix(s.x, dtype=np.float64)
     with torch.no_grad():

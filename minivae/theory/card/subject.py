@@ -1,4 +1,4 @@
-"""What the checks of the report card are made on: a model, its users, and the draws."""
+"""The subject of a report card: a model, its users, and the seed of the draws."""
 
 import copy
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from minivae.theory.adapter import Wrapped
 
 
 @dataclass(frozen=True)
-class Setting:
+class Subject:
     """What the checks are made on.
 
     Attributes
@@ -45,10 +45,10 @@ class Setting:
         """A fresh generator."""
         return torch.Generator().manual_seed(self.seed)
 
-    def users(self, at_most: int) -> "Setting":
+    def users(self, at_most: int) -> "Subject":
         """The same on the first users."""
         n = min(at_most, len(self.mu))
-        return Setting(self.model, self.x[:n], self.mu[:n], self.sd[:n], self.keep, self.mask, self.seed)
+        return Subject(self.model, self.x[:n], self.mu[:n], self.sd[:n], self.keep, self.mask, self.seed)
 
     def pairs(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         """`n` random pairs of different users."""
