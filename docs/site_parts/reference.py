@@ -27,7 +27,7 @@ ROOMS = {
     "explorables": (),
 }
 PAPER = "https://arxiv.org/abs/2511.06781"
-STATEMENTS = {  # what a module is about, whether the paper states it, and the chapter that teaches it
+STATEMENTS = {  # what a module is about, whether the paper states it, and the chapter that teaches it, if one does
     "distances": ("Distances between posteriors", True, "03_latent_geometry"),
     "transfer": ("Theorem 2.3", True, "04_sharing_radius"),
     "locality": ("Lemma 2.4 and Theorem 2.5", True, "05b_compromise_gap"),
@@ -36,12 +36,12 @@ STATEMENTS = {  # what a module is about, whether the paper states it, and the c
     "conventions": ("Masks and the scale of the input", False, "07_masking"),
     "anchoring": ("Propositions 3.1 and 3.2", True, "08_anchors"),
     "toy": ("A VAE small enough to prove its constants", False, "04_sharing_radius"),
-    "mean_square": ("Contraction of all users in the mean square", False, "06_beta_kl"),
+    "mean_square": ("Contraction of all users in the mean square", False, ""),
     "merging": ("When two users fall together under β-KL", False, "05b_compromise_gap"),
-    "smoothing": ("The anchor loss as smoothing over shared items", False, "08_anchors"),
-    "optimiser_steps": ("Theorem 2.3 for batches and for Adam", False, "04_sharing_radius"),
+    "smoothing": ("The anchor loss as smoothing over shared items", False, "13_when_anchors_help"),
+    "optimiser_steps": ("Theorem 2.3 for batches and for Adam", False, ""),
     "ambiguity": ("Proposition 3.2 for an encoder without limits", False, "08_anchors"),
-    "gauge": ("The scale of the latent space, which the anchor loss alone sees", False, "13_when_anchors_help"),
+    "gauge": ("The scale of the latent space, which the anchor loss alone sees", False, ""),
 }
 
 
@@ -49,7 +49,8 @@ def lead(module: str) -> str:
     """The first sentence of a module's page: what it is about, where the paper states it, where it is taught."""
     about, stated, chapter = STATEMENTS[module]
     where = f"of `the paper <{PAPER}>`_" if stated else "(not in the paper)"
-    return f"{about} {where}; taught in :doc:`chapter {chapter.partition('_')[0]} </course/{chapter}>`."
+    taught = f"; taught in :doc:`chapter {chapter.partition('_')[0]} </course/{chapter}>`" if chapter else ""
+    return f"{about} {where}{taught}."
 
 
 def members(module: str) -> list[str]:
