@@ -156,10 +156,10 @@ def test_every_row_draws_its_own_mask():
     assert abs(agree - 0.58) < 5 * np.sqrt(0.58 * 0.42 / (kept.size / 2))
 
 
-@pytest.mark.parametrize("keep", [0, -0.1, 1.5, float("nan")])
-def test_keep_must_be_a_probability(keep):
-    with pytest.raises(InputError, match="keep"):
-        mask_input(np.ones((1, 2)), keep)
+def test_keep_must_be_a_probability():
+    for keep in [0, -0.1, 1.5, float("nan")]:
+        with pytest.raises(InputError, match="keep"):
+            mask_input(np.ones((1, 2)), keep)
 
 
 def test_unknown_mask_is_named():

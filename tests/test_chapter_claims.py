@@ -441,19 +441,20 @@ RETRACTED = (
 )
 
 
-@pytest.mark.parametrize(("number", "sentence"), [(n, s) for n, said in SAID.items() for s in said])
-def test_the_chapter_says_so(number, sentence):
-    assert plain(sentence) in prose(number)
+@pytest.mark.parametrize("number", SAID)
+def test_the_chapter_says_so(number):
+    assert [sentence for sentence in SAID[number] if plain(sentence) not in prose(number)] == []
 
 
-@pytest.mark.parametrize("number", sorted(p.name.partition("_")[0] for p in CHAPTERS.glob("[0-9]*.py")))
-def test_what_was_retracted_does_not_come_back(number):
-    assert [words for words in RETRACTED if words in prose(number)] == []
+def test_what_was_retracted_does_not_come_back():
+    numbers = sorted(p.name.partition("_")[0] for p in CHAPTERS.glob("[0-9]*.py"))
+    assert len(numbers) > 10
+    assert [(number, words) for number in numbers for words in RETRACTED if words in prose(number)] == []
 
 
-@pytest.mark.parametrize("page", sorted([*CHAPTERS.glob("*.py"), *CHAPTERS.glob("*.md")]), ids=lambda p: p.name)
-def test_formulas_use_what_the_web_viewer_renders(page):
-    assert "\\operatorname" not in page.read_text(encoding="utf-8")
+def test_formulas_use_what_the_web_viewer_renders():
+    pages = [*CHAPTERS.glob("*.py"), *CHAPTERS.glob("*.md")]
+    assert [page.name for page in pages if "\\operatorname" in page.read_text(encoding="utf-8")] == []
 
 
 @pytest.fixture(scope="module", params=range(5))
@@ -1172,6 +1173,7 @@ def worked_out():
     yield "13", f"cannot be told apart from none, {with_interval(of['spread alone − none'])}"
 
 
-@pytest.mark.parametrize(("number", "fragment"), list(worked_out()))
-def test_the_solutions_of_open_tasks_say_what_was_measured(number, fragment):
-    assert plain(fragment) in prose(number)
+def test_the_solutions_of_open_tasks_say_what_was_measured():
+    measured = list(worked_out())
+    assert len(measured) > 50
+    assert [(number, said) for number, said in measured if plain(said) not in prose(number)] == []

@@ -179,10 +179,10 @@ CHECKS = [
 ]
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda f: f.__name__)
 @pytest.mark.parametrize("source", SOURCES, ids=lambda s: s.stem)
-def test_chapter(source, check):
-    check(source.read_text(encoding="utf-8"), read(source))
+def test_chapter(source):
+    for check in CHECKS:
+        check(source.read_text(encoding="utf-8"), read(source))
 
 
 def other_source(text, notebook):

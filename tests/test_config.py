@@ -92,11 +92,11 @@ def test_numbers_of_other_libraries_are_plain_ones():
     assert made == TrainConfig(beta=1.0, lr=0.5, epochs=3, seed=7)
 
 
-@pytest.mark.parametrize("value", [True, np.True_, "1", None, [1]])
-def test_what_is_no_number_is_refused(value):
-    for field, kind in (("beta", "a number"), ("epochs", "a whole number")):
-        with pytest.raises(InputError, match=f"^{field}=.* is not possible; it must be {kind}"):
-            TrainConfig(**{field: value})
+def test_what_is_no_number_is_refused():
+    for value in [True, np.True_, "1", None, [1]]:
+        for field, kind in (("beta", "a number"), ("epochs", "a whole number")):
+            with pytest.raises(InputError, match=f"^{field}=.* is not possible; it must be {kind}"):
+                TrainConfig(**{field: value})
 
 
 @pytest.mark.parametrize(
@@ -119,8 +119,8 @@ def test_each_word_that_is_offered_is_possible(field, words):
 @pytest.mark.parametrize(
     "field", ["device", "mask", "precision", "anchor_variant", "anchor_weights", "anchor_schedule"]
 )
-@pytest.mark.parametrize("value", [1.5, True, None, ["cpu"], {"a": 1}])
-def test_what_is_no_name_is_refused(field, value):
-    with pytest.raises(InputError) as refused:
-        TrainConfig(**{field: value})
-    assert "\n" not in str(refused.value)
+def test_what_is_no_name_is_refused(field):
+    for value in [1.5, True, None, ["cpu"], {"a": 1}]:
+        with pytest.raises(InputError) as refused:
+            TrainConfig(**{field: value})
+        assert "\n" not in str(refused.value)

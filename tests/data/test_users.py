@@ -65,11 +65,11 @@ def test_as_csr_refuses_nan(bad):
         as_csr(np.array([[1, bad]]))
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.bool, torch.int64])
-def test_as_csr_takes_every_dtype_of_a_binary_matrix(dtype):
-    x = torch.tensor([[1, 0, 1], [0, 0, 0]]).to(dtype)
-    assert as_csr(x).toarray().tolist() == [[1, 0, 1], [0, 0, 0]]
-    assert as_csr(np.array([[1, 0]], np.float16)).toarray().tolist() == [[1, 0]]
+def test_as_csr_takes_every_dtype_of_a_binary_matrix():
+    for dtype in [torch.float16, torch.bfloat16, torch.bool, torch.int64]:
+        x = torch.tensor([[1, 0, 1], [0, 0, 0]]).to(dtype)
+        assert as_csr(x).toarray().tolist() == [[1, 0, 1], [0, 0, 0]]
+        assert as_csr(np.array([[1, 0]], np.float16)).toarray().tolist() == [[1, 0]]
 
 
 @pytest.mark.parametrize("convert", [torch.Tensor.to_sparse, torch.Tensor.to_sparse_csr])

@@ -106,15 +106,15 @@ def test_the_command_line_sets_the_limit(tmp_path, monkeypatch, capsys):
     assert "is not possible" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("text", "size"), [("7", 7), ("1k", 1000), ("2.5 MB", 2_500_000), ("4g", 4 * 10**9)])
-def test_sizes_as_people_write_them(text, size):
-    assert limits.parse_size(text) == size
+def test_sizes_as_people_write_them():
+    for text, size in [("7", 7), ("1k", 1000), ("2.5 MB", 2_500_000), ("4g", 4 * 10**9)]:
+        assert limits.parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "0", "-1", "nan", "1e9", "4 GiB", "1" * 40, "٣"])
-def test_sizes_that_are_none(text):
-    with pytest.raises(InputError, match="is not possible"):
-        limits.parse_size(text)
+def test_sizes_that_are_none():
+    for text in ["", "0", "-1", "nan", "1e9", "4 GiB", "1" * 40, "٣"]:
+        with pytest.raises(InputError, match="is not possible"):
+            limits.parse_size(text)
 
 
 @pytest.mark.parametrize(

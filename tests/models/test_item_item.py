@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -101,24 +102,23 @@ def dense(model):
     return model.weights.toarray()
 
 
-@pytest.mark.parametrize(("l1", "l2"), [(1.0, 5.0), (0.0, 2.0), (4.0, 0.5)])
-@pytest.mark.parametrize("rho", [10.0, 60.0])
-def test_slim_is_non_negative_least_squares_of_each_column(l1, l2, rho, monkeypatch):
-    monkeypatch.setattr(item_item, "BLOCK", 7)
-    x = users(3, 80, 20, 0.3)
-    model = SLIM(l1, l2, rho, 5000, 1e-7).fit(sp.csr_matrix(x))
-    assert model.rounds < 5000
-    check_slim(dense(model), x, l1, l2)
-    assert (model.weights.data > 0).all()
-    assert not model.weights.diagonal().any()
-    twins = [
-        SLIM(l1 + 0.1, l2, rho, 5000, 1e-7).fit(x),
-        SLIM(l1, 2 * l2, rho, 5000, 1e-7).fit(x),
-        SLIM(l1, l2, rho, 2, 1e-7).fit(x),  # too few rounds
-    ]
-    for twin in [*map(dense, twins), EASE(l2).fit(x).weights.clamp_min(0).numpy(), dense(model).T]:
-        with pytest.raises(AssertionError):
-            check_slim(twin, x, l1, l2)
+def test_slim_is_non_negative_least_squares_of_each_column(monkeypatch):
+    for (l1, l2), rho in product([(1.0, 5.0), (0.0, 2.0), (4.0, 0.5)], [10.0, 60.0]):
+        monkeypatch.setattr(item_item, "BLOCK", 7)
+        x = users(3, 80, 20, 0.3)
+        model = SLIM(l1, l2, rho, 5000, 1e-7).fit(sp.csr_matrix(x))
+        assert model.rounds < 5000
+        check_slim(dense(model), x, l1, l2)
+        assert (model.weights.data > 0).all()
+        assert not model.weights.diagonal().any()
+        twins = [
+            SLIM(l1 + 0.1, l2, rho, 5000, 1e-7).fit(x),
+            SLIM(l1, 2 * l2, rho, 5000, 1e-7).fit(x),
+            SLIM(l1, l2, rho, 2, 1e-7).fit(x),  # too few rounds
+        ]
+        for twin in [*map(dense, twins), EASE(l2).fit(x).weights.clamp_min(0).numpy(), dense(model).T]:
+            with pytest.raises(AssertionError):
+                check_slim(twin, x, l1, l2)
 
 
 def test_slim_meets_the_conditions_of_its_minimum():
@@ -146,17 +146,13 @@ def test_they_rank_better_than_popularity(model, toy_split):
     assert gain.difference > 5 * gain.se
 
 
-@pytest.mark.parametrize(
-    "bad", [{"dropout": 1.0}, {"dropout": -0.1}, {"dropout": math.nan}, {"dropout": True}, {"l2": 0}]
-)
-def test_edlae_says_what_is_out_of_range(bad):
-    with pytest.raises(InputError, match=next(iter(bad))):
-        EDLAE(**bad)
+def test_edlae_says_what_is_out_of_range():
+    for bad in [{"dropout": 1.0}, {"dropout": -0.1}, {"dropout": math.nan}, {"dropout": True}, {"l2": 0}]:
+        with pytest.raises(InputError, match=next(iter(bad))):
+            EDLAE(**bad)
 
 
-@pytest.mark.parametrize(
-    "bad", [{"l1": -1.0}, {"l2": math.inf}, {"rho": 0.0}, {"iterations": 0}, {"tolerance": math.nan}]
-)
-def test_slim_says_what_is_out_of_range(bad):
-    with pytest.raises(InputError, match=next(iter(bad))):
-        SLIM(**bad)
+def test_slim_says_what_is_out_of_range():
+    for bad in [{"l1": -1.0}, {"l2": math.inf}, {"rho": 0.0}, {"iterations": 0}, {"tolerance": math.nan}]:
+        with pytest.raises(InputError, match=next(iter(bad))):
+            SLIM(**bad)

@@ -114,10 +114,10 @@ def test_the_model_itself_stays_as_it_was():
     assert all(torch.equal(v, before[k]) for k, v in of.state_dict().items())
 
 
-@pytest.mark.parametrize("c", [0.0, -1.0, math.inf, math.nan])
-def test_a_factor_that_is_none(c):
-    with pytest.raises(InputError, match="above 0"):
-        rescaled(MultVAE(5, 4, 2), c)
+def test_a_factor_that_is_none():
+    for c in [0.0, -1.0, math.inf, math.nan]:
+        with pytest.raises(InputError, match="above 0"):
+            rescaled(MultVAE(5, 4, 2), c)
 
 
 def test_tanh_codes_have_no_such_map():

@@ -45,15 +45,15 @@ def gain(x, beta, size=0.01):
     return change(x, beta, w, a / beta)
 
 
-@pytest.mark.parametrize("sizes", [(5, 80, 4), (10, 30, 9), (20, 20, 10), (3, 3, 0)])
-def test_the_merged_state_loses_its_hold_at_the_threshold(sizes):
-    x = pair(*sizes)
-    beta = float(merging_threshold(*x))
-    assert gain(x, 0.97 * beta) < 0  # apart is better
-    assert gain(x, 1.03 * beta) > 0
-    for twin in (beta * sum(sizes[:2]) / (2 * max(sizes[:2])), 2 * beta):  # equal N assumed; a factor of two
-        if abs(twin / beta - 1) > 0.05:
-            assert (gain(x, 0.97 * twin) < 0) != (gain(x, 1.03 * twin) > 0)
+def test_the_merged_state_loses_its_hold_at_the_threshold():
+    for sizes in [(5, 80, 4), (10, 30, 9), (20, 20, 10), (3, 3, 0)]:
+        x = pair(*sizes)
+        beta = float(merging_threshold(*x))
+        assert gain(x, 0.97 * beta) < 0  # apart is better
+        assert gain(x, 1.03 * beta) > 0
+        for twin in (beta * sum(sizes[:2]) / (2 * max(sizes[:2])), 2 * beta):  # equal N assumed; a factor of two
+            if abs(twin / beta - 1) > 0.05:
+                assert (gain(x, 0.97 * twin) < 0) != (gain(x, 1.03 * twin) > 0)
 
 
 def test_no_direction_gains_above_the_threshold():

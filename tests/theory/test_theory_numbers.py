@@ -404,18 +404,15 @@ def test_tail_bounds_by_hand():
     assert float(by_item.hoeffding(0.0)) == 2
 
 
-@pytest.mark.parametrize(
-    ("x_u", "x_v"),
-    [
+def test_one_bad_user_of_many_is_enough_for_no_merging_threshold():
+    for x_u, x_v in [
         ([[1.0, 1.0], [0.0, 0.0]], [[1.0, 0.0], [1.0, 0.0]]),
         ([[1.0, 1.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 0.0]]),
         ([[2.0, -1.0], [1.0, 0.0]], [[1.0, 0.0], [1.0, 0.0]]),
         ([[1.0, 0.0], [1.0, 0.0]], [[1.0, 0.0], [2.0, -1.0]]),
-    ],
-)
-def test_one_bad_user_of_many_is_enough_for_no_merging_threshold(x_u, x_v):
-    with pytest.raises(InputError, match="at least one interaction"):
-        merging.merging_threshold(x_u, x_v)
+    ]:
+        with pytest.raises(InputError, match="at least one interaction"):
+            merging.merging_threshold(x_u, x_v)
 
 
 def test_an_outside_encoder_is_probed_once_and_not_on_nobody():
