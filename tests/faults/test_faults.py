@@ -423,7 +423,7 @@ def test_a_second_command_leaves_the_running_one_alone(table, tmp_path, capsys):
     )
     assert holder.stdout.readline() == "held\n"
     argv = ["study", "--data", str(table), "--models", "ease", "--out", str(out)]
-    for more in (["--split-seeds", "1,2"], ["--split-seeds", "1,2", "--resume"], ["--folds", "2"]):
+    for more in (["--split-seeds", "1,2"], ["--split-seeds", "1,2", "--resume"], ["--folds", "3"]):
         assert main([*argv, *more]) == 2
         assert "another run is at work in" in capsys.readouterr().err
     assert {p.name for p in out.iterdir()} == {folders.LOCK, folders.PROCESSES}

@@ -24,10 +24,10 @@ from minivae.study.draws.pooling import Pooled, pool, pool_folds
 from minivae.study.draws.records import Combined, MeanDifference, PooledDifference, UsersTested
 from minivae.study.output import report, tables
 from minivae.study.run import conclusions, results
-from minivae.study.run.presets import Section
 from minivae.study.run.records import Environment, Metrics, ModelSettings, PresetNote, Study, StudyData
 from minivae.study.run.results import ModelResult
 from minivae.study.run.runs import Result, by_activity, means
+from minivae.study.run.settings import Section
 from minivae.training import TrainConfig
 
 FOLDER = Path(__file__).parent / "golden"

@@ -17,9 +17,9 @@ from minivae.options import METRICS, SELECTION
 from minivae.runtime.storage import write_whole
 from minivae.study.output import published
 from minivae.study.run.conclusions import Estimate, sign
-from minivae.study.run.presets import Section
 from minivae.study.run.records import Claim, Comparison, Study
 from minivae.study.run.results import ModelResult
+from minivae.study.run.settings import Section
 
 DPI = 100
 FORMATS = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}

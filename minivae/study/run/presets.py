@@ -27,7 +27,7 @@ from minivae.errors import InputError
 from minivae.models import VAE
 from minivae.models.registry import MODELS, model_class
 from minivae.study.run.model_spec import CONFIG_KEYS, ModelSpec
-from minivae.study.run.settings import Toml, check_layer, read_toml
+from minivae.study.run.settings import Section, Toml, check_layer, read_toml
 from minivae.study.run.space import Value, parse
 
 BASE = "default"
@@ -35,31 +35,6 @@ _PRESETS = files("minivae.study") / "presets"
 TABLES = {"title", "data", "over_data", "select", "train", "models", "sections", "search", "origin"}
 DEEPEST = 50  # models that are like one another
 SECTION = {"title", "text", "steps", "models", "against", "axis"}
-
-
-@dataclass(frozen=True)
-class Section:
-    """A question, and the comparisons that answer it.
-
-    Attributes
-    ----------
-    title, text : str
-        For the report.
-    pairs : tuple[tuple[str, str], ...]
-        (a, b) for the differences a − b, in order.
-    axis : str
-        The setting in which the models differ, "" if that is no single number.
-    """
-
-    title: str
-    text: str
-    pairs: tuple[tuple[str, str], ...]
-    axis: str = ""
-
-    @property
-    def names(self) -> list[str]:
-        """All models in it, the references first."""
-        return list(dict.fromkeys([*(b for _, b in self.pairs), *(a for a, _ in self.pairs)]))
 
 
 @dataclass(frozen=True)

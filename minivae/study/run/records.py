@@ -14,7 +14,7 @@ from minivae.ranking import Difference
 from minivae.runtime.memory import Peak
 from minivae.runtime.records import Record
 from minivae.study.run.notes import Setting
-from minivae.study.run.presets import Section
+from minivae.study.run.settings import Section
 
 Whole = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]

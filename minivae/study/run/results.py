@@ -15,7 +15,6 @@ from minivae.options import METRICS, SELECTION, Precision
 from minivae.ranking import Evaluation, activity_groups, compare, paired_difference
 from minivae.runtime.device import product_dtype, resolve_device
 from minivae.study.run import conclusions
-from minivae.study.run.presets import Section
 from minivae.study.run.records import (
     BothRecalls,
     Claim,
@@ -32,6 +31,7 @@ from minivae.study.run.records import (
     RunRow,
 )
 from minivae.study.run.runs import Result, by_activity, means
+from minivae.study.run.settings import Section
 from minivae.version import __version__
 
 REFERENCE, ANCHORED = "ease", "+anchor"

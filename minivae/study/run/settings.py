@@ -3,6 +3,7 @@
 import math
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -14,6 +15,31 @@ LARGEST_FILE = 1 << 20  # bytes; those of the package have some thousand
 Scalar = str | int | float | bool
 Toml = dict[str, Any]
 """A table as it was read: of any content until `check_layer` has seen it."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A question, and the comparisons that answer it.
+
+    Attributes
+    ----------
+    title, text : str
+        For the report.
+    pairs : tuple[tuple[str, str], ...]
+        (a, b) for the differences a − b, in order.
+    axis : str
+        The setting in which the models differ, "" if that is no single number.
+    """
+
+    title: str
+    text: str
+    pairs: tuple[tuple[str, str], ...]
+    axis: str = ""
+
+    @property
+    def names(self) -> list[str]:
+        """All models in it, the references first."""
+        return list(dict.fromkeys([*(b for _, b in self.pairs), *(a for a, _ in self.pairs)]))
 
 
 class SectionTable(msgspec.Struct, forbid_unknown_fields=True):
