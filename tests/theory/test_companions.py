@@ -15,7 +15,7 @@ from minivae import InputError
 from minivae.theory import anchoring
 from minivae.theory.card import companions, content
 from minivae.theory.card.companions import Companions
-from minivae.theory.card.setting import Setting
+from minivae.theory.card.subject import Subject
 
 
 def views_of(seed=0, users=30, masks=24, d=4):
@@ -251,7 +251,7 @@ def test_ten_users_with_a_convex_loss_are_enough(convex, measured, trained, monk
     x = sp.csr_matrix(split.train[:12].astype(np.float64))
     with torch.no_grad():
         mu, sd = (t.double() for t in companions.in_float64(model).encode(x))
-    s = Setting(companions.in_float64(model), x, mu, sd, 0.5, "normalize-then-mask", 0)
+    s = Subject(companions.in_float64(model), x, mu, sd, 0.5, "normalize-then-mask", 0)
     line = companions._shrunk(s, without, 1.0, 0.5)
     assert line.value.startswith("Spearman") == measured
     assert line.on.startswith(f"the {convex} of 12 users" if measured else "12 users")
