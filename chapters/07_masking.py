@@ -229,7 +229,7 @@ assert (strangers < 1 / 3).mean() > 0.95
 
 # %% [markdown]
 # **Reading.** Below $J=\frac13$ a pair contracts at *every* $\rho<1$. Nearly all random pairs are there, and nearly all
-# the nearest pairs contract at ρ = ½ too: there the zone of expansion is almost empty. By this theorem masking would bring nearly all pairs closer.
+# the nearest pairs contract at ρ = ½ too: there the zone of expansion is almost empty. By this theorem masking brings nearly all pairs closer.
 #
 # ## 7.6 Scale matters (not in the paper)
 #
@@ -445,7 +445,7 @@ assert (alike < 0.5).mean() > 0.99
 # normalise* pairs move apart in the input and closer
 # in latent space: for the least alike a little above $c\approx0.71$. Raw inputs stay above
 # $c=0.5$, and it is at the tanh that they leave it: before it the ratio of the least alike is about $c$ (.54), after it clearly above; the
-# last layer takes a little back. For the other two inputs the tanh changes little. Noise is averaged away in the first, linear layer: of Mult-VAE's
+# last layer takes a little back. For the other two inputs the tanh changes little. Much noise is gone after the first, linear layer: of Mult-VAE's
 # 1.43 in the input 1.14 is left.
 #
 # So in Mult-VAE masks do not contract distances on average: every fifth moves apart (root mean square), the most alike

@@ -359,7 +359,7 @@ assert movies["multvae+anchor", "ease"]["high"] < 0
 # %% [markdown]
 # **Reading.** On MovieLens-1M masking beats clean input, anchors beat masking by more than twice that step, and EASE, which
 # has no latent space, is ahead of the anchored VAE. On the embedded data the gain of anchors cannot be told apart from
-# 0, and the anchored VAE is ahead of EASE. (Data, settings and λ differ.) With the chance of seeds neither verdict on anchors changes (the spread over seeds holds $\sigma_e/\sqrt n$, too, so $\sigma_b$ is smaller).
+# 0, and the anchored VAE is ahead of EASE. (Data, settings and λ differ.) With the chance of seeds neither verdict on anchors changes (the spread over seeds holds $\sigma_e/\sqrt n$, too).
 # The settings are the presets': PIA was searched for (λ, on validation users), its rivals were not.
 #
 # ## 9.7 The same search for every model
