@@ -501,9 +501,9 @@ print(
 # correlation of helping with $W_2$ is near 0, with taste, too; with the Jaccard index it is about a quarter. Among users of 10 to 20 items it is .4 against less than .1. There
 # (right) a higher Jaccard index helps more, whatever the tastes; and in each band below .2 users of *alike* taste help each other *less* (above .2, too, on the mean).
 # Far but related pairs, who should learn from each other, harm each other in about nine of ten cases. (A sign turns for about one pair in thirteen when the samples are drawn again.) So the
-# gradients of these clean models are local, as the paper says, *in common items*. In place they are not: far and unrelated pairs, at more than twice the rank, help three times as often as far but related ones.
+# gradients of these clean models are local, as the paper says, *in common items*. In place it is less clear: the two nearest kinds help most, but far and unrelated pairs, at more than twice the rank, help three times as often as far but related ones.
 #
-# *In place it is not quite so.* Far but related pairs lie clearly nearer than far and unrelated ones. They also differ in fewer
+# *Where they lie.* Far but related pairs lie clearly nearer than far and unrelated ones. They also differ in fewer
 # items, so this alone proves nothing about taste; the lemma, a bound from above, neither forbids nor predicts it. A guess, not measured: the encoder learns which items go together, so users without a
 # common item meet through the items of others; and where such users meet, they compete for
 # probability. What it costs two users to share a place is the question of [chapter 5b](05b_compromise_gap.ipynb); how masks change

@@ -513,13 +513,13 @@ print("in all 5 seeds and for all four kinds the price falls from over a half to
 # **Reading.** After one epoch the clouds overlap, and pairs pay two thirds to nine tenths of the full gap.
 # After 25 epochs all four kinds pay next to nothing: their clouds hardly overlap. *Near, related* pairs pay most at the end, one or two hundredths; the other kinds
 # about a thousandth or less, on average. Is this the rule of 5b.6? It would let all of them part from the start: $\beta$ rises to 0.2, over 300 updates, and $2\beta=0.4$ is less than one item. But at $\beta=1$ pairs that differ in 4 to 9 items
-# still pay more than half (task 5b.3), so $2\beta$ is no border here. It is no test of it: these models have many users, 16 dimensions and decoders of limited slope. Nor does it show that
+# still pay more than half (task 5b.3), so $2\beta$ is no border here. It is no test of the rule, either: these models have many users, 16 dimensions and decoders of limited slope. Nor does it show that
 # *different content* drives them apart: no training without reconstruction was run beside it.
 #
 # **What the theorem does not say.** (1) It compares two answers *at one place*; that training moves users away from there is a
 # consequence only where the posteriors are free, as in 5b.6. (2) "Apart" is in spreads, not in $W_2$; the [sharing
 # radius](GLOSSARY.md#sharing-radius) of chapter 04 is in $W_1$. A pair that pays nothing may still be near in $W_2$, if the clouds are small. (3) No third user
-# appears, so it does not explain where chapter 05 found users alike in taste.
+# appears, so it does not explain where users alike in taste lay in chapter 05.
 #
 # ## 5b.8 Recap
 #

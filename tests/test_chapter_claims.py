@@ -82,8 +82,7 @@ SAID = {
         "in each band below .2 users of alike taste help each other less (above .2, too, on the mean)",
         "Among users of 10 to 20 items it is .4 against less than .1",
         "A sign turns for about one pair in thirteen",
-        "In place they are not: far and unrelated pairs, at more than twice the rank, help three times as often as "
-        "far but related ones",
+        "but far and unrelated pairs, at more than twice the rank, help three times as often as far but related ones",
         'in the lemma\'s distance "far, related" are the nearest of the four kinds, and "near, unrelated" the farthest',
         "They also differ in fewer items, so this alone proves nothing about taste",
         "no step is longer than the distance above, and the triangle inequality sums the steps",
@@ -109,7 +108,7 @@ SAID = {
         "To merge is best if and only if two users differ in at most $2\\beta$ items",
         "It costs 13.86 nats more, which is $20\\log2$",
         "The gap is no function of $W_2$ alone",
-        "It is no test of it: these models have many users",
+        "It is no test of the rule, either: these models have many users",
         "at $\\beta=1$ pairs that differ in 4 to 9 items still pay more than half",
         "what the trained decoder pays beyond it was not measured",
         "$w_u+w_v$ times a weighted Jensen-Shannon divergence",
