@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 4. When does a step on one user help another?
-# **Study** 95 min · **runs** 64 CPU seconds (463 s when it was built), 0.8 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), gradients, norms; [chapter 03](03_latent_geometry.ipynb) helps
+# **Study** 95 min · **runs** 64 CPU seconds (468 s when it was built), 0.8 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), gradients, norms; [chapter 03](03_latent_geometry.ipynb) helps
 #
 # **You will be able to** (1) state Theorem 2.3 and derive it in three steps, (2) compute the [sharing radius](GLOSSARY.md#sharing-radius) in a few
 # lines and check it against the package, (3) find the link of the proof that loses most, (4) measure which of
@@ -206,7 +206,7 @@ for ax, one, name, zoom in zip(axes, (near, s), ("seen", "proved"), (None, 1.3),
     mv.plots.clouds(mu, sd, community, change, star, radii, rings, zoom, ax=ax)
     typical, within = radii["median radius, own community"], int(one.certified[star, mates].sum())
     ax.set_title(f"$K$ {name}: median radius {typical:.2f}, {within} of 19 within", fontsize=11)
-axes[0].legend(fontsize=9, loc="lower right")
+axes[0].legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
 mv.plots.change_scale(change, axes)
 
 for label, group in {"same community": mates, "other communities": others}.items():
