@@ -16,7 +16,8 @@ function map(s, v, left, top, width, height) {
   let svg = path("f good a1", through(above, true)) + path("f bad a1", through(below, true)) + a.svg;
   svg += line("ink thick", ...origin, ...corner);
   const turn = (Math.atan2(corner[1] - origin[1], corner[0] - origin[0]) * 180) / Math.PI;
-  const [mx, my] = [0, 1].map((k) => 0.3 * origin[k] + 0.7 * corner[k]);
+  const part = v.slope > 1.2 ? 0.5 : 0.7; // clear of the words in the corner
+  const [mx, my] = [0, 1].map((k) => (1 - part) * origin[k] + part * corner[k]);
   if (v.slope > 0.2) svg += shape("g", "", { transform: `rotate(${number(turn, 1).replace("−", "-")} ${mx.toFixed(1)} ${my.toFixed(1)})` }, text("strong", mx, my - 7, `no change: d = ${number(v.slope)} s`, "middle"));
   svg += text("good", X(1.2), Y(MOST) + 20, "masks bring closer");
   const low = s.d < 6 && s.s > 14 ? 9 : 1.2; // clear of the point
