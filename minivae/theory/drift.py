@@ -69,6 +69,13 @@ class NeighbourhoodDrift:
         The expected index of two random sets of k of the U−1 other users.
     variance : MaskVariance
         `MaskVariance` over the same draws.
+
+    Examples
+    --------
+    >>> from minivae.models import MultVAE
+    >>> found = neighbourhood_drift(MultVAE(6, hidden=4, latent=2), np.eye(6), keep=1.0, k=2)
+    >>> found.within, found.overlap > found.chance  # nothing hidden, nothing moved
+    (0.0, True)
     """
 
     overlap: float

@@ -29,6 +29,13 @@ class LatentContraction:
         Share of (pair, draw) with a masked distance below the clean one; likewise.
     n_pairs : ndarray
         Pairs in each quantile.
+
+    Examples
+    --------
+    >>> from minivae.models import MultVAE
+    >>> found = latent_contraction(MultVAE(6, hidden=4, latent=2), np.eye(6), keep=0.5, n_quantiles=3)
+    >>> found.ratio.shape, int(found.n_pairs.sum())  # 6 users are 15 pairs
+    ((3,), 15)
     """
 
     clean: np.ndarray
