@@ -57,6 +57,13 @@ function paint(s, v, width) {
 }
 
 const count = (v) => String(v);
+
+/** The probability that one user keeps a common item and the other does not, as it is reckoned. */
+function one({ masks, rho, common }) {
+  const keep = masks === "popular" ? common : rho;
+  return masks === "shared" ? "0" : `2 · ${number(keep)} · ${number(1 - keep)}`;
+}
+
 explorable({
   start: { s: 12, d: 16, rho: 0.5, common: 0.5, masks: "own" },
   compute,
@@ -79,8 +86,8 @@ explorable({
   paint,
   numbers: [
     { key: "mean", label: "mean masked distance", text: (v) => number(v.mean) },
-    { key: "stay", label: "old differences that stay, ρ · d", text: (v, s) => `${number(s.rho)} · ${s.d} = ${number(v.stay)}` },
-    { key: "fresh", label: "new ones: only one keeps the item", text: (v, s) => `${number(v.keepOne)} · ${s.s} = ${number(v.fresh)}` },
+    { key: "stay", label: "old ones that stay", text: (v, s) => `${number(s.rho)} · ${s.d} = ${number(v.stay)}` },
+    { key: "fresh", label: "new ones", text: (v, s) => `${one(s)} · ${s.s} = ${number(v.fresh)}` },
     { key: "change", label: "change by the masks", text: (v) => (v.change > 1e-12 ? "+" : "") + number(v.change) },
     { key: "closer", label: "probability to come closer", text: (v) => number(v.closer, 3) },
     { key: "farther", label: "probability to move apart", text: (v) => number(v.farther, 3) },

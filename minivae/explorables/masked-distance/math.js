@@ -33,5 +33,5 @@ export function compute({ s, d, rho, common, masks }) {
   // E D_h < d is the same as d (1 − ρ) > q s: a line through the origin of the (s, d) plane
   const slope = rho < 1 ? q / (1 - rho) : Infinity;
   const jaccard = s + d > 0 ? s / (s + d) : NaN;
-  return { mean: stay + fresh, stay, fresh, keepOne: q, sd: Math.sqrt(variance), change: stay + fresh - d, closer, farther, slope, jaccard, threshold: 1 / (1 + slope), pmf };
+  return { mean: stay + fresh, stay, fresh, sd: Math.sqrt(variance), change: stay + fresh - d, closer, farther, slope, jaccard, threshold: 1 / (1 + slope), pmf };
 }
