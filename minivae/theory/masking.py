@@ -17,14 +17,13 @@ from scipy.stats import binom
 from torch import Tensor
 
 from minivae.errors import InputError
-from minivae.theory.drift import MaskVariance, NeighbourhoodDrift, mask_variance, neighbourhood_drift
+from minivae.theory.drift import NeighbourhoodDrift, mask_variance, neighbourhood_drift
 from minivae.theory.latent_contraction import LatentContraction, latent_contraction
 from minivae.theory.masking_by_item import MaskedDistanceByItem, check_deviation, masked_distance_by_item
 from minivae.theory.numerics.arrays import Array, Kind, Same, as_tensors
 
 __all__ = [
     "LatentContraction",
-    "MaskVariance",
     "MaskedDistance",
     "MaskedDistanceByItem",
     "NeighbourhoodDrift",
