@@ -41,7 +41,7 @@ def main() -> int:
     out = parser.parse_args().out.resolve()
     public = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["minivae"]
     stage(out / "source", public["repository"])
-    options = ["-q", "-W", "--keep-going", "-b", "html", "-D", f"html_baseurl={public['site']}"]
+    options = ["-q", "-E", "-W", "--keep-going", "-b", "html", "-D", f"html_baseurl={public['site']}"]
     status = build_main([*options, "-d", str(out / "doctrees"), str(out / "source"), str(out / "html")])
     if status:
         return status
