@@ -13,6 +13,7 @@ from minivae.explain import experiment
 from minivae.explain.datamodel import lds_of_sums
 from minivae.explain.experiment import measure, receivers_of, table
 from minivae.explain.retraining import losses, outcome, retrain
+from minivae.explain.snapshots import record
 
 CONFIG = TrainConfig(batch_size=64, epochs=3, anneal_steps=20, precision="fp32", device="cpu", patience=1)
 
@@ -163,3 +164,13 @@ def test_an_experiment_is_continued_from_its_folder(few_draws, tmp_path):
     )
     assert "sharing radius" in first.scores["heldout"]
     assert run(nothing) == first
+
+
+@pytest.mark.parametrize("mask", ["raw", "normalize-then-mask"])
+def test_fresh_parameters_see_users_as_the_run_does(mask):
+    """With raw masks the encoder gets x, not x/‖x‖; the model before the first epoch as well."""
+    split = strong_split(planted(n_users=150, n_items=40, n_events=2000), n_heldout=20)
+    config = replace(CONFIG, epochs=2, mask=mask)
+    snapshots, model, _ = record(lambda: MultVAE(split.n_items, 4, 2), split, config, to_the_end=True)
+    assert snapshots[0].epoch == 0
+    assert snapshots[0].model.normalize == model.normalize == (mask != "raw")

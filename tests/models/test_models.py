@@ -19,6 +19,7 @@ from minivae.masks import mask_input
 from minivae.models import ease as ease_module
 from minivae.models import item_item
 from minivae.models import vae as vae_module
+from minivae.models.phase import Phase
 from minivae.runtime.storage import save_arrays
 
 N_ITEMS, HIDDEN, D = 37, 11, 5
@@ -366,3 +367,8 @@ def test_a_model_of_which_nothing_is_said_stays_as_it_is(name):
     """A run that names no size must stay comparable to those of before: another default is another experiment."""
     given = inspect.signature(getattr(mv, name)).parameters
     assert {k: p.default for k, p in given.items() if p.default is not p.empty} == SIZES[name]
+
+
+def test_a_phase_of_which_nothing_is_said_trains_everything_once_under_masks():
+    phase = Phase()
+    assert (phase.passes, phase.encoder, phase.decoder, phase.masked) == (1, True, True, True)

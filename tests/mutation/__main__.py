@@ -89,11 +89,8 @@ def _file(path: Path, room: Room, work: list[Mutant], log: Path, seconds: float,
     """All mutants of one file, in a child process that has imported and collected everything once."""
     relative = path.relative_to(ROOT).as_posix()
     done = _done(log)
-    work = [
-        m
-        for m in work
-        if (relative, m.line, m.what) not in done or (again and done[relative, m.line, m.what]["result"] == "survived")
-    ]
+    open_ = {"afresh", "survived"} if again else {"afresh"}  # "afresh": a run was ended before this one's turn came
+    work = [m for m in work if done.get((relative, m.line, m.what), {"result": "afresh"})["result"] in open_]
     if not work:
         return
     source = ast.parse(path.read_text(encoding="utf-8"))
@@ -105,6 +102,9 @@ def _file(path: Path, room: Room, work: list[Mutant], log: Path, seconds: float,
         profiles = _profiles(tests, cache)
         for mutant in work:
             names = server.concerned(path, mutant.line, source, profiles, seconds)
+            if not names:  # pytest without names would run everything, until its time is up
+                _note(log, relative, mutant, "survived", "", names)
+                continue
             kind, value = server.fork(
                 lambda m=mutant, n=names: server.judge(path, source, m, items, n), 2 * seconds + 10
             )

@@ -12,9 +12,10 @@ EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 
 
 def last(log: Path) -> list[dict[str, Any]]:
-    """The last result of every mutant of a log."""
+    """The last result of every mutant of a log; one that waits to be imported afresh has none."""
     rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
-    return list({(r["file"], r["line"], r["what"]): r for r in rows}.values())
+    found = {(r["file"], r["line"], r["what"]): r for r in rows}
+    return [r for r in found.values() if r["result"] != "afresh"]
 
 
 def equivalents() -> set[tuple[str, str, str]]:

@@ -73,7 +73,7 @@ ROOMS = {
         ),
         ("tests/study/test_*.py",),
     ),
-    "explain": Room(("minivae/explain/*.py",), ("tests/explain/test_*.py",)),
+    "explain": Room(("minivae/explain/*.py",), ("tests/explain/test_*.py", "tests/cli/test_explain.py")),
 }
 
 

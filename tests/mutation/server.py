@@ -169,7 +169,7 @@ def home(line: int, tree: ast.Module) -> int | None:
 
 
 def concerned(path: Path, line: int, tree: ast.Module, profiles: dict[str, Profile], budget: float) -> list[str]:
-    """Tests that run the function around a line (or anything of the file, outside of functions).
+    """Tests that run the function around a line (or anything of the file, outside of functions; all, if none does).
 
     The quickest come first; those that would bring the sum above `budget` seconds are left out.
     """
@@ -180,6 +180,8 @@ def concerned(path: Path, line: int, tree: ast.Module, profiles: dict[str, Profi
         for name, p in profiles.items()
         if any(f == str(path) and (first is None or first <= at <= last) for f, at in p.touched)
     ]
+    if first is None and not names:  # a file of records alone runs no function
+        names = [(p.seconds, name) for name, p in profiles.items()]
     spent = list(accumulate(seconds for seconds, _ in sorted(names)))
     return [name for (_, name), sum_ in zip(sorted(names), spent, strict=True) if sum_ <= budget]
 

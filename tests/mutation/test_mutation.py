@@ -139,6 +139,7 @@ def test_equivalents_stand_where_they_say():
 def test_the_score_counts_what_nobody_can_notice_apart(tmp_path, monkeypatch):
     log = tmp_path / "room.jsonl"
     rows = [("a", "killed"), ("b", "survived"), ("c", "survived"), ("d", "timeout"), ("b", "killed"), ("e", "survived")]
+    rows.append(("f", "afresh"))  # a run was ended before it was tried
     log.write_text(
         "\n".join(f'{{"file": "f.py", "line": 1, "what": "{w}", "result": "{r}", "tests": 3}}' for w, r in rows),
         encoding="utf-8",

@@ -215,20 +215,25 @@ def test_rounding_that_is_allowed_is_that_of_a_difference_of_squares(subject, li
     off = ~torch.eye(40, dtype=torch.bool)
     own = given.norm[:, None].expand(40, 40)[off].numpy()
     _, _, allowed, _ = lines["‖g_u − g_v‖ ≤ D_uv (coupling + content)"]
-    room = (allowed - given.links["coupling"][off].numpy()) / own
-    assert (room > 0).all()
-    assert room.max() < 8 * np.finfo(float).eps ** 0.5
+    _, _, product, _ = lines["⟨g_u, g_v⟩ ≥ ‖g_u‖ (‖g_u‖ − D_uv)"]
+    for side in (allowed, product / own):
+        room = (side - given.links["coupling"][off].numpy()) / own
+        assert (room > 0).all()
+        assert room.max() < 8 * np.finfo(float).eps ** 0.5
 
 
 def test_an_error_of_the_inner_products_is_told_in_parts_of_both_norms(subject, monkeypatch):
     """Planted: products that are a ten thousandth too large. On the diagonal the error is just that; beside it less."""
-    real = transfer.gram
-    monkeypatch.setattr(transfer, "gram", lambda *a, **k: 1.0001 * real(*a, **k))
+    real, drawn = transfer.gram, []
+    monkeypatch.setattr(transfer, "gram", lambda *a, z: drawn.append(z) or 1.0001 * real(*a, z=z))
     found = []
     monkeypatch.setattr(evidence, "identity", lambda *a: found.append(a[3]) or check.identity(*a))
     line = evidence._gram_against_autograd("s", subject.users(6))
     assert line.verdict == "FAILED"
     assert line.on == "6 users, 3 samples, float64"
+    assert drawn[0].shape == (6, 3, 3)
+    spread = (drawn[0] - subject.mu[:6, None]) / subject.sd[:6, None]
+    assert 0.5 < float(spread.std()) < 1.5  # draws, not three times the mean
     np.testing.assert_allclose(found[0].diagonal(), 1e-4, rtol=1e-4)
     assert (found[0].abs() < 1.001e-4).all()
 
