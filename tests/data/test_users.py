@@ -7,8 +7,9 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from minivae import EASE, InputError, planted, recommend, strong_split
+from minivae import EASE, InputError, MultVAE, planted, recommend, strong_split
 from minivae.data.users import as_csr, binary
+from minivae.theory import transfer
 
 
 @pytest.mark.parametrize(
@@ -127,3 +128,13 @@ def test_binary_counts_what_is_positive(convert):
 def test_binary_names_what_it_refuses(bad):
     with pytest.raises(InputError, match=r"^history"):
         binary(bad, "history")
+
+
+def test_the_theory_reads_lists_and_frames_too():
+    x = (np.random.default_rng(0).random((6, 9)) < 0.4).astype(np.float64)
+    x[:, 0] = 1
+    model = MultVAE(9, hidden=4, latent=2)
+    want = transfer.gram(model, x, n_samples=0)
+    for users in (x.tolist(), pd.DataFrame(x), sp.csr_matrix(x)):
+        np.testing.assert_array_equal(np.asarray(transfer.gram(model, users, n_samples=0)), want)
+        assert transfer.sharing(model, users).exact.shape == (6, 6)

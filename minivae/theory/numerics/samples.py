@@ -29,6 +29,7 @@ def posterior_samples(model: VAE | Wrapped, x: Users, n_samples: int, generator:
 
 def check_rows(model: VAE | Wrapped, x: Users, z: Tensor) -> None:
     """Refuse users and samples that do not belong together."""
+    x = x if hasattr(x, "shape") else np.asarray(x)
     if len(getattr(x, "shape", ())) != 2 or shape_of(x)[1] != model.n_items:
         raise InputError(f"x must be users × {model.n_items} items, got shape {tuple(getattr(x, 'shape', ()))}")
     if z.ndim != 3 or z.shape[0] != shape_of(x)[0] or z.shape[1] == 0:
@@ -39,6 +40,7 @@ def check_rows(model: VAE | Wrapped, x: Users, z: Tensor) -> None:
 
 def dense(x: Users, part: slice, like: Tensor) -> Tensor:
     """Rows `part` of the users as a dense tensor, in the dtype and on the device of `like`."""
+    x = x if sp.issparse(x) or isinstance(x, np.ndarray | Tensor) else np.array(x)
     rows = sp.csr_matrix(x)[part].toarray() if sp.issparse(x) else cast("np.ndarray | Tensor", x)[part]
     return torch.as_tensor(rows).to(like)
 
