@@ -133,7 +133,7 @@ def refuse_counts(path: Path, lines: pl.Series) -> None:
 
 
 def refuse_sizes(path: Path, lines: pl.Series) -> None:
-    """A first line that says how many users and items there are, perhaps pairs too, is nobody's list.
+    """A first line that says how many users and items there are, perhaps pairs too, is the list of no user.
 
     A number alone is a user without items, or how many users there are: it is no event either way.
     """

@@ -22,7 +22,7 @@ def names(split: StrongSplit) -> np.ndarray:
 
 
 def written(text: str) -> Iterator[str]:
-    """The forms under which a label that somebody typed may be known: as it is, composed, a whole float as an integer.
+    """The forms under which a typed label may be known: as it is, composed, a whole float as an integer.
 
     >>> list(written(" 10.0"))
     [' 10.0', '10.0', '10']

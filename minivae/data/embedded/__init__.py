@@ -4,7 +4,6 @@ from importlib.resources import as_file, files
 
 from minivae.data.interactions import Interactions
 
-DEBIAN_RELEASE = "Debian 12.15 (bookworm), main, amd64, 11 July 2026"
 DEBIAN_INDEX = "515e692f2c4121c6fcec444ef100cc18f79a991910615f3a88c8b7becfc94d2f"  # sha256 of Packages, unpacked
 DEBIAN_COUNTS = {"pairs": 188_594, "pairs kept": 103_705, "users": 10_215, "items": 2_384}
 DEBIAN_FILE = "42a364ef1702fdd9f8f5799e95406365d2fb62a881e1b3e49c3945a96d224b2a"  # sha256

@@ -145,7 +145,7 @@ def _pairing(results: Study) -> str:
 
 
 def _split(results: Study) -> str:
-    """What was drawn; by time, and where the user gave the parts, nobody was."""
+    """What was drawn; by time, and where the parts were given, nothing was drawn."""
     return "this split" if "rule" in results.data.protocol else "this draw of held-out users"
 
 
