@@ -145,6 +145,9 @@ def assign_events(data: Interactions, n_heldout: int, seed: int, min_user: int, 
             raise InputError(f"{name} must be a whole number, not {value!r}")
     if n_heldout < 1:
         raise InputError(f"{option('n_heldout')} must be at least 1, not {n_heldout}")
+    for name, value in {"min_user": min_user, "min_item": min_item}.items():
+        if value < 0:
+            raise InputError(f"{option(name)} is a number of items or users and cannot be negative, not {value}")
     if not 0 <= seed < 2**32:
         raise InputError(f"seed must lie in 0..2**32 - 1, not {seed}")
     kept, dropped, activity = active(data, min_user, min_item)

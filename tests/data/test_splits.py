@@ -118,7 +118,9 @@ def test_too_few_users_says_how_many_fit():
     assert strong_split(interactions(rows), n_heldout=3).train.shape == (1, 6)
 
 
-@pytest.mark.parametrize(("argument", "value"), [("n_heldout", 0), ("seed", -1), ("seed", 2**32)])
+@pytest.mark.parametrize(
+    ("argument", "value"), [("n_heldout", 0), ("seed", -1), ("seed", 2**32), ("min_user", -1), ("min_item", -1)]
+)
 def test_arguments_out_of_range(argument, value):
     with pytest.raises(InputError, match=argument):
         strong_split(interactions(events()), **{argument: value})
