@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from minivae.data.users import Users, as_csr, shape_of
+from minivae.data.users import Users, as_csr, binary, shape_of
 from minivae.errors import InputError
 from minivae.explain.snapshots import Snapshot
 from minivae.models.vae import VAE
@@ -78,11 +78,11 @@ def transfer(
     model : VAE | sequence of Snapshot
         Snapshots of a run, or one model, which then counts with weight 1.
     x : Users
-        (U, I) training users, scipy CSR or dense; the source of transfer.
+        (U, I) training users, scipy CSR or dense; the source of transfer. Counts are taken as "has it".
     receivers : Users, optional
         (R, I) users whose loss is asked about, as the encoder sees them; the training users if None.
     target : Users, optional
-        (R, I) what their loss predicts, for instance held-out items; `receivers` if None.
+        (R, I) what their loss predicts, for instance held-out items, weights as they are; `receivers` if None.
     n_samples : int, default 0
         S, draws of z per user, as in `minivae.theory.transfer.gram`; 0: z = μ, and time grows with S².
     generator : Generator, optional
@@ -109,8 +109,8 @@ def transfer(
     if not snapshots or min(s.weight for s in snapshots) < 0:
         raise InputError("there are no snapshots to sum over, or one has a negative weight; give at least one model")
     itself = receivers is None and target is None
-    x = as_csr(x)
-    seen = x if receivers is None else as_csr(receivers)
+    x = binary(x, "x")
+    seen = x if receivers is None else binary(receivers, "receivers")
     goal = seen if target is None else as_csr(target)
     if goal.shape != seen.shape:
         raise InputError(f"target has shape {goal.shape}, but the receivers {seen.shape}; they must be the same users")

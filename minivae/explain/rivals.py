@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from minivae.data.users import Users, as_csr, shape_of
+from minivae.data.users import Users, as_csr, binary, shape_of
 from minivae.explain.kernel import transfer
 from minivae.explain.snapshots import Snapshot
 from minivae.models.vae import VAE
@@ -49,7 +49,7 @@ def rival_scores(
     sharing : bool, default True
         Whether to compute the last score, which costs a pass over all pairs with the decoder's hidden width.
     """
-    csr, seen = as_csr(x), as_csr(receivers)
+    csr, seen = binary(x, "x"), binary(receivers, "receivers")
     along, last = (transfer(m, csr, seen, target, n_samples) for m in (snapshots, model))
     with still(model), torch.no_grad():
         of_u, of_v = (torch.cat(model.encode(m), -1).double() for m in (seen, csr))  # (R, 2d), (U, 2d): μ and sd

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from scipy.cluster.vq import kmeans2
 from scipy.sparse.linalg import svds
 
-from minivae.data.users import Users, as_csr, shape_of
+from minivae.data.users import Users, as_csr, binary, shape_of
 from minivae.errors import InputError
 
 TASTES = ("rare items", "mixed", "popular items")
@@ -53,7 +53,7 @@ def communities(x: Users, n: int = 8, seed: int = 0) -> np.ndarray:
     InputError
         If there are not more users and items than groups.
     """
-    csr = sp.csr_matrix(as_csr(x), dtype=np.float64)
+    csr = sp.csr_matrix(binary(x, "x"), dtype=np.float64)
     users, items = shape_of(csr)
     if not 2 <= n < min(users, items):
         raise InputError(f"{n} communities cannot be found among {users} users and {items} items")

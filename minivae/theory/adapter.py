@@ -7,8 +7,10 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
-from minivae.data.users import Users, as_csr, shape_of
+from minivae.data.users import Users, as_csr, binary, shape_of
 from minivae.errors import InputError
+from minivae.theory.numerics.arrays import check_whole
+from minivae.theory.numerics.samples import still
 
 ENCODE_BLOCK = 1024
 PROBE_ROWS = 4
@@ -51,9 +53,11 @@ class Wrapped(nn.Module):
         Parameters
         ----------
         x : Users
-            (B, I) rows, CSR or dense, numpy or torch. A dense tensor is passed on as it is, so that autograd sees it.
+            (B, I) rows, CSR or dense, numpy or torch; counts are taken as "has it", as by `minivae.models.vae.VAE`. A
+            dense binary tensor is passed on as it is, so that autograd sees it.
         normalize : bool, optional
-            L2-normalise the rows first. None: as given to `wrap`. False: x is the ready encoder input.
+            L2-normalise the rows first. None: as given to `wrap`. False: x is the ready encoder input, whose values are
+            passed on as they are.
 
         Returns
         -------
@@ -63,7 +67,8 @@ class Wrapped(nn.Module):
         Raises
         ------
         InputError
-            If the columns of x are not the model's items, or the outside function does not return (mu, sd).
+            If the columns of x are not the model's items, an entry is negative (unless ``normalize=False``), or the
+            outside function does not return (mu, sd).
 
         Warns
         -----
@@ -71,7 +76,10 @@ class Wrapped(nn.Module):
             If ready inputs are asked for (``normalize=False``, as all functions with masks do), but the outside
             function rescales them itself: normalize-then-mask is then the same as mask-then-normalize.
         """
-        x = x if isinstance(x, Tensor) and x.ndim == 2 else as_csr(x)
+        if normalize is not False and not (isinstance(x, Tensor) and _is_binary(x)):
+            x = binary(x, "x")
+        elif not isinstance(x, Tensor) or x.ndim != 2:
+            x = as_csr(x)
         if shape_of(x)[1] != self.n_items:
             raise InputError(f"x has {shape_of(x)[1]} columns, but the model knows {self.n_items} items")
         parts = []
@@ -175,7 +183,8 @@ def wrap(
     Raises
     ------
     InputError
-        If `decode` is not a module with parameters, or its sizes can be found neither from it nor from the arguments.
+        If `decode` is not a module with parameters, its sizes can be found neither from it nor from the arguments, or
+        it does not give the same logits for the same z (dropout or batch normalisation in training mode).
 
     Examples
     --------
@@ -193,16 +202,41 @@ def wrap(
         if linear is None:
             raise InputError("decode has no linear layer to read the latent size from; say latent=…")
         latent = linear.in_features
+    check_whole(1, latent=latent)
+    z = torch.linspace(-1, 1, 2 * latent).reshape(2, latent).to(next(decode.parameters()))  # dropout of zeros is zero
     try:
-        with torch.no_grad():
-            logits = decode(torch.zeros(2, latent).to(next(decode.parameters())))
+        with torch.no_grad(), still(decode):
+            logits = decode(z)
     except RuntimeError as e:
         raise InputError(f"decode does not take z of shape (B, {latent}): {e}; say latent=…") from e
     if logits.ndim != 2 or len(logits) != 2 or n_items not in (None, logits.shape[1]):
         raise InputError(
             f"decode returned logits of shape {tuple(logits.shape)} for 2 users; expected (2, {n_items or 'I'})"
         )
+    _probe_decoder(decode, z, logits)
     return Wrapped(encode, decode, logits.shape[1], latent, normalize)
+
+
+@torch.no_grad()
+def _probe_decoder(decode: nn.Module, z: Tensor, logits: Tensor) -> None:
+    """Refuse a decoder whose answer is not always its `logits` in evaluation mode, and leave it as it was."""
+    before = [(b, b.clone()) for b in decode.buffers()]  # batch normalisation in training mode writes its statistics
+    try:
+        repeats = all(torch.allclose(decode(z), logits, equal_nan=True) for _ in range(2))
+    except (RuntimeError, ValueError) as e:
+        raise InputError(f"decode(z) fails as it is, but not in evaluation mode: {e}; call .eval() on it") from e
+    finally:
+        for b, value in before:
+            b.copy_(value)
+    if not repeats:
+        raise InputError(
+            "decode(z) does not return the same logits each time for the same z, or other logits than in evaluation "
+            "mode; call .eval() on the model to switch dropout and batch statistics off"
+        )
+
+
+def _is_binary(x: Tensor) -> bool:
+    return x.ndim == 2 and bool(((x == 0) | (x == 1)).all())
 
 
 def _describe(value: object) -> str:

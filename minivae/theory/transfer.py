@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from minivae.data.users import Users
+from minivae.data.users import Users, binary
 from minivae.errors import InputError
 from minivae.masks import mask_input
 from minivae.models.vae import VAE
@@ -60,7 +60,7 @@ def sharing(
     model : VAE
         A VAE; θ are the parameters of `model.decoder`. Computed in float64 whatever its dtype.
     x : Users
-        (U, I) users, scipy CSR or dense.
+        (U, I) users, scipy CSR or dense; counts are taken as "has it", by the encoder and by the loss.
     n_samples : int, default 8
         S ≥ 2, or 0 for ``z = μ`` (then distance is between means).
     generator : Generator, optional
@@ -69,7 +69,8 @@ def sharing(
         Constant of ``z ↦ ∇_θ ℓ(θ; z, x_u)``: measured per "pair" (local), per "user" or "global" (one for all); or
         proved, a number or (U,), for instance from `minivae.theory.toy.proved_lipschitz`.
     target : Users, optional
-        (U, I) what the loss reconstructs; None: `x`. Pass ``x / N_x`` for the loss per interaction.
+        (U, I) what the loss reconstructs, weights as they are; None: `x`. Pass ``x / N_x`` for the loss per
+        interaction.
     z : Tensor | ndarray, optional
         (U, S, d) to be used as it is, instead of samples, row s of all users coupled. `distance` is then the root mean
         square of ‖z_us − z_vs‖, an upper bound on W1 between these samples.
@@ -90,7 +91,7 @@ def sharing(
         mu, sd = (t.double() for t in model.encode(x))
         given = z is not None
         z = torch.as_tensor(z).to(mu) if given else _coupled_samples(mu, sd, n_samples, generator)  # (U, S, d)
-        target = x if target is None else target
+        target = binary(x, "x") if target is None else target
         check_rows(model, target, z)
         at = z.flatten(1) / z.shape[1] ** 0.5 if given else _places(mu, sd, z)
         measured = _measure(float64_decoder(model), at, z, dense(target, slice(None), z))
@@ -139,13 +140,14 @@ def view_sharing(
         views = [model.encode(mask_input(x, keep, mask, generator), normalize=False) for _ in range(n_views)]
         mu, sd = (torch.stack(t, 1).double() for t in zip(*views, strict=True))  # (U, V, d) each
         z = _coupled_samples(mu, sd, n_samples, generator)  # (U, V, S, d)
-        check_rows(model, x, z[:, 0])
+        goals = binary(x, "x")
+        check_rows(model, goals, z[:, 0])
         decoder = float64_decoder(model)
         group = max(1, TILE_BYTES // (8 * width(decoder) * n_views * z.shape[-2]))
         parts = []
         for first in range(0, len(mu), group):
             p = slice(first, first + group)
-            goal = dense(x, p, z)[:, None].expand(-1, n_views, -1)  # (g, V, I)
+            goal = dense(goals, p, z)[:, None].expand(-1, n_views, -1)  # (g, V, I)
             parts.append(_measure(decoder, _places(mu[p], sd[p], z[p]), z[p], goal))
     return _conclude({name: torch.cat([part[name] for part in parts]) for name in parts[0]}, z, lipschitz)
 

@@ -194,3 +194,11 @@ def test_snapshots_of_a_run(toy_split):
     assert end is not best
     with pytest.raises(InputError, match="none of the epochs"):
         record(build, toy_split, config, at=[99])
+
+
+def test_counts_are_has_it_for_sources_and_receivers_and_weights_for_the_target():
+    x, m = users(), model()
+    counts = x * np.random.default_rng(2).integers(1, 6, x.shape)
+    np.testing.assert_array_equal(explain.transfer(m, counts).total, explain.transfer(m, x).total)
+    plain, weighted = (explain.transfer(m, x, counts, target).total for target in (x, 2 * x))
+    np.testing.assert_allclose(weighted, 2 * plain, rtol=1e-6)

@@ -203,3 +203,52 @@ def test_the_outside_encoder_is_tried_on_a_few_users_once(monkeypatch):
     assert sizes[1:] == [4, 4, 10, 10, 5]
     model.encode(users())
     assert sizes[6:] == [10, 10, 5]
+
+
+# --- what the trial call may not do, and what it must notice ----------------------------------------------------------
+
+
+class Statistics(nn.Module):
+    """A decoder with batch normalisation, whose statistics are part of the model."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm, self.last = nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, I_ITEMS)
+
+    def forward(self, z):
+        return self.last(self.norm(self.first(z)))
+
+
+def state(module):
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def test_wrap_leaves_batch_statistics_and_modes_alone():
+    net, decode = outside(MultiVAELike), Statistics().double()
+    before = state(decode)
+    with pytest.raises(InputError, match="batch statistics"):
+        wrap(encode=net.encode, decode=decode.train())
+    assert all(m.training for m in decode.modules())
+    wrap(encode=net.encode, decode=decode.eval())
+    assert not any(m.training for m in decode.modules())
+    assert all(torch.equal(value, before[name]) for name, value in decode.state_dict().items())
+
+
+@pytest.mark.parametrize("dropout", [nn.Dropout(0.5), nn.Sequential(nn.Tanh(), nn.Dropout(0.5))])
+def test_a_decoder_that_draws_is_refused(dropout):
+    decode = nn.Sequential(dropout, nn.Linear(6, I_ITEMS))
+    with pytest.raises(InputError, match=r"decode\(z\).*eval"):
+        wrap(encode=outside(MultiVAELike).encode, decode=decode)
+    assert wrap(encode=outside(MultiVAELike).encode, decode=decode.eval()).n_items == I_ITEMS
+
+
+def test_counts_are_taken_as_has_it_but_ready_inputs_as_they_are():
+    net, x = outside(RecVAELike), users()
+    counts = x * np.random.default_rng(1).integers(1, 6, x.shape)
+    model = wrapped(net)
+    for given in (counts, torch.from_numpy(counts), sp.csr_matrix(counts)):
+        torch.testing.assert_close(model.encode(given), model.encode(x))
+        torch.testing.assert_close(model.encode(given, normalize=False)[0], net.encode(torch.from_numpy(counts))[0])
+    for given in (-x, torch.from_numpy(-x)):
+        with pytest.raises(InputError, match="negative"):
+            model.encode(given)

@@ -200,7 +200,7 @@ def test_gram_leaves_the_model_as_it_was():
         (lambda m, x, z: transfer.gram(m, x[:, :-1], z=z), "users × 11 items"),
         (lambda m, x, z: transfer.gram(m, x, z=z[:-1]), "U = 6"),
         (lambda m, x, z: transfer.gram(m, x, z=z[:, 0]), "z must be"),
-        (lambda m, x, z: transfer.gram(m, x, n_samples=-1), "negative"),
+        (lambda m, x, z: transfer.gram(m, x, n_samples=-1), "at least 0"),
         (lambda m, x, z: transfer.gram(m, x, n_samples=1, unbiased=True), "at least 2"),
         (lambda m, x, z: transfer.sharing(m, x, n_samples=1), "at least 2"),
         (lambda m, x, z: transfer.sharing(m, x, lipschitz="best"), "'best' is unknown"),
@@ -630,3 +630,28 @@ def test_sharing_takes_samples_as_they_are():
     again = transfer.sharing(model, x, z=drawn.z)
     assert torch.allclose(again.distance, drawn.distance, atol=1e-9)
     assert torch.allclose(again.penalty, drawn.penalty)
+
+
+def test_counts_are_has_it_for_the_loss_as_for_the_encoder():
+    model, x, z = world()
+    counts = x * torch.randint(1, 6, x.shape)
+    seeded = lambda: torch.Generator().manual_seed(3)  # noqa: E731
+    for of in (
+        lambda users: transfer.gram(model, users, 4, seeded()),
+        lambda users: transfer.gram(model, users, z=z),
+        lambda users: transfer.sharing(model, users, 4, seeded()).exact,
+        lambda users: transfer.sharing(model, users, 4, seeded()).penalty,
+        lambda users: transfer.view_sharing(model, users, 0.5, n_samples=4, generator=seeded()).exact,
+    ):
+        torch.testing.assert_close(of(counts), of(x), rtol=0, atol=0)
+        torch.testing.assert_close(of(sp.csr_matrix(counts.numpy())), of(x), rtol=0, atol=0)
+
+
+def test_weights_of_the_loss_come_as_a_target():
+    model, x, z = world()
+    goal = x / x.sum(1, keepdim=True)
+    expected = transfer.gram(model, x, z=z) / (x.sum(1)[:, None] * x.sum(1))
+    torch.testing.assert_close(transfer.gram(model, x, z=z, target=goal), expected)
+    torch.testing.assert_close(transfer.sharing(model, x, z=z, target=goal).exact, expected)
+    with pytest.raises(InputError, match="11 items"):
+        transfer.gram(model, x, z=z, target=goal[:, :-1])

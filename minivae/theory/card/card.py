@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from minivae.data.splits import StrongSplit
-from minivae.data.users import Users, as_csr, shape_of
+from minivae.data.users import Users, binary, shape_of
 from minivae.errors import InputError
 from minivae.models.vae import VAE
 from minivae.options import Mask
@@ -24,6 +24,7 @@ from minivae.theory.card.check import Check, Verdict
 from minivae.theory.card.companions import Companions, local_models
 from minivae.theory.card.shown import Shown
 from minivae.theory.card.subject import Subject, in_float64
+from minivae.theory.numerics.arrays import check_whole
 
 STATEMENTS = {
     "Theorem 2.3": evidence.sharing_radius,
@@ -235,9 +236,11 @@ def report_card(
 
 def _sample(x: Users | Tensor, n_users: int, seed: int) -> sp.csr_matrix:
     """`n_users` of the users that have interactions, in random order."""
-    if not 0 <= seed < 1 << 63:
+    check_whole(0, seed=seed)
+    check_whole(20, n_users=n_users)
+    if seed >= 1 << 63:
         raise InputError(f"seed={seed} is not possible; it must be in 0..2**63 - 1")
-    x = as_csr(x)
+    x = binary(x, "x")
     some = np.flatnonzero(np.diff(x.indptr))
     if min(n_users, len(some)) < 20:
         raise InputError(f"{min(n_users, len(some))} users with interactions are too few; the checks need at least 20")

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
-from minivae.data.users import Users
+from minivae.data.users import Users, binary
 from minivae.errors import InputError
 from minivae.models.vae import VAE
 from minivae.theory.adapter import Wrapped
@@ -25,6 +25,7 @@ def gram(
     generator: torch.Generator | None = ...,
     z: Tensor | np.ndarray | None = ...,
     unbiased: bool = ...,
+    target: Users | None = ...,
 ) -> np.ndarray: ...
 @overload
 def gram(
@@ -34,6 +35,7 @@ def gram(
     generator: torch.Generator | None = ...,
     z: Tensor | np.ndarray | None = ...,
     unbiased: bool = ...,
+    target: Users | None = ...,
 ) -> Tensor: ...
 def gram(
     model: VAE | Wrapped,
@@ -42,6 +44,7 @@ def gram(
     generator: torch.Generator | None = None,
     z: Tensor | np.ndarray | None = None,
     unbiased: bool = False,
+    target: Users | None = None,
 ) -> Tensor | np.ndarray:
     """Inner products ⟨g_u, g_v⟩ of all users' decoder gradients, ``g_u = ∇_θ E_{z~q_u} ℓ(θ; z, x_u)``.
 
@@ -55,7 +58,7 @@ def gram(
         A VAE with `encode` and a `decoder`. A decoder of linear layers and pointwise activations, whose θ are the
         weights and biases, needs matrix products only; any other goes through `torch.func`, tile by tile.
     x : Users
-        (U, I) users, scipy CSR or dense.
+        (U, I) users, scipy CSR or dense; counts are taken as "has it", by the encoder and by the loss.
     n_samples : int, default 8
         S, samples ``z = μ + sd ⊙ ε`` per user with ``ε = randn(U, S, d)``; 0: ``z = μ``.
     generator : Generator, optional
@@ -65,6 +68,9 @@ def gram(
     unbiased : bool, default False
         Leave the pairs of a sample with itself out of the diagonal (needs S ≥ 2); the diagonal is then unbiased, but
         the matrix may lose its positive semidefiniteness.
+    target : Users, optional
+        (U, I) what the loss reconstructs, weights as they are; None: `x`. Pass ``x / N_x`` for the loss per
+        interaction.
 
     Returns
     -------
@@ -90,8 +96,10 @@ def gram(
     like = next(model.decoder.parameters())
     with still(model), torch.no_grad():
         z = posterior_samples(model, x, n_samples, generator) if z is None else torch.as_tensor(z)
+        goal = binary(x, "x") if target is None else target
         check_rows(model, x, z)
-        g, each = tiled_gram(model.decoder, z.to(like), lambda part: dense(x, part, like))
+        check_rows(model, goal, z)
+        g, each = tiled_gram(model.decoder, z.to(like), lambda part: dense(goal, part, like))
         if unbiased:
             n = z.shape[1]
             if n < 2:

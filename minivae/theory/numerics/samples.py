@@ -1,9 +1,11 @@
 """What the theory takes from a model without changing it: draws of z, rows of users, the decoder in float64."""
 
+from __future__ import annotations  # the adapter takes `still` from here
+
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,13 +15,15 @@ from torch import Tensor, nn
 from minivae.data.users import Users, shape_of
 from minivae.errors import InputError
 from minivae.models.vae import VAE
-from minivae.theory.adapter import Wrapped
+from minivae.theory.numerics.arrays import check_whole
+
+if TYPE_CHECKING:
+    from minivae.theory.adapter import Wrapped
 
 
 def posterior_samples(model: VAE | Wrapped, x: Users, n_samples: int, generator: torch.Generator | None) -> Tensor:
     """Samples of the posteriors, (U, S, d): ``z = μ + sd ⊙ ε``, ``ε = randn(U, S, d)``; z = μ for S = 0."""
-    if n_samples < 0:
-        raise InputError(f"n_samples={n_samples} is negative; 0 means the posterior means")
+    check_whole(0, n_samples=n_samples)
     mu, sd = model.encode(x)  # (U, d) each
     if n_samples == 0:
         return mu[:, None]

@@ -27,7 +27,8 @@ def step_effect(
     model : VAE
         A VAE; its `decoder` is copied in float64.
     x : Users
-        (U, I) targets, scipy CSR or dense.
+        (U, I) targets of the loss, scipy CSR or dense. Nothing is encoded, so weights count as they are: binary rows
+        for the loss of `Sharing` from the same users, ``x / N_x`` for the loss per interaction.
     step_on : int | Sequence[int]
         v, or several v, each stepped on alone.
     eta : float | Tensor | ndarray
