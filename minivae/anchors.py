@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from minivae.batches import UserBatch
+from minivae.errors import InputError
 from minivae.options import AnchorSchedule, AnchorVariant
 from minivae.runtime.registry import Registry
 
@@ -129,7 +130,14 @@ def softmin_loss(mu: Tensor, variance: Tensor, anchors: Tensor, batch: UserBatch
         that rounds to 1 gives way to the first two cumulants, ``L = m − s²/(2τ)`` with m and s² the weighted mean and
         variance of the distances; what is left out is below 1e-6 of it. Where every distance is above 1e30 τ, L is the
         least distance.
+
+    Raises
+    ------
+    InputError
+        If `temperature` is not above 0.
     """
+    if not temperature > 0:
+        raise InputError(f"temperature={temperature} is not possible; it must be above 0")
     temperature = min(max(temperature, TEMPERATURES[0]), TEMPERATURES[1])
     rows, some, none = batch.rows, batch.counts > 0, torch.zeros_like(mu[:, 0])
     share = shares(batch, mu)

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 AT_SHELL = {"n_heldout": "heldout"}  # options whose flag has another name
 _shell = False  # whether the reader of a message sits at a command line
@@ -106,3 +108,25 @@ def option(name: str, value: object = None) -> str:
     if isinstance(value, bool):
         return f"--{flag}" if value else f"--no-{flag}"
     return f"--{flag}" if value is None else f"--{flag} {value}"
+
+
+def check_whole(least: int, **counts: Any) -> None:
+    """Refuse what is no whole number of draws, users or bins of at least `least`.
+
+    Raises
+    ------
+    InputError
+        With the name and value of the first.
+
+    Examples
+    --------
+    >>> check_whole(1, n_users=3)
+    >>> try:
+    ...     check_whole(1, n_users=2.5)
+    ... except InputError as error:
+    ...     print(error)
+    n_users=2.5 is not possible; it must be a whole number, at least 1
+    """
+    for name, n in counts.items():
+        if isinstance(n, bool) or not isinstance(n, Integral) or n < least:
+            raise InputError(f"{name}={n!r} is not possible; it must be a whole number, at least {least}")

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from minivae.batches import UserBatch
+from minivae.errors import InputError
 from minivae.output_layer import largest, output_layer
 
 CHUNK_CELLS = 1 << 25
@@ -122,7 +123,7 @@ def multinomial_nll(
     batch : UserBatch
         The users; the target is their full history, whatever is masked in the input.
     user_weights : Tensor, optional
-        (B,) w_u; 1/B each if None, which gives the mean over users.
+        (B,) w_u, constants: no gradient goes to them. 1/B each if None, which gives the mean over users.
     products : dtype, optional
         Dtype of the three item-sized products, for instance ``torch.bfloat16``; that of `h` if None.
     smoothing : float, default 0.0
@@ -132,6 +133,11 @@ def multinomial_nll(
     -------
     Tensor
         Scalar in nats, dtype of `h`.
+
+    Raises
+    ------
+    InputError
+        If `user_weights` asks for a gradient, or `smoothing` is not in [0, 1).
 
     Examples
     --------
@@ -143,8 +149,12 @@ def multinomial_nll(
     >>> float(nll / math.log(4))  # equal logits: log 4 for each of the two
     2.0
     """
+    if not 0 <= smoothing < 1:
+        raise InputError(f"smoothing={smoothing} is not possible; it must be in [0, 1)")
     if user_weights is None:
         user_weights = torch.full_like(h[:, 0], 1 / h.shape[0]).detach()
+    elif user_weights.requires_grad and torch.is_grad_enabled():
+        raise InputError("user_weights are constants here and would get no gradient; pass user_weights.detach()")
     return _MultinomialNLL.apply(h, weight, bias, batch, user_weights, products or h.dtype, smoothing)
 
 

@@ -266,3 +266,10 @@ def test_the_schedule_is_what_the_loss_uses(toy_split):
         beta = 0.2 * min(1, step / 1500)
         expected = terms["nll"] + beta * terms["kl"] + weight * terms["anchor"]
         torch.testing.assert_close(terms["loss"], expected)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan")])
+def test_a_temperature_that_is_not_above_zero_is_refused(temperature):
+    batch = DeviceCSR(sp.csr_matrix(np.eye(1, 3))).batch(torch.arange(1))
+    with pytest.raises(InputError, match="temperature"):
+        softmin_loss(torch.zeros(1, 2), torch.ones(1, 2), torch.ones(3, 2), batch, temperature)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Normal, kl_divergence
 
-from minivae import objective
+from minivae import InputError, objective
 from minivae.batches import DeviceCSR
 from minivae.objective import beta_at, kl_to_standard_normal, multinomial_nll
 from minivae.output_layer import LowOutputLayer, largest
@@ -318,3 +318,21 @@ def test_a_low_output_layer_is_filled_up_to_whole_tiles_and_no_further():
         assert (layer.weight[:, hidden] == 3).all()
         assert (layer.weight[:, hidden + 1 :] == 0).all()
         assert (layer.logits(slice(0, 2)) == hidden + 3).all()
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.0, 1.5, float("nan")])
+def test_a_smoothing_that_is_no_share_is_refused(smoothing):
+    batch = DeviceCSR(sp.csr_matrix(np.eye(2, 4))).batch(torch.arange(2))
+    with pytest.raises(InputError, match="smoothing"):
+        multinomial_nll(torch.zeros(2, 3), torch.zeros(4, 3), torch.zeros(4), batch, smoothing=smoothing)
+
+
+def test_weights_that_ask_for_a_gradient_are_refused():
+    batch = DeviceCSR(sp.csr_matrix(np.eye(2, 4))).batch(torch.arange(2))
+    layer = torch.zeros(2, 3), torch.zeros(4, 3), torch.zeros(4)
+    weights = torch.ones(2, requires_grad=True)
+    with pytest.raises(InputError, match="detach"):
+        multinomial_nll(*layer, batch, weights)
+    assert float(multinomial_nll(*layer, batch, weights.detach())) > 0
+    with torch.no_grad():
+        assert float(multinomial_nll(*layer, batch, weights)) > 0

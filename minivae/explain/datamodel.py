@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
-from minivae.errors import InputError
+from minivae.errors import InputError, check_whole
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,7 @@ class Lds:
 
 def halves(n_users: int, n_subsets: int, seed: int = 0) -> np.ndarray:
     """(K, U) bool: K random halves of the users, each of exactly ``n_users // 2`` of them."""
-    if n_users < 2 or n_subsets < 2:
-        raise InputError(f"{n_subsets} halves of {n_users} users are too few; at least 2 of 2 are needed")
+    check_whole(2, n_users=n_users, n_subsets=n_subsets)
     rng = np.random.default_rng(seed)
     subsets = np.zeros((n_subsets, n_users), bool)
     for row in subsets:

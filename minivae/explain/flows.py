@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from minivae.data.users import Users, as_csr, shape_of
-from minivae.errors import InputError
+from minivae.errors import InputError, check_whole
 from minivae.explain.kernel import Transfer
 
 
@@ -79,6 +79,7 @@ def _natural(name: str) -> tuple[int, str]:
 
 def best_helpers(transfer: Transfer, user: int, k: int = 10) -> tuple[np.ndarray, np.ndarray]:
     """The k training users who helped receiver `user` most: (k,) users and (k,) T(u, v), the largest first."""
+    check_whole(0, k=k)
     row = transfer.total[user].astype(np.float64)
     if transfer.itself:
         row[user] = -np.inf
@@ -101,6 +102,7 @@ def distant_helpers(transfer: Transfer, x: Users, k: int = 10) -> tuple[np.ndarr
     InputError
         If the receivers are not the training users `x`.
     """
+    check_whole(0, k=k)
     csr = as_csr(x)
     if not transfer.itself or shape_of(csr)[0] != len(transfer.total):
         raise InputError("distant helpers are looked for among training users; pass the users that transfer was for")

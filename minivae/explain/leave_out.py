@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 from minivae.config import TrainConfig
 from minivae.data.splits import FoldIn, StrongSplit
-from minivae.errors import InputError
+from minivae.errors import InputError, check_whole
 from minivae.explain.kernel import Transfer
 from minivae.explain.retraining import retrain
 from minivae.models import VAE
@@ -109,6 +109,7 @@ def removal(
             f"the transfer is {transfer.total.shape}, but there are {receivers.n_users} receivers and "
             f"{split.train.shape[0]} training users"
         )
+    check_whole(1, k=k)
     rng = np.random.default_rng(seed)
     lost = []
     for done, u in enumerate(users, 1):

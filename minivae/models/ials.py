@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from minivae.data.users import Users, binary, shape_of
-from minivae.errors import InputError
+from minivae.errors import InputError, check_whole
 from minivae.models.baseline import Baseline
 
 
@@ -59,11 +59,10 @@ class IALS(Baseline):
     ) -> None:
         if find_spec("implicit") is None:
             raise InputError('iALS needs the library implicit; install it with: pip install "minivae[ials]"')
-        if min(factors, iterations, threads) < 1 or not l2 > 0 or not alpha > 1:
-            raise InputError(
-                f"factors={factors}, iterations={iterations} and threads={threads} must be at least 1, "
-                f"l2={l2} positive, and alpha={alpha} more than 1"
-            )
+        check_whole(1, factors=factors, iterations=iterations, threads=threads)
+        check_whole(0, seed=seed)
+        if not l2 > 0 or not alpha > 1:
+            raise InputError(f"l2={l2} must be positive, and alpha={alpha} more than 1")
         self.factors, self.l2, self.alpha = factors, l2, alpha
         self.iterations, self.seed, self.threads = iterations, seed, threads
 

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from minivae.data.users import Users
-from minivae.errors import InputError
+from minivae.errors import InputError, check_whole
 from minivae.models.item_item import BLOCK, ItemItem, inverse
 
 
@@ -68,10 +68,9 @@ class SLIM(ItemItem):
     ) -> None:
         if not (0 <= l1 < float("inf") and 0 <= l2 < float("inf")):
             raise InputError(f"l1={l1} and l2={l2} must be finite and at least 0")
-        if not (0 < rho < float("inf") and 0 < tolerance < float("inf") and iterations >= 1):
-            raise InputError(
-                f"rho={rho} and tolerance={tolerance} must be finite and positive, iterations={iterations} at least 1"
-            )
+        if not (0 < rho < float("inf") and 0 < tolerance < float("inf")):
+            raise InputError(f"rho={rho} and tolerance={tolerance} must be finite and positive")
+        check_whole(1, iterations=iterations)
         self.l1, self.l2, self.rho = float(l1), float(l2), float(rho)
         self.iterations, self.tolerance = iterations, float(tolerance)
 

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from minivae.data.users import Users, as_csr, binary, shape_of
-from minivae.errors import InputError
-from minivae.theory.numerics.arrays import check_whole
+from minivae.errors import InputError, check_whole
 from minivae.theory.numerics.samples import still
 
 ENCODE_BLOCK = 1024

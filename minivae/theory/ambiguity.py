@@ -116,6 +116,11 @@ def bayes_minimizer(views: Views, H: np.ndarray, lam: float, free: np.ndarray, c
     free, centroids : ndarray
         (U, d) m_x and ē_x of every user.
 
+    Raises
+    ------
+    InputError
+        If the shapes do not fit, H is not symmetric, λ is negative or H + 2λI not positive definite.
+
     Examples
     --------
     >>> views = views_of([[1, 0], [1, 1]], keep=0.5)
@@ -123,5 +128,15 @@ def bayes_minimizer(views: Views, H: np.ndarray, lam: float, free: np.ndarray, c
     >>> bayes_minimizer(views, np.eye(1), 0.5, m, e)[2:].ravel().tolist()  # shared between two users, and not
     [1.5, 4.5]
     """
-    pulled = H + 2 * lam * np.eye(len(H))
+    n_users, d = views.whose.shape[1], len(H)
+    if H.shape != (d, d) or free.shape != (n_users, d) or centroids.shape != (n_users, d):
+        raise InputError(
+            f"H {H.shape}, free {free.shape} and centroids {centroids.shape} do not fit {n_users} users; "
+            "expected (d, d), (U, d) and (U, d)"
+        )
+    if not 0 <= lam < np.inf:
+        raise InputError(f"lam={lam} is not possible; it must be a finite number, at least 0")
+    pulled = H + 2 * lam * np.eye(d)
+    if not np.allclose(H, H.T) or np.linalg.eigvalsh(pulled)[0] <= 0:
+        raise InputError("H must be symmetric and H + 2λI positive definite, or no answer is the best")
     return np.linalg.solve(pulled, H @ views.expected(free).T + 2 * lam * views.expected(centroids).T).T

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from scipy.stats import binom
 
-from minivae.errors import InputError
+from minivae.errors import InputError, check_whole
 from minivae.options import Mask
 from minivae.theory.masking import binomial
-from minivae.theory.numerics.arrays import Array, Kind, as_tensors, check_whole
+from minivae.theory.numerics.arrays import Array, Kind, as_tensors
 
 Norm = Literal["l1", "l2", "l2-squared"]
 

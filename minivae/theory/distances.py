@@ -11,8 +11,8 @@ from typing import Any, Generic, overload
 
 import torch
 
-from minivae.errors import InputError
-from minivae.theory.numerics.arrays import Array, Kind, Same, as_tensors, check_finite, check_fit, check_sd, check_whole
+from minivae.errors import InputError, check_whole
+from minivae.theory.numerics.arrays import Array, Kind, Same, as_tensors, check_finite, check_fit, check_sd
 from minivae.theory.numerics.gaussian_w2 import distance_matrix, w2_gaussian, w2_gaussian_full, w2_matrix
 from minivae.theory.numerics.sampled_w1 import directions, sliced_w1, w1_empirical, w1_samples_1d
 

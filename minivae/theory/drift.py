@@ -11,7 +11,7 @@ from scipy.stats import hypergeom
 from torch import Tensor
 
 from minivae.data.users import Users, as_csr, shape_of
-from minivae.errors import InputError
+from minivae.errors import InputError, check_whole
 from minivae.masks import mask_input
 from minivae.options import Mask
 
@@ -103,6 +103,7 @@ def mask_variance(
     model: Encoder,
     x: Users,
     keep: float,
+    *,
     n_masks: int = 10,
     mask: Mask = "normalize-then-mask",
     generator: torch.Generator | None = None,
@@ -116,12 +117,17 @@ def mask_variance(
     Parameters
     ----------
     model : Encoder
+        With ``encode(x, normalize=False) -> (mu, sd)``.
     x : Users
+        (U, I) users, CSR or dense.
     keep : float
-    mask : Mask, default 'normalize-then-mask'
-        As in `latent_contraction`.
+        ρ, the probability to keep an interaction.
     n_masks : int, default 10
         M >= 2 draws; all users are re-masked each time.
+    mask : Mask, default 'normalize-then-mask'
+        Input convention, see `minivae.masks.input_weights`.
+    generator : Generator, optional
+        Of the masks.
 
     Raises
     ------
@@ -145,6 +151,7 @@ def neighbourhood_drift(
     x: Users,
     keep: float,
     k: int = 10,
+    *,
     n_masks: int = 10,
     mask: Mask = "normalize-then-mask",
     generator: torch.Generator | None = None,
@@ -156,14 +163,19 @@ def neighbourhood_drift(
     Parameters
     ----------
     model : Encoder
+        With ``encode(x, normalize=False) -> (mu, sd)``.
     x : Users
+        (U, I) users, CSR or dense.
     keep : float
-    mask : Mask, default 'normalize-then-mask'
-        As in `latent_contraction`.
+        ρ, the probability to keep an interaction.
     k : int, default 10
         Neighbours, fewer than users.
     n_masks : int, default 10
         Draws, at least 2.
+    mask : Mask, default 'normalize-then-mask'
+        Input convention, see `minivae.masks.input_weights`.
+    generator : Generator, optional
+        Of the masks.
 
     Raises
     ------
@@ -177,8 +189,10 @@ def neighbourhood_drift(
     1.0
     """
     x = as_csr(x)
+    x = as_csr(x)
     n_users = shape_of(x)[0]
-    if not 1 <= k < n_users:
+    check_whole(1, k=k)
+    if k >= n_users:
         raise InputError(f"k={k} neighbours cannot be found among {n_users} users; k must be in 1 … U−1")
     variance, neighbours = _Variance(), []
     for mu in _masked_means(model, x, keep, n_masks, mask, generator):
@@ -209,10 +223,9 @@ def _masked_means(
 ) -> Iterator[Tensor]:
     """μ of all users, (U, d) float64, under one fresh set of masks after the other."""
     x = sp.csr_matrix(as_csr(x), dtype=np.float64)
-    if n_masks < 2 or shape_of(x)[0] < 2:
-        raise InputError(
-            f"{n_masks} mask draws of {shape_of(x)[0]} users have no variance; at least 2 of each are needed"
-        )
+    check_whole(2, n_masks=n_masks)
+    if shape_of(x)[0] < 2:
+        raise InputError(f"{shape_of(x)[0]} users have no variance between them; at least 2 are needed")
     for _ in range(n_masks):
         with torch.no_grad():
             mu, _ = model.encode(mask_input(x, keep, mask, generator), normalize=False)

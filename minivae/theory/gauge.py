@@ -60,10 +60,11 @@ def rescaled(model: V, c: float) -> V:
     heads, readers = _layers(twin)
     with torch.no_grad():
         for head in heads:
-            mean, logvar = head.weight.chunk(2)[0], head.bias.chunk(2)
+            to_mean, _ = head.weight.chunk(2)
+            mean, logvar = head.bias.chunk(2)
+            to_mean.mul_(c)
             mean.mul_(c)
-            logvar[0].mul_(c)
-            logvar[1].add_(2 * math.log(c))
+            logvar.add_(2 * math.log(c))
         for reader in readers:
             reader.weight.div_(c)
         if twin.anchors is not None:

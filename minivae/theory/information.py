@@ -11,9 +11,9 @@ from typing import Any, Generic, overload
 
 import torch
 
-from minivae.errors import InputError
+from minivae.errors import InputError, check_whole
 from minivae.theory.distances import gaussian_kl
-from minivae.theory.numerics.arrays import Array, Kind, as_tensors, check_finite, check_sd, check_whole
+from minivae.theory.numerics.arrays import Array, Kind, as_tensors, check_finite, check_sd
 from minivae.theory.numerics.quadrature import grid, log_density
 
 BLOCK = 2**22  # numbers in the largest temporary array: 32 MB in float64
@@ -95,8 +95,7 @@ def kl_decomposition(
     """
     (mu, sd), back = as_tensors(mu, sd)
     check_population(mu, sd)
-    if n_samples < 1:
-        raise InputError(f"n_samples is {n_samples}, but the right side needs at least one draw for each user")
+    check_whole(1, n_samples=n_samples)
     dtype, mean_kl = mu.dtype, gaussian_kl(mu.double(), sd.double()).mean()
     mu, sd = mu.double(), sd.double()
     information, marginal = _Mean(len(mu)), _Mean(len(mu))

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from minivae.data.users import Users, as_csr, shape_of
-from minivae.errors import InputError
+from minivae.errors import InputError, check_whole
 from minivae.masks import mask_input
 from minivae.options import Mask
 from minivae.theory.drift import Encoder
-from minivae.theory.numerics.arrays import check_whole
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class LatentContraction:
     clean : ndarray
         Mean clean distance ‖μ_u − μ_v‖ of the pairs in the quantile.
     ratio, ratio_se : ndarray
-        Mean masked over mean clean distance; its standard error over mask draws.
+        Mean masked over mean clean distance; its standard error over mask draws. NaN or infinite where clean is 0.
     prob_contract, prob_contract_se : ndarray
         Share of (pair, draw) with a masked distance below the clean one; likewise.
     n_pairs : ndarray
@@ -52,6 +51,7 @@ def latent_contraction(
     x: Users,
     keep: float,
     mask: Mask = "normalize-then-mask",
+    *,
     n_pairs: int = 20_000,
     n_masks: int = 10,
     n_quantiles: int = 5,
@@ -93,11 +93,10 @@ def latent_contraction(
     """
     x = sp.csr_matrix(as_csr(x), dtype=np.float64)
     check_whole(1, n_pairs=n_pairs, n_quantiles=n_quantiles)
+    check_whole(2, n_masks=n_masks)
     u, v = _pairs(shape_of(x)[0], n_pairs, generator)
-    if n_masks < 2 or len(u) < n_quantiles:
-        raise InputError(
-            f"n_masks={n_masks} or {len(u)} pairs of users are too few; at least 2 and {n_quantiles} are needed"
-        )
+    if len(u) < n_quantiles:
+        raise InputError(f"{len(u)} pairs of users are too few for n_quantiles={n_quantiles}; give one pair for each")
 
     def distances(keep: float) -> np.ndarray:
         mu, _ = model.encode(mask_input(x, keep, mask, generator), normalize=False)  # (U, d)
@@ -112,7 +111,8 @@ def latent_contraction(
     ratio, closer = np.empty((2, n_masks, n_quantiles))
     for draw in range(n_masks):
         now = distances(keep)
-        ratio[draw] = np.bincount(bins, now, n_quantiles) / size / mean_clean
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio[draw] = np.bincount(bins, now, n_quantiles) / size / mean_clean
         closer[draw] = np.bincount(bins, now < clean, n_quantiles) / size
     se = n_masks**-0.5
     return LatentContraction(

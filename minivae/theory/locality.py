@@ -9,7 +9,7 @@ from typing import Any, Generic, overload
 
 import torch
 
-from minivae.errors import InputError
+from minivae.errors import InputError, check_whole
 from minivae.theory.compromise import check_distributions, compromise_gap, compromise_gap_numerical, jensen_shannon
 from minivae.theory.exponential_families import (
     bernoulli_conjugate,
@@ -253,8 +253,7 @@ def compromise_monte_carlo(
     >>> float(apart.value)
     0.0
     """
-    if n_samples < 2:
-        raise InputError(f"n_samples is {n_samples}, but a standard error needs at least two draws")
+    check_whole(2, n_samples=n_samples)  # one has no standard error
     (mu_u, sd_u, mu_v, sd_v, p_u, p_v, n_u, n_v), back = as_tensors(mu_u, sd_u, mu_v, sd_v, p_u, p_v, n_u, n_v)
     check_distributions(p_u, p_v)
     mu_u, sd_u, mu_v, sd_v = (q[..., None, :] for q in _posteriors(mu_u, sd_u, mu_v, sd_v))  # (..., 1, d)

@@ -19,7 +19,12 @@ from torch import Tensor
 from minivae.errors import InputError
 from minivae.theory.drift import NeighbourhoodDrift, mask_variance, neighbourhood_drift
 from minivae.theory.latent_contraction import LatentContraction, latent_contraction
-from minivae.theory.masking_by_item import MaskedDistanceByItem, check_deviation, masked_distance_by_item
+from minivae.theory.masking_by_item import (
+    MaskedDistanceByItem,
+    check_deviation,
+    check_length,
+    masked_distance_by_item,
+)
 from minivae.theory.numerics.arrays import Array, Kind, Same, as_tensors
 
 __all__ = [
@@ -34,6 +39,8 @@ __all__ = [
     "masked_distance_by_item",
     "neighbourhood_drift",
 ]
+
+KEPT = 5000  # items up to which laws are kept: 40 MB at most
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ class MaskedDistance(Generic[Kind]):
         Raises
         ------
         InputError
-            If the counts are arrays of more than one pair.
+            If the counts are arrays of more than one pair, or so large that the sum would not end.
         """
         (s, d, keep), back = as_tensors(self.n_common, self.n_different, self.keep)
         if max(t.numel() for t in (s, d, keep)) > 1:
@@ -95,16 +102,21 @@ class MaskedDistance(Generic[Kind]):
 
     def prob_contract(self) -> Kind:
         """``P(D_h < d)``, exactly."""
-        return self._probability(lambda k, d, mean: k < d)
+        return self._outside(lambda d, mean, n: (d, np.inf))
 
     def prob_expand(self) -> Kind:
         """``P(D_h > d)``, exactly."""
-        return self._probability(lambda k, d, mean: k > d)
+        return self._outside(lambda d, mean, n: (-np.inf, d + 1))
 
     def tail(self, t: float) -> Kind:
         """``P(|D_h − E D_h| ≥ t)``, exactly; an atom at distance t (up to rounding) counts."""
         check_deviation(t)
-        return self._probability(lambda k, d, mean: np.abs(k - mean) >= t - 1e-13 * len(k))
+
+        def beyond(d: float, mean: float, n: float) -> tuple[float, float]:
+            near = t - 1e-13 * (n + 1)
+            return np.floor(mean - near) + 1, np.ceil(mean + near)
+
+        return self._outside(beyond)
 
     def hoeffding(self, t: Array) -> Kind:
         """``2 exp(−2t²/(d+s))``, an upper bound on `tail`; with a shared mask s does not count.
@@ -120,16 +132,18 @@ class MaskedDistance(Generic[Kind]):
         """Probability that a common item is kept for one user only."""
         return torch.zeros_like(keep) if self.shared else 2 * keep * (1 - keep)
 
-    def _probability(self, event: Callable[[np.ndarray, float, float], Any]) -> Kind:
+    def _outside(self, limits: Callable[[float, float, float], tuple[float, float]]) -> Kind:
+        """``P(D_h < low or D_h ≥ high)`` with the limits that d, the mean and s+d give; no convolution is needed."""
         (s, d, keep), back = as_tensors(self.n_common, self.n_different, self.keep)
         shape = torch.broadcast_shapes(s.shape, d.shape, keep.shape)
         pairs = torch.stack([t.expand(shape).reshape(-1) for t in (s, d, keep)], 1).cpu().numpy()  # (pairs, 3)
         distinct, where = np.unique(pairs, axis=0, return_inverse=True)
         p = np.empty(len(distinct))
         for j, (s_j, d_j, keep_j) in enumerate(distinct):
-            law = _pmf(s_j, d_j, keep_j, self.shared)
-            k = np.arange(len(law))
-            p[j] = min(1.0, law[event(k, d_j, float(k @ law))].sum())
+            q = 0.0 if self.shared else 2 * keep_j * (1 - keep_j)
+            low, high = limits(d_j, keep_j * d_j + q * s_j, s_j + d_j)
+            different, common = binomial(int(d_j), keep_j), binomial(int(s_j), q)
+            p[j] = min(1.0, _tails(different, common, low, max(low, high)))
         return back(torch.from_numpy(p[where.reshape(-1)]).to(s).reshape(shape))
 
 
@@ -207,16 +221,38 @@ def contraction_threshold(keep: Array) -> Same:
 
 
 def _pmf(s: float, d: float, keep: float, shared: bool) -> np.ndarray:
+    check_length(s, d)
     return np.convolve(binomial(int(d), keep), binomial(int(s), 0.0 if shared else 2 * keep * (1 - keep)))
 
 
-@lru_cache(maxsize=1024)  # pairs of users share their counts
+def _tails(first: np.ndarray, second: np.ndarray, low: float, high: float) -> float:
+    """``P(A + B < low) + P(A + B ≥ high)`` of independent A and B with these laws: only terms that are positive."""
+    a, most = np.arange(len(first)), len(second) - 1
+    below = np.concatenate([[0.0], np.cumsum(second)])  # P(B < b), b = 0 … most + 1
+    above = np.concatenate([np.cumsum(second[::-1])[::-1], [0.0]])  # P(B ≥ b)
+    left = below[np.clip(low - a, 0, most + 1).astype(int)]
+    right = above[np.clip(high - a, 0, most + 1).astype(int)]
+    return float(first @ (left + right))
+
+
 def binomial(n: int, p: float) -> np.ndarray:
+    """``P(Binomial(n, p) = k)``, k = 0 … n, to be read only: pairs of users share their counts, so laws are kept."""
+    return _kept(n, p) if n <= KEPT else _binomial(n, p)
+
+
+@lru_cache(maxsize=1024)
+def _kept(n: int, p: float) -> np.ndarray:
+    law = _binomial(n, p)
+    law.flags.writeable = False
+    return law
+
+
+def _binomial(n: int, p: float) -> np.ndarray:
     """``P(Binomial(n, p) = k)``, k = 0 … n. Where p² is no float, and SciPy overflows, two terms are all there are.
 
     Examples
     --------
-    >>> binomial(2, 0.5).round(12).tolist(), binomial(2, 1e-300).tolist()
+    >>> _binomial(2, 0.5).round(12).tolist(), _binomial(2, 1e-300).tolist()
     ([0.25, 0.5, 0.25], [1.0, 2e-300, 0.0])
     """
     if p < 1e-200:

@@ -18,6 +18,8 @@ from torch import Tensor
 from minivae.errors import InputError
 from minivae.theory.numerics.arrays import Array, Kind, as_tensors
 
+LONGEST = 200_000  # terms of a law: 10¹⁰ products
+
 
 @dataclass(frozen=True)
 class MaskedDistanceByItem(Generic[Kind]):
@@ -158,6 +160,21 @@ def check_deviation(t: Array) -> None:
         raise InputError("t is a distance from the mean, and must be at least 0; one is negative or NaN")
 
 
+def check_length(*terms: float) -> None:
+    """Refuse a sum of so many terms that their laws cannot be convolved directly in a bearable time.
+
+    Raises
+    ------
+    InputError
+        If there are more than `LONGEST` terms.
+    """
+    if sum(terms) > LONGEST:
+        raise InputError(
+            f"the exact law of {int(sum(terms)):,} items would take hours; at most {LONGEST:,} can be convolved "
+            "(masked_distance has prob_contract, prob_expand and tail without that limit)"
+        )
+
+
 def poisson_binomial(p: np.ndarray) -> np.ndarray:
     """The law of a sum of independent Bernoulli(p_i), (n+1,): convolutions two by two, all terms positive.
 
@@ -166,6 +183,7 @@ def poisson_binomial(p: np.ndarray) -> np.ndarray:
     >>> poisson_binomial(np.array([0.5, 0.25]))
     array([0.375, 0.5  , 0.125])
     """
+    check_length(len(p))
     laws = [np.array([1 - q, q]) for q in p] or [np.ones(1)]
     while len(laws) > 1:
         pairs = [np.convolve(a, b) for a, b in zip(laws[::2], laws[1::2], strict=False)]

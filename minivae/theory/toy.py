@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from minivae.errors import check_whole
 from minivae.models.vae import VAE
 from minivae.theory.numerics.layers import nll
 from minivae.theory.toy_model import BoundedFeatures, ToyVAE, proved_lipschitz, proved_smoothness
@@ -44,6 +45,7 @@ def toy_users(
     >>> x.int().tolist()
     [[1, 1, 0, 0, 0, 0], [0, 0, 1, 1, 0, 0], [0, 0, 0, 0, 1, 1]]
     """
+    check_whole(1, n_users=n_users, n_items=n_items, n_communities=n_communities)
     rng = np.random.default_rng(seed)
     community = np.arange(n_users) % n_communities
     own = community[:, None] == np.arange(n_items) * n_communities // n_items

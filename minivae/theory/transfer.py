@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from minivae.data.users import Users, binary
-from minivae.errors import InputError
+from minivae.errors import InputError, check_whole
 from minivae.masks import mask_input
 from minivae.models.vae import VAE
 from minivae.options import Mask
@@ -103,6 +103,7 @@ def view_sharing(
     x: Users,
     keep: float,
     mask: Mask = "normalize-then-mask",
+    *,
     n_views: int = 2,
     n_samples: int = 8,
     generator: torch.Generator | None = None,
@@ -113,16 +114,26 @@ def view_sharing(
     Parameters
     ----------
     model : VAE
+        A VAE; θ are the parameters of `model.decoder`.
     x : Users
-    n_samples : int, default 8
-    generator : Generator, optional
-    lipschitz : str | float | Tensor | ndarray, default 'pair'
-        As in `sharing`; a proved constant per user is (U, 1).
+        (U, I) users, scipy CSR or dense.
     keep : float
+        ρ, the probability to keep an interaction.
     mask : Mask, default 'normalize-then-mask'
-        Probability to keep an interaction and input convention, see `minivae.masks.mask_input`.
+        Input convention, see `minivae.masks.input_weights`.
     n_views : int, default 2
         V, independent masks per user.
+    n_samples : int, default 8
+        S of each view, as in `sharing`.
+    generator : Generator, optional
+        Torch generator of the masks and of ε.
+    lipschitz : str | float | Tensor | ndarray, default 'pair'
+        As in `sharing`; a proved constant per user is (U, 1).
+
+    Raises
+    ------
+    InputError
+        If `n_views` is no whole number of at least 1, or as in `sharing`.
 
     Returns
     -------
@@ -136,6 +147,7 @@ def view_sharing(
     >>> s.exact.shape, float(s.mismatch.max())
     (torch.Size([2, 2, 2]), 0.0)
     """
+    check_whole(1, n_views=n_views)
     with still(model), torch.no_grad():
         views = [model.encode(mask_input(x, keep, mask, generator), normalize=False) for _ in range(n_views)]
         mu, sd = (torch.stack(t, 1).double() for t in zip(*views, strict=True))  # (U, V, d) each
@@ -154,6 +166,7 @@ def view_sharing(
 
 def _coupled_samples(mu: Tensor, sd: Tensor, n_samples: int, generator: torch.Generator | None) -> Tensor:
     """``μ + sd ⊙ ε`` (..., S, d) with one ε for all, of mean 0 and mean square 1: mean ‖z_u − z_v‖² is W2² exactly."""
+    check_whole(0, n_samples=n_samples)
     if n_samples == 0:
         return mu[..., None, :]
     if n_samples < 2:

@@ -122,3 +122,22 @@ def test_where_a_view_belongs_to_one_user_the_proposition_holds():
 def test_bad_input_is_one_sentence(arguments, says):
     with pytest.raises(InputError, match=says):
         views_of(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"lam": -1.0}, "lam"),
+        ({"lam": float("nan")}, "lam"),
+        ({"H": np.array([[1.0, 2.0], [0.0, 1.0]])}, "symmetric"),
+        ({"H": -np.eye(2)}, "positive definite"),
+        ({"H": np.zeros((2, 2)), "lam": 0.0}, "positive definite"),
+        ({"H": np.eye(3)}, "do not fit"),
+        ({"free": np.zeros((3, 2))}, "do not fit"),
+        ({"centroids": np.zeros((2, 1))}, "do not fit"),
+    ],
+)
+def test_what_has_no_best_answer_is_refused(change, says):
+    given = {"H": np.eye(2), "lam": 0.5, "free": np.zeros((2, 2)), "centroids": np.zeros((2, 2))} | change
+    with pytest.raises(InputError, match=says):
+        bayes_minimizer(views_of([[1, 0], [1, 1]], keep=0.5), **given)

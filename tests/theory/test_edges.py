@@ -1,6 +1,7 @@
 """Each function at the edges of its arguments: right to a millionth of what Decimal and Fraction give, or refused."""
 
 import math
+import warnings
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from minivae import InputError
+from minivae import InputError, theory
 from minivae.models import MultVAE
 from minivae.theory import (
     anchoring,
@@ -291,7 +292,17 @@ COUNTS = {
     "block": (1, lambda n: distances.distance_matrix(MU, block=n)),
     "n_draws": (2, lambda n: conventions.input_distance(3, 3, 1, 0.5, "mask-then-normalize", "l2", n)),
     "n_quantiles": (1, lambda n: latent_contraction(MODEL, ROWS, 0.5, n_masks=2, n_quantiles=n)),
-    "n_masks": (2, lambda n: drift.mask_variance(MODEL, ROWS, 0.5, n)),
+    "n_masks": (2, lambda n: drift.mask_variance(MODEL, ROWS, 0.5, n_masks=n)),
+    "n_masks of a contraction": (2, lambda n: latent_contraction(MODEL, ROWS, 0.5, n_masks=n, n_quantiles=1)),
+    "neighbours": (1, lambda n: drift.neighbourhood_drift(MODEL, ROWS, 0.5, n, n_masks=2)),
+    "n_views": (1, lambda n: transfer.view_sharing(MODEL, ROWS, 0.5, n_views=n)),
+    "n_samples of a gram matrix": (0, lambda n: transfer.gram(MODEL, ROWS, n)),
+    "a user to step on": (
+        0,
+        lambda n: transfer.step_effect(MODEL, ROWS, n, 0.1, np.zeros((len(ROWS), 1, MODEL.latent))),
+    ),
+    "min_count": (1, locality.normalisation_constant),
+    "users of a toy": (1, lambda n: theory.toy.toy_users(n, 2, 1)),
     "n_samples of the integral": (
         2,
         lambda n: locality.compromise_monte_carlo([0.0], [1.0], [0.0], [1.0], P, P, 1.0, 1.0, n),
@@ -303,13 +314,48 @@ COUNTS = {
 
 @pytest.mark.parametrize("which", COUNTS)
 def test_a_count_has_a_least_value(which):
-    """The least gives finite numbers; one less, but for 0 where it stands for the means, is refused."""
+    """The least gives finite numbers; one less, but for 0 where it stands for the means, is refused, and a fraction."""
     least, call = COUNTS[which]
     call(least)
-    for n in (least - 1, -1):
+    call(np.int64(least))
+    for n in (least - 1, -1, least + 0.5, float(least), True, str(least)):
         if (which, n) != ("n_samples of sharing", 0):
             with pytest.raises(InputError):
                 call(n)
+
+
+def test_what_comes_after_keep_has_one_order_or_a_name():
+    with pytest.raises(InputError, match="k='raw'"):
+        drift.neighbourhood_drift(MODEL, ROWS, 0.5, "raw")
+    for call in (
+        lambda: drift.mask_variance(MODEL, ROWS, 0.5, "raw"),
+        lambda: drift.neighbourhood_drift(MODEL, ROWS, 0.5, 1, "raw"),
+        lambda: latent_contraction(MODEL, ROWS, 0.5, "raw", 5),
+        lambda: transfer.view_sharing(MODEL, ROWS, 0.5, "raw", 2),
+    ):
+        with pytest.raises(TypeError, match="positional"):
+            call()
+
+
+def test_equal_users_have_no_ratio_and_no_warning():
+    same = np.ones((3, ROWS.shape[1]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = latent_contraction(MODEL, same, 1.0, n_masks=2, n_quantiles=1)
+    assert np.isnan(found.ratio).all()
+    assert found.clean.tolist() == [0.0]
+
+
+def test_users_to_step_on_come_in_any_kind():
+    z = np.zeros((len(ROWS), 2, MODEL.latent))
+    expected = transfer.step_effect(MODEL, ROWS, [0, 1], 0.1, torch.from_numpy(z))
+    for users in (np.array([0, 1]), torch.tensor([0, 1]), range(2), (0, 1)):
+        torch.testing.assert_close(transfer.step_effect(MODEL, ROWS, users, 0.1, z), expected, rtol=0, atol=0)
+    for wrong in (len(ROWS), -1, [0, len(ROWS)]):
+        with pytest.raises(InputError, match="to step on"):
+            transfer.step_effect(MODEL, ROWS, wrong, 0.1, z)
+    with pytest.raises(InputError, match="to step on"):
+        transfer.curvature(MODEL, ROWS, len(ROWS), z)
 
 
 def test_standard_errors_of_the_fewest_draws_are_numbers():

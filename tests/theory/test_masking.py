@@ -10,6 +10,7 @@ import scipy.sparse as sp
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from minivae.errors import InputError
 from minivae.masks import mask_input
@@ -560,3 +561,41 @@ def test_a_mask_that_keeps_nearly_nothing_has_a_law():
     assert masked_distance(3, 4, 1e-308).prob_expand() == 0
     with pytest.raises(AssertionError):
         check_rare(lambda s, d, keep: masked_distance(s, d, keep, shared=True).pmf())
+
+
+# --- large counts, and laws that are shared --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("keep", [0.0, 0.3, 0.9, 1.0])
+@pytest.mark.parametrize(("s", "d"), [(0, 0), (0, 5), (7, 0), (1, 1), (40, 13), (9, 90)])
+def test_probabilities_are_sums_of_the_law(s, d, keep, shared):
+    law = masking.masked_distance(s, d, keep, shared)
+    k, p = np.arange(s + d + 1), law.pmf()
+    p = np.pad(p, (0, max(0, len(k) - len(p))))
+    assert law.prob_contract() == pytest.approx(p[k < d].sum(), rel=1e-12, abs=1e-300)
+    assert law.prob_expand() == pytest.approx(p[k > d].sum(), rel=1e-12, abs=1e-300)
+    for t in (0.0, 0.5, 1.0, 3.0, 100.0):
+        beyond = np.abs(k - float(law.mean)) >= t - 1e-10
+        assert law.tail(t) == pytest.approx(p[beyond].sum(), rel=1e-12, abs=1e-300)
+
+
+def test_a_million_items_have_probabilities_but_no_law():
+    n = 10**6
+    law = masking.masked_distance(n, n, 0.5)  # mean n, so it comes closer about as often as not
+    assert law.prob_contract() == pytest.approx(0.5, abs=1e-3)
+    assert law.prob_contract() + law.prob_expand() < 1
+    deviation = 1.5 * float(law.var) ** 0.5
+    assert law.tail(deviation) == pytest.approx(2 * stats.norm.sf(1.5), abs=1e-3)
+    with pytest.raises(InputError, match="200,000"):
+        law.pmf()
+    with pytest.raises(InputError, match="200,000"):
+        masking.masked_distance_by_item([], np.full(200_001, 0.5)).pmf()
+
+
+def test_nobody_can_write_into_a_law_that_others_use():
+    before = masking.masked_distance(0, 5, 0.5).pmf().copy()
+    with pytest.raises(ValueError, match="read-only"):
+        masking.binomial(5, 0.5)[0] = 9
+    masking.masked_distance(0, 5, 0.5).pmf()[0] = 9  # an array of one's own
+    np.testing.assert_array_equal(masking.masked_distance(0, 5, 0.5).pmf(), before)

@@ -362,7 +362,9 @@ def test_contraction_in_latent_space_pair_by_pair():
     x = np.random.default_rng(0).random((9, 12)) < 0.5
     x[:, 0] = True
     model = Linear(12)
-    found = latent_contraction.latent_contraction(model, x, 0.5, "raw", 100, 4, 3, torch.Generator().manual_seed(2))
+    found = latent_contraction.latent_contraction(
+        model, x, 0.5, "raw", n_pairs=100, n_masks=4, n_quantiles=3, generator=torch.Generator().manual_seed(2)
+    )
     pairs = [(u, v) for u in range(9) for v in range(u + 1, 9)]
     far = np.array([[float((mu[u] - mu[v]).norm()) for u, v in pairs] for mu in model.seen])
     clean, masked = far[0], far[1:]
@@ -381,8 +383,8 @@ def test_one_user_or_one_draw_has_no_variance():
     x = np.ones((3, 12))
     for rows, n_masks in ((x[:1], 4), (x, 1)):
         with pytest.raises(InputError, match="at least 2 of each"):
-            drift.mask_variance(Linear(12), rows, 0.5, n_masks)
-    drift.mask_variance(Linear(12), x[:2], 0.5, 2)
+            drift.mask_variance(Linear(12), rows, 0.5, n_masks=n_masks)
+    drift.mask_variance(Linear(12), x[:2], 0.5, n_masks=2)
 
 
 def test_probabilities_never_exceed_one():

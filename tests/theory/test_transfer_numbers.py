@@ -144,7 +144,7 @@ def test_a_user_has_two_views_of_eight_samples_if_nothing_is_said(model, users):
 
 def test_views_are_encoded_as_they_were_masked(model, users):
     """The samples of each view have the mean that the encoder gives for that very input, without another norm."""
-    views = transfer.view_sharing(model, users, 0.5, "normalize-then-mask", 2, 4, given(7))
+    views = transfer.view_sharing(model, users, 0.5, "normalize-then-mask", n_views=2, n_samples=4, generator=given(7))
     generator = given(7)
     for view in range(2):
         mu, _ = model.encode(mask_input(users, 0.5, "normalize-then-mask", generator), normalize=False)

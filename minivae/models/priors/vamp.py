@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from minivae.batches import UserBatch
+from minivae.errors import check_whole
 from minivae.models.priors.prior import Prior
 
 MEAN, SD = 0.05, 0.01
@@ -32,6 +33,7 @@ class VampPrior(Prior):
 
     def __init__(self, n_items: int, components: int) -> None:
         super().__init__()
+        check_whole(1, components=components)
         self.pseudo_inputs = nn.Parameter(torch.empty(components, n_items))
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.data.strong_split import draw_heldout
 from minivae.data.users import shape_of
-from minivae.errors import InputError
+from minivae.errors import InputError, check_whole
 
 LEAST = 3
 """Parts at least: one for test, one for validation, the rest for training."""
@@ -76,6 +76,7 @@ def folds(split: StrongSplit, k: int, seed: int = DRAW) -> list[StrongSplit]:
     InputError
         If k < 3, or a fold would have no two users.
     """
+    check_whole(1, folds=k)
     if k < LEAST:
         raise InputError(f"folds={k} leaves no user to train on; give at least {LEAST}")
     everyone = Population.of(split, seed)

@@ -42,7 +42,7 @@ def sharing_radius(all_users: Subject) -> Evidence:
     checks.append(bound(name, "⟨g_u, g_v⟩ ≥ ‖g_u‖ (‖g_u‖ − D_uv)", on, least, own * (penalty + rounding)))
     model, x, community, generator = _toy(s.seed)
     checks.append(_steps_that_help(name, model, x, generator))
-    views = transfer.view_sharing(s.model, s.x, s.keep, s.mask, 2, 4, s.generator)
+    views = transfer.view_sharing(s.model, s.x, s.keep, s.mask, n_views=2, n_samples=4, generator=s.generator)
     chain, twins = given.chain(), views.chain()
     independent = transfer.gram(s.model, s.x, 4, s.generator)  # common noise makes gradients look alike
     chain["inner product"] = float((independent[off] > 0).double().mean())

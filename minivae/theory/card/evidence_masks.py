@@ -13,6 +13,7 @@ from minivae.theory.card.check import SIGMA, Check, bound, identity, measured
 from minivae.theory.card.evidence import Evidence
 from minivae.theory.card.shown import AnchorsShown, MasksShown, ShrinkageShown
 from minivae.theory.card.subject import Subject
+from minivae.theory.latent_contraction import LatentContraction
 
 KEEPS = (0.3, 0.5, 0.8)
 """Probabilities at which the laws are checked: at 1/2 alone, ρ and 1 − ρ could be exchanged unnoticed."""
@@ -60,10 +61,17 @@ def masked_distances(s: Subject) -> Evidence:
         clean=float(different[shown]),
         pmf=masking.masked_distance(common[shown], different[shown], s.keep).pmf(),
         draws=_simulate(pairs, s.keep, "raw", generator)[shown],
-        latent=masking.latent_contraction(s.model, s.x, s.keep, s.mask, 5000, 6, 5, s.generator),
+        latent=_nearer(s),
         keep=s.keep,
     )
     return checks, one_pair
+
+
+def _nearer(s: Subject) -> LatentContraction:
+    """Distances of the users in latent space under masks."""
+    return masking.latent_contraction(
+        s.model, s.x, s.keep, s.mask, n_pairs=5000, n_masks=6, n_quantiles=5, generator=s.generator
+    )
 
 
 Rows = tuple[sp.csr_matrix, sp.csr_matrix]
@@ -128,11 +136,13 @@ def _unbiased_input(name: str, s: Subject, pairs: Rows, on: str) -> list[Check]:
 
 
 def _in_latent_space(name: str, s: Subject) -> list[Check]:
-    near_far = masking.latent_contraction(s.model, s.x, s.keep, s.mask, 5000, 6, 5, s.generator)
+    near_far = _nearer(s)
     on = f"{len(s.mu)} users, keep {s.keep:g}, 6 masks"
     ratio = ", ".join(f"{r:.2f}" for r in near_far.ratio)
     closer = f"{near_far.prob_contract[0]:.2f} → {near_far.prob_contract[-1]:.2f}"
-    drift = masking.neighbourhood_drift(s.model, s.x, s.keep, min(10, len(s.mu) - 1), 6, s.mask, s.generator)
+    drift = masking.neighbourhood_drift(
+        s.model, s.x, s.keep, min(10, len(s.mu) - 1), n_masks=6, mask=s.mask, generator=s.generator
+    )
     value = f"overlap {drift.overlap:.3f} (chance {drift.chance:.3f}); within/between variance {drift.ratio:.3f}"
     return [
         measured(name, "latent distance masked/clean, near → far; P(contract)", on, f"{ratio}; {closer}"),
@@ -210,7 +220,7 @@ def mask_shrinkage(s: Subject) -> Evidence:
         _attained(name, moved[0], lam),
         _not_loewner(name),
     ]
-    variance = anchoring.mask_variance(s.model, s.x, s.keep, 6, s.mask, s.generator)
+    variance = anchoring.mask_variance(s.model, s.x, s.keep, n_masks=6, mask=s.mask, generator=s.generator)
     value = f"within {variance.within:.3g}, between {variance.between:.3g}, ratio {variance.ratio:.3f}"
     on = f"{len(s.mu)} users, 6 masks, keep {s.keep:g}"
     checks.append(measured(name, "variance of μ over masks, absolute and scale-free", on, value))

@@ -106,19 +106,6 @@ def check_finite(**arrays: torch.Tensor) -> None:
             raise InputError(f"{name} holds NaN or infinity; the model has diverged or its file is damaged")
 
 
-def check_whole(least: int, **counts: Any) -> None:
-    """Refuse what is no whole number of draws, users or bins of at least `least`.
-
-    Raises
-    ------
-    InputError
-        With the name and value of the first.
-    """
-    for name, n in counts.items():
-        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < least:
-            raise InputError(f"{name}={n!r} is not possible; it must be a whole number, at least {least}")
-
-
 def _native(a: np.ndarray) -> np.ndarray:
     """`a` as torch can share it: native byte order, positive strides, writable (copies only where it must)."""
     if not a.dtype.isnative:

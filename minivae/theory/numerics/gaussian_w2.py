@@ -4,8 +4,8 @@ from typing import Any, overload
 
 import torch
 
-from minivae.errors import InputError
-from minivae.theory.numerics.arrays import Array, Kind, Same, as_tensors, check_finite, check_fit, check_sd, check_whole
+from minivae.errors import InputError, check_whole
+from minivae.theory.numerics.arrays import Array, Kind, Same, as_tensors, check_finite, check_fit, check_sd
 
 
 @overload

@@ -6,8 +6,8 @@ import numpy as np
 import ot
 import torch
 
-from minivae.errors import InputError
-from minivae.theory.numerics.arrays import Array, Kind, Same, as_tensors, check_finite, check_whole
+from minivae.errors import InputError, check_whole
+from minivae.theory.numerics.arrays import Array, Kind, Same, as_tensors, check_finite
 
 
 @overload

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from minivae.data.users import Users, shape_of
-from minivae.errors import InputError
+from minivae.errors import InputError, check_whole
 from minivae.models.vae import VAE
-from minivae.theory.numerics.arrays import check_whole
 
 if TYPE_CHECKING:
     from minivae.theory.adapter import Wrapped

@@ -9,11 +9,10 @@ import scipy.sparse as sp
 import torch
 
 from minivae.data.users import Users, as_csr, shape_of
-from minivae.errors import InputError
+from minivae.errors import InputError, check_whole
 from minivae.models.multvae import MultVAE
 from minivae.models.vae import VAE
 from minivae.theory.adapter import Wrapped
-from minivae.theory.numerics.arrays import check_whole
 from minivae.theory.numerics.gaussian_w2 import w2_gaussian, w2_matrix
 
 

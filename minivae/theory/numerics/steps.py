@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, jvp
 
 from minivae.data.users import Users
+from minivae.errors import InputError, check_whole
 from minivae.models.vae import VAE
 from minivae.theory.adapter import Wrapped
 from minivae.theory.numerics.layers import TILE_BYTES, nll, width
@@ -16,7 +17,11 @@ from minivae.theory.numerics.samples import check_rows, dense, float64_decoder
 
 
 def step_effect(
-    model: VAE | Wrapped, x: Users, step_on: int | Sequence[int], eta: float | Tensor | np.ndarray, z: Tensor
+    model: VAE | Wrapped,
+    x: Users,
+    step_on: int | Sequence[int] | np.ndarray | Tensor,
+    eta: float | Tensor | np.ndarray,
+    z: Tensor | np.ndarray,
 ) -> Tensor:
     """Change of the loss of every user after one real SGD step of the decoder on one user.
 
@@ -29,17 +34,22 @@ def step_effect(
     x : Users
         (U, I) targets of the loss, scipy CSR or dense. Nothing is encoded, so weights count as they are: binary rows
         for the loss of `Sharing` from the same users, ``x / N_x`` for the loss per interaction.
-    step_on : int | Sequence[int]
-        v, or several v, each stepped on alone.
+    step_on : int | Sequence[int] | ndarray | Tensor
+        v from 0 to U − 1, or several v, each stepped on alone.
     eta : float | Tensor | ndarray
         Learning rate, a number or one for each v.
-    z : Tensor
+    z : Tensor | ndarray
         (U, S, d) samples, for instance `Sharing.z`.
 
     Returns
     -------
     Tensor
         (U,) for one v, (U, len(step_on)) for several; float64, in nats.
+
+    Raises
+    ------
+    InputError
+        If x and z do not fit the model or each other, or a v is no row of x.
 
     Examples
     --------
@@ -50,8 +60,9 @@ def step_effect(
     >>> bool(step_effect(model, x, 0, 0.01, z)[0] < 0)  # a small step on user 0 helps user 0
     True
     """
+    z = torch.as_tensor(z)
     check_rows(model, x, z)
-    users = list(step_on) if isinstance(step_on, Sequence) else [int(step_on)]
+    users = _rows(step_on, len(z))
     rates = torch.as_tensor(eta, dtype=torch.float64).expand(len(users)).tolist()
     start = float64_decoder(model)
     z = z.double()
@@ -67,7 +78,7 @@ def step_effect(
     return changes[0] if np.ndim(step_on) == 0 else torch.stack(changes, 1)
 
 
-def curvature(model: VAE | Wrapped, x: Users, step_on: int, z: Tensor) -> Tensor:
+def curvature(model: VAE | Wrapped, x: Users, step_on: int, z: Tensor | np.ndarray) -> Tensor:
     """Curvature of every user's loss along the step on v, (U,): ``g_vᵀ ∇²L_u g_v / ‖g_v‖²``.
 
     A measured stand-in for the M of the descent lemma, at θ and in the direction of this step only; negative where
@@ -83,7 +94,9 @@ def curvature(model: VAE | Wrapped, x: Users, step_on: int, z: Tensor) -> Tensor
     >>> bool((along <= toy.proved_smoothness(model.decoder, x)).all())  # M bounds it in every direction
     True
     """
+    z = torch.as_tensor(z)
     check_rows(model, x, z)
+    (step_on,) = _rows(step_on, len(z))
     decoder = float64_decoder(model).requires_grad_(True)
     z = z.double()
     theta = dict(decoder.named_parameters())
@@ -104,6 +117,16 @@ def curvature(model: VAE | Wrapped, x: Users, step_on: int, z: Tensor) -> Tensor
         return jvp(lambda t: jvp(losses, (t,), (one,))[1], (nought,), (one,))[1]
 
     return torch.cat([along(part) for part in _parts(decoder, z)]) / size
+
+
+def _rows(step_on: int | Sequence[int] | np.ndarray | Tensor, n_users: int) -> list[int]:
+    """The users that are stepped on, refused where there is no such row."""
+    given = np.atleast_1d(np.asarray(step_on)).tolist()
+    for v in given:
+        check_whole(0, **{"a user to step on": v})
+        if v >= n_users:
+            raise InputError(f"there is no user {v} to step on; the {n_users} users are 0 to {n_users - 1}")
+    return given
 
 
 @torch.no_grad()
