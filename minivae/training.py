@@ -97,7 +97,8 @@ def fit(
 
     The result is a function of (split, config, model sizes): parameters are reset from ``config.seed``, and order,
     masks and noise are looked up from (seed, step). On a CPU with the same number of threads it is the same to the
-    last bit, interrupted and resumed or not. In several processes (`minivae.distributed`) it differs by rounding only.
+    last bit, interrupted and resumed or not. In several processes (`minivae.runtime.distributed`) it differs by
+    rounding only.
 
     Parameters
     ----------

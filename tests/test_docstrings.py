@@ -1,11 +1,13 @@
 """Every public docstring is read by numpydoc's parser: names fit the signature, types are types and not prose."""
 
 import ast
+import builtins
 import importlib
 import inspect
 import pkgutil
 import re
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -133,3 +135,93 @@ def test_a_default_that_has_changed_is_seen():
         """
 
     assert wrong_defaults(twin, twin.__doc__ or "") == ["k is 20 if not given, and the docstring says 10"]
+
+
+# --- names that a docstring gives ------------------------------------------------------------------------------------
+
+FULL = re.compile(r"\bminivae(?:\.[A-Za-z_]\w*)+")
+QUOTED = re.compile(r"(?<!`)`([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)(?:\(\))?`(?!`)")  # in single backticks: a reference
+FILES = ("py", "js", "svg", "toml", "jsonl", "safetensors")
+
+
+def modules() -> dict[str, ModuleType]:
+    names = [i.name for i in pkgutil.walk_packages(minivae.__path__, "minivae.") if not i.name.endswith("__main__")]
+    return {name: importlib.import_module(name) for name in ("minivae", *names)}
+
+
+def defined(tree: ast.AST) -> set[str]:
+    """What a module gives a name to: modules and names it imports, functions, classes, variables, attributes."""
+    names = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import() | ast.ImportFrom():
+                names |= {part for a in node.names for part in (a.asname or a.name).split(".")}
+            case ast.FunctionDef():
+                arguments = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+                names |= {node.name, *(a.arg for a in arguments)}
+            case ast.ClassDef():
+                names.add(node.name)
+            case ast.Name(ctx=ast.Store()):
+                names.add(node.id)
+            case ast.Attribute(ctx=ast.Store()):
+                names.add(node.attr)
+    return names
+
+
+def unknown(doc: str, index: set[str]) -> list[str]:
+    """References of a docstring that lead nowhere, or to a place that has moved."""
+    found = []
+    for name in FULL.findall(doc):
+        parts = name.split(".")
+        for k in range(len(parts), 0, -1):
+            try:
+                at = importlib.import_module(".".join(parts[:k]))
+            except ImportError:
+                continue
+            moved = at.__name__ != ".".join(parts[:k])
+            for part in parts[k:]:
+                at = getattr(at, part, None)
+            if moved or at is None:
+                found.append(name)
+            break
+    for name in QUOTED.findall(doc):
+        parts = name.split(".")
+        looks_like_one = len(parts) > 1 or "_" in name.strip("_") or re.search("[a-z][A-Z]", name)
+        if looks_like_one and parts[0] not in ("minivae", "mv") and parts[-1] not in FILES:
+            strangers = {parts[0], parts[-1]} - index if parts[0] not in LIBRARIES else set()
+            found += [name] if strangers else []
+    return found
+
+
+LIBRARIES = ("torch", "nn", "np", "sp", "time")
+TREES = {name: ast.parse(inspect.getsource(module)) for name, module in modules().items()}
+KNOWN = {*dir(builtins), *(part for name in TREES for part in name.split("."))}.union(*map(defined, TREES.values()))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_every_name_that_a_docstring_gives_is_there():
+    found = []
+    for module, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and module != "minivae.runtime.moved":
+                found += [f"{module}: {name}" for name in unknown(ast.get_docstring(node) or "", KNOWN)]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    "twin",
+    [
+        "minivae.theory.no_such_module.gradients",
+        "minivae.theory.transfer.no_such_function",
+        "minivae.population",  # an old name, which answers with a warning
+        "`no_such_function`",
+        "`NoSuchClass`",
+        "`Sharing.no_such_attribute`",
+    ],
+)
+def test_a_name_that_leads_nowhere_is_seen(twin):
+    assert unknown(f"As in {twin}.", KNOWN)
+    assert not unknown(
+        "As in `minivae.theory.transfer.sharing`, `Sharing.z`, `kl_decomposition` and `torch.topk`.", KNOWN
+    )

@@ -24,7 +24,7 @@ def blank(notebook: dict[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     notebook : dict
-        In the format of nbformat 4, as parsed JSON or as a `NotebookNode`; it is left as it is.
+        In the format of nbformat 4, as parsed JSON or as a ``nbformat.NotebookNode``; it is left as it is.
 
     Examples
     --------

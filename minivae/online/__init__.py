@@ -1,8 +1,8 @@
 """A simulated online experiment (A/B test): people with known preferences, lists from two recommenders, clicks.
 
 An experiment on a streaming service cannot be repeated outside of it. A simulation can be repeated by every reader,
-and must say that it is one. The people come from a planted population (`minivae.population`). A recommender sees their
-history only; what they like best among the new items decides, with the place in the list, what they click.
+and must say that it is one. The people come from a planted population (`minivae.data.population`). A recommender sees
+their history only; what they like best among the new items decides, with the place in the list, what they click.
 
 The order of an honest experiment: plan (`sample_size`), assign (`assign`), run (`simulate`), estimate (`analyse`). And
 before all that, rehearse it where the truth is known (`rehearse`).

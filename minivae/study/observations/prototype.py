@@ -67,9 +67,9 @@ def compare(found: Numbers, toys: Sequence[Mapping[str, float]], comparable: boo
     Parameters
     ----------
     found : Numbers
-        Variant -> numbers per seed, from `minivae.study.observations.collect`.
+        Variant -> numbers per seed, from `minivae.study.observations.observations.collect`.
     toys : Sequence[Mapping[str, float]]
-        Numbers per seed, from `minivae.study.observations.toy_radius`.
+        Numbers per seed, from `minivae.study.observations.observations.toy_radius`.
     comparable : bool
         Whether the data are the prototype's, so that numbers can be compared and not only statements.
     """

@@ -1,4 +1,4 @@
-"""The checks of Theorem 2.6 and Propositions 3.1 and 3.2 on one model and its users; see `minivae.theory.evidence`."""
+"""Checks of Theorem 2.6 and Propositions 3.1 and 3.2 on one model and its users; see `minivae.theory.card.evidence`."""
 
 import numpy as np
 import scipy.sparse as sp

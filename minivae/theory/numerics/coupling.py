@@ -49,7 +49,7 @@ def coupled(decoder: nn.Module, z: Tensor, x: Tensor) -> Coupled:
     Parameters
     ----------
     decoder : Module
-        As in `minivae.theory.layers.gradients`; float64.
+        As in `minivae.theory.numerics.layers.gradients`; float64.
     z : Tensor
         (..., U, S, d), sample s of all users made from the same noise.
     x : Tensor
