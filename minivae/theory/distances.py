@@ -214,11 +214,11 @@ def sliced_w1_gaussian(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array, along
     check_fit(mu_u=mu_u, sd_u=sd_u, mu_v=mu_v, sd_v=sd_v)
     check_sd(sd_u, sd_v)
     check_finite(mu_u=mu_u, mu_v=mu_v, along=along)
-    mu_u, sd_u, mu_v, sd_v = torch.broadcast_tensors(*torch.atleast_1d(mu_u, sd_u, mu_v, sd_v))
-    if along.ndim != 2 or len(along) != mu_u.shape[-1]:
-        raise InputError(f"along has shape {tuple(along.shape)}; {mu_u.shape[-1]} dimensions need (d, L) directions")
-    spread_u, spread_v = ((sd.square() @ along.square()).sqrt() for sd in (sd_u, sd_v))  # (..., L)
-    return back(_folded_mean((mu_u - mu_v) @ along, (spread_u - spread_v).abs()).mean(-1))
+    m_u, s_u, m_v, s_v = torch.broadcast_tensors(*torch.atleast_1d(mu_u, sd_u, mu_v, sd_v))
+    if along.ndim != 2 or len(along) != m_u.shape[-1]:
+        raise InputError(f"along has shape {tuple(along.shape)}; {m_u.shape[-1]} dimensions need (d, L) directions")
+    spread_u, spread_v = ((sd.square() @ along.square()).sqrt() for sd in (s_u, s_v))  # (..., L)
+    return back(_folded_mean((m_u - m_v) @ along, (spread_u - spread_v).abs()).mean(-1))
 
 
 @overload

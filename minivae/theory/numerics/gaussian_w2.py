@@ -151,8 +151,9 @@ def w2_matrix(mu_u: Array, sd_u: Array, mu_v: Array | None = None, sd_v: Array |
     if (mu_v is None) != (sd_v is None):
         missing, given = ("mu_v", "sd_v") if mu_v is None else ("sd_v", "mu_v")
         raise InputError(f"{given} is given, but {missing} is not; the second set of users needs both")
-    first_again = mu_v is None or sd_v is None
-    (mu_u, sd_u, mu_v, sd_v), back = as_tensors(mu_u, sd_u, *((mu_u, sd_u) if first_again else (mu_v, sd_v)))
+    first_again = mu_v is None
+    second = (mu_u, sd_u) if mu_v is None or sd_v is None else (mu_v, sd_v)
+    (mu_u, sd_u, mu_v, sd_v), back = as_tensors(mu_u, sd_u, *second)
     for name, mu, sd in (("u", mu_u, sd_u), ("v", mu_v, sd_v)):
         check_sd(sd)
         check_fit(**{f"mu_{name}": mu, f"sd_{name}": sd})
