@@ -80,7 +80,7 @@ def test_one_thread_is_the_same_to_the_bit(toy_split):
 @needs_implicit
 def test_bad_input_is_one_sentence(toy_split):
     for bad in ({"factors": 0}, {"alpha": 1.0}, {"l2": 0}, {"iterations": 0}, {"threads": 0}):
-        with pytest.raises(InputError, match="must be (a whole number, at least 1|positive)"):
+        with pytest.raises(InputError, match=r"must be (a whole number, at least 1|positive)"):
             IALS(**bad)
     with pytest.raises(InputError, match="columns"):
         IALS(factors=2).fit(toy_split.train).score(toy_split.test.history[:, :-1])

@@ -169,7 +169,7 @@ def test_draws_are_means_and_spreads_of_standard_normals():
         noise = torch.randn(6, 5, 3, generator=torch.Generator().manual_seed(7))
         torch.testing.assert_close(z, mu[:, None] + sd[:, None] * noise)
         assert torch.equal(samples.posterior_samples(model, x, 0, None), mu[:, None])
-    with pytest.raises(InputError, match="n_samples=-1.*at least 0"):
+    with pytest.raises(InputError, match=r"n_samples=-1.*at least 0"):
         samples.posterior_samples(model, x, -1, None)
 
 
