@@ -15,6 +15,22 @@ from minivae.options import AnchorSchedule, AnchorVariant, AnchorWeights, Mask, 
 LARGEST = 1 << 53  # whole numbers up to here survive JSON and float64
 
 
+class SettingError(InputError):
+    """A field of `TrainConfig` has a value that is not possible.
+
+    Attributes
+    ----------
+    name : str
+        Of the field.
+    rule : str
+        What it must be.
+    """
+
+    def __init__(self, name: str, value: object, rule: str) -> None:
+        super().__init__(f"{name}={value!r} is not possible; it must be {rule}")
+        self.name, self.rule = name, rule
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """Everything a run depends on beside its data and its model's sizes.
@@ -104,7 +120,7 @@ class TrainConfig:
                 object.__setattr__(self, f.name, _number(f.name, getattr(self, f.name), f.type))
         for name, (good, rule) in self._rules().items():
             if not good:
-                raise InputError(f"{name}={getattr(self, name)!r} is not possible; it must be {rule}")
+                raise SettingError(name, getattr(self, name), rule)
         normalizes(self.mask)
         ANCHOR_LOSSES.find(self.anchor_variant)
 
@@ -147,4 +163,4 @@ def _number(name: str, value: Any, kind: type) -> int | float:
             raise TypeError(f"{type(value).__name__} is not accepted as a number")
         return operator.index(value) if kind is int else float(value)
     except (TypeError, ValueError, OverflowError) as e:
-        raise InputError(f"{name}={value!r} is not possible; it must be {rule}") from e
+        raise SettingError(name, value, rule) from e

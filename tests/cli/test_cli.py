@@ -312,7 +312,7 @@ BAD = {
     "a space of nothing": (["tune", "--data", "{data}", "--space", "ease.l2="], "write MODEL.KEY=a,b,c"),
     "a search over a run": (["tune", "--data", "{data}", "--out", "{run}", "--resume"], "something else"),
     "no seeds": (["study", "--data", "{data}", "--seeds", "0"], "seeds=0"),
-    "impossible keep": (["train", "--data", "{data}", "--keep", "0"], "keep=0"),
+    "impossible keep": (["train", "--data", "{data}", "--keep", "0"], "--keep 0.0 is not possible"),
     "no such device": (["train", "--data", "{data}", "--device", "abacus"], "abacus"),
     "folder of something else": (["study", "--data", "{data}", "--out", "{tmp}"], "something else"),
     "folder of something else, resumed": (
@@ -468,3 +468,64 @@ def test_every_kind_of_model_can_be_trained_and_used(model, data, tmp_path, caps
     assert capsys.readouterr().err == ""
     assert type(mv.load_model(out)).__name__.lower() == model.split("+")[0]
     assert main(["train", "--data", str(data), "--model", model, *TINY, "--out", str(out), "--resume"]) == 0
+
+
+# --- mistakes that need no data to be seen ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["train", "--keep", "2"], "--keep 2.0 is not possible; it must be in (0, 1]"),
+        (["train", "--beta", "nan"], "--beta nan is not possible"),
+        (["train", "--anneal-steps", "-1"], "--anneal-steps -1 is not possible"),
+        (["train", "--model", "nope"], "model 'nope' is not in preset"),
+        (["train", "--model", "ease"], "minivae study --models ease"),
+        (["study", "--models", "ease,gpt"], "model 'gpt' is not in preset"),
+        (["evaluate", "--model", "{run}", "--metrics", "foo@3"], "metric='foo' is unknown"),
+    ],
+)
+def test_a_slip_is_said_before_the_table_is_read(argv, says, trained, tmp_path, monkeypatch, capsys):
+    def read(*_, **__):
+        raise AssertionError("the table was read")
+
+    monkeypatch.setattr("minivae.study.run.sources.Source.load", read)
+    monkeypatch.setattr("minivae.study.run.sources.Source.events", read)
+    table = tmp_path / "events.csv"
+    table.write_text("user,item\na,b\n")
+    argv = [a.format(run=trained) for a in argv]
+    out = [] if argv[0] == "evaluate" else ["--out", str(tmp_path / "out")]
+    assert main([*argv, "--data", str(table), *out]) == 2
+    assert_one_sentence(capsys.readouterr(), says)
+    assert not (tmp_path / "out").exists()
+
+
+def test_python_reads_the_argument_and_the_shell_the_flag(data, tmp_path, capsys):
+    with pytest.raises(mv.InputError, match=r"^keep=2\.0 is not possible"):
+        mv.TrainConfig(keep=2)
+    assert main(["train", "--data", str(data), "--keep", "2", "--out", str(tmp_path / "out")]) == 2
+    assert "error: --keep 2.0 is not possible" in capsys.readouterr().err
+
+
+def test_an_interrupted_card_says_what_it_left(trained, tmp_path, monkeypatch, capsys):
+    def press(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minivae.cli.commands.theory.write_page", press)
+    out = tmp_path / "card"
+    assert main(["theory", "--model", str(trained), "--users", "25", "--out", str(out)]) == 130
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("interrupted; ")
+    assert "nothing was changed" not in said
+    assert "card.json" in said
+    assert f"in {out}; continue with: " in said
+    assert {p.name for p in out.glob("card.*")} >= {"card.json"}
+
+
+def test_an_interruption_before_the_first_file_changes_nothing(trained, tmp_path, monkeypatch, capsys):
+    def press(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minivae.cli.commands.theory.load_for", press)
+    assert main(["theory", "--model", str(trained), "--out", str(tmp_path / "card")]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "interrupted; nothing was changed"

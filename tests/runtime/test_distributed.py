@@ -199,5 +199,5 @@ def test_bad_input_is_told_once(data, tmp_path):
     )
     assert code != 0
     assert said == ""
-    assert err.count("error: keep=0.0 is not possible") == 1, err
+    assert err.count("error: --keep 0.0 is not possible") == 1, err
     assert not (tmp_path / "x").exists()

@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType, field
 from minivae.cli import flags
 from minivae.cli.commands.sources import load_for, on_device
 from minivae.errors import InputError
-from minivae.metrics import cutoff
+from minivae.metrics import cutoff, named
 from minivae.options import METRICS, SELECTION
 from minivae.ranking import evaluate
 from minivae.runtime.records import Record
@@ -36,12 +36,13 @@ class Evaluated(Record, frozen=True, kw_only=True):
 
 def evaluate_model(options: flags.Evaluate) -> None:
     """Metrics of a trained model, by activity too."""
+    metrics = METRICS if options.metrics is None else [m.strip() for m in options.metrics.split(",") if m.strip()]
+    named(metrics)
     model, split, others = load_for(options.model, options)
     if others is None:
         check_evaluable(split)
     fold_in = getattr(split, options.part) if others is None else others.fold_in
     who = f"{split.name}: {{:,}} {options.part} users" if others is None else f"{options.data}: {{:,}} users"
-    metrics = METRICS if options.metrics is None else [m.strip() for m in options.metrics.split(",") if m.strip()]
     counts = np.bincount(split.train.indices, minlength=split.n_items)
     scored = evaluate(on_device(model, options.device), fold_in, metrics, counts)
     if scored.n_users < 2:

@@ -25,3 +25,27 @@ def resumable(what: str, folder: Path) -> Iterator[None]:
     except (ProcessLost, WriteError) as e:
         e.kept = kept()
         raise
+
+
+@contextmanager
+def leaving(folder: Path | None) -> Iterator[None]:
+    """Let the end of what follows say which files it has left in its folder, if there are any."""
+    before = _times(folder)
+    try:
+        yield
+    except Interrupted:
+        raise
+    except KeyboardInterrupt as e:
+        new = sorted(name for name, time in _times(folder).items() if before.get(name) != time)
+        if folder is None or not new:
+            raise
+        more = f" and {len(new) - 3} more files" if len(new) > 3 else ""
+        verb = "is" if len(new) == 1 else "are"
+        raise Interrupted(Resumable(f"{', '.join(new[:3])}{more} {verb}", folder)) from e
+
+
+def _times(folder: Path | None) -> dict[str, int]:
+    """When each file of a folder was written; the lock is none of its results."""
+    if folder is None or not folder.is_dir():
+        return {}
+    return {p.name: p.stat().st_mtime_ns for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")}

@@ -6,6 +6,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from minivae.cli.command_lines import command_line
+from minivae.runtime.progress import tracked
 from minivae.runtime.storage import write_text
 from minivae.runtime.table import Part, as_markdown
 from minivae.runtime.text import code, markdown
@@ -17,7 +18,7 @@ from minivae.study.run.results import made
 
 def save_figures(drawn: Mapping[str, Figure], out: Path) -> list[str]:
     """Each as out/NAME.png, .svg and .pdf; returns the names of the PNG files."""
-    for name, figure in drawn.items():
+    for name, figure in tracked(drawn.items(), "figures", len(drawn), "figure"):
         figures.save(figure, out, name)
     return [f"{name}.png" for name in drawn]
 

@@ -94,11 +94,18 @@ def chosen_data(options: flags.Study | flags.Tune) -> tuple[presets.Preset, Sour
     """Preset and split, each of which may choose the other."""
     asked = presets.load(options.preset, options.settings) if options.preset else None
     source = source_of(options, (asked and asked.data) or "planted")
+
+    def chosen(data: str) -> presets.Preset:
+        if options.preset:
+            return presets.load(options.preset, options.settings, data)
+        return presets.for_data(data, options.settings)
+
+    if source.table:  # long to read: a model that does not exist is named before
+        preset = chosen("")
+        preset.pick(options.models)
+        return preset, source, source.load()
     split = source.load()
-    data = "" if source.table else split.name
-    if options.preset:
-        return presets.load(options.preset, options.settings, data), source, split
-    return presets.for_data(data, options.settings), source, split
+    return chosen(split.name), source, split
 
 
 def several_draws(options: flags.Study) -> None:

@@ -11,7 +11,7 @@ from minivae import plots
 from minivae.cli import flags
 from minivae.cli.command_lines import command_line
 from minivae.cli.commands.companions import companions_of, trained_as
-from minivae.cli.commands.folder import resumable
+from minivae.cli.commands.folder import leaving, resumable
 from minivae.cli.commands.notes import TheoryNote
 from minivae.cli.commands.page import write_page
 from minivae.cli.commands.sources import load_for, only_vae, source_of
@@ -31,7 +31,7 @@ from minivae.training import fit
 
 def theory(options: flags.Theory) -> None:
     """The report card of a model, all of it computed here; exit status 1 if a statement is broken."""
-    with folders.hold(options.out):
+    with folders.hold(options.out), leaving(options.out):
         sound = check_model(options)
     if not sound:
         sys.exit(1)

@@ -5,8 +5,9 @@ from contextlib import ExitStack
 from minivae.cli import flags
 from minivae.cli.commands.folder import resumable
 from minivae.cli.commands.sources import source_of
+from minivae.config import SettingError
 from minivae.data.splits import StrongSplit
-from minivae.errors import InputError
+from minivae.errors import InputError, option
 from minivae.runtime import distributed
 from minivae.runtime.device import resolve_device
 from minivae.runtime.text import visible
@@ -24,11 +25,12 @@ def train(options: flags.Train) -> None:
     team = distributed.team()
     source = source_of(options)
     data = source.file or options.out.absolute() / SPLIT
+    job = train_job(options, "") if source.table else None  # a table is long to read: mistakes are said before
     with ExitStack() as held:
         with team.in_turn():  # the first claims the folder and makes the split; the others read it
             split = source.load() if team.first or source.file else StrongSplit.load(data)
             check_evaluable(split)
-            job = train_job(options, "" if source.table else split.name)
+            job = job or train_job(options, split.name)
             if team.first:
                 held.enter_context(folders.hold(options.out))
                 note = job.note(split, fingerprint(split), seen_from(options.out, data))
@@ -52,6 +54,11 @@ def train_job(options: flags.Train, data: str) -> Job:
     if not spec.trained:
         raise InputError(f"{spec.name} is not trained step by step; use minivae study --models {spec.name}")
     settings = {k: getattr(options, k) for k in CONFIG_KEYS if hasattr(options, k)}
-    job = Job(spec, spec.config(**settings))
+    try:
+        job = Job(spec, spec.config(**settings))
+    except SettingError as e:
+        if settings.get(e.name) is None:
+            raise
+        raise InputError(f"{option(e.name, settings[e.name])} is not possible; it must be {e.rule}") from e
     resolve_device(job.config.device)
     return job
