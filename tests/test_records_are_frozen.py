@@ -30,7 +30,7 @@ def thawed(value):
 FILLED = {  # on the way: counters, what is shown, the state of a run, tables that are read from TOML
     *("minivae.data.splits.Counts", "minivae.preparation.verify.Verification", "minivae.preparation.download.Note"),
     *("minivae.runtime.checkpoint_schema.Position", "minivae.runtime.memory.Peak", "minivae.runtime.progress.Board"),
-    *("minivae.runtime.progress._Settings", "minivae.update.Trainer"),
+    *("minivae.runtime.progress._Display", "minivae.update.Trainer"),
     *(f"minivae.study.run.settings.{table}" for table in ("Layer", "ModelTable", "SectionTable")),
 }
 

@@ -134,7 +134,7 @@ def test_an_interruption_leaves_a_checkpoint_of_every_run(toy_split, tmp_path, n
 
 
 def test_lines_without_a_terminal_say_what_is_left(monkeypatch, capsys):
-    monkeypatch.setattr(progress, "_settings", progress._Settings(lines=True))
+    monkeypatch.setattr(progress, "_display", progress._Display(lines=True))
     clock = iter([0.0, 2.0, 2.5, 4.0, 5.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     with progress.progress("m (1 of 2)", 10, "epoch") as show:
