@@ -81,7 +81,7 @@ def read_toml(path: Path) -> Toml:
     Raises
     ------
     InputError
-        If it is missing, no file of text, too large, no TOML, or nested too deeply.
+        If it is missing, empty, no file of text, too large, no TOML, or nested too deeply.
     """
     try:
         size = path.stat().st_size if path.is_file() else None
@@ -89,13 +89,16 @@ def read_toml(path: Path) -> Toml:
             raise OSError(f"it has more than {LARGEST_FILE:,} bytes")
         if size is None and path.exists():
             raise OSError("it is not a file")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as e:
         raise InputError(f"{path} cannot be read ({e}); give a TOML file of settings") from e
     except RecursionError as e:
         raise InputError(f"{path} is nested too deeply; settings are numbers, words and lists of them") from e
     except ValueError as e:  # TOMLDecodeError is one, and an integer of thousands of digits
         raise InputError(f"{path} is no TOML: {e}") from e
+    if not found:
+        raise InputError(f"{path} holds no setting, or comments only; write one, or leave the file out")
+    return found
 
 
 def check_layer(layer: Mapping[str, Any], where: str) -> None:
