@@ -150,3 +150,34 @@ def test_adjacency_text(tmp_path_factory, items):
     assert data.reading.rows == sum(map(len, items))
     assert data.n_events == len(pairs)
     assert data.reading.other_lines["users without items"] == sum(not of for of in items)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.sampled_from(["row", "quoted", "# a", "#b,c", '% "d, e', "#"]), min_size=1, max_size=14),
+    st.booleans(),
+    st.sampled_from(["\n", "\r\n"]),
+)
+def test_comments_between_rows_are_left_out_and_counted(tmp_path_factory, kinds, header, end):
+    """The rows are those of the file without them; every line keeps its number."""
+    path = tmp_path_factory.mktemp("comments") / "t.csv"
+    lines = ["user,item,title"] if header else []
+    rows, at = [("u", "i")], [len(lines) + 1]
+    lines.append("u,i,t")
+    for k, kind in enumerate(kinds):
+        if kind in ("row", "quoted"):
+            rows.append((f"u{k}", f"i{k}"))
+            at.append(len(lines) + 1)
+            lines += [f"u{k},i{k},t"] if kind == "row" else [f'u{k},i{k},"a', '# no comment"']
+        else:
+            lines.append(kind)
+    columns = {} if header else {"user": 0, "item": 1, "header": False}
+    path.write_bytes(end.join([*lines, ""]).encode())
+    data = read_interactions(path, comments=True, **columns)
+    assert data.reading is not None
+    assert [(data.user_labels[u], data.item_labels[i]) for u, i in zip(data.user, data.item, strict=True)] == rows
+    assert data.reading.other_lines["comment lines"] == sum(kind[0] in "#%" for kind in kinds)
+    place = lines[at[-1] - 1]
+    path.write_bytes(end.join([*lines[: at[-1] - 1], "," + place.partition(",")[2], *lines[at[-1] :], ""]).encode())
+    with pytest.raises(InputError, match=rf"line {at[-1]}\b.*|no rows"):
+        read_interactions(path, comments=True, **columns)
