@@ -384,7 +384,7 @@ print(f"β at the end (update 46,800) if it rose to 0.2 over 200,000 updates: {b
 # %% [markdown]
 # The number in the code is 200,000. Who reads it as "a rise to 0.2 over 200,000 updates" trains with a much smaller β: the
 # published cap comes five times earlier. In `mv.TrainConfig` the published schedule is
-# `beta=0.2, anneal_steps=40_000`. Another batch size or an early stop changes the β of the model.
+# `beta=0.2, anneal_steps=40_000`. Another batch size or an early stop can change the β of the model.
 #
 # ## 2.7 The whole of Mult-VAE
 

@@ -564,8 +564,8 @@ assert np.mean(left[300]["K proved"]) < 0.05
 assert 1.2 < min(steeper) < max(steeper) < 2
 
 # %% [markdown]
-# **Reading.** Fewer: in the end less than one in twenty. Three things end the certificates together. $\|g_u\|$ falls and $\Delta_x$ rises, until $\Delta_x\ge\|g_u\|$ for nearly all pairs of a community: radius
-# 0, whatever $K$ is. $W_2$ grows: training does not pull a community together. And the *proved*
+# **Reading.** Fewer: in the end less than one in twenty. Three things work against the certificates. $\|g_u\|$ falls and $\Delta_x$ rises, until $\Delta_x\ge\|g_u\|$ for nearly all pairs of a community: radius
+# 0, whatever $K$ is. $W_2$ grows (its absolute length; between communities not measured). And the *proved*
 # constant grows, twelvefold. If only one changes: after 100 steps each alone has lost a
 # good part of the certificates; after 300 the numerator alone is enough, and so is the proved constant.
 # Its growth may be mostly looseness: on a grid of the plane, for five users, the steepest slope rises, but not even twofold, and the largest ratio *seen* falls.

@@ -332,7 +332,7 @@ print(f"constant {many.mean():.1f} ± {many.std(ddof=1):.1f} million, from {many
 # **Reading.** The lemma holds, and its constant is about two thousand times the largest ratio seen. Which factor is to blame? The
 # figure on the right takes the bound apart. $K_\mu$ alone is only about thirteen times the largest ratio. Nearly all the rest is
 # $K_\sigma$: the intervals of step 4 allow spreads in the hundreds, those that occur end near 1. If no spread exceeded those
-# seen, $K_\sigma$ would be *smaller* than $K_\mu$. So the weak link is the bound on $s$, which the exponential magnifies. (In a
+# seen, $K_\sigma$ would be *smaller* than $K_\mu$. So one weak link is the bound on $s$, which the exponential magnifies. (In a
 # model that bounds its own $s$, say at 0, the slope of step 4 is at most $\frac12$; none was trained.)
 #
 # Of the pairs searched the steepest are near-duplicates, one item removed. On MovieLens-1M, with larger models,
@@ -512,7 +512,7 @@ print(
 # ## 5.7 Recap
 #
 # * An encoder moves a posterior by at most $K\|x_u-x_v\|_1$. $K$ is a product along the chain. It can be proved, and here is
-#   very coarse, mostly by the bound on the spread.
+#   very coarse, in part by the bound on the spread.
 # * With chapter 04 it promises a ball around each user, and nothing beyond. With proved constants the ball of a trained model is
 #   empty.
 # * Measured, helping rises with the Jaccard index; over all pairs it is hardly correlated with $W_2$. Users
@@ -586,7 +586,7 @@ mv.checks.check_steepest(steepest)
 # <details><summary>Solution</summary>
 #
 # **One investigation** (`python chapters/investigate.py 05`; the five models of 5.4; every item that 500 users could add, then all users with a single
-# item). The largest change is 1.34 to 1.56 among the users, and 2.84 to 3.40 among users with a single item, who do not occur. The constant of the
+# item). The largest change is 1.34 to 1.56 among the 500 users who were searched, and 2.84 to 3.40 among users with a single item, who do not occur. The constant of the
 # lemma is 1,503 to 4,342. On average over the models it is 1,745 times the largest change of the users, and 800 times that of the single items: so
 # this search won a factor of about two. Of the rest nobody knows how much is due to the bound, and how much to rows that were not searched. $K_\mu$ alone is 5.4 times what was found. Changes of two items need no search (5.3: add first, the triangle inequality). Other rows were not searched. Popular items move a user most: over the items, the mean move has a rank correlation of .50 to .68 with the number of users who have the item.
 #

@@ -445,8 +445,8 @@ assert (alike < 0.5).mean() > 0.99
 # normalise* pairs move apart in the input and closer
 # in latent space: for the least alike a little above $c\approx0.71$. Raw inputs stay above
 # $c=0.5$, and it is at the tanh that they leave it: before it the ratio of the least alike is about $c$ (.54), after it clearly above; the
-# last layer takes a little back. For the other two inputs the tanh changes little. Much noise is gone after the first, linear layer: of Mult-VAE's
-# 1.43 in the input 1.14 is left.
+# last layer takes a little back. For the other two inputs the tanh changes little. For Mult-VAE the ratio falls from
+# 1.43 in the input to 1.14 after the first, linear layer.
 #
 # So in Mult-VAE masks do not contract distances on average: every fifth moves apart (root mean square), the most alike
 # most. In full-size models the nearest and the farthest fifth move apart too (sorted by clean distance):
@@ -523,7 +523,7 @@ for name, what in stored.items():
 
 # %% [markdown]
 # **Reading.** The more is kept, the steadier the neighbours. At ρ = ½ the overlap is far above chance, and yet only two or so of the ten neighbours stay: an overlap of
-# 0.1 means 2 of 10. In the stored studies training with masks raises it, and the fraction of views within the radius of
+# 0.1 means about 2 of 10. In the stored studies training with masks raises it, and the fraction of views within the radius of
 # chapter 04, in as many seeds as printed above.
 #
 # ## 7.9 What do masks carry between users?

@@ -599,7 +599,7 @@ assert gain[5.0, "one person"].high < min(0, *(gain[5.0, g].low for g in groups 
 # %% [markdown]
 # **Reading.** Shared accounts are hard for these models, the less alike the two are the harder (the groups have 22, 25 and 23 items in the mean), and anchors do not change
 # that: (c) with $\lambda=1$ the mean of each group moves by less than .005, nobody gains visibly. With $\lambda=5$ the accounts of *one* person lose most,
-# contrary to the reviewer's concern. Why was not found.
+# those of alike people lose too: not the order that the reviewer feared.
 #
 # ## 8.9 Recap
 #

@@ -100,12 +100,11 @@ assert r_linear.max() < r.min()
 
 # %% [markdown]
 # **Reading.** The difficulty of the user is the larger part of the spread, and pairing removes it. With $r=.95$ the
-# paired error is less than a quarter of the unpaired one ($\sqrt{1-r}$). Models of different kinds correlated less. (On MovieLens-1M the errors
-# stored for 9.7 give $r=.98$ with and without anchors, .84 for Mult-VAE and EASE.)
+# paired error is less than a quarter of the unpaired one ($\sqrt{1-r}$). Models of different kinds correlated less.
 #
 # So there are three zones, if $r\ge0$ as here: beyond two unpaired errors, the table alone shows that the models differ;
 # within two [*paired*](GLOSSARY.md#paired) errors it could be chance even with the models at hand; between the two, **the table cannot say**. The
-# first zone needs no more of $r$: on MovieLens-20M it begins at $2\sqrt2\cdot.0021=.006$, the answer to 9.1.
+# first zone needs no more of $r$: on MovieLens-20M it begins at $2\sqrt2\cdot.0021=.006$, and at .007 if the table is rounded to .001: the answer to 9.1.
 
 
 # %% tags=["from-scratch", "nbval-check-output"]

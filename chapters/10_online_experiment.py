@@ -643,8 +643,8 @@ mv.checks.check_first_success(first_success)
 # <details><summary>Solution</summary>
 #
 # **One investigation** (`python chapters/investigate.py 10`; popularity against one Mult-VAE, about the lift of 10.8, 14 days, 100 repetitions
-# each). With 2,000 people and a hoped-for lift of 50 % every experiment stops, half of them by day 3; the planned size of 10.5, about 520 people, comes in
-# on day 4. With 600 people 85 % stop, half of these by day 7; with 200 people 26 %. With a hope of 10 % and 200 people
+# each). With 2,000 people and a hoped-for lift of 50 % every experiment stops, half of them by day 3; the size that 10.5 plans for this lift, 392 people, is there
+# by that day. With 600 people 85 % stop, half of these by day 7; with 200 people 26 %. With a hope of 10 % and 200 people
 # nobody stops, with 2,000 the median is day 6. The estimate of those that stop is *biased upwards*: in the mean 1.2 times the truth with 2,000 people, 1.5 times with
 # 600, 2.3 times with 200 (hope 50 %). One stops when chance is kind. Report the always-valid interval, not the point.
 #

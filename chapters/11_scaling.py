@@ -173,8 +173,8 @@ assert 0.3 < operations(250, 500, 300, 100, 250 * 70)["in between"] / count_item
 # %% [markdown]
 # **Reading.** Compare with your predictions. The count is not proportional either: sixteen times the items are 9.9 times the operations,
 # because in the smallest update the layers in between are a third of the work, and they do not grow. Sixteen
-# times the latent size are 1.27 times the operations: $d$ stands only in the small layers. The times are of one run on one machine; the printed pairs answer
-# your (a) and (b). A point above the dotted line is an update that took longer than its count says. Look
+# times the latent size are 1.27 times the operations: $d$ stands only in the small layers. The times are of one run on one machine; the printed pairs
+# (with 300 hidden units) answer your (a) and (b) for a smaller network. A point above the dotted line is an update that took longer than its count says. Look
 # first at the update that was measured twice: a difference from the dotted line that is not larger than between those two says nothing.
 # What makes the larger ones (memory, costs per call, other work) was not measured.
 

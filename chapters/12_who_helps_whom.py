@@ -53,7 +53,7 @@ print("training users, items:", split.train.shape, "  snapshots after epochs", [
 #
 # $$T(u,v) = \sum_t \eta_t\,\langle g_u(\theta_t), g_v(\theta_t)\rangle .$$
 #
-# $T$ is the part of the *fall* of the loss of $u$ that is due to $v$: positive is help. This is TracIn (Pruthi et al., 2020). Unlike the radius of Theorem 2.3 it is symmetric. It is a statement about plain
+# To first order $T$ is the part of the *fall* of the loss of $u$ that is due to $v$: positive is help. This is TracIn (Pruthi et al., 2020). Unlike the radius of Theorem 2.3 it is symmetric. It is a statement about plain
 # gradient descent on the decoder, to first order, with the gradients of a few snapshots (copies of the model during the
 # training). Our runs use Adam, masks, and an encoder that moves. For them $T$ is *a hypothesis*.
 #
@@ -321,7 +321,7 @@ print(
 #
 # ## 12.7 Taking the best helpers away
 #
-# LDS speaks of halves. A sharper question is about ten users: leave out the ten best helpers of one test user, train again;
+# LDS speaks of halves. A sharper question is about ten users: leave out the ten best helpers of one test user (for the loss of the held-out items, which $T$ therefore knows), train again;
 # leave out ten others with as many items each, train again (`minivae explain removal`, Debian's packages; the first 50 of its test
 # users). Each bar is a test user, in order of the difference:
 
@@ -394,7 +394,7 @@ for name, line in far.items():
 # %% [markdown]
 # **Reading.** After three epochs the mean cosine is a little larger for related users than for strangers, in every variant.
 # At the end it is the other way round, in every variant: the difference is negative, and so are both
-# cosines. With masks the fall comes a little later (after 13 epochs, and only there, the two intervals do not meet);
+# cosines. With masks it is a little smaller after 13 epochs (only there the two intervals do not meet);
 # at the end masks changed nothing that
 # can be seen, and anchors made the difference smaller by about a tenth. At the first epochs anchors were behind (after one: −.0006, the others +.0057).
 # So after epoch 3 there are small steps in the direction of the claim, but neither masks nor anchors changed the sign at the end: there the claim

@@ -234,7 +234,7 @@ print(f"Mult-VAE, full: {vae['0']:.2f} → {vae['10']:.2f};  direction: {vae_tur
 # training. That half of the prediction failed. (Its gradient is at a right angle to the code, so a step of gradient descent on a *free* code makes it
 # longer: exact. For networks trained by Adam that is a reason to expect growth, no more: the codes of the Mult-VAE shrank here, to 4.98.)
 #
-# The right panel warns: the codes of the Mult-VAE shrink more, to a tenth, although its KL term keeps them from 0. So it is not the
+# The right panel warns: the codes of the Mult-VAE shrink more, to a tenth, although under its KL term the scale is not free. So it is not the
 # shrinking that tells the two models apart.
 
 
@@ -415,10 +415,10 @@ print(
 
 # %% [markdown]
 # **Reading.** P1, P2 and P4 hold on all six; P3 fails on all four embedded ones (– : cannot be asked there). At $\lambda_A=1$ the full loss always costs a Mult-DAE accuracy;
-# `direction` at its chosen weight never does so visibly (at a larger one it can: on Debian at 100, both times).
+# `direction` at its chosen weight never visibly.
 #
-# **P5 failed on four of six, and the reason is not the draw.** On the *same* users the smaller Mult-VAE gains nothing that can be seen, nor on two other draws; on Debian one draw gains.
-# Without anchors it is where the large network gets *with* them (.4799 and .4801). So on these data part of what anchors gave was what a better size gives. (Our reading of two numbers without an interval.) Where there is a gain, `direction` keeps less than half of it (P6): in the first study none that can be seen, on Debian 46 % of the mean.
+# **P5 failed on four of six, and on the embedded data not by the draw alone.** On the *same* users the smaller Mult-VAE gains nothing that can be seen, nor on two other draws; one of Debian's gains.
+# Without anchors it is where the large network gets *with* them (.4799 and .4801). A guess from these two numbers: part of what anchors gave there is what a better size gives. Where there is a gain, the mean of `direction` is less than half of it (P6): in the first study none that can be seen, on Debian 46 %, not told apart from 0.
 #
 # ## 13.7 Who gains?
 
@@ -433,16 +433,16 @@ for name, found in draws_of.items():
     print(f"{name}:", *(f"{g} {interval(d)}" for g, d in found["multvae", "full"]["by activity"].items()), sep="   ")
 
 # %% [markdown]
-# **Reading.** In the first study (figure) the mean gain grows with the number of items. The paper motivates anchors by users about whom little is known; here a gain
+# **Reading.** In the first study (figure) the mean gain grows with the number of items. The paper motivates anchors by users about whom little is known; a gain
 # can be seen only for those with more than 50 items. With the preset's sizes the users with more than 100 items gain on two draws of three, +.017 and +.018, though no gain of all users can be seen.
-# P7, about the mean of the draws, holds for these three: −.006 with 5 to 10 items, +.013 with more than 100, no interval. On Debian the middle group gains most, and the last, a few users, has the lowest mean.
+# P7, about the mean of the draws, holds for that of these three, though only one of them has its order: −.006 with 5 to 10 items, +.013 with more than 100, no interval. On Debian the middle group gains most, and the last, a few users, has the lowest mean.
 #
 # ## 13.8 Recap
 #
 # * Without a KL term the anchor loss can be lowered by the scale alone. The codes of a Mult-DAE shrank, and at $\lambda_A=1$ it lost accuracy.
 #   But those of the Mult-VAE shrank more. Why one gains and the other loses stays open.
 # * The *best* anchors [smooth](GLOSSARY.md#smoothing) users over the items they share; learned ones point roughly the same way, not always.
-# * Predictions first: of our seven P3, P5 and P6 failed on most studies that could ask them, and P7 has another order on Debian
+# * Predictions first: of our seven P3, P5 and P6 failed on most studies that could ask them; P7 holds for the mean of the embedded draws, not on each
 #   (all stand in `results/predictions-anchors.md`). A gain at one network size did not come back at the size that validation users chose.
 
 # %% [markdown]
