@@ -92,10 +92,10 @@ explorable({
   paint,
   numbers: [
     { key: "gap", label: "compromise gap (filled area), nats", text: (v) => number(v.gap) },
-    { key: "share", label: "… as a share of the gap at t = 0", text: (v) => `${number(v.share)} of ${number(v.full)}` },
-    { key: "pull", label: "price of being apart, β · KL", text: (v) => number(v.pull) },
+    { key: "share", label: "… as a share of the gap at t = 0", text: (v) => `${number(v.share)} of the ${number(v.full)} nats there` },
+    { key: "pull", label: "price of being apart, β · KL to the prior", text: (v) => number(v.pull) },
     { key: "total", label: "total cost", text: (v) => number(v.total) },
-    { key: "threshold", label: "β from which on one place is best", text: (v) => number(v.threshold) },
+    { key: "threshold", label: "β from which on one place is stable", text: (v) => number(v.threshold) },
   ],
   reading: (s, v) => {
     const because = s.heavy === ITEMS ? `D = ${s.differ} is ${v.merge ? "at most" : "more than"} 2β = ${number(2 * s.beta, 1)}` : `β = ${number(s.beta)} is ${v.merge ? "at least" : "less than"} ${number(v.threshold)}`;

@@ -93,7 +93,7 @@ explorable({
     { key: "farther", label: "probability to move apart", text: (v) => number(v.farther, 3) },
     { key: "slope", label: "slope d / s of the line of no change", text: (v) => number(v.slope) },
     { key: "jaccard", label: "Jaccard index s / (s + d)", text: (v) => number(v.jaccard, 3) },
-    { key: "threshold", label: "… below which pairs come closer", text: (v) => number(v.threshold, 3) },
+    { key: "threshold", label: "pairs whose Jaccard index is below this come closer", text: (v) => number(v.threshold, 3) },
   ],
   reading: (s, v) => {
     const sum = `On average ${number(v.stay)} of the ${s.d} differences stay, and ${number(v.fresh)} of the ${s.s} common items become new ones: ${number(v.mean)} in place of ${s.d}.`;

@@ -101,6 +101,6 @@ explorable({
     const radius = number(v.radius);
     if (v.certified) return `W₁ = ${number(s.w)} is less than the sharing radius ${radius}, so the disc does not reach 0: <b class="good">certified</b>. Whatever the gradient of v is, a small step on v lowers the loss of u.`;
     const truth = v.inner > 0 ? "The gradient drawn helps all the same: the condition is sufficient, not necessary." : "The gradient drawn hurts.";
-    return `W₁ = ${number(s.w)} is not less than the sharing radius ${radius}, so the disc reaches the side where v hurts: <b class="bad">not certified</b>. ${truth}`;
+    return `W₁ = ${number(s.w)} is not less than the sharing radius ${radius}, so the disc reaches 0, and some g<sub>v</sub> in it may hurt (those left of the axis; the others still help): <b class="bad">not certified</b>. ${truth}`;
   },
 });
