@@ -7,7 +7,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-AT_SHELL = {"n_heldout": "heldout"}  # options whose flag has another name
+AT_SHELL = {"n_heldout": "heldout", "n_subsets": "subsets"}  # options whose flag has another name
 _shell = False  # whether the reader of a message sits at a command line
 
 
@@ -129,4 +129,5 @@ def check_whole(least: int, **counts: Any) -> None:
     """
     for name, n in counts.items():
         if isinstance(n, bool) or not isinstance(n, Integral) or n < least:
-            raise InputError(f"{name}={n!r} is not possible; it must be a whole number, at least {least}")
+            shown = option(name, n) if name in AT_SHELL else f"{name}={n!r}"
+            raise InputError(f"{shown} is not possible; it must be a whole number, at least {least}")

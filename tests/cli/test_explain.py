@@ -133,7 +133,7 @@ def test_lds_can_be_continued_and_says_the_same(data, tmp_path, monkeypatch, cap
         (["--groups", "nowhere.csv"], "nowhere.csv does not exist"),
         (["--model", "nowhere"], "nowhere"),
         (["lds", "--model", "anything"], "leave --model out"),
-        (["lds", "--subsets", "1"], "too few"),
+        (["lds", "--subsets", "1"], "--subsets 1 is not possible; it must be a whole number, at least 2"),
     ],
 )
 def test_bad_input_is_one_sentence(extra, says, data, tmp_path, capsys):

@@ -269,7 +269,8 @@ def test_reference_has_signature_types_formula_and_example(html, browser):
                 assert ": " in entry["signature"], f"{name} shows no types"
         if module != "minivae":
             chapter = reference.STATEMENTS[module.rpartition(".")[2]][2]
-            assert page.locator(f"article p a[href$='{chapter}.html']").count() >= 1
+            if chapter:
+                assert page.locator(f"article p a[href$='{chapter}.html']").count() >= 1
             stated = reference.STATEMENTS[module.rpartition(".")[2]][1]
             assert (page.locator(f"article p a[href='{reference.PAPER}']").count() == 1) == stated
     page.close()

@@ -97,7 +97,7 @@ def test_halves_are_halves():
     share = subsets.mean(0)
     assert np.abs(share - 5 / 11).max() < 4.5 * np.sqrt(5 / 11 * 6 / 11 / 400)
     assert (halves(11, 400, seed=2) == subsets).all()
-    with pytest.raises(InputError, match="too few"):
+    with pytest.raises(InputError, match="n_users=1 is not possible"):
         halves(1, 10)
 
 
