@@ -1100,7 +1100,8 @@ def worked_out():
     seen, alone = of["users"], of["users with one item"]
     yield (
         "05",
-        f"{seen.min():.2f} to {seen.max():.2f} among the users, and {alone.min():.2f} to {alone.max():.2f} among",
+        f"{seen.min():.2f} to {seen.max():.2f} among the 500 users who were searched, "
+        f"and {alone.min():.2f} to {alone.max():.2f} among",
     )
     yield "05", f"The constant of the lemma is {of['K'].min():,.0f} to {of['K'].max():,.0f}"
     yield "05", f"{of['K'].mean() / seen.mean():,.0f} times the largest change of the users, and"
