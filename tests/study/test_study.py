@@ -174,6 +174,7 @@ def test_the_report_holds_tables_and_figures_and_html_needs_no_other_file(study,
     assert "://" not in re.sub(r"base64,[^\"]+", "", page)
     assert dead_links(page) == []
     assert len(set(re.findall(r'href="(#model-[^"]*)"', page))) == len(MODELS)
+    assert len(re.findall(r'href="#row-[^"]*"', page)) == len(MODELS)  # and back, to the first row of each
     assert page.count("<table>") == len(re.findall(r"^\| -{3}", text, re.M))
 
 

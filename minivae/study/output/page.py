@@ -90,11 +90,13 @@ def to_html(
     figures : Collection[str]
         Their names: no other image becomes part of the page. Where NAME.svg is beside NAME.png, it is taken.
     models : Collection[str]
-        Names of models: rows that begin with one link to its settings, the list item that begins with it.
+        Names of models: rows that begin with one link to its settings, the list item that begins with it, and the item
+        links back to the first of these rows.
     best : Collection[str]
         First cells of the rows that are marked.
     """
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    seen: set[str] = set()  # models of which a row was met
 
     def image(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
         name, alt = str(tokens[index].attrs["src"]), html.escape(tokens[index].content)
@@ -109,7 +111,11 @@ def to_html(
 
     def row(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
         first = _words(tokens[index + 2])
-        return '<tr class="best">\n' if first in best else "<tr>\n"
+        marked = ' class="best"' if first in best else ""
+        if first not in models or first in seen:
+            return f"<tr{marked}>\n"
+        seen.add(first)
+        return f'<tr{marked} id="{_anchor("row", first)}">\n'
 
     def cell(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
         name = _words(tokens[index + 1])
@@ -123,7 +129,14 @@ def to_html(
 
     def item(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
         name, described, _ = _words(tokens[index + 2]).partition(" (")
-        return f'<li id="{_anchor("model", name)}">' if described and name in models else "<li>"
+        if not described or name not in models:
+            return "<li>"
+        back = (
+            f'<a href="#{_anchor("row", name)}" aria-label="first row of {html.escape(name)}">↑</a> '
+            if name in seen
+            else ""
+        )
+        return f'<li id="{_anchor("model", name)}">{back}'
 
     def heading(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
         tag = tokens[index].tag
