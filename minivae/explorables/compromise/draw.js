@@ -92,7 +92,7 @@ explorable({
   paint,
   numbers: [
     { key: "gap", label: "compromise gap (filled area), nats", text: (v) => number(v.gap) },
-    { key: "share", label: "… as a share of the gap at t = 0", text: (v) => `${number(v.share)} of the ${number(v.full)} nats there` },
+    { key: "share", label: "… as a share of the gap at t = 0", text: (v) => `${number(v.share)} of ${number(v.full)} nats` },
     { key: "pull", label: "price of being apart, β · KL to the prior", text: (v) => number(v.pull) },
     { key: "total", label: "total cost", text: (v) => number(v.total) },
     { key: "threshold", label: "β from which on one place is stable", text: (v) => number(v.threshold) },
