@@ -31,6 +31,7 @@ class BoundedFeatures(nn.Module):
         self.register_buffer("c", c)
 
     def forward(self, z: Tensor) -> Tensor:
+        """Features h(z), every coordinate in (−1, 1): (…, d) → (…, H)."""
         return torch.tanh(z @ self.a.T + self.c)
 
 
