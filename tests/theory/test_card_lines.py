@@ -470,13 +470,13 @@ def test_lines_say_what_was_measured_with_which_numbers(subject, monkeypatch):
 
     for name in ("latent_contraction", "neighbourhood_drift"):
         keep(evidence_masks.masking, name)
-    near, neighbours = evidence_masks._in_latent_space("s", subject)
+    near, neighbours = evidence_masks._in_latent_space("s", subject, evidence_masks._nearer(subject))
     moved, drift = seen["latent_contraction"][0], seen["neighbourhood_drift"][0]
     assert near.on == neighbours.on == "40 users, keep 0.5, 6 masks"
     assert (moved["keep"], moved["n_masks"], drift["n_masks"], drift["k"]) == (0.5, 6, 6, 10)
     assert neighbours.claim.startswith("10 nearest neighbours")
     few = subject.users(7)
-    evidence_masks._in_latent_space("s", few)
+    evidence_masks._in_latent_space("s", few, evidence_masks._nearer(few))
     assert seen["neighbourhood_drift"][1]["k"] == 6  # of seven users six are neighbours
 
 

@@ -54,14 +54,15 @@ def masked_distances(s: Subject) -> Evidence:
     exact, limit = (np.stack(t) for t in zip(*tails, strict=True))
     checks.append(bound(name, "P(|D_h − E D_h| ≥ t) ≤ 2 exp(−2t²/(d+s))", f"{on}, exact tails", exact, limit))
     checks += [_threshold(name), *_unbiased_input(name, s, pairs, on)]
-    checks += _in_latent_space(name, s)
+    near_far = _nearer(s)
+    checks += _in_latent_space(name, s, near_far)
     shown = int(np.argmax(common[: len(common) // 2]))  # a random pair with much in common
     one_pair = MasksShown(
         common=int(common[shown]),
         clean=float(different[shown]),
         pmf=masking.masked_distance(common[shown], different[shown], s.keep).pmf(),
         draws=_simulate(pairs, s.keep, "raw", generator)[shown],
-        latent=_nearer(s),
+        latent=near_far,
         keep=s.keep,
     )
     return checks, one_pair
@@ -135,8 +136,7 @@ def _unbiased_input(name: str, s: Subject, pairs: Rows, on: str) -> list[Check]:
     ]
 
 
-def _in_latent_space(name: str, s: Subject) -> list[Check]:
-    near_far = _nearer(s)
+def _in_latent_space(name: str, s: Subject, near_far: LatentContraction) -> list[Check]:
     on = f"{len(s.mu)} users, keep {s.keep:g}, 6 masks"
     ratio = ", ".join(f"{r:.2f}" for r in near_far.ratio)
     closer = f"{near_far.prob_contract[0]:.2f} → {near_far.prob_contract[-1]:.2f}"
