@@ -164,3 +164,85 @@ def test_names_of_groups_by_activity():
     counts = [1, 1, 2, 2, 3, 5, 9, 9]  # the quarters end at 1, 2 and 5
     x = np.array([[1] * n + [0] * (9 - n) for n in counts])
     assert explain.activity(x).tolist() == ["1 item"] * 2 + ["2 items"] * 2 + ["3–5 items"] * 2 + ["9 items"] * 2
+
+
+def test_a_group_without_a_number_comes_first():
+    groups = np.array(["1 item", "not given", "10–20 items", "8–9 items", "8–9 items"])
+    got = explain.flow(made(np.ones((5, 5)), True), groups)
+    assert got.names == ["not given", "1 item", "8–9 items", "10–20 items"]
+    assert got.users.tolist() == [1, 1, 2, 1]
+
+
+def test_distant_helpers_need_no_more_of_a_partition_than_it_promises(monkeypatch):
+    """Beside the place that is asked for, what is smaller stands before it in any order, and what is larger after."""
+    rng = np.random.default_rng(6)
+
+    def barely(values, kth, axis=None):
+        order = np.argsort(values, axis=axis)
+        return np.concatenate([order[:kth][::-1], order[kth : kth + 1], order[kth + 1 :][::-1]])
+
+    monkeypatch.setattr(np, "argpartition", barely)
+    cosine = rng.uniform(0.1, 1, (9, 9))
+    transfer = Transfer(cosine, cosine, (0,), (1.0,), True)
+    best = sorted(cosine[np.triu_indices(9, 1)], reverse=True)
+    for k in (1, 2, 5, 36):
+        np.testing.assert_array_equal(explain.distant_helpers(transfer, np.eye(9), k)[1], best[:k])
+
+
+def test_a_single_user_has_no_distant_helper():
+    pairs, cosine = explain.distant_helpers(made(np.ones((1, 1)), True), np.ones((1, 3)))
+    assert (pairs.shape, cosine.shape) == ((0, 2), (0,))
+
+
+def test_taste_of_users_by_hand():
+    """Popularity 4, 2, 1 of the items: mean logarithms log 4, log 2 / 2, 0 (of nobody) and (log 4 + log 2) / 2."""
+    x = np.array([[1, 0, 0], [0, 1, 1], [0, 0, 0], [1, 1, 0], [1, 0, 0], [1, 0, 0]])
+    got = explain.popularity_of_taste(x)
+    assert got.tolist() == ["mixed", "rare items", "rare items", "mixed", "mixed", "mixed"]  # two thirds lie at log 4
+    one = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0], [0, 0, 1, 0], [0, 0, 1, 1]])
+    # log 1, log 2 twice, log 4 three times, and (log 4 + log 1) / 2 = log 2: a third lies at log 2 or below
+    assert explain.popularity_of_taste(one).tolist() == ["rare items"] * 3 + ["mixed"] * 3 + ["rare items"]
+
+
+def test_communities_are_made_from_the_scaled_matrix(monkeypatch):
+    """x_ui / √(N_u m_i), users and items with a single interaction among them; the constant vector is left out."""
+    from minivae.explain import segments
+
+    rng = np.random.default_rng(8)
+    x = (rng.random((30, 12)) < 0.3).astype(float)
+    x[:4] = np.eye(12)[[0, 1, 2, 2]]
+    x[:, 11] = 0
+    x[5, 11] = 1
+    x[6] = 0
+    given, places = [], []
+    svds, kmeans2 = segments.svds, segments.kmeans2
+    monkeypatch.setattr(segments, "svds", lambda a, **more: given.append(a.toarray()) or svds(a, **more))
+    monkeypatch.setattr(segments, "kmeans2", lambda p, n, **more: places.append(p) or kmeans2(p, n, **more))
+    found = explain.communities(x, 3)
+    n, m = x.sum(1), x.sum(0)
+    scaled = np.array([[x[u, i] / (n[u] * m[i]) ** 0.5 if x[u, i] else 0 for i in range(12)] for u in range(30)])
+    np.testing.assert_allclose(given[0], scaled)
+    vectors, values, _ = np.linalg.svd(scaled)
+    assert values[0] == pytest.approx(1)
+    assert places[0].shape == (30, 2)
+    for k in range(2):
+        expected = vectors[:, k + 1] / np.sqrt(np.maximum(n, 1))
+        expected /= expected.std()
+        sign = np.sign(expected @ places[0][:, k])
+        np.testing.assert_allclose(places[0][:, k], sign * expected, atol=1e-6)
+    sizes = [np.sum(found == f"group {k}") for k in (1, 2, 3)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sum(sizes) == 30
+
+
+def test_communities_of_two():
+    x = np.zeros((20, 8))
+    x[:12, :4], x[12:, 4:] = 1, 1
+    x[0, 7] = 1
+    found = explain.communities(x, 2)
+    assert set(found[1:12]) == {"group 1"}
+    assert set(found[12:]) == {"group 2"}
+    for n in (1, 8):
+        with pytest.raises(InputError, match="cannot be found"):
+            explain.communities(x, n)
+    assert set(explain.communities(x, 7, seed=3)) <= {f"group {k}" for k in range(1, 8)}

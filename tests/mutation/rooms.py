@@ -66,7 +66,9 @@ ROOMS = {
     "online": Room(("minivae/online/*.py",), ("tests/online/test_*.py", "tests/checks/test_online*.py")),
     "study": Room(
         (
+            "minivae/study/*.py",
             "minivae/study/output/*.py",
+            "minivae/study/observations/*.py",
             "minivae/study/draws/*.py",
             "minivae/study/run/*.py",
             "minivae/study/search/*.py",

@@ -10,10 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 from scipy import stats
 
-from minivae.data.splits import FoldIn
 from minivae.ranking import METRICS, Evaluation, paired_difference
 from minivae.runtime.memory import Peak
 from minivae.runtime.table import as_latex
@@ -29,6 +27,7 @@ from minivae.study.run.results import ModelResult
 from minivae.study.run.runs import Result, by_activity, means
 from minivae.study.run.settings import Section
 from minivae.training import TrainConfig
+from tests.study.rows import fold_in_of
 
 FOLDER = Path(__file__).parent / "golden"
 SIZES = np.array([6, 9, 20, 20, 40, 60, 70, 120, 130, 5])  # interactions of each test user: all groups of activity
@@ -47,17 +46,7 @@ ENVIRONMENT = Environment("0", "3", "0", "2", "a system", "one", 1, 1, "cpu", "f
 
 def fold_in():
     """Ten users; a fifth of each is held out, of the last nothing."""
-    n_items = 200
-    held = np.where(np.arange(10) == 9, 0, SIZES // 5)
-    rows = [np.arange(n) for n in SIZES]
-    history = [r[h:] for r, h in zip(rows, held, strict=True)]
-    heldout = [r[:h] for r, h in zip(rows, held, strict=True)]
-
-    def matrix(items):
-        pointers = np.cumsum([0, *map(len, items)])
-        return sp.csr_matrix((np.ones(pointers[-1], np.float32), np.concatenate(items), pointers), (10, n_items))
-
-    return FoldIn(matrix(history), matrix(heldout), np.array([f"u{k}" for k in range(10)]))
+    return fold_in_of(SIZES, np.where(np.arange(10) == 9, 0, SIZES // 5), 200)
 
 
 def made_run(name, seed, level, test, best=30, epochs=40, coverage=0.5):
