@@ -1,16 +1,22 @@
 """Command lines as text: what was typed, and what gives the same options or the next step."""
 
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import tyro
 
 from minivae.cli.flags import TABLE_FIELDS, Info, Study, Tune
+from minivae.errors import InputError
 from minivae.runtime.portable import portable
+
+NEARLY = 0.75
+"""How like a flag a word with two hyphens is that was meant as one."""
 
 
 def command_line() -> str:
@@ -83,13 +89,58 @@ def labels_apart(argv: Sequence[str], command: type, named: Sequence[str]) -> li
     >>> from minivae.cli.flags import Recommend
     >>> labels_apart(["--items", "-b3", "-x", "-k", "5"], Recommend, ["--items"])
     ['--items=-b3', '--items=-x', '-k', '5']
+
+    Raises
+    ------
+    InputError
+        If no label follows a flag, several follow one that takes one, or if what follows it is nearly another flag.
     """
+    several = {f"--{f.name}" for f in fields(command) if isinstance(f.default, tuple)}
     known = {"-k", "-h", "--help", *(f"--{f.name.replace('_', '-')}" for f in fields(command))}
-    out, flag = [], None
+    out: list[str] = []
+    flag, empty = "", False  # the flag whose labels are read, and whether it has none yet
     for word in argv:
         if word.partition("=")[0].replace("_", "-") in known:
-            flag = word if word in named else None
+            _refuse_empty(flag if empty else "", word)
+            flag, empty = (word, True) if word in named else ("", False)
             out += [] if flag else [word]
+        elif not flag:
+            out.append(word)
         else:
-            out.append(f"{flag}={word}" if flag else word)
+            if re.match(r"--\w{3}", word) and (close := get_close_matches(word, known, 1, NEARLY)):
+                raise InputError(f"did you mean {close[0]} by {word}? If it is a label, write {flag}={word}")
+            if not empty and flag not in several:
+                raise InputError(f"{flag} takes one label, {word!r} is one more; put a label with blanks in quotes")
+            out.append(f"{flag}={word}")
+            empty = False
+    _refuse_empty(flag if empty else "", "--LABEL")
     return out
+
+
+def _refuse_empty(flag: str, word: str) -> None:
+    if flag:
+        raise InputError(f"no label follows {flag}; write it behind the flag, or {flag}={word} if it looks like a flag")
+
+
+def lists_joined(argv: Sequence[str], named: Sequence[str]) -> list[str]:
+    """The words of a command; those behind a flag that takes a list with commas are one, whatever stands between them.
+
+    >>> lists_joined(["--models", "ease,", "multvae", "--seeds", "3"], ["--models"])
+    ['--models', 'ease,multvae', '--seeds', '3']
+    """
+    out: list[str] = []
+    values: list[str] | None = None  # of the list that is read
+    for word in [*argv, "-"]:
+        flag, _, value = word.partition("=")
+        if values is not None and not word.startswith("-"):
+            values.append(word.strip(","))
+            continue
+        if values:
+            out.append(",".join(v for v in values if v))
+        values = None
+        if flag.replace("_", "-") in named:
+            out.append(flag)
+            values = [value] if value else []
+        else:
+            out.append(word)
+    return out[:-1]

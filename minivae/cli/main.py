@@ -79,6 +79,7 @@ EXAMPLES = {
     """,
 }
 LABEL_FLAGS = ("--user", "--items", "--similar", "--rank")
+LIST_FLAGS = ("--models", "--metrics", "--split-seeds")
 LESS_MEMORY = (
     "lower --batch-size, leave ease out (it needs items × items numbers; see --models), or take a larger machine"
 )
@@ -155,6 +156,8 @@ def parse(argv: list[str]) -> flags.Command:
     """The command and its flags; of several processes the first alone shows help or what is wrong."""
     if argv[:1] == ["recommend"]:
         argv = ["recommend", *command_lines.labels_apart(argv[1:], flags.Recommend, LABEL_FLAGS)]
+    elif argv[:1] in (["study"], ["tune"], ["evaluate"]):
+        argv = command_lines.lists_joined(argv, LIST_FLAGS)
     quiet = os.environ.get("RANK", "0") != "0"
     with (
         open(os.devnull, "w") as nowhere,

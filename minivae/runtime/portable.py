@@ -22,3 +22,29 @@ def portable(word: str) -> str:
         return Path(os.path.relpath(path)).as_posix()
     except ValueError:  # on another drive of Windows
         return path.name
+
+
+def seen_from(folder: Path, path: Path) -> str:
+    """Where something lies, as a path from a folder: nothing in it names this machine, and both can move together."""
+    try:
+        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+    except ValueError:  # on another drive of Windows
+        return path.name
+
+
+def place(word: object, folder: Path) -> str:
+    """A word of the command line as a note in `folder` keeps it: `seen_from` there if it is a path to something."""
+    path = Path(str(word))
+    return seen_from(folder, path) if path.name and path.exists() else str(word)
+
+
+def same_place(stated: str, now: str, folder: Path) -> bool:
+    """Whether a note in `folder` means by `stated` what is now, as seen from there, `now`.
+
+    An older note has the path as it was typed, absolute or from the folder of the command. Where nothing is left under
+    any of these paths, the thing was moved: then its name decides.
+    """
+    left = [path for path in (folder / stated, Path(stated)) if path.exists()]
+    if not left:
+        return Path(stated).name == Path(now).name
+    return stated == now or any(path.resolve() == (folder.resolve() / now).resolve() for path in left)

@@ -15,7 +15,7 @@ from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.options import SELECTION
 from minivae.runtime.device import resolve_device
-from minivae.runtime.portable import portable
+from minivae.runtime.portable import portable, seen_from
 from minivae.runtime.progress import duration
 from minivae.runtime.records import write_record
 from minivae.runtime.storage import write_text
@@ -26,7 +26,7 @@ from minivae.study.run.model_spec import ModelSpec
 from minivae.study.run.notes import SPLIT, Setting, SplitNote, StudyNote
 from minivae.study.run.presets import Preset
 from minivae.study.run.records import ModelSettings, PresetNote, Study, StudyData
-from minivae.study.run.runs import Job, Result, check_evaluable, refuse_other_users, seen_from
+from minivae.study.run.runs import Job, Result, check_evaluable, refuse_other_users
 from minivae.study.run.sources import Source, fingerprint
 
 Command = Callable[[Mapping[str, Any], Sequence[str]], str]

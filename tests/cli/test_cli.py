@@ -10,14 +10,15 @@ import sys
 import time
 from dataclasses import fields
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 import minivae as mv
-from minivae.cli import flags
-from minivae.cli.main import EXAMPLES, main
+from minivae.cli import command_lines, flags
+from minivae.cli.main import EXAMPLES, LIST_FLAGS, main
 from minivae.data import lookup
 from minivae.data.interactions import Interactions
 from minivae.runtime.storage import load_arrays
@@ -408,6 +409,43 @@ def test_the_check_of_one_sentence_rejects_a_traceback_and_a_second_line():
 def test_nothing_is_resumed_without_a_folder(command, data, capsys):
     assert main([command, "--data", str(data), "--resume"]) == 2
     assert_one_sentence(capsys.readouterr(), "--out")
+
+
+def test_lists_with_commas_may_be_typed_with_blanks(data, trained, capsys):
+    """One rule for every flag that takes such a list, and for every way in which people type one."""
+    several = {
+        f"--{f.name.replace('_', '-')}"
+        for command in (flags.Study, flags.Tune, flags.Train, flags.Evaluate, flags.Theory, flags.Explain)
+        for f in fields(command)
+        if ",…" in str(get_type_hints(command, include_extras=True)[f.name])
+    }
+    assert set(LIST_FLAGS) == several
+    for typed in (["ndcg@10", "map@5"], ["ndcg@10,", "map@5"], ["ndcg@10", ",", "map@5"], ["ndcg@10", ",map@5"]):
+        assert main(["evaluate", "--metrics", *typed, "--model", str(trained)]) == 0
+        shown = capsys.readouterr().out
+        assert "nDCG@10" in shown, typed
+        assert "map@5" in shown, typed
+    assert main(["evaluate", "--model", str(trained), "--metrics=ndcg@10", "map@5"]) == 0
+    assert "map@5" in capsys.readouterr().out
+    study = ["study", "--data", str(data), "--dry-run"]
+    assert main([*study, "--models", "popularity", "ease", "--seeds", "1"]) == 0
+    assert {"popularity", "ease"} <= set(capsys.readouterr().out.split())
+    assert command_lines.lists_joined(["study", "--split_seeds", "1", "2", "--out", "x"], LIST_FLAGS) == [
+        "study", "--split_seeds", "1,2", "--out", "x",
+    ]  # fmt: skip
+    same = ["study", "--models", "--out", "x", "--models=a,b", "c"]
+    assert command_lines.lists_joined(same, LIST_FLAGS) == ["study", "--models", "--out", "x", "--models", "a,b,c"]
+
+
+@pytest.mark.parametrize("argv", [["evaluate", "--metrics"], ["study", "--models"], ["study", "--models", ","]])
+def test_an_empty_list_is_not_taken(argv, trained, capsys):
+    model = ["--model", str(trained)] if argv[0] == "evaluate" else []
+    try:
+        status = main([*argv[:1], *model, *argv[1:]])
+    except SystemExit as e:
+        status = e.code
+    assert status == 2
+    assert capsys.readouterr().err
 
 
 def test_unknown_flags_end_in_status_2(capsys):

@@ -100,6 +100,53 @@ def test_labels_with_hyphens_and_repeated_flags(run, capsys):
     assert apart == ["--items=a", "--user=-b", "-c", "-k", "2", "--out", "x"]
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--user"], "no label follows --user; write it behind the flag, or --user=--LABEL if it looks like a flag"),
+        (["--user", "-u003", "--rank"], "no label follows --rank"),
+        (["--user", "--users", "all"], "no label follows --user; write it behind the flag, or --user=--users if"),
+        (
+            ["--items", "-i03", "--amnog", "f.txt"],
+            "did you mean --among by --amnog? If it is a label, write --items=--",
+        ),
+        (["--similar", "Toy", "Story"], "--similar takes one label, 'Story' is one more; put a label with blanks in"),
+        (["--user", "-u003", "--rank", "-i03", "-i04"], "--rank takes one label, '-i04' is one more"),
+    ],
+)
+def test_a_label_flag_without_its_label_is_refused_in_a_sentence(run, capsys, words, said):
+    assert main(["recommend", "--model", str(run), *words]) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_labels_that_equal_a_flag_or_a_negative_number(tmp_path, capsys):
+    """All of them are found, behind their flag or in a file."""
+    users, items = ["--users", "--out", "-k", "-5", "all", "--help"], ["--among", "-1", "--", "-", "-k5"]
+    pairs = [(u, i) for k, u in enumerate([*users, *map(str, range(60))]) for i in [*items, *"abcdefgh"][k % 3 :]]
+    table = tmp_path / "t.csv"
+    table.write_text("user,item\n" + "".join(f"{u},{i}\n" for u, i in pairs))
+    argv = ["study", "--data", str(table), "--models", "popularity", "--heldout", "9", "--out", str(tmp_path / "s")]
+    assert main(argv) == 0
+    model = ["recommend", "--model", str(tmp_path / "s/runs/popularity-seed0"), "-k", "2"]
+    for user in users:
+        assert main([*model, f"--user={user}"]) == 0, user
+    assert main([*model, "--user", "-5", "all"]) == 0
+    for item in items:
+        assert main([*model, f"--items={item}"]) == 0, item
+        assert main([*model, f"--similar={item}"]) == 0, item
+    assert main([*model, "--items", "-1", "-k5", "--", "-"]) == 0
+    (tmp_path / "users.txt").write_text("\n".join(users))
+    (tmp_path / "items.txt").write_text("\n".join(items))
+    few = ["--users", str(tmp_path / "users.txt"), "--among", str(tmp_path / "items.txt")]
+    capsys.readouterr()
+    assert main([*model, *few, "--out", str(tmp_path / "out.csv")]) == 0
+    written = pl.read_csv(tmp_path / "out.csv", schema_overrides={"item": pl.String, "user": pl.String})
+    assert set(written["user"]) <= set(users)
+    assert set(written["item"]) <= set(items)
+
+
 def test_the_rank_of_an_item_and_items_like_it(study, run, capsys):
     split, model = mv.StrongSplit.load(study / "split.safetensors"), mv.load_model(run)
     user = str(split.test.user_labels[0])

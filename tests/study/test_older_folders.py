@@ -172,7 +172,7 @@ def test_every_folder_of_before_a_setting_is_one_with_its_default(kind, tmp_path
             folders.claim(folder, other, resume=True)
 
 
-OTHER = {str: "another", int: 17, dict: {"one": "more"}}
+OTHER = {str: "another", int: 17, dict: {"one": "more"}, tuple: ["another"]}
 
 
 def test_the_notes_of_theory_and_explain_have_the_defaults_of_the_flags():

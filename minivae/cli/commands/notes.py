@@ -1,8 +1,14 @@
 """What the folders of `minivae theory` and `minivae explain` depend on: flags, each with its default."""
 
-from typing import Self
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from msgspec.structs import replace
 
 from minivae.cli.flags import Explain, Theory
+from minivae.runtime.portable import place
 from minivae.study.run.notes import Note
 
 
@@ -10,6 +16,7 @@ class TheoryNote(Note, frozen=True):
     """theory.json: the data and models that a card and observations are of."""
 
     FILE = "theory.json"
+    PLACES = frozenset({"data", "model", "study"})
     data: str = "planted"
     model: str = ""
     study: str = ""
@@ -17,11 +24,19 @@ class TheoryNote(Note, frozen=True):
     seed: int = Theory.seed
     seeds: int = Theory.seeds
 
+    @classmethod
+    def of(cls, options: Theory, folder: Path, split: str | None) -> Self:
+        """The values of the flags, in `folder`; `split` is the name of the data unless they are a table."""
+        data = place(options.data, folder) if split is None else split
+        model, study = ("" if path is None else place(path, folder) for path in (options.model, options.study))
+        return cls(data, model, study, options.users, options.seed, options.seeds)
+
 
 class ExplainNote(Note, frozen=True):
     """explain.json: the question, and the flags that its answer depends on, each as a word."""
 
     FILE = "explain.json"
+    PLACES = frozenset({"data", "model", "groups", "features", "study"})
     what: str = Explain.what
     data: str = str(Explain.data)
     heldout: str = str(Explain.heldout)
@@ -30,7 +45,8 @@ class ExplainNote(Note, frozen=True):
     @classmethod
     def of(cls, options: Explain) -> Self:
         """The values of the flags."""
-        return cls(**{name: str(getattr(options, name)) for name in cls.__struct_fields__})
+        values = {name: getattr(options, name) for name in cls.__struct_fields__}
+        return cls(**{name: place(v, options.out) if name in cls.PLACES else str(v) for name, v in values.items()})
 
 
 class TransferNote(ExplainNote, frozen=True):
@@ -56,7 +72,17 @@ class LdsNote(ExplainNote, frozen=True):
 class AnchorsNote(ExplainNote, frozen=True):
     """`minivae explain anchors`."""
 
-    study: str = str(Explain.study)
+    study: Sequence[str] | str = Explain.study
+
+    @classmethod
+    def of(cls, options: Explain) -> Self:
+        """As of every note; of several folders each is a word of its own."""
+        return replace(super().of(options), study=[place(folder, options.out) for folder in options.study])
+
+    def same(self, key: str, theirs: Any, ours: Any, folder: Path) -> bool:
+        """As of every note; an older one has the folders as Python shows a tuple of them."""
+        older = key == "study" and isinstance(theirs, str)
+        return super().same(key, re.findall(r"Path\('([^']*)'\)", theirs) if older else theirs, ours, folder)
 
 
 class FarNote(ExplainNote, frozen=True):

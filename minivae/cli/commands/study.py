@@ -136,7 +136,7 @@ def several_draws(options: flags.Study) -> None:
         return
     studies = tuple(out / f"draw-{seed}" for seed in seeds)
     with folders.hold(out), resumable("the finished runs and the checkpoint are", out):
-        folders.claim(out, CombineNote([*map(str, studies)]), options.resume)
+        folders.claim(out, CombineNote.of(out, studies), options.resume)
         print(said)
         for seed, folder in zip(seeds, studies, strict=True):
             one_split(replace(one, split_seed=seed, out=folder, resume=(folder / StudyNote.FILE).is_file()))
@@ -171,7 +171,8 @@ def every_fold(options: flags.Study) -> None:
     no_data = dict.fromkeys(flags.TABLE_FIELDS)
     one = replace(options, **no_data, folds=None, preset=preset.name)
     with folders.hold(out), resumable("the finished runs and the checkpoint are", out):
-        folders.claim(out, CombineNote([*map(str, studies)], whole), options.resume)
+        elsewhere = frozenset(f"data.{k}" for k in CombineNote.FILES)  # the fingerprint says whether it is the same
+        folders.claim(out, CombineNote.of(out, studies, whole), options.resume, elsewhere)
         print(said)
         for part, folder in zip(parts, studies, strict=True):
             data = folder.with_name(f"{folder.name}.safetensors")
@@ -190,7 +191,7 @@ def combine(options: flags.Combine) -> None:
 def combined(options: flags.Combine, design: flags.Study | None = None) -> None:
     """The report on several studies, in a folder that is held; `design` is the command that made them."""
     value = draws.combine([draws.SplitStudy.load(folder) for folder in options.studies])
-    folders.claim(options.out, CombineNote([*map(str, options.studies)]), resume=True)
+    folders.claim(options.out, CombineNote.of(options.out, options.studies), resume=True)
     report_on(value, options.out, design)
 
 

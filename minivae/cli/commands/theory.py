@@ -51,10 +51,7 @@ def check_model(options: flags.Theory) -> bool:
     if options.out is None and (options.seeds or options.resume):
         raise InputError("--seeds and --resume need --out, the folder for the trained models")
     if options.out is not None:
-        data = split.name if users is None else str(options.data)
-        note = TheoryNote(
-            data, str(options.model or ""), str(options.study or ""), options.users, options.seed, options.seeds
-        )
+        note = TheoryNote.of(options, options.out, split.name if users is None else None)
         folders.claim(options.out, note, options.resume)
     label = known.model if known else str(options.model)
     trained = trained_with(known, folder) if known else None

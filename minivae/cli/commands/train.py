@@ -10,12 +10,13 @@ from minivae.data.splits import StrongSplit
 from minivae.errors import InputError, option
 from minivae.runtime import distributed
 from minivae.runtime.device import resolve_device
+from minivae.runtime.portable import seen_from
 from minivae.runtime.text import visible
 from minivae.study.output.display import print_metrics
 from minivae.study.run import folders, presets
 from minivae.study.run.model_spec import CONFIG_KEYS
 from minivae.study.run.notes import SPLIT
-from minivae.study.run.runs import Job, check_evaluable, execute, seen_from
+from minivae.study.run.runs import Job, check_evaluable, execute
 from minivae.study.run.sources import fingerprint
 from minivae.training import fit
 

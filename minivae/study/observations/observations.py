@@ -16,13 +16,14 @@ from minivae.config import TrainConfig
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.models import VAE, load_model
+from minivae.runtime.portable import seen_from
 from minivae.runtime.progress import tracked
 from minivae.runtime.records import read_record
 from minivae.study.run.loop import Jobs, Task, run_all
 from minivae.study.run.model_spec import ModelSpec
 from minivae.study.run.notes import SPLIT
 from minivae.study.run.records import Metrics, Setting
-from minivae.study.run.runs import Job, finished, read_note, seen_from, trained_with
+from minivae.study.run.runs import Job, finished, read_note, trained_with
 from minivae.theory import anchoring, bottleneck, locality, masking, toy, transfer
 from minivae.theory.card.evidence import LIPSCHITZ
 from minivae.theory.card.subject import in_float64

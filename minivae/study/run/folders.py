@@ -161,7 +161,7 @@ def refuse_other(folder: Path, note: Note, may_change: frozenset[str] = frozense
     changed = [
         "made from other data" if k == "data.sha256" else f"{k} {before!r}, now {now!r}"
         for k, (before, now) in differing(theirs, note.as_dict(), note.defaults()).items()
-        if k not in may_change
+        if k not in may_change and not note.same(k, before, now, folder)
     ]
     if changed:
         raise InputError(f"{folder} holds another run ({'; '.join(changed)}); choose another folder with --out")

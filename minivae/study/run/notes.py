@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, ClassVar
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import msgspec
 from msgspec import NODEFAULT, field
 
 from minivae.config import TrainConfig
 from minivae.models.registry import MODELS, arguments_of
+from minivae.runtime.portable import place, same_place, seen_from
 from minivae.runtime.records import Json, Record
 from minivae.study.run.space import Method
 
@@ -20,15 +23,24 @@ SPLIT = "split.safetensors"
 class Note(Record, frozen=True):
     """What the result in a folder is a function of; `FILE` is where that is written.
 
-    A field that came later has a default, that of the setting: a folder from before was made with it.
+    A field that came later has a default, that of the setting: a folder from before was made with it. The fields of
+    `PLACES` hold paths as seen from the folder, so that it can be moved together with them.
     """
 
     FILE: ClassVar[str]
+    PLACES: ClassVar[frozenset[str]] = frozenset()
 
     def defaults(self) -> Json:
         """What was used where an older file names no value."""
         known = [f for f in msgspec.structs.fields(self) if not f.required]
         return {f.encode_name: f.default if f.default is not NODEFAULT else f.default_factory() for f in known}
+
+    def same(self, key: str, theirs: Any, ours: Any, folder: Path) -> bool:
+        """Whether two different values of a field mean the same places; older notes have paths as typed."""
+        if key not in self.PLACES or theirs is None or ours is None:
+            return False
+        a, b = ([value] if isinstance(value, str) else value for value in (theirs, ours))
+        return len(a) == len(b) and all(map(partial(same_place, folder=folder), a, b))
 
 
 def note_files(kind: type[Note] = Note) -> set[str]:
@@ -86,8 +98,16 @@ class CombineNote(Note, frozen=True, omit_defaults=True):
     """combine.json: the folders of the studies, and of what data they are the folds."""
 
     FILE = "combine.json"
+    PLACES = frozenset({"studies"})
+    FILES = frozenset({"data", "test", "validation", "title_file"})
     studies: Sequence[str]
     data: Mapping[str, Setting] = {}
+
+    @classmethod
+    def of(cls, folder: Path, studies: Sequence[Path], data: Mapping[str, Setting] | None = None) -> Self:
+        """The note in `folder`, from which all paths are seen."""
+        seen = {k: place(v, folder) if k in cls.FILES else v for k, v in (data or {}).items()}
+        return cls([seen_from(folder, study) for study in studies], seen)
 
 
 class SearchNote(Note, frozen=True, kw_only=True, omit_defaults=True):

@@ -139,14 +139,6 @@ def read_note(folder: Path) -> RunNote:
     return replace(note, data=replace(note.data, split=there))
 
 
-def seen_from(folder: Path, data: Path) -> str:
-    """Where data lies, as a path from a run's folder: nothing in it names this machine, and both can move together."""
-    try:
-        return Path(os.path.relpath(data.resolve(), folder.resolve())).as_posix()
-    except ValueError:  # on another drive of Windows
-        return data.name
-
-
 def trained_with(note: RunNote, folder: Path) -> TrainConfig:
     """The settings of training in the config.json of `folder`; `InputError` if there are none such."""
     try:
