@@ -106,6 +106,10 @@ def test_results_with_arrays_are_one_line_and_equal_only_to_themselves():
     people = crowd(3)
     assert people == people
     assert people != crowd(3)  # and comparing them is no error
+    audience = Audience(np.arange(2), sp.csr_matrix(np.eye(2)), np.zeros((2, 2)))
+    assert audience == audience
+    assert audience != Audience(np.arange(2), sp.csr_matrix(np.eye(2)), np.zeros((2, 2)))
+    assert all("array" not in repr(thing) and "<" in repr(thing) for thing in (people, audience))
 
 
 def crowd(n):

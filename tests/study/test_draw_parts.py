@@ -181,12 +181,15 @@ def test_draws_and_folds_are_pooled_each_in_their_own_way(protocols, monkeypatch
         results = SimpleNamespace(data=data, differences=[pair, pair], preset=SimpleNamespace(models={}))
         studies.append(SimpleNamespace(label=f"s{k}", results=results, models=models, users=users[k], searched=k == 1))
     monkeypatch.setattr(draws, "check", lambda studies: ["m", "ease"])
-    monkeypatch.setattr(draws, "doubts", lambda runs, models, pairs: dict.fromkeys(pairs, ()))
+    doubted = []
+    monkeypatch.setattr(draws, "doubts", lambda *of: doubted.append(of) or dict.fromkeys(of[2], ()))
     found = draws.combine(studies)
 
     def over(of):
         return pool_folds(of) if folds else pool(of, users, [100, 200])
 
+    assert [(m.name, len(m.runs)) for m in doubted[0][0]] == [("m", 2 + 3), ("ease", 2 + 3)]  # those of both draws
+    assert doubted[0][2] == [("m", "ease")]
     assert (found.data, found.draws, found.design) == ("some", ["s0", "s1"], "folds" if folds else "draws")
     assert (found.seeds, found.searched_on, found.training_users) == ({"m": 2, "ease": 2}, ["s1"], [100, 200])
     assert (found.test_users.each, found.test_users.different) == ([5, 5], 10 if folds else 8)

@@ -139,7 +139,11 @@ def test_the_environment_is_this_machine(monkeypatch, tmp_path):
     monkeypatch.setattr(results, "Path", lambda _: info)
     assert results.processor() == "A processor: fast"
     info.unlink()
-    assert isinstance(results.processor(), str)
+    monkeypatch.setattr(results.platform, "processor", lambda: "")
+    monkeypatch.setattr(results.platform, "machine", lambda: "a machine")
+    assert results.processor() == "a machine"
+    monkeypatch.setattr(results.platform, "processor", lambda: "its processor")
+    assert results.processor() == "its processor"
 
 
 DONE = TrainConfig(epochs=100, anneal_steps=1000, beta=0.2, anchor_steps=0, anchor=1.0, patience=15)
@@ -313,3 +317,19 @@ def test_the_median_of_updates_leaves_out_those_that_warm_up():
 def test_the_cost_of_all_epochs():
     cost = forecast.Cost(1, None, setup=10.0, update=0.5, validation=2.0, updates=6, epochs=4)
     assert (cost.epoch, cost.longest) == (5.0, 30.0)
+
+
+def of_pairs(pairs, *seeds):
+    differences = [SimpleNamespace(a=a, b=b, users=9) for a, b in pairs]
+    summary = [SimpleNamespace(seeds=n) for n in seeds]
+    return SimpleNamespace(differences=differences, summary=summary, data=SimpleNamespace(protocol={}))
+
+
+def test_a_report_counts_its_pairs_and_says_what_two_seeds_mean():
+    one, two = report._pairing(of_pairs([("a", "b")], 1, 1)), report._pairing(of_pairs([("a", "b"), ("a", "c")], 1, 2))
+    assert "one comparison at a time" not in one
+    assert "over seeds first" not in one
+    assert "one comparison at a time, and there are 2 of them" in two
+    assert "Each user's value is averaged over seeds first." in two
+    assert "averaged over them" in report._reading(of_pairs([], 1, 2).summary)
+    assert "averaged over them" not in report._reading(of_pairs([], 1, 1).summary)

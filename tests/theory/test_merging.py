@@ -74,6 +74,13 @@ def test_equal_numbers_merge_up_to_twice_beta(n, common):
     assert merging_threshold(*pair(n, n, common)) == pytest.approx(differ / 2)
 
 
+def test_unequal_numbers_by_hand():
+    """N = 1 and 3: p = (1, 0) and (1/3, 2/3), m = (1/2, 1/2), so 2 · 9 / 64 · 2 (2/3)² / (1/2) = 1/2."""
+    assert merging_threshold([1.0, 0.0, 0.0], [1.0, 2.0, 0.0]) == pytest.approx(0.5)
+    many = merging_threshold(np.array([[1.0, 0.0], [1.0, 1.0]]), np.array([1.0, 2.0]))
+    assert many.tolist() == pytest.approx([0.5, 2 * 36 / 125 * ((1 / 6) ** 2 / (2 / 5) + (1 / 6) ** 2 / (3 / 5))])
+
+
 def test_symmetry_scale_and_bad_input():
     x = pair(5, 30, 4)
     assert merging_threshold(*x) == pytest.approx(merging_threshold(*x[::-1]))

@@ -92,7 +92,7 @@ def comparisons(names: Collection[str], sections: Sequence[Section] = ()) -> lis
     pairs = [(a, REFERENCE) for a in names if a not in inner | {REFERENCE, "popularity"}]
     pairs += with_and_without(names)
     pairs += asked
-    return [(a, b) for a, b in dict.fromkeys(pairs) if a in names and b in names]
+    return [(a, b) for a, b in dict.fromkeys(pairs) if b in names]
 
 
 def every_pair(names: Collection[str]) -> list[tuple[str, str]]:
