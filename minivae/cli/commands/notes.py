@@ -72,7 +72,7 @@ class LdsNote(ExplainNote, frozen=True):
 class AnchorsNote(ExplainNote, frozen=True):
     """`minivae explain anchors`."""
 
-    study: Sequence[str] | str = Explain.study
+    study: Sequence[str] | str = ()
 
     @classmethod
     def of(cls, options: Explain) -> Self:
