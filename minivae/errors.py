@@ -110,6 +110,15 @@ def option(name: str, value: object = None) -> str:
     return f"--{flag}" if value is None else f"--{flag} {value}"
 
 
+def counted(n: int, noun: str) -> str:
+    """A number with its noun, in the plural unless it is one.
+
+    >>> counted(1, "field"), counted(1200, "user")
+    ('1 field', '1,200 users')
+    """
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 def check_whole(least: int, **counts: Any) -> None:
     """Refuse what is no whole number of draws, users or bins of at least `least`.
 

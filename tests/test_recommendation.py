@@ -204,6 +204,8 @@ def test_items_are_named_by_label_where_items_have_labels():
     assert found(among=[3, 0]).items.tolist() == [[0, 3]]
     assert found(among=[3]).items.tolist() == [[3, -1]]
     assert found(labels=numbers, among=["3"]).items.tolist() == [[0, -1]]
+    assert found(labels=numbers, among=[3.0, "0.0", " 2 "]).items.tolist() == [[0, 1]]
+    assert found(labels=np.array(["a", "b", "c", "\u00e9"]), among=["e\u0301 "]).items.tolist() == [[3, -1]]
     assert found(labels=words, among=[]).labels == [[]]
     with pytest.raises(InputError, match=r"exclude holds 'z', which no item is called \(1 of 2 are unknown\); .* as a"):
         found(labels=words, exclude=["a", "z"])

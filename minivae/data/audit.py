@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from minivae.data.splits import FoldIn, StrongSplit
-from minivae.errors import option
+from minivae.errors import counted, option
 from minivae.runtime.records import Record
 
 FEW_TRAINING_USERS = 50
@@ -97,7 +97,7 @@ def warnings(split: StrongSplit) -> list[str]:
     found = []
     n_train, n_test = split.train.shape[0], split.test.n_users
     if n_train < FEW_TRAINING_USERS or (n_train < n_test and set(split.protocol) == LIANG):
-        few = f"only {n_train:,} training users for {n_test:,} test users"
+        few = f"only {counted(n_train, 'training user')} for {counted(n_test, 'test user')}"
         steps = list(split.filters.values())
         ways = [f"hold out fewer ({option('heldout')})"] if split.protocol.get("n_heldout", 1) > 1 else []
         if "min_user" in split.protocol and (not steps or steps[0][0] > steps[-1][0]):

@@ -11,6 +11,7 @@ from minivae.data.text_form import canonical
 from minivae.errors import InputError
 
 Columns = Mapping[str, str | int]  # role -> name or position
+ZONE = r"(:\d\d)(\.\d+)?([+-]\d\d:?\d\d)$"  # after a time of the day
 RECBOLE = {"user": "user_id", "item": "item_id"}  # what these columns are called in its files
 
 
@@ -99,14 +100,15 @@ def as_time(values: pl.Series, name: str, where: Where) -> pl.Series:
 
 
 def as_dates(values: pl.Series, name: str, where: Where) -> pl.Series:
-    """Dates in the order year, month, day; with a time of the day or without."""
-    plain = values.str.replace("T", " ", literal=True).str.replace(r"(\.\d+)?(Z|\+00:?00)?$", "")
+    """Dates in the order year, month, day; with a time of the day or without; in universal time, as zones are said."""
+    east = minutes_east(values)
+    plain = values.str.replace(ZONE, "$1").str.replace(r"(\.\d+)?Z?$", "").str.replace("T", " ", literal=True)
     for form in ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d", "%Y%m%d"):
         whole = plain + ":00" if form == "%Y-%m-%d %H:%M" else plain
         form = form + ":%S" if form == "%Y-%m-%d %H:%M" else form
         dates = whole.str.to_datetime(form, strict=False, time_unit="us")
         if dates.null_count() == 0:
-            return dates
+            return dates - (east * 60_000_000).cast(pl.Duration("us"))
         if dates.null_count() < len(dates):
             row = int(dates.is_null().arg_true()[0])
             raise InputError(f"{name}, {where(row)}: {values[row][:40]!r} is no time like the others")
@@ -126,3 +128,13 @@ def refuse_missing(values: pl.Series, name: str, where: Where) -> None:
     missing = values.is_null()
     if missing.any():
         raise InputError(f"{name}, {where(int(missing.arg_true()[0]))} is empty; fill it in or remove the row")
+
+
+def minutes_east(times: pl.Series) -> pl.Series:
+    """By how much each time is ahead of universal time, where it says so.
+
+    >>> minutes_east(pl.Series(["2020-01-02T22:00:00+02:00", "2020-01-02 22:00-0030", "2020-01-02"])).to_list()
+    [120, -30, 0]
+    """
+    said = times.str.extract(ZONE, 3).str.replace_all("[+:]", "").cast(pl.Int64, strict=False).fill_null(0)
+    return said.sign() * (said.abs() // 100 * 60 + said.abs() % 100)

@@ -29,7 +29,7 @@ from minivae.data.layout import (
     without_preamble,
 )
 from minivae.data.reading import Rows
-from minivae.errors import InputError, option
+from minivae.errors import InputError, counted, option
 
 FEWEST_LINES = 4  # from which on sizes that fit are no accident
 
@@ -142,7 +142,7 @@ def ragged(path: Path, layout: Layout, index: int, text: str) -> InputError:
         advice = f"put a field that holds {layout.separator!r} in quotation marks"
     elif layout.separator in " \t" and not layout.header:
         advice += f", or say {option('adjacency', True)} if each line is a user and its items"
-    return InputError(f"{line} has {n} fields but line {layout.line(0)} has {k}: {text[:60]!r}; {advice}")
+    return InputError(f"{line} has {counted(n, 'field')} but line {layout.line(0)} has {k}: {text[:60]!r}; {advice}")
 
 
 def fast(raw: bytes, layout: Layout, found: Mapping[str, int], lines: int, quoted: bool) -> pl.DataFrame:
@@ -206,7 +206,7 @@ def slow(
             if len(row) != k:
                 over = f", which ends on line {layout.line(reader.line_num - 1):,}," if "\n" in text else ""
                 raise InputError(
-                    f"{path}, line {start:,}{over} has {len(row)} fields but line {layout.line(0)} has {k}: "
+                    f"{path}, line {start:,}{over} has {counted(len(row), 'field')} but line {layout.line(0)} has {k}: "
                     f"{text[:60]!r}; look for a stray quotation mark or separator"
                 )
             if maybe_comments and row[0].startswith(("# ", "% ")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from minivae.data.codes import binary_csr
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.data.strong_split import require_interactions
 from minivae.data.text_form import whole
-from minivae.errors import InputError, option
+from minivae.errors import InputError, counted, option
 
 if TYPE_CHECKING:
     from minivae.data.interactions import Interactions
@@ -66,8 +67,8 @@ def given_split(
     protocol |= early(train, test, "test")
     return StrongSplit(
         known,
-        part(known, heldout, train, "validation"),
-        part(known + heldout, future, train, "test"),
+        part(known, heldout, train, "validation", filters),
+        part(known + heldout, future, train, "test", filters),
         train.item_labels,
         train.item_titles,
         train.user_labels,
@@ -138,9 +139,15 @@ def early(train: Interactions, other: Interactions, name: str) -> dict[str, int]
     return {f"{name}_before_train": int(((row >= 0) & (other.time < last[row])).sum())}
 
 
-def part(history: Any, heldout: Any, train: Interactions, what: str) -> FoldIn:
+def part(history: Any, heldout: Any, train: Interactions, name: str, filters: Mapping[str, Any]) -> FoldIn:
     """The users of a part, with what is known of them and what is to be found."""
     rows = np.flatnonzero(np.diff(heldout.indptr) > 0)
     if rows.size < 2:
-        raise InputError(f"{rows.size} users of the {what} events are in the training file; at least 2 are needed")
+        there = filters.get(f"{name} file, without users and items that are not in training", (rows.size, 0, 0))[0]
+        what = "that are not training events too" if there > rows.size else "of which the training file knows the item"
+        have = "has" if rows.size == 1 else "have"
+        raise InputError(
+            f"{counted(rows.size, 'user')} of the training file {have} {name} events {what}; at least 2 are needed: "
+            "the same user and the same item must be called alike in both files"
+        )
     return FoldIn(history[rows], heldout[rows], train.user_labels[rows])

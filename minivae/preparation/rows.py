@@ -8,7 +8,7 @@ import polars as pl
 from polars.datatypes import DataType, DataTypeClass
 
 from minivae.data.interactions import Interactions
-from minivae.errors import InputError
+from minivae.errors import InputError, counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ def fault(block: bytes, columns: Mapping[str, DataType | DataTypeClass], separat
         odd = (name for name, field in pairs if refused(field.encode(), {name: columns[name]}, separator))
         why = f"no {missing}" if missing else f"no such {next(odd, 'line')}"
     else:
-        why = f"{len(fields)} fields"
+        why = counted(len(fields), "field")
     return BadLine(before + 1, f"{text[:80]!r} is not {separator.join(columns)} ({why})")
 
 

@@ -179,7 +179,7 @@ REFUSED = {  # … and what the sentence must say
         {},
         "line 3 has 4 fields but line 1 has 3",
     ),
-    "a short row": ("t.csv", CSV + "9\n", {}, "line 7 has 1 fields"),
+    "a short row": ("t.csv", CSV + "9\n", {}, "line 7 has 1 field but line 1 has 2"),
     "a long and a short row": ("t.csv", "user,item\n1,2,3\n1\n", {}, "line 2 has 3 fields"),
     "a comment at the end": (
         "t.csv",

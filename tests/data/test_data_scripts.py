@@ -359,7 +359,7 @@ BAD_RATINGS = {
     "extra column": (HEADER + b"1,2,4.0,9\n1,3,4.0,9,5\n", "line 3: '1,3,4.0,9,5' is not {} (5 fields)"),
     "short line": (HEADER + b"1,2,4.0,9\n1,3\n", "line 3: '1,3' is not {} (2 fields)"),
     "no timestamp": (HEADER + b"1,2,4.0,9\n1,3,4.0\n", "line 3: '1,3,4.0' is not {} (3 fields)"),
-    "empty line": (HEADER + b"1,2,4.0,9\n\n1,3,4.0,9\n", "line 3: '' is not {} (1 fields)"),
+    "empty line": (HEADER + b"1,2,4.0,9\n\n1,3,4.0,9\n", "line 3: '' is not {} (1 field)"),
     "no number": (HEADER + b"1,2,4.0,9\nx,3,4.0,9\n", "line 3: 'x,3,4.0,9' is not {} (no such userId)"),
     "number too large": (HEADER + b"1,2,4.0,9\n1,9876543210,4.0,9\n", "(no such movieId)"),
     "empty field": (HEADER + b"1,2,,9\n", "line 2: '1,2,,9' is not {} (no rating)"),

@@ -126,6 +126,25 @@ def test_own_files_are_a_weak_split_and_said_to_be_given():
     assert split.filters["test file"][2] - 2 == split.test.heldout.nnz
 
 
+@pytest.mark.parametrize(
+    ("test", "said"),
+    [
+        (
+            [("u1", "a"), ("u2", "b"), ("u3", "c")],
+            "0 users of the training file have test events that are not training",
+        ),
+        ([("x1", "a"), ("x2", "b")], "0 users of the training file have test events of which the training file knows"),
+        ([("u1", "z"), ("u2", "z")], "0 users of the training file have test events of which the training file knows"),
+        ([("u1", "b"), ("u2", "z")], "1 user of the training file has test events of which the training file knows"),
+    ],
+)
+def test_a_test_file_that_leaves_nobody_says_why(test, said):
+    train = Interactions.from_labels(["u1", "u1", "u2", "u2", "u3", "u3"], [*"aebeca"])
+    other = Interactions.from_labels(["u1", "u2"], ["c", "c"])
+    with pytest.raises(InputError, match=said):
+        given_split(train, Interactions.from_labels(*zip(*test, strict=True)), other)
+
+
 def test_the_protocol_is_stated_only_where_it_is_known():
     strong = strong_split(planted(n_users=200, n_items=40, n_events=2400), n_heldout=20)
     assert "test users are new" in protocol_in_words(strong)

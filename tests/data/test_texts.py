@@ -74,7 +74,7 @@ def test_groups_of_users(tmp_path):
     twice = write(tmp_path, "g.csv", "user,group\n1,a\n2,b\n3,b\n2,c\n")
     with pytest.raises(InputError, match="gives user '2' two groups: line 3 'b' and line 5 'c'; keep one of the rows"):
         groups_of(twice, labels)
-    with pytest.raises(InputError, match="line 3 has 1 fields"):
+    with pytest.raises(InputError, match="line 3 has 1 field "):
         groups_of(write(tmp_path, "g.csv", "user,group\n1,a\n2\n"), labels)
     with pytest.raises(InputError, match="none of the users"):
         groups_of(write(tmp_path, "g.csv", "user,group\n7,a\n"), labels)

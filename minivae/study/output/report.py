@@ -168,7 +168,8 @@ def degenerate(results: Study) -> list[str]:
         found.append(f"all {len(summary)} models have the same nDCG@100: these data do not tell models apart")
     if max(scores) == 1:
         perfect = [row.model for row in summary if row.metrics[SELECTION].mean == 1]
-        found.append(f"{', '.join(perfect)} ranks perfectly: see whether the held-out items are known to the model")
+        rank = "ranks" if len(perfect) == 1 else "rank"
+        found.append(f"{', '.join(perfect)} {rank} perfectly: see whether the held-out items are known to the model")
     return found
 
 
