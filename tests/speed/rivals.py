@@ -29,7 +29,7 @@ class DenseMultVAE(nn.Module):
 
 def dense_step(model: DenseMultVAE, optimizer: torch.optim.Adam, rows: sp.csr_matrix, beta: float) -> None:
     """One update on a CSR slice."""
-    x = torch.FloatTensor(rows.toarray())
+    x = torch.FloatTensor(rows.toarray()).to(next(model.parameters()).device)
     logits, mu, logvar = model(x)
     bce = -torch.mean(torch.sum(F.log_softmax(logits, 1) * x, -1))
     kl = -0.5 * torch.mean(torch.sum(1 + logvar - mu.pow(2) - logvar.exp(), 1))
