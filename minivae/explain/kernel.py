@@ -12,6 +12,7 @@ from minivae.data.users import Users, as_csr, binary, shape_of
 from minivae.errors import InputError
 from minivae.explain.snapshots import Snapshot
 from minivae.models.vae import VAE
+from minivae.theory.adapter import Wrapped
 from minivae.theory.numerics.layers import TILE_BYTES, Gradient, gradients, width
 from minivae.theory.numerics.samples import check_rows, dense, posterior_samples, still
 
@@ -60,7 +61,7 @@ class Transfer:
 
 
 def transfer(
-    model: VAE | Sequence[Snapshot],
+    model: VAE | Wrapped | Sequence[Snapshot],
     x: Users,
     receivers: Users | None = None,
     target: Users | None = None,
@@ -75,7 +76,7 @@ def transfer(
 
     Parameters
     ----------
-    model : VAE | sequence of Snapshot
+    model : VAE | Wrapped | Sequence[Snapshot]
         Snapshots of a run, or one model, which then counts with weight 1.
     x : Users
         (U, I) training users, scipy CSR or dense; the source of transfer. Counts are taken as "has it".

@@ -11,13 +11,14 @@ from minivae.explain.records import RadiusStage
 from minivae.explain.snapshots import Snapshot
 from minivae.models import VAE
 from minivae.runtime.table import Part, Table, numbers
+from minivae.theory.adapter import Wrapped
 from minivae.theory.transfer import sharing
 
 LOOKED_AT = 60
 """Users, drawn at random; each pair of them is looked at."""
 
 
-def radius_stages(model: VAE | Sequence[Snapshot], x: sp.csr_matrix) -> list[RadiusStage]:
+def radius_stages(model: VAE | Wrapped | Sequence[Snapshot], x: sp.csr_matrix) -> list[RadiusStage]:
     """The numbers of Theorem 2.3 at every snapshot, for the loss per interaction.
 
     A pair is certified if ``W2(q_u, q_v) < [‖g_u‖ − Δ_x(u, v)]_+ / K``, with K seen on the pair itself. Medians over
@@ -25,7 +26,7 @@ def radius_stages(model: VAE | Sequence[Snapshot], x: sp.csr_matrix) -> list[Rad
 
     Parameters
     ----------
-    model : VAE | Sequence[Snapshot]
+    model : VAE | Wrapped | Sequence[Snapshot]
         The snapshots of a run, or one model.
     x : csr_matrix
         (U, I) training users.
@@ -33,11 +34,11 @@ def radius_stages(model: VAE | Sequence[Snapshot], x: sp.csr_matrix) -> list[Rad
     n = shape_of(x)[0]
     some = x[np.sort(np.random.default_rng(0).permutation(n)[:LOOKED_AT])]
     target = sp.diags_array(1 / np.maximum(np.diff(some.indptr), 1)) @ some
-    stages = [(None, model)] if isinstance(model, VAE) else [(s.epoch, s.model) for s in model]
+    stages = [(None, model)] if isinstance(model, VAE | Wrapped) else [(s.epoch, s.model) for s in model]
     return [_stage(epoch, at, some, sp.csr_matrix(target)) for epoch, at in stages]
 
 
-def _stage(epoch: int | None, model: VAE, x: sp.csr_matrix, target: sp.csr_matrix) -> RadiusStage:
+def _stage(epoch: int | None, model: VAE | Wrapped, x: sp.csr_matrix, target: sp.csr_matrix) -> RadiusStage:
     found = sharing(model, x, generator=torch.Generator().manual_seed(0), target=target)
     others = ~torch.eye(len(found.norm), dtype=torch.bool)
     norm = found.norm[:, None].expand_as(found.mismatch)

@@ -11,6 +11,7 @@ from minivae.config import TrainConfig
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.models import VAE
+from minivae.theory.adapter import Wrapped
 from minivae.training import Run, fit
 
 
@@ -20,16 +21,16 @@ class Snapshot:
 
     Attributes
     ----------
-    model : VAE
-        In evaluation mode; anything with `encode` and `decoder`, an outside model by `minivae.theory.wrap` too.
+    model : VAE | Wrapped
+        In evaluation mode; an outside model behind `minivae.theory.wrap` too.
     weight : float
-        Η_t, what a user's gradient is multiplied with while the run looks like this: ``lr · epochs / batch_size`` for a
+        η_t, what a user's gradient is multiplied with while the run looks like this: ``lr · epochs / batch_size`` for a
         stretch of some epochs, because an epoch moves the parameters by ``−lr/B`` times every user's gradient.
     epoch : int
         After how many epochs.
     """
 
-    model: VAE
+    model: VAE | Wrapped
     weight: float
     epoch: int
 

@@ -229,7 +229,7 @@ def test_theory_with_companions_says_whether_local_models_fit(trained, tmp_path,
     command = ["theory", "--model", str(bare / "model.safetensors"), "--data", str(trained / data), "--companions"]
     capsys.readouterr()
     assert main(command) == 2
-    assert "does not say how the model was trained" in capsys.readouterr().err
+    assert "says how the model was trained; leave --companions out" in capsys.readouterr().err
 
 
 def test_a_table_is_split_and_the_split_kept(table, tmp_path, capsys):

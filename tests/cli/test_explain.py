@@ -78,7 +78,7 @@ def test_without_a_record_of_the_training_the_last_parameters_count(trained, dat
     alone.write_bytes((trained / "model.safetensors").read_bytes())
     out = tmp_path / "whom"
     assert main(["explain", "--model", str(alone), "--data", str(data), "--users", "40", "--out", str(out)]) == 0
-    assert "The final parameters alone" in (out / "explain.md").read_text("utf-8")
+    assert "The parameters as they are, alone" in (out / "explain.md").read_text("utf-8")
     assert json.loads((out / "transfer.json").read_text("utf-8"))["users"] == 40
 
 

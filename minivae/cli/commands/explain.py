@@ -15,7 +15,7 @@ from minivae.cli.commands.companions import trained_as
 from minivae.cli.commands.folder import resumable
 from minivae.cli.commands.page import save_figures
 from minivae.cli.commands.retraining import explain_far, explain_lds, explain_removal, leave
-from minivae.cli.commands.sources import load_vae, source_of
+from minivae.cli.commands.sources import load_vae, noted, source_of
 from minivae.data import lookup
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.data.users import shape_of
@@ -33,6 +33,7 @@ from minivae.study.output.report import page_source
 from minivae.study.run import folders, presets
 from minivae.study.run.results import made
 from minivae.study.run.runs import read_note
+from minivae.theory.adapter import Wrapped
 
 
 def explain_model(options: flags.Explain) -> None:
@@ -104,7 +105,7 @@ def segments_of(
     return {name: (g[:n_users], g[n_users:]) for name, g in groups.items()}
 
 
-def trained_again(options: flags.Explain) -> tuple[StrongSplit, VAE | list[explain.Snapshot], str]:
+def trained_again(options: flags.Explain) -> tuple[StrongSplit, VAE | Wrapped | list[explain.Snapshot], str]:
     """The split; snapshots of the run that made a model, or its last parameters; and which of the two, in words."""
     if options.model is None:
         split = source_of(options).load(tables=False)
@@ -113,9 +114,9 @@ def trained_again(options: flags.Explain) -> tuple[StrongSplit, VAE | list[expla
         snapshots, _, run = explain.record(lambda: spec.build_vae(split.n_items), split, config)
         return split, snapshots, f"Model {spec.name}, trained here for {run.best_epoch} epochs."
     model, split = load_vae(options.model, options)
-    folder = options.model if options.model.is_dir() else options.model.parent
-    if not (folder / "config.json").is_file():
-        return split, model, "The final parameters alone, as no config.json says how the model was trained."
+    folder = noted(options.model)
+    if folder is None:
+        return split, model, "The parameters as they are, alone: no config.json says how the model was trained."
     spec, config = trained_as(read_note(folder), folder, split.n_items)
     snapshots, again, _ = explain.record(lambda: spec.build_vae(split.n_items), split, replace(config, device="cpu"))
     same = all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))

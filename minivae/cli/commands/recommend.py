@@ -10,12 +10,11 @@ import polars as pl
 import scipy.sparse as sp
 
 from minivae.cli import flags
-from minivae.cli.commands.sources import load_both, on_device
+from minivae.cli.commands.sources import Known, load_both, on_device
 from minivae.data import lookup
 from minivae.data.content import line_of
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
-from minivae.models import VAE, Baseline
 from minivae.recommendation import ranks_of, recommend
 from minivae.runtime.limits import COPIES, allowed_memory, refuse_large
 from minivae.runtime.storage import write_whole
@@ -137,7 +136,7 @@ def _items(split: StrongSplit, wanted: Sequence[str]) -> np.ndarray:
 
 
 def _show_rank(
-    options: flags.Recommend, model: VAE | Baseline, split: StrongSplit, labels: pl.Series, history: sp.csr_matrix
+    options: flags.Recommend, model: Known, split: StrongSplit, labels: pl.Series, history: sp.csr_matrix
 ) -> None:
     """Where one item stands in the list of each user."""
     item = int(_items(split, [options.rank or ""])[0])

@@ -2,8 +2,11 @@
 
 import sys
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from minivae.cli import flags
 from minivae.data.newcomers import NewUsers, new_users
@@ -13,6 +16,10 @@ from minivae.models import VAE, Baseline, load_model
 from minivae.runtime.device import resolve_device
 from minivae.study.run.runs import read_note
 from minivae.study.run.sources import EMBEDDED, TABLE_OPTIONS, Source, fingerprint
+from minivae.theory.adapter import Wrapped
+
+Known = VAE | Baseline | Wrapped
+"""What --model can name: a saved model, or an outside one behind `minivae.theory.wrap`."""
 
 
 def source_of(options: flags.SplitFlags, default: str = "planted") -> Source:
@@ -35,7 +42,7 @@ def chosen(options: flags.ColumnFlags, name: str) -> Any:
     return True if yes else False if no else None
 
 
-def load_both(path: Path, options: flags.SplitFlags) -> tuple[VAE | Baseline, StrongSplit]:
+def load_both(path: Path, options: flags.SplitFlags) -> tuple[Known, StrongSplit]:
     """A model of any kind, and the split it was trained on unless --data says otherwise.
 
     Raises
@@ -44,9 +51,10 @@ def load_both(path: Path, options: flags.SplitFlags) -> tuple[VAE | Baseline, St
         If the model or the split is not there, or they do not belong together.
     """
     refuse_several(path)
-    model = load_model(path)
-    folder = path if path.is_dir() else path.parent
-    known = read_note(folder).data if (folder / "config.json").is_file() else None
+    model, folder = (outside(path), None) if is_name(path) else (load_model(path), noted(path))
+    known = read_note(folder).data if folder else None
+    if options.data is None and is_name(path):
+        raise InputError(f"--model {path} does not say which data the model was trained on; give --data")
     if options.data is None and known is None:
         raise InputError(f"no config.json beside {path} says which data it was trained on; give --data")
     if options.data is None and known and known.split not in EMBEDDED and not Path(known.split).is_file():
@@ -64,7 +72,40 @@ def load_both(path: Path, options: flags.SplitFlags) -> tuple[VAE | Baseline, St
     return model, split
 
 
-def load_for(path: Path, options: flags.ColumnFlags) -> tuple[VAE | Baseline, StrongSplit, NewUsers | None]:
+def is_name(path: Path) -> bool:
+    """Whether --model names an object of Python, as package.module:name, and no file."""
+    module, colon, name = str(path).partition(":")
+    return bool(colon) and not path.exists() and all(p.isidentifier() for p in (*module.split("."), name))
+
+
+def outside(path: Path) -> Known:
+    """The model that --model package.module:name names: the object itself, or what it returns if it is a function.
+
+    Raises
+    ------
+    InputError
+        If it cannot be imported, or is no model.
+    """
+    module, _, name = str(path).partition(":")
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as e:
+        raise InputError(f"--model {path} cannot be imported ({e}); is the module installed or on PYTHONPATH?") from e
+    model = found if isinstance(found, Known) or not callable(found) else found()
+    if not isinstance(model, Known):
+        raise InputError(
+            f"--model {path} is of class {type(model).__name__}; give what minivae.theory.wrap(encode, decode) returns"
+        )
+    return model.eval() if isinstance(model, nn.Module) else model
+
+
+def noted(path: Path) -> Path | None:
+    """The folder of a saved model, if a config.json there says how it was trained."""
+    folder = path if path.is_dir() else path.parent
+    return folder if (folder / "config.json").is_file() and not is_name(path) else None
+
+
+def load_for(path: Path, options: flags.ColumnFlags) -> tuple[Known, StrongSplit, NewUsers | None]:
     """As `load_both`; if --data is a raw table, also its users, matched with the model's items."""
     table = None if options.data is None else source_of(options)
     if table is None or not table.table:
@@ -87,19 +128,19 @@ def refuse_several(path: Path) -> None:
             raise InputError(f"{path} holds {len(runs)} models; give one of them: {shown}")
 
 
-def load_vae(path: Path, options: flags.SplitFlags) -> tuple[VAE, StrongSplit]:
+def load_vae(path: Path, options: flags.SplitFlags) -> tuple[VAE | Wrapped, StrongSplit]:
     """As `load_both`, for what looks into a latent space."""
     model, split = load_both(path, options)
     return only_vae(model, path), split
 
 
-def only_vae(model: VAE | Baseline, path: Path) -> VAE:
+def only_vae(model: Known, path: Path) -> VAE | Wrapped:
     """The model, if it has a latent space."""
-    if not isinstance(model, VAE):
+    if isinstance(model, Baseline):
         raise InputError(f"{path} holds a model of class {type(model).__name__}, which has no latent space; give a VAE")
     return model
 
 
-def on_device(model: VAE | Baseline, device: str) -> VAE | Baseline:
-    """A VAE on its device; baselines score on the CPU."""
+def on_device(model: Known, device: str) -> Known:
+    """A VAE on its device; baselines score on the CPU, an outside model where it is."""
     return model.to(resolve_device(device)) if isinstance(model, VAE) else model

@@ -14,7 +14,7 @@ from minivae.cli.commands.companions import companions_of, trained_as
 from minivae.cli.commands.folder import leaving, resumable
 from minivae.cli.commands.notes import TheoryNote
 from minivae.cli.commands.page import write_page
-from minivae.cli.commands.sources import load_for, only_vae, source_of
+from minivae.cli.commands.sources import load_for, noted, only_vae, source_of
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.runtime.records import write_result
@@ -39,14 +39,14 @@ def theory(options: flags.Theory) -> None:
 
 def check_model(options: flags.Theory) -> bool:
     """Whether no statement of the report card is broken; card and observations are written on the way."""
-    model, split, known, folder = None, None, None, Path()
+    model, split, known, folder = None, None, None, None
     users: StrongSplit | sp.csr_matrix | None = None
     if options.model is not None:
         found, split, others = load_for(options.model, options)
         model = only_vae(found, options.model)
         users = None if others is None else others.matrix
-        folder = options.model if options.model.is_dir() else options.model.parent
-        known = read_note(folder) if (folder / "config.json").is_file() else None
+        folder = noted(options.model)
+        known = read_note(folder) if folder else None
     split = split or source_of(options).load(tables=False)
     if options.out is None and (options.seeds or options.resume):
         raise InputError("--seeds and --resume need --out, the folder for the trained models")
@@ -54,13 +54,13 @@ def check_model(options: flags.Theory) -> bool:
         note = TheoryNote.of(options, options.out, split.name if users is None else None)
         folders.claim(options.out, note, options.resume)
     label = known.model if known else str(options.model)
-    trained = trained_with(known, folder) if known else None
+    trained = trained_with(known, folder) if known and folder else None
     settings: dict[str, Any] = {"keep": trained.keep, "mask": trained.mask} if trained else {}
     spec = config = None
     if options.companions and model is not None:
-        if known is None:
+        if known is None or folder is None:
             raise InputError(
-                f"{folder} does not say how the model was trained (no config.json); leave --companions out"
+                f"no config.json beside {options.model} says how the model was trained; leave --companions out"
             )
         spec, config = trained_as(known, folder, split.n_items)
         config = replace(config, device="cpu")

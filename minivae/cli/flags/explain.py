@@ -24,7 +24,8 @@ class Explain(SplitFlags):
     """A split file (.safetensors), the name of a prepared data set ($MINIVAE_DATA, then data/), planted or debian."""
     model: Annotated[Path | None, option("DIR", "one is trained")] = None
     """transfer: folder of a trained model. It is trained again with the same settings, to see it on the way.
-    Without its config.json beside it the final parameters alone are looked at."""
+    Without its config.json beside it the final parameters alone are looked at. Or package.module:name, a model of
+    your own in Python."""
     users: Annotated[int, option("N", "3000")] = 3000
     """transfer, far: training users looked at, drawn at random if there are more. Memory grows with the square."""
     groups: Annotated[Path | None, option("FILE", "none")] = None

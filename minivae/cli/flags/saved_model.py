@@ -15,7 +15,7 @@ class Evaluate(ColumnFlags):
     """A split file (.safetensors), the name of a prepared data set, planted or debian; or a table of other users, whose
     items are matched with the model's by label."""
     model: Annotated[Path, tyro.conf.arg(metavar="DIR")] = tyro.MISSING
-    """Folder of a trained model, or its model.safetensors."""
+    """Folder of a trained model, its model.safetensors, or package.module:name, a model of your own in Python."""
     part: Annotated[Literal["test", "validation"], option("{test,validation}", "test")] = "test"
     """Which held-out users."""
     metrics: Annotated[str | None, option("NAME@K,…", "recall@20,recall@50,ndcg@100")] = None
@@ -29,7 +29,7 @@ class Evaluate(ColumnFlags):
 @dataclass(frozen=True)
 class Recommend(SplitFlags):
     model: Annotated[Path, tyro.conf.arg(metavar="DIR")] = tyro.MISSING
-    """Folder of a trained model, or its model.safetensors."""
+    """Folder of a trained model, its model.safetensors, or package.module:name, a model of your own in Python."""
     user: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, option("LABEL [LABEL …]", "none")] = ()
     """Users of the data, by the labels in the raw file; everything known of them is used. Labels may begin with -."""
     items: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, option("TITLE [TITLE …]", "none")] = ()

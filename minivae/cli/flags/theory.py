@@ -13,7 +13,8 @@ class Theory(ColumnFlags):
     """A split file (.safetensors), the name of a prepared data set ($MINIVAE_DATA, then data/), planted or debian; with
     --model also a table of other users, whose items are matched with the model's by label."""
     model: Annotated[Path | None, option("DIR", "one is trained, in some seconds")] = None
-    """Folder of a trained model; without it the preset's multvae+anchor is trained for --epochs."""
+    """Folder of a trained model, or package.module:name, a model of your own in Python; without it the preset's
+    multvae+anchor is trained for --epochs."""
     epochs: Annotated[int, option("N", "10")] = 10
     """Passes over the training users when a model is trained here."""
     users: Annotated[int, option("N", "300")] = 300
