@@ -16,6 +16,8 @@ from minivae.theory.adapter import Wrapped
 from minivae.theory.numerics.layers import TILE_BYTES, Gradient, gradients, width
 from minivae.theory.numerics.samples import check_rows, dense, posterior_samples, still
 
+ALONE = -1
+"""Epoch of a model that was not seen in training."""
 ROWS = 1024
 """Most users in a tile: a tile of errors is then ROWS × items numbers, whatever the number of users."""
 
@@ -106,7 +108,7 @@ def transfer(
     >>> t.total.shape, bool((t.total.diagonal() >= 0).all())
     ((5, 5), True)
     """
-    snapshots = model if isinstance(model, Sequence) else [Snapshot(model, 1.0, -1)]
+    snapshots = model if isinstance(model, Sequence) else [Snapshot(model, 1.0, ALONE)]
     if not snapshots or min(s.weight for s in snapshots) < 0:
         raise InputError("there are no snapshots to sum over, or one has a negative weight; give at least one model")
     itself = receivers is None and target is None

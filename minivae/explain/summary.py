@@ -8,7 +8,7 @@ from scipy.stats import spearmanr
 
 from minivae.data.users import shape_of
 from minivae.explain.flows import best_helpers, distant_helpers, flow
-from minivae.explain.kernel import Transfer
+from minivae.explain.kernel import ALONE, Transfer
 from minivae.explain.radius import compose_radius
 from minivae.explain.records import CommonItems, Example, FarPair, Helper, RadiusStage, Segment, Summary
 from minivae.runtime.table import Part, Table, numbers, words
@@ -144,8 +144,24 @@ def _far(transfer: Transfer, x: sp.csr_matrix, titles: np.ndarray, labels: np.nd
     ]
 
 
+def meaning(s: Summary) -> str:
+    """What T is here."""
+    if s.epochs == (ALONE,):
+        return (
+            "T(u, v) is the inner product of the decoder gradients of two users: to first order, by how much a step of "
+            "plain gradient descent of length 1 on v lowers the loss of u. What happened in training is not in it."
+        )
+    return (
+        "T(u, v) is the sum over the snapshots of learning rate × inner product of the decoder gradients of two users: "
+        "to first order and for plain gradient descent, by how much training on v lowered the loss of u. The run "
+        "itself used Adam, batches and masks; `minivae explain lds` measures how well T agrees with retraining."
+    )
+
+
 def compose(s: Summary, remarks: Sequence[str]) -> list[Part]:
     """The report, from top to bottom."""
+    alone = s.epochs == (ALONE,)
+    unit = "nats for a step of length 1" if alone else "nats"
     cosines = ", ".join(f"{row.common}: {row.cosine:.3f}" for row in s.by_common_items if row.cosine is not None)
     parts: list[Part] = [
         f"# Who helps whom: {escaped(s.data)}",
@@ -158,7 +174,10 @@ def compose(s: Summary, remarks: Sequence[str]) -> list[Part]:
             [words(""), numbers("value")],
             [
                 ["users", f"{s.users:,}"],
-                ["epochs of the snapshots", ", ".join(map(str, s.epochs))],
+                [
+                    "epochs of the snapshots",
+                    "none: the parameters as they are" if alone else ", ".join(map(str, s.epochs)),
+                ],
                 ["pairs in which the one helps the other", f"{s.helping_pairs:.1%}"],
                 ["users whom all others together help", f"{s.helped:.1%}"],
                 ["help from others over a user's own effect, median", f"{s.over_own_effect:.3g}"],
@@ -172,7 +191,8 @@ def compose(s: Summary, remarks: Sequence[str]) -> list[Part]:
         *compose_radius(s.radius),
         "## By group",
         "From training users to the held-out items of test users. Inflow: what a test user of the group gets from all "
-        "training users together. Outflow: what a training user of the group gives to all test users. Means, in nats.",
+        "training users together. Outflow: what a training user of the group gives to all test users. Means, in "
+        f"{unit}.",
         f"![Mean help of training users of a group for test users of a group: {_strongest(s.segments)}](flows.png)",
     ]
     for name, of in s.segments.items():
@@ -181,7 +201,7 @@ def compose(s: Summary, remarks: Sequence[str]) -> list[Part]:
     for e in s.examples:
         parts += [
             f"User `{e.user}` has {e.items} items, among them {'; '.join(map(_plain, e.titles))}. "
-            f"Help from all others: {e.inflow:.3g} nats; own effect: {e.own_effect:.3g}.",
+            f"Help from all others: {short(e.inflow)} {unit}; own effect: {short(e.own_effect)}.",
             _helpers_table(e.helpers),
         ]
     parts += ["## Far but related", "Pairs without any common item whose gradients agree most along training."]
@@ -191,13 +211,13 @@ def compose(s: Summary, remarks: Sequence[str]) -> list[Part]:
 
 
 def _by_common_table(rows: Sequence[CommonItems]) -> Table:
-    columns = [words("common items"), numbers("pairs", "{:,}".format), numbers("mean T (nats)", "{:.3g}".format)]
+    columns = [words("common items"), numbers("pairs", "{:,}".format), numbers("mean T (nats)", short)]
     columns += [numbers("mean cosine of gradients", "{:.3f}".format), numbers("pairs with T > 0", "{:.1%}".format)]
     return Table.make(columns, ([r.common, r.pairs, r.transfer, r.cosine, r.helped] for r in rows))
 
 
 def _helpers_table(helpers: Sequence[Helper]) -> Table:
-    columns = [words("helper"), numbers("items"), numbers("common"), numbers("T (nats)", "{:.3g}".format)]
+    columns = [words("helper"), numbers("items"), numbers("common"), numbers("T (nats)", short)]
     columns.append(words("rarest common items", _titles))
     return Table.make(columns, ([h.user, h.items, h.common, h.transfer, h.titles] for h in helpers))
 
@@ -208,8 +228,19 @@ def _strongest(segments: Mapping[str, Segment]) -> str:
     for name, of in segments.items():
         known = [(v, to, start) for to, row in enumerate(of.between) for start, v in enumerate(row) if v is not None]
         value, to, start = max(known)
-        said.append(f"by {name} most from {of.names[start]} to {of.names[to]}, {value:.2g} nats")
+        said.append(f"by {name} most from {of.names[start]} to {of.names[to]}, {short(value)} nats")
     return "; ".join(said)
+
+
+def short(value: float) -> str:
+    """Three digits, and never a power of ten.
+
+    Examples
+    --------
+    >>> [short(v) for v in (1553.2, -46.61, 0.01234)]
+    ['1,553', '-46.6', '0.0123']
+    """
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
 def _titles(titles: Sequence[str]) -> str:
@@ -219,7 +250,7 @@ def _titles(titles: Sequence[str]) -> str:
 def flow_table(of: Segment) -> Table:
     """One segment: what each group of users gets and gives."""
     columns = [words("group"), numbers("training users", "{:,}".format)]
-    columns += [numbers(name, "{:.3g}".format) for name in ("inflow", "outflow")]
+    columns += [numbers(name, short) for name in ("inflow", "outflow")]
     return Table.make(columns, zip(of.names, of.users, of.inflow, of.outflow, strict=True))
 
 

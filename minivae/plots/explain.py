@@ -19,9 +19,13 @@ LEGIBLE = 5
 def explain_figures(summary: "Summary") -> dict[str, Figure]:
     """File name -> figure, from `minivae.explain.summary.summarise`."""
     segments = summary.segments
-    flows = Figure(figsize=(5.2 * len(segments), 4.6), layout="constrained")
-    for axes, (name, of) in zip(np.atleast_1d(flows.subplots(1, len(segments))), segments.items(), strict=True):
+    n_rows = -(-len(segments) // 2)  # two beside each other, so that a page shows them whole
+    flows = Figure(figsize=(9.6, 4.2 * n_rows), layout="constrained")
+    panels = flows.subplots(n_rows, 2, squeeze=False).ravel()
+    for axes, (name, of) in zip(panels, segments.items(), strict=False):
         between(of.names, np.array(of.between, float), ax=axes).set_title(name)
+    for axes in panels[len(segments) :]:
+        axes.set_visible(False)
     common = Figure(figsize=(6.4, 4.0), layout="constrained")
     by_common_items(summary.by_common_items, ax=common.subplots())
     return {"flows": flows, "common": common}
@@ -65,7 +69,8 @@ def by_common_items(rows: Sequence["CommonItems"], ax: Axes) -> Axes:
     """
     cosines = {row.common: row.cosine for row in rows if row.cosine is not None}
     bars = ax.bar(list(cosines), list(cosines.values()), color=COLOURS[0])
-    ax.bar_label(bars, fmt="%.3f", fontsize=8)
+    ax.bar_label(bars, fmt="%.3f", fontsize=8, padding=3)
+    ax.margins(y=0.1)
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set_xlabel("items that both users have")
     ax.set_ylabel("mean cosine of their gradients")

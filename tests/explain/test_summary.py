@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from msgspec.structs import replace
 from scipy.stats import spearmanr
 
 from minivae.explain import conclusions, summary
-from minivae.explain.kernel import Transfer
+from minivae.explain.kernel import ALONE, Transfer
 from minivae.explain.radius import compose_radius
 from minivae.explain.records import (
     CommonItems,
@@ -226,6 +227,17 @@ def composed():
 @pytest.mark.parametrize("name", ["whom.md", "radius.md", "lds.md", "far.md", "removal.md"])
 def test_a_page_is_word_for_word_what_was_read_and_found_right(name):
     assert composed()[name] == (FOLDER / name).read_text(encoding="utf-8")
+
+
+def test_a_model_that_was_not_seen_in_training_is_not_given_a_training():
+    seen, alone = a_summary(), replace(a_summary(), epochs=(ALONE,))
+    page = as_markdown(summary.compose(alone, [summary.meaning(alone)]))
+    assert "| epochs of the snapshots | none: the parameters as they are |" in page
+    assert "nats for a step of length 1; own effect" in page
+    assert "What happened in training is not in it" in page
+    other = as_markdown(summary.compose(seen, [summary.meaning(seen)]))  # the twin: snapshots
+    assert "step of length 1" not in other
+    assert "| epochs of the snapshots | 0, 1, 13 |" in other
 
 
 @pytest.mark.parametrize(

@@ -73,9 +73,7 @@ def explain_transfer(options: flags.Explain) -> None:
         code(command_line()),
         markdown(made()),
         f"Data {code(split.name)}, {len(rows):,} of {split.train.shape[0]:,} training users. {label}",
-        "T(u, v) is the sum over the snapshots of learning rate × inner product of the decoder gradients of two users: "
-        "to first order and for plain gradient descent, by how much training on v lowered the loss of u. The run "
-        "itself used Adam, batches and masks; `minivae explain lds` measures how well T agrees with retraining.",
+        summary.meaning(value),
     ]
     drawn = plots.explain_figures(value)
     shown = save_figures(drawn, options.out)
