@@ -61,6 +61,7 @@ def test_levels_are_drawn_with_half_of_a_95_percent_interval(drawn):
     models, _ = study()
     figure = figures.metrics(models)
     assert len(drawn["intervals"]) == len(METRICS) == len(figure.axes)
+    assert figure.get_size_inches().tolist() == pytest.approx([10, 1.2 + 8 * 0.38])
     for metric, ((names, mean, low, high, label), named) in zip(METRICS, drawn["intervals"], strict=True):
         assert names == [m.name for m in models]
         levels = [m.pooled()[metric] for m in models]
@@ -210,6 +211,18 @@ def test_trials_are_drawn_by_setting_and_by_budget(drawn):
     assert named["colours"] == figures.colours(["ease", "multvae", "own+model"])
     titles = [ax.get_title(loc="left") for ax in figure.axes]
     assert titles == ["ease", "multvae", "", "own+model", ""]
+
+
+def test_a_figure_is_kept_in_three_kinds_and_removed_from_all(tmp_path):
+    """Two inches by one at a hundred dots: the width and height stand at bytes 16 to 23 of a PNG."""
+    figures.save(Figure(figsize=(2, 1)), tmp_path, "f")
+    assert {p.name for p in tmp_path.iterdir()} == {"f.png", "f.svg", "f.pdf"}
+    png = (tmp_path / "f.png").read_bytes()
+    assert (int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")) == (200, 100)
+    assert "<dc:date>" not in (tmp_path / "f.svg").read_text(encoding="utf-8")
+    assert b"CreationDate" not in (tmp_path / "f.pdf").read_bytes()
+    figures.remove(tmp_path, "f")
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_interval_is_an_estimate():

@@ -245,6 +245,7 @@ def test_the_order_of_models_by_both_recalls():
     assert report._recall(both).endswith("The order of the models changes for Recall@20 and Recall@50.")
 
 
+@pytest.mark.filterwarnings("error")
 def test_a_number_agrees_within_two_deviations_or_a_tenth():
     def agrees(of, *values, comparable=True):
         return prototype._number("s", "w", of, values, comparable).agrees

@@ -88,7 +88,7 @@ def plan():
     spec = ModelSpec("ease", "EASE", {"l2": 400.0}, {}, {"l2": Range(50, 2000, True)})
     ease = [Trial(spec.changed({"l2": v}), k, {"l2": v}, (Job(spec.changed({"l2": v}), spec.config()),))
             for k, v in enumerate((90.0, 70.0))]  # fmt: skip
-    return SearchPlan(preset, [*vae, *ease], "random", 6, 3, {"epochs": 9}, 1), vae, ease
+    return SearchPlan(preset, [*vae, *ease], "random", 6, 3, {"epochs": 9}), vae, ease
 
 
 def done(plan, scores, diverged=()):
@@ -133,11 +133,11 @@ def test_each_finished_trial_says_the_best_so_far_of_its_model(plan, toy_split, 
         search, "_read", lambda folder: DivergedTrial("NaN") if folder == lost else metrics(scores[folder] - 0.2)
     )
     monkeypatch.setattr(
-        search, "run_all", lambda tasks, split, jobs, line_of: said.extend((t.label, line_of(t)) for t in tasks)
+        search, "run_all", lambda tasks, split, jobs, line_of: said.extend((t.label, line_of(t), jobs) for t in tasks)
     )
     monkeypatch.setattr(search, "summarize", lambda *a: None)
     search.run_search(plan[0], toy_split, tmp_path, False)
-    assert [line for _, line in said[:5]] == [
+    assert [line for _, line, _ in said[:5]] == [
         "m, trial 0: validation nDCG@100 0.3000, best so far 0.3000",
         "m, trial 1: validation nDCG@100 0.5000, best so far 0.5000",
         "m, trial 2: validation nDCG@100 0.4000, best so far 0.5000",
@@ -145,7 +145,9 @@ def test_each_finished_trial_says_the_best_so_far_of_its_model(plan, toy_split, 
         "m, trial 4: validation nDCG@100 0.1000, best so far 0.5000",
     ]
     assert said[6][1] == "ease, trial 0: validation nDCG@100 0.1000, best so far 0.1000"
-    assert [label for label, _ in said[:2]] == ["m, trial 0 (1 of 8)", "m, trial 1 (2 of 8)"]
+    assert [label for label, _, _ in said[:2]] == ["m, trial 0 (1 of 8)", "m, trial 1 (2 of 8)"]
+    assert {jobs for *_, jobs in said} == {1}
+    assert (tmp_path / "search.json").is_file()
 
 
 def test_spaces_of_the_command_line_go_to_the_models_that_have_the_key():
@@ -184,8 +186,8 @@ def test_a_small_space_is_one_of_at_most_a_hundred_points():
     """100 points are gone through whole; of 101 the draws alone are taken, at most a hundred times as many as asked."""
     whole = space.trials({"n": Range(1, 100)}, "random", 500, 0)
     assert sorted(t["n"] for t in whole[1:]) == list(range(1, 101))
-    narrow = {"n": Range(1.0, 1.0003)}  # four values of four digits
-    assert {t["n"] for t in space.trials(narrow, "random", 50, 0)[1:]} == {1.0}
+    narrow = {"n": Range(1.5, 1.5003)}  # of four digits there is one
+    assert {t["n"] for t in space.trials(narrow, "random", 50, 0)[1:]} == {1.5}
     assert space.trials({"n": Range(1, 3)}, "random", 2, 0)[0] == {}
     assert len(space.trials({"n": Range(1, 3)}, "random", 1, 0)) == 1
     with pytest.raises(InputError, match="the grid has 4 points for 3 trials"):

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minivae import InputError
+from minivae.theory import masking_by_item
 from minivae.theory.masking import masked_distance, masked_distance_by_item
 from minivae.theory.masking_by_item import poisson_binomial
 
@@ -86,6 +87,31 @@ def test_convolution_and_fourier_transform_agree():
     transformed = np.fft.fft((1 - p + p * omega[:, None]).prod(1)).real / 301
     np.testing.assert_allclose(poisson_binomial(p), transformed, atol=1e-14)
     assert (poisson_binomial(p) >= 0).all()
+
+
+def test_a_tail_counts_its_atoms_by_hand():
+    """Two coins: D_h is 0, 1, 2 with ¼, ½, ¼ around 1. One that counts surely and one of ¼: 1 or 2 around 1.25."""
+    coins = masked_distance_by_item([], [0.5, 0.5])
+    assert [float(coins.tail(t)) for t in (0.0, 0.5, 1.0, 1.5)] == [1, 0.5, 0.5, 0]
+    uneven = masked_distance_by_item([], [1.0, 0.25])
+    assert [float(uneven.tail(t)) for t in (0.25, 0.3, 0.75, 0.8)] == pytest.approx([1, 0.25, 0.25, 0])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(RHO, max_size=12), st.lists(RHO, min_size=1, max_size=12), st.sampled_from([0.3, 0.77, 1.9, 4.1]))
+def test_a_tail_is_a_sum_of_the_law(common, different, t):
+    law = masked_distance_by_item(common, different)
+    p, k = law.pmf(), np.arange(len(common) + len(different) + 1)
+    off = np.abs(k - p @ k)
+    if (np.abs(off - t) > 1e-9).all():
+        assert law.tail(t) == pytest.approx(p[off > t].sum(), abs=1e-15)
+
+
+def test_the_longest_law_is_still_made(monkeypatch):
+    monkeypatch.setattr(masking_by_item, "LONGEST", 5)
+    assert len(poisson_binomial(np.full(5, 0.5))) == 6
+    with pytest.raises(InputError, match="6 items would take hours; at most 5"):
+        poisson_binomial(np.full(6, 0.5))
 
 
 def test_border_of_contraction():

@@ -48,7 +48,7 @@ def chosen_table(results: SearchResults) -> Table:
         spent = sum(t.epochs or 0 for t in of.trials) if of.epochs_limit else None
         minutes = sum(t.seconds or 0 for t in of.trials) / 60
         before = of.trials[0] if of.own_first else None
-        rows.append([model, len(of.trials), of.epochs_limit or None, spent, minutes, of.settings, of.best, before])
+        rows.append([model, len(of.trials), of.epochs_limit, spent, minutes, of.settings, of.best, before])
     return Table.make(columns, rows)
 
 
