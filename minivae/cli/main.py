@@ -1,5 +1,5 @@
-"""The command line: `minivae study · combine · tune · train · evaluate · recommend · theory · explain · course
-· data`."""
+"""The command line: `minivae study · combine · per-user · tune · train · evaluate · recommend · theory · explain
+· course · data`."""
 
 import atexit
 import gc
@@ -32,6 +32,10 @@ EXAMPLES = {
     """,
     "combine": """
       minivae combine runs/ml-1m runs/ml-1m-draw-1 runs/ml-1m-draw-2 --out runs/ml-1m-draws
+    """,
+    "per-user": """
+      minivae per-user runs/ml-1m --out per_user.parquet
+      minivae per-user runs/folds --out per_user.csv
     """,
     "tune": """
       minivae tune --data ml-1m --trials 20 --out runs/tuned

@@ -109,6 +109,7 @@ def test_examples_name_flags_that_exist():
             command = {
                 "study": flags.Study,
                 "combine": flags.Combine,
+                "per-user": flags.PerUser,
                 "tune": flags.Tune,
                 "train": flags.Train,
                 "evaluate": flags.Evaluate,

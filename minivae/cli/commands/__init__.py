@@ -9,6 +9,7 @@ from minivae.cli import flags
 COMMANDS: dict[type, tuple[str, str]] = {
     flags.Study: ("study", "study"),
     flags.Combine: ("study", "combine"),
+    flags.PerUser: ("per_user", "per_user_metrics"),
     flags.Tune: ("tune", "tune"),
     flags.Train: ("train", "train"),
     flags.Evaluate: ("evaluate", "evaluate_model"),

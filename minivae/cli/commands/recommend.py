@@ -1,6 +1,6 @@
 """`minivae recommend`: the best new items for one user, a new one, some, or all; on the screen or in a file."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import cast
@@ -16,12 +16,11 @@ from minivae.data.content import line_of
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.recommendation import ranks_of, recommend
+from minivae.runtime.frames import check_format, write_frames
 from minivae.runtime.limits import COPIES, allowed_memory, refuse_large
-from minivae.runtime.storage import write_whole
 from minivae.runtime.table import Table, numbers, print_table, words
 from minivae.runtime.text import visible
 
-FORMATS = (".parquet", ".csv", ".jsonl")
 SHOWN_USERS = 20
 BLOCK_USERS = 1 << 16
 Found = tuple[pl.Series, sp.csr_matrix]  # labels of users as text, and what they have
@@ -42,8 +41,8 @@ def recommend_items(options: flags.Recommend) -> None:
     if len(named) != 1:
         got = f", not {' and '.join(named)}" if named else ""
         raise InputError(f"say for whom with one of --user LABEL, --items TITLE …, --users FILE, --similar ITEM{got}")
-    if options.out is not None and options.out.suffix.lower() not in FORMATS:
-        raise InputError(f"{options.out} must end in one of {', '.join(FORMATS)}, which says the format")
+    if options.out is not None:
+        check_format(options.out)
     labels, history = _users(options, split)
     if options.rank is not None:
         return _show_rank(options, model, split, labels, history)
@@ -53,7 +52,7 @@ def recommend_items(options: flags.Recommend) -> None:
     found = recommend(model, history, options.k, among=among, exclude=exclude)
     items, scores = found.items.numpy(), found.scores.numpy()
     if options.out is not None:
-        _write(_blocks(labels, items, scores, split), options.out)
+        write_frames(_blocks(labels, items, scores, split), options.out)
         print(visible(f"results: {options.out} ({len(labels):,} users)"))
         return None
     names = lookup.names(split)
@@ -144,7 +143,7 @@ def _show_rank(
     shown = [r or "has it" for r in ranks.tolist()]
     if options.out is not None:
         rank = pl.Series(ranks).replace(0, None)  # of an item that a user has already: none, so that no mean counts it
-        _write([pl.DataFrame({"user": labels, "rank": rank})], options.out)
+        write_frames([pl.DataFrame({"user": labels, "rank": rank})], options.out)
         print(visible(f"results: {options.out}"))
         return
     columns = [words("user"), numbers(f"rank of {lookup.names(split)[item]}")]
@@ -163,18 +162,3 @@ def _blocks(labels: pl.Series, items: np.ndarray, scores: np.ndarray, split: Str
         columns = {"user": labels.gather(start + row), "rank": (rank + 1).astype(np.int32), "item": names.gather(at)}
         columns |= {} if titles is None else {"title": titles.gather(at)}
         yield pl.DataFrame(columns | {"score": scores[start + row, rank]})
-
-
-def _write(blocks: Iterable[pl.DataFrame], path: Path) -> None:
-    """In the format that the name says. The table is never in memory as a whole: its blocks wait beside the file."""
-
-    def write(file: Path) -> None:
-        parts = []
-        for number, block in enumerate(blocks):
-            parts.append(file.with_name(f"{number:06}.parquet"))
-            block.write_parquet(parts[-1])
-        table = pl.scan_parquet(parts, glob=False)
-        sink = {".parquet": table.sink_parquet, ".csv": table.sink_csv, ".jsonl": table.sink_ndjson}
-        sink[path.suffix.lower()](file)
-
-    write_whole(path, write)

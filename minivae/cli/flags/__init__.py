@@ -12,7 +12,7 @@ from minivae.cli.flags.data import DataCommand, Info, List, Prepare
 from minivae.cli.flags.explain import Explain
 from minivae.cli.flags.saved_model import Evaluate, Recommend
 from minivae.cli.flags.source import TABLE_FIELDS, ColumnFlags, SplitFlags, TableFlags
-from minivae.cli.flags.study import Combine, Study, Tune
+from minivae.cli.flags.study import Combine, PerUser, Study, Tune
 from minivae.cli.flags.theory import Theory
 from minivae.cli.flags.train import Train
 
@@ -21,6 +21,10 @@ Command = (
     | Annotated[
         Combine,
         tyro.conf.subcommand("combine", description="Studies of several draws of held-out users, in one report."),
+    ]
+    | Annotated[
+        PerUser,
+        tyro.conf.subcommand("per-user", description="Metrics of every held-out user of a study, in one file."),
     ]
     | Annotated[
         Tune,
@@ -58,6 +62,7 @@ __all__ = [
     "Explain",
     "Info",
     "List",
+    "PerUser",
     "Prepare",
     "Recommend",
     "SplitFlags",

@@ -1,4 +1,4 @@
-"""Flags of `minivae study`, `combine` and `tune`: many runs."""
+"""Flags of `minivae study`, `combine`, `per-user` and `tune`: many runs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +51,14 @@ class Combine:
     """Folders of finished studies of the same data, each of another draw of held-out users."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = tyro.MISSING
     """Folder for combined.md, combined.html, combined.csv, combined.json and the figure."""
+
+
+@dataclass(frozen=True)
+class PerUser:
+    studies: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="STUDY …")]
+    """Folders of finished studies, or of the draws or folds of one."""
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = tyro.MISSING
+    """Write study, model, seed, part, user, numbers of items and metrics there; .parquet, .csv or .jsonl."""
 
 
 @dataclass(frozen=True)
