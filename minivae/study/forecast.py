@@ -37,6 +37,8 @@ SAVED = 2
 Clock = Callable[[], float]
 WARM, TIMED, AT_LEAST = 2, 5, 0.5
 """Updates before the clock starts, how many it sees at least, and for how many seconds at least."""
+LONG = 1e14
+"""Operations from which on a forecast is made before the runs: at least a quarter of an hour of one core."""
 RANKED, SOLVED, FITTED, ROUNDS = 1000, 3000, 1000, 3
 """For the time: users that are ranked, items of a linear system that is solved, users that a baseline is fitted to,
 rounds of SLIM that are seen."""
@@ -224,6 +226,26 @@ def _baseline(job: Job, split: StrongSplit, clock: Clock) -> Cost:
     scores = 12 * min(BLOCK_CELLS, split.validation.n_users * split.n_items)
     memory = Memory(LIBRARIES // 5, 8 * split.train.nnz, 4 * size, scores)
     return Cost(size, memory, fitting + held * _ranking_time(model, split.validation, clock))
+
+
+def operations(jobs: Sequence[Job], split: StrongSplit) -> float:
+    """Multiplications and additions in the output layers of all epochs that the VAEs may take, counted, not measured.
+
+    ``epochs · U · 6 · I (h + 1)``: three products with the matrix of the output layer for every training user.
+    """
+    total, numbers_of = 0.0, {}
+    with torch.random.fork_rng(devices=[]):  # models draw weights when they are made
+        for job in jobs:
+            name = job.spec.name
+            if job.spec.trained and name not in numbers_of:
+                numbers_of[name] = sum(p.numel() for p in job.spec.build_vae(split.n_items).decoder[-1].parameters())
+            total += 6.0 * job.config.epochs * split.train.shape[0] * numbers_of.get(name, 0)
+    return total
+
+
+def long(jobs: Sequence[Job], split: StrongSplit) -> bool:
+    """Whether the runs may take so long that a forecast, some seconds for each model, is worth its time."""
+    return operations(jobs, split) > LONG
 
 
 def table(jobs: Sequence[Job], split: StrongSplit) -> Table:

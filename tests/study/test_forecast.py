@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import minivae as mv
+from minivae.cli import main
 from minivae.runtime.memory import status
 from minivae.study import forecast, memory_forecast
 from minivae.study.run import presets
@@ -132,3 +133,36 @@ def test_the_table_sums_runs_and_takes_the_largest_memory(split):
     assert ease[header.index("epoch")] == "–"
     memory = header.index("peak memory")
     assert total[memory] in (vae[memory], ease[memory])
+
+
+def test_a_long_study_says_its_cost_before_its_first_run(split, tmp_path, monkeypatch, capsys):
+    """What is done already is not forecast again; a short study says nothing (the twin)."""
+    split.save(tmp_path / "split.safetensors")
+    (tmp_path / "small.toml").write_text("[models.multvae]\nhidden = 16\nlatent = 4\n", encoding="utf-8")
+    argv = ["study", "--data", str(tmp_path / "split.safetensors"), "--settings", str(tmp_path / "small.toml")]
+    argv += ["--models", "popularity,multvae", "--epochs", "1", "--device", "cpu"]
+    assert main([*argv, "--out", str(tmp_path / "short")]) == 0
+    assert "forecast before the runs" not in capsys.readouterr().out
+    monkeypatch.setattr(forecast, "LONG", 1.0)
+    assert main([*argv, "--out", str(tmp_path / "long")]) == 0
+    said = capsys.readouterr().out
+    assert said.index("forecast before the runs") < said.index("test metrics")
+    table = said[said.index("forecast before the runs") : said.index(forecast.NOTE)]
+    assert "multvae" in table
+    assert "together" in table
+    assert main([*argv, "--seeds", "2", "--out", str(tmp_path / "long"), "--resume"]) == 0
+    again = capsys.readouterr().out
+    table = again[again.index("forecast before the runs") : again.index(forecast.NOTE)]
+    assert "popularity" not in table
+    same = [path.read_bytes() for path in sorted(tmp_path.glob("*/runs/multvae-seed0/model.safetensors"))]
+    assert same[0] == same[1]  # a forecast changes nothing in the runs
+
+
+def test_operations_are_those_of_the_output_layer(split):
+    specs = presets.load("default")
+    jobs = [Job(specs.model(name), specs.model(name).config(epochs=3)) for name in ("ease", "multvae", "hvamp")]
+    last = [specs.model(name).build(split.n_items).decoder[-1] for name in ("multvae", "hvamp")]
+    wide = [layer.weight.numel() + layer.bias.numel() for layer in last]
+    assert forecast.operations(jobs, split) == 6 * 3 * split.train.shape[0] * sum(wide)
+    assert forecast.operations(jobs[:1], split) == 0
+    assert forecast.operations(jobs * 2, split) == 2 * forecast.operations(jobs, split)

@@ -25,7 +25,7 @@ from minivae.study.output.report import degenerate
 from minivae.study.run import conclusions, folders, presets
 from minivae.study.run.folds import folds
 from minivae.study.run.notes import CombineNote, StudyNote
-from minivae.study.run.runs import check_evaluable
+from minivae.study.run.runs import Job, check_evaluable, finished
 from minivae.study.run.sources import Source, fingerprint
 
 
@@ -50,6 +50,7 @@ def one_split(options: flags.Study, resolves: Callable[[int, int], str] | None =
     def begin() -> None:
         if resolves is not None:
             print(resolves(split.test.n_users, options.seeds))
+            say_cost(plan.jobs, split, out)
 
     if options.dry_run:
         print_table(forecast.table(plan.jobs, split), f"{split.name}, preset {plan.preset.name}: nothing was run")
@@ -66,6 +67,14 @@ def one_split(options: flags.Study, resolves: Callable[[int, int], str] | None =
     if results.to_decide:
         print(visible(f"to decide what is not decided: {results.to_decide}"))
     print(visible(f"results: {out}/report.html, {out}/results.json"))
+
+
+def say_cost(jobs: Sequence[Job], split: StrongSplit, out: Path, where: str = "") -> None:
+    """Before runs that may take long, the forecast for those that are not done; `where`: of what part of a study."""
+    left = [job for job in jobs if not finished(out / "runs" / job.name)]
+    if forecast.long(left, split):
+        print_table(forecast.table(left, split), f"{where}forecast before the runs; Ctrl-C ends them, --resume goes on")
+        print(forecast.NOTE)
 
 
 def planned(options: flags.Study, out: Path) -> tuple[runner.StudyPlan, Source, StrongSplit]:
@@ -138,6 +147,7 @@ def several_draws(options: flags.Study) -> None:
     with folders.hold(out), resumable("the finished runs and the checkpoint are", out):
         folders.claim(out, CombineNote.of(out, studies), options.resume)
         print(said)
+        say_cost(planned(one, out)[0].jobs, split, studies[0], f"draw 1 of {len(seeds)}: ")
         for seed, folder in zip(seeds, studies, strict=True):
             one_split(replace(one, split_seed=seed, out=folder, resume=(folder / StudyNote.FILE).is_file()))
         combined(flags.Combine(studies, out), options)
@@ -174,6 +184,7 @@ def every_fold(options: flags.Study) -> None:
         elsewhere = frozenset(f"data.{k}" for k in CombineNote.FILES)  # the fingerprint says whether it is the same
         folders.claim(out, CombineNote.of(out, studies, whole), options.resume, elsewhere)
         print(said)
+        say_cost(plan_of(options, preset, out).jobs, parts[0], studies[0], f"fold 1 of {len(parts)}: ")
         for part, folder in zip(parts, studies, strict=True):
             data = folder.with_name(f"{folder.name}.safetensors")
             if not data.is_file():
