@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 5. What do clean inputs share?
-# **Study** 80 min · **runs** 20 CPU seconds (142 s when it was built), 0.9 GB on 1 core · **needs** [chapter 03](03_latent_geometry.ipynb), [chapter 04](04_sharing_radius.ipynb); singular values
+# **Study** 80 min · **runs** 27 CPU seconds (237 s when it was built), 0.8 GB on 1 core · **needs** [chapter 03](03_latent_geometry.ipynb), [chapter 04](04_sharing_radius.ipynb); singular values
 #
 # **You will be able to** (1) prove Lemma 2.4 and say which two norms it compares, (2) multiply the constants of a chain of
 # maps to a [Lipschitz](GLOSSARY.md#lipschitz) constant of an encoder, (3) find the factor that makes a proved constant coarse, (4) say for how many
@@ -137,7 +137,7 @@ def place(model, x):  # rows (B, I) -> the points (μ, σ), (B, 2d): the Euclide
 # Every row on the way has at least $n=\min(N_u,N_v)$ items, so no step is longer than the distance above, and the triangle inequality sums the steps.
 # (Nobody has an empty row.)
 #
-# **2. A matrix**, $h=\tanh(V_1x+b_1)$. The most that a matrix can stretch a vector, $\max\|Vv\|/\|v\|$, is its **largest
+# **2. A matrix**, $h=\tanh(V_1x+b_1)$. The most that a matrix can stretch a vector, $\max\|Va\|/\|a\|$, is its **largest
 # singular value** $\|V\|$. One finds it by applying $V$ and $V^\top$ again and again: the direction that is stretched most takes
 # over. And tanh stretches nothing, since $|\tanh'|\le1$.
 #
@@ -150,11 +150,11 @@ def unit_constant(n):  # of x -> x/‖x‖, from ‖·‖₁ to the Euclidean no
 
 
 def largest_stretch(w, steps=2_000):  # of a matrix, by power iteration
-    v = torch.ones(w.shape[1], dtype=w.dtype)
+    a = torch.ones(w.shape[1], dtype=w.dtype)
     for _ in range(steps):
-        v = w.T @ (w @ v)
-        v = v / v.norm()
-    return (w @ v).norm()
+        a = w.T @ (w @ a)
+        a = a / a.norm()
+    return (w @ a).norm()
 
 
 # %% [markdown]
@@ -207,22 +207,22 @@ print(
 some_rng = torch.Generator().manual_seed(0)
 inputs = (torch.rand(400, 60, generator=some_rng) < 0.3).float()
 inputs = inputs / inputs.norm(dim=1, keepdim=True)  # (B, I), length 1
-v = torch.randn(60, 5, generator=some_rng)  # (I, H)
-seen = torch.pdist(inputs @ v) / torch.pdist(inputs)
-proved = v.norm(dim=1).max()
+layer = torch.randn(60, 5, generator=some_rng)  # (I, H)
+seen = torch.pdist(inputs @ layer) / torch.pdist(inputs)
+proved = layer.norm(dim=1).max()
 print(f"proved: at most {proved:.2f} times, seen: {seen.max():.2f} times")
 
 # %% [markdown] tags=["fault"]
 # <details><summary>Hint</summary>
 #
-# `v.norm(dim=1)` holds the lengths of the rows of $V$, one for each item. If one item of a row $x$ of zeros and ones is added, $Vx$ moves by one such length. But
+# `layer.norm(dim=1)` holds the lengths of the rows of $V$, one for each item. If one item of a row $x$ of zeros and ones is added, $Vx$ moves by one such length. But
 # here the inputs have length 1, and their distance is Euclidean.
 #
 # </details>
 #
 # <details><summary>Solution</summary>
 #
-# Write `torch.linalg.matrix_norm(v, 2)`, not `v.norm(dim=1).max()`; then it prints `proved: at most 8.76 times, seen: 4.94 times`. The longest row is the constant from
+# Write `torch.linalg.matrix_norm(layer, 2)`, not `layer.norm(dim=1).max()`; then it prints `proved: at most 8.76 times, seen: 4.94 times`. The longest row is the constant from
 # $\|\cdot\|_1$; from the Euclidean norm it is the largest singular value. A constant belongs to two norms, and in a chain the second norm of
 # one map is the first of the next.
 #
@@ -278,8 +278,8 @@ print("encoder constants, five models: from scratch = package")
 labels = {
     "pairs of 500 users": "largest ratio, pairs of 500 users (measured)",
     "one item less": "largest ratio, one item less (measured)",
-    "K_mu": "$K_\\mu$ (bound)",
     "K_sigma, spreads as seen": "$K_\\sigma$, if no spread exceeds those seen",
+    "K_mu": "$K_\\mu$ (bound)",
     "K_sigma": "$K_\\sigma$ (bound)",
 }
 fig, (left, right) = plt.subplots(1, 2, figsize=(12, 4), width_ratios=(1, 1.1))
@@ -301,6 +301,7 @@ for name, values in found.items():
     print(f"  {name:25} {np.mean(values):8.2f}  [{min(values):.2f}, {max(values):.2f}]")
 
 # %% tags=["checks", "nbval-check-output"] jupyter={"source_hidden": true}
+spreads = []
 for model, k_mu, k_sigma, pairs, less in zip(
     models, *(found[k] for k in ("K_mu", "K_sigma", "pairs of 500 users", "one item less")), strict=True
 ):
@@ -309,8 +310,14 @@ for model, k_mu, k_sigma, pairs, less in zip(
     torch.testing.assert_close(proved.separate, float(np.hypot(k_mu, k_sigma)))
     torch.testing.assert_close(seen.largest, pairs)
     assert (seen.latent_distance <= proved.unit * seen.unit_distance + 1e-12).all()
-    assert proved.sd_max.max() > 100  # spreads in the hundreds are allowed
-    assert model.encode(x)[1].max() < 1.5  # and do not occur
+    spreads.append([float(proved.sd_max.max()), float(model.encode(x)[1].max())])
+allowed, occurs = np.array(spreads).T
+assert f"{allowed.min():.0f}" == "172"
+assert occurs.max() < 1.5
+print(
+    f"largest spread: allowed {allowed.min():.0f} to {allowed.max():.0f}, among users {occurs.min():.2f} to {occurs.max():.2f}"
+)
+assert n.min() > 1  # nobody is left without an item
 assert all(less > pairs for less, pairs in zip(found["one item less"], found["pairs of 500 users"], strict=True))
 mean = {name: np.mean(values) for name, values in found.items()}
 assert 1_500 < mean["K_sigma"] / mean["one item less"] < 2_500  # about two thousand
@@ -320,7 +327,7 @@ stored = mv.course.stored("theory-ml-1m-observations.json")["models"]["clean β=
 many = np.array([r["proved"] for r in stored]) / 1e6
 largest = np.array([r["largest ratio"] for r in stored])
 print(
-    "Lemma 2.4 holds for all pairs of 500 users, and for each of the 1,600 with itself less one item, in five models:",
+    "Lemma 2.4 holds for all pairs of 500 users, and for each of the 1,600, who have two or more, with itself less one item, in five models:",
     True,
 )
 print(
@@ -331,7 +338,7 @@ print(f"constant {many.mean():.1f} ± {many.std(ddof=1):.1f} million, from {many
 # %% [markdown]
 # **Reading.** The lemma holds, and its constant is about two thousand times the largest ratio seen. Which factor is to blame? The
 # figure on the right takes the bound apart. $K_\mu$ alone is only about thirteen times the largest ratio. Nearly all the rest is
-# $K_\sigma$: the intervals of step 4 allow spreads in the hundreds, those that occur end near 1. If no spread exceeded those
+# $K_\sigma$: the intervals of step 4 allow spreads of 172 and more, those that occur end near 1. If no spread exceeded those
 # seen, $K_\sigma$ would be *smaller* than $K_\mu$. So one weak link is the bound on $s$, which the exponential magnifies. (In a
 # model that bounds its own $s$, say at 0, the slope of step 4 is at most $\frac12$; none was trained.)
 #
@@ -379,7 +386,7 @@ print("with the proved constants no ball of 100 users in five models reaches one
 # inside. Even with the largest ratio seen in place of the constants, which proves nothing, it is about two items, and no two of
 # our users differ in fewer than four. So in these trained models lemma and theorem together promise no help between any of these users and
 # another one. Two masked *views* of one user want the same, but with `keep=0.5`
-# they, too, differ in about half of the user's items, some 15 of 30. Only the theorem alone, with $W_2$ itself measured, reaches them: in chapter 04 most of them on average, with a $K$ seen on the pair.
+# they, too, differ in about half of the user's items, some 15 of 30. Only Theorem 2.3 alone, with $W_2\ge W_1$ measured, reaches them: in chapter 04 most of them on average, with a $K$ seen on the pair.
 #
 # About users outside of the ball the lemma says *nothing*. It bounds from above; it does not say that they are far. That is the
 # difference between "clean input promises help to neighbours only" and "clean input helps neighbours only". The second has to be measured.
@@ -413,21 +420,22 @@ def in_bands(values, jaccard, taste, jaccards, tastes):  # pairs (P,) and edges 
 
 
 # %%
+u, v = torch.triu_indices(500, 500, 1)  # the pairs of 500 users
 involved = torch.cat(list(groups.values())).unique()
 index = torch.zeros(len(n), dtype=torch.long)
 index[involved] = torch.arange(len(involved))
 few = (n[u] >= 10) & (n[u] <= 20) & (n[v] >= 10) & (n[v] <= 20)  # of the pairs of 500 users
 jaccards, tastes = (0, 0.05, 0.1, 0.2, 1), (-1, 0, 0.5, 1)  # edges of the bands
-order = {"−W2": [], "Jaccard index": [], "taste": []}
+order = {"−W2": [], "Jaccard index": [], "common items": [], "taste": []}
 helped, place_of, helps = [], {name: [] for name in groups}, {name: [] for name in groups}
 among, flips, fresh = [], [], torch.Generator().manual_seed(1)
 for model in models:
     far = distances.w2_matrix(*model.encode(split.train))
     ordered = far[above].sort().values
     helping = (transfer.gram(model, split.train[:500], n_samples=4, generator=rng) > 0).double()[u, v]
-    for name, value in zip(order, (-far, jaccard, taste), strict=True):
+    for name, value in zip(order, (-far, jaccard, common, taste), strict=True):
         order[name].append(rank_correlation(value[u, v], helping))
-    among.append([rank_correlation(value[u, v][few], helping[few]) for value in (-far, jaccard)])
+    among.append([rank_correlation(value[u, v][few], helping[few]) for value in (-far, jaccard, common)])
     helped.append(in_bands(helping[few], jaccard[u, v][few], taste[u, v][few], jaccards, tastes))
     gram = transfer.gram(
         model, split.train[involved.numpy()], n_samples=4, generator=rng
@@ -448,7 +456,7 @@ axes[0].set(
     xlabel="place: rank of $W_2$ among all pairs", ylabel="fraction of pairs that help", xlim=(0, 1), ylim=(0, 1)
 )
 axes[0].legend(title="five seeds each", fontsize=9)
-intervals = [[f"{a:g} to {b:g}" for a, b in pairwise(edges)] for edges in (jaccards, tastes)]
+intervals = [[f"{a:g} to {b:g}".replace("-", "−") for a, b in pairwise(edges)] for edges in (jaccards, tastes)]
 mv.plots.heat_map(helped.mean(0), *intervals, ax=axes[1])
 axes[1].set(xlabel="cosine of true tastes", ylabel="Jaccard index")
 axes[1].set_title("fraction of pairs that help, 10 to 20 items each", fontsize=11)
@@ -458,27 +466,31 @@ for name, values in order.items():
 print("the same, users of 10 to 20 items only:", end=" ")
 print(
     "; ".join(
-        f"{k} {min(c):.2f} to {max(c):.2f}" for k, c in zip(("−W2", "Jaccard"), zip(*among, strict=True), strict=True)
+        f"{k} {min(c):.2f} to {max(c):.2f}"
+        for k, c in zip(("−W2", "Jaccard", "common"), zip(*among, strict=True), strict=True)
     )
 )
-print(f"signs that turn when the samples are drawn again: {np.mean(flips):.1%} of the pairs below")
-print("measured (5 seeds)       place                 help")
-for name in groups:
+print("measured (5 seeds)       place                 help         sign turns if drawn again")
+for name, turns in zip(groups, np.mean(flips, 0), strict=True):
     cells = (place_of[name], helps[name])
-    print(f"{name:18}", *(f"{c.mean():8.2f} [{c.min():.2f}, {c.max():.2f}]" for c in cells))
+    print(f"{name:18}", *(f"{c.mean():8.2f} [{c.min():.2f}, {c.max():.2f}]" for c in cells), f"{turns:8.1%}")
 
 # %% tags=["checks", "nbval-check-output"] jupyter={"source_hidden": true}
 end = {name: (place_of[name], helps[name]) for name in groups}
 between = (end["near, unrelated"][0] < end["far, related"][0]) & (end["far, related"][0] < end["far, unrelated"][0])
 wrong_way = (end["far, related"][1] < 0.15) & (end["near, unrelated"][1] > 0.5)
 assert 0.07 < end["far, related"][1].mean() < 0.12  # they harm each other in about nine of ten cases
-assert 0.2 < np.mean(order["Jaccard index"]) < 0.3  # about a quarter
+assert [f"{edge(order['Jaccard index']):.2f}" for edge in (min, max)] == ["0.26", "0.29"]
 assert np.abs(order["taste"]).max() < 0.1
-near_few, index_few = np.array(among).T  # users of 10 to 20 items
+near_few, index_few, common_few = np.array(among).T  # users of 10 to 20 items
 assert near_few.max() < 0.1 < 0.35 < index_few.min() < index_few.max() < 0.45
-assert 1 / 14 < np.mean(flips) < 1 / 12  # about one in thirteen
+turned = dict(zip(groups, np.mean(flips, 0), strict=True))
+assert f"{turned['far, related']:.0%} {turned['far, unrelated']:.0%}" == "5% 13%"
+assert max(order["common items"]) < min(order["Jaccard index"])
+assert [f"{edge(order['common items']):.2f}" for edge in (min, max)] == ["0.18", "0.19"]
+assert common_few.min() > 0.35
 assert (np.diff(helped.mean(0)[3]) < 0).all()  # above .2
-assert 2.5 < end["far, unrelated"][1].mean() / end["far, related"][1].mean() < 4  # three times
+assert 3 < end["far, unrelated"][1].mean() / end["far, related"][1].mean() < 4  # more than three times
 assert end["far, unrelated"][0].mean() > 2 * end["far, related"][0].mean()
 competitors = end["far, related"][1] < end["far, unrelated"][1]
 assert between.all()
@@ -498,10 +510,10 @@ print(
 
 # %% [markdown]
 # **Reading.** *Over all pairs helping goes with the Jaccard index, and hardly with nearness.* For the 500 users the rank
-# correlation of helping with $W_2$ is near 0, with taste, too; with the Jaccard index it is about a quarter. Among users of 10 to 20 items it is .4 against less than .1. There
+# correlation of helping with $W_2$ is near 0, with taste, too; with the Jaccard index it is .26 to .29. Among users of 10 to 20 items it is .4 against less than .1. There
 # (right) a higher Jaccard index helps more, whatever the tastes; and in each band below .2 users of *alike* taste help each other *less* (above .2, too, on the mean).
-# Far but related pairs, who should learn from each other, harm each other in about nine of ten cases. (A sign turns for about one pair in thirteen when the samples are drawn again.) So the
-# gradients of these clean models are local, as the paper says, *in common items*. In place it is less clear: the two nearest kinds help most, but far and unrelated pairs, at more than twice the rank, help three times as often as far but related ones.
+# Far but related pairs harm each other in about nine of ten cases. (Drawn again, 5 % of these signs turn, 13 % of those of far and unrelated pairs.) So the
+# gradients of these clean models are local, as the paper says, *in the Jaccard index*; the number of common items alone goes with helping less (.18 to .19). In place it is less clear: the two nearest kinds help most, but far and unrelated pairs, at more than twice the rank, help more than three times as often as far but related ones.
 #
 # *Where they lie.* Far but related pairs lie clearly nearer than far and unrelated ones. They also differ in fewer
 # items, so this alone proves nothing about taste; the lemma, a bound from above, neither forbids nor predicts it. A guess, not measured: the encoder learns which items go together, so users without a
@@ -511,12 +523,12 @@ print(
 #
 # ## 5.7 Recap
 #
-# * An encoder moves a posterior by at most $K\|x_u-x_v\|_1$. $K$ is a product along the chain. It can be proved, and here is
+# * An encoder moves a posterior by at most $\sqrt{K_\mu^2+K_\sigma^2}\,\|x_u-x_v\|_1$. Both are products along the chain. They can be proved, and here are
 #   very coarse, in part by the bound on the spread.
-# * With chapter 04 it promises a ball around each user, and nothing beyond. With proved constants the ball of a trained model is
-#   empty.
+# * With chapter 04 it promises a ball around each user, and nothing beyond. With proved constants no ball measured here
+#   (100 users, five models) holds another user.
 # * Measured, helping rises with the Jaccard index; over all pairs it is hardly correlated with $W_2$. Users
-#   alike in taste with at most one common item lie between near and far, and mostly harm each other.
+#   alike in taste with at most one common item lie between near and far in $W_2$, and mostly harm each other.
 
 # %% [markdown]
 # ## 5.8 Exercises
@@ -588,6 +600,6 @@ mv.checks.check_steepest(steepest)
 # **One investigation** (`python chapters/investigate.py 05`; the five models of 5.4; every item that 500 users could add, then all users with a single
 # item). The largest change is 1.34 to 1.56 among the 500 users who were searched, and 2.84 to 3.40 among users with a single item, who do not occur. The constant of the
 # lemma is 1,503 to 4,342. On average over the models it is 1,745 times the largest change of the users, and 800 times that of the single items: so
-# this search won a factor of about two. Of the rest nobody knows how much is due to the bound, and how much to rows that were not searched. $K_\mu$ alone is 5.4 times what was found. Changes of two items need no search (5.3: add first, the triangle inequality). Other rows were not searched. Popular items move a user most: over the items, the mean move has a rank correlation of .50 to .68 with the number of users who have the item.
+# the single items won a factor of more than two, the search among the users little (5.4: about two thousand). A search gives a lower end only: of the rest nobody knows how much is due to the bound, and how much to rows that were not searched. $K_\mu$ alone is 5.4 times what was found. The ten items that move most have a median rank of 42 to 72 of 300 by popularity. The more popular items tend to move a user more: over the items, the mean move has a rank correlation of .50 to .68 with the number of users who have the item.
 #
 # </details>
