@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from rich.table import Column, Table
 
 from minivae.errors import InputError
-from minivae.runtime.text import PlainConsole
+from minivae.runtime.table import screen
 
 Value = int | str | None
 OTHER_DATA = "--no-verify prepares other data"
@@ -51,10 +51,7 @@ class Verification:
         )
         for step, expected, got in self.rows:
             table.add_row(step, shown(expected), shown(got), agreement(expected, got))
-        console = PlainConsole()
-        if not console.is_terminal:
-            console.width = 200
-        console.print(table)
+        screen(200).print(table)
 
 
 def agreement(expected: Value, got: Value) -> str:

@@ -4,19 +4,24 @@ What strangers wrote (names, titles) stays text in each of the four: it is escap
 """
 
 import html
+import os
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from rich import box
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from minivae.runtime.text import PlainConsole, markdown, visible
+from minivae.runtime.widths import Needed, fit
 
 NOTHING = "–"
 WIDTH_OF_A_FILE = 10_000  # a table that is piped into a file is neither cut nor folded
+LINE_OF_A_FILE = 110  # of a paragraph
 _LATEX = str.maketrans(
     {"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}"}
     | {
@@ -158,18 +163,23 @@ class Table:
         body = [rf"\begin{{tabular}}{{{sides}}}", r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
         return "\n".join([*body, r"\end{tabular}", ""])
 
-    def __rich__(self) -> RichTable:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """What `rich` prints."""
+        rows = self.cells()
         title, caption = (Text(visible(t)) if t else None for t in (self.title, self.caption))
-        table = RichTable(title=title, caption=caption, title_style="bold", box=box.SIMPLE_HEAD)
+        shown = [[visible(text) for text in column] for column in zip(self.header, *rows, strict=True)]
+        needed = [Needed.of(of, c.align == "right", c.wrap) for of, c in zip(shown, self.columns, strict=True)]
+        widths, tight = fit(needed, options.max_width)
+        table = RichTable(title=title, caption=caption, title_style="bold", box=box.SIMPLE_HEAD, show_edge=not tight)
+        table.padding = (0, 0) if tight else (0, 1)
         table.title_justify = table.caption_justify = "left"
-        for column in self.columns:
+        for column, width in zip(self.columns, widths, strict=True):
             header = Text(visible(column.header))
-            table.add_column(header, justify=column.align, overflow="fold", no_wrap=not column.wrap)
-        for row in self.cells():
+            table.add_column(header, justify=column.align, overflow="fold", no_wrap=not column.wrap, width=width)
+        for row in rows:
             styled = zip(self.columns, row, strict=True)
             table.add_row(*(Text(visible(cell), column.style(cell)) for column, cell in styled))
-        return table
+        yield table
 
     def _repr_html_(self) -> str:
         return self.html()
@@ -203,7 +213,17 @@ def as_latex(parts: Iterable[Part]) -> str:
 
 def print_table(table: Table, title: str = "") -> None:
     """A table on standard output."""
+    screen().print(replace(table, title=title))
+
+
+def screen(width_of_a_file: int = WIDTH_OF_A_FILE) -> PlainConsole:
+    """Standard output: as wide as the terminal, or as COLUMNS says; a file may be as wide as is asked."""
     console = PlainConsole()
-    if not console.is_terminal:
-        console = PlainConsole(width=WIDTH_OF_A_FILE)
-    console.print(replace(table, title=title))
+    known = console.is_terminal or os.environ.get("COLUMNS", "").isdecimal()
+    return console if known else PlainConsole(width=width_of_a_file)
+
+
+def print_paragraph(text: str) -> None:
+    """Words on standard output, broken between words."""
+    width = min(screen(LINE_OF_A_FILE).width, LINE_OF_A_FILE)
+    print(textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False))

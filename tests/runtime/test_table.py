@@ -7,13 +7,17 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+import rich.box
+import rich.table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from rich.cells import cell_len
 
 from minivae.runtime import table as module
-from minivae.runtime.table import Column, Table, as_latex, as_markdown, numbers, words
+from minivae.runtime.table import Column, Table, as_latex, as_markdown, numbers, print_paragraph, print_table, words
 from minivae.runtime.text import PlainConsole, visible
+from minivae.runtime.widths import Needed
 
 HOSTILE = st.text(st.sampled_from("ab 1|\\`*_[]{}<>&%$#~^!\"'-−±–βλ×…/=+\n\t\x1b\u202e\u200b"), max_size=12)
 SOME = [
@@ -208,3 +212,75 @@ def test_a_report_is_paragraphs_and_tables_and_its_tables_alone_are_latex():
     assert latex.count(r"\begin{tabular}") == 2
     assert latex.index("% One_1") < latex.index("% Two")
     assert "Some words" not in latex
+
+
+WORDS = st.text(st.sampled_from("abcé-+.,012"), min_size=1, max_size=16)
+PROSE = st.lists(WORDS, min_size=1, max_size=6).map(" ".join)
+NUMBERS = st.from_regex(r"[−+]?\d{1,3}(,\d{3}){0,2}( ± \.\d{2})?", fullmatch=True)
+
+
+@st.composite
+def wide_tables(draw):
+    """Names, prose and numbers, in any number of columns."""
+    kinds = draw(st.lists(st.sampled_from([WORDS, PROSE, NUMBERS]), min_size=1, max_size=8))
+    n = draw(st.integers(1, 4))
+    columns = [(numbers if kind is NUMBERS else words)(draw(WORDS)) for kind in kinds]
+    return Table.make(columns, [[draw(kind) for kind in kinds] for _ in range(n)])
+
+
+def shown_at(width, table):
+    console = PlainConsole(width=width, file=io.StringIO(), record=True)
+    console.print(table)
+    return console.export_text().splitlines()
+
+
+def whole_words(lines, table):
+    """Whether every word of every cell stands in some line."""
+    there = {word for line in lines for word in line.split()}
+    return {word for row in (table.header, *table.cells()) for cell in row for word in cell.split()} <= there
+
+
+def least(table):
+    """The narrowest screen for whole words, and numbers with what belongs to them on one line."""
+    columns = zip(table.header, *table.cells(), strict=True)
+    of = [Needed.of(cells, c.align == "right", c.wrap) for cells, c in zip(columns, table.columns, strict=True)]
+    return sum(c.least for c in of) + len(of) - 1
+
+
+@settings(max_examples=200)
+@given(table=wide_tables(), width=st.integers(20, 120))
+def test_a_narrow_screen_breaks_no_word_that_it_has_room_for(table, width):
+    lines = shown_at(width, table)
+    if least(table) <= width:
+        assert whole_words(lines, table)
+        assert max(map(cell_len, lines)) <= width
+    if (
+        sum(map(max, zip(*([cell_len(c) for c in row] for row in (table.header, *table.cells())), strict=True)))
+        + (3 * len(table.columns) + 1)
+        <= width
+    ):
+        assert len(lines) == len(table.rows) + 4  # nothing is folded
+
+
+def test_the_check_of_whole_words_sees_rich_alone_break_them():
+    """Twin: without widths of ours, rich cuts names and numbers though they would fit."""
+    table = Table.make(
+        [words("model"), *(numbers(f"column of numbers {k}") for k in range(6))],
+        [["multvae+anchor", *["1,240,764"] * 6]],
+    )
+    assert whole_words(shown_at(80, table), table)
+    alone = rich.table.Table(*table.header, box=rich.box.SIMPLE_HEAD)
+    alone.add_row(*table.cells()[0])
+    assert not whole_words(shown_at(80, alone), table)
+
+
+def test_a_file_has_whole_lines_unless_columns_are_asked_for(capsys, monkeypatch):
+    table = Table.make([words("a"), words("b")], [["long words " * 20, "more " * 30]])
+    print_table(table)
+    assert max(map(len, capsys.readouterr().out.splitlines())) > 300
+    monkeypatch.setenv("COLUMNS", "80")
+    print_table(table)
+    print_paragraph("some more words " * 20)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) > 12

@@ -14,7 +14,7 @@ from minivae.cli.commands.sources import source_of
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.options import SELECTION
-from minivae.runtime.table import print_table
+from minivae.runtime.table import print_paragraph, print_table
 from minivae.runtime.text import visible
 from minivae.study import forecast, resolution, runner
 from minivae.study.draws import draws
@@ -49,12 +49,12 @@ def one_split(options: flags.Study, resolves: Callable[[int, int], str] | None =
 
     def begin() -> None:
         if resolves is not None:
-            print(resolves(split.test.n_users, options.seeds))
+            print_paragraph(resolves(split.test.n_users, options.seeds))
             say_cost(plan.jobs, split, out)
 
     if options.dry_run:
         print_table(forecast.table(plan.jobs, split), f"{split.name}, preset {plan.preset.name}: nothing was run")
-        print(forecast.NOTE)
+        print_paragraph(forecast.NOTE)
         begin()
         return
     with folders.hold(out), resumable("the finished runs and the checkpoint are", out):
@@ -141,12 +141,12 @@ def several_draws(options: flags.Study) -> None:
     errors = resolution.of_draws(len(seeds), n_test, split.train.shape[0])
     said = resolution.sentence(n_test, options.seeds, errors, f"{len(seeds)} draws pooled, each of ")
     if options.dry_run:
-        print(said)
+        print_paragraph(said)
         return
     studies = tuple(out / f"draw-{seed}" for seed in seeds)
     with folders.hold(out), resumable("the finished runs and the checkpoint are", out):
         folders.claim(out, CombineNote.of(out, studies), options.resume)
-        print(said)
+        print_paragraph(said)
         say_cost(planned(one, out)[0].jobs, split, studies[0], f"draw 1 of {len(seeds)}: ")
         for seed, folder in zip(seeds, studies, strict=True):
             one_split(replace(one, split_seed=seed, out=folder, resume=(folder / StudyNote.FILE).is_file()))
@@ -173,8 +173,8 @@ def every_fold(options: flags.Study) -> None:
     if options.dry_run:
         title = f"{split.name}, preset {preset.name}, fold 1 of {len(parts)}: nothing was run"
         print_table(forecast.table(plan_of(options, preset, out).jobs, parts[0]), title)
-        print(forecast.NOTE)
-        print(said)
+        print_paragraph(forecast.NOTE)
+        print_paragraph(said)
         return
     studies = tuple(out / f"fold-{k}" for k in range(1, len(parts) + 1))
     whole = {**source.given, "sha256": fingerprint(split)}
@@ -183,7 +183,7 @@ def every_fold(options: flags.Study) -> None:
     with folders.hold(out), resumable("the finished runs and the checkpoint are", out):
         elsewhere = frozenset(f"data.{k}" for k in CombineNote.FILES)  # the fingerprint says whether it is the same
         folders.claim(out, CombineNote.of(out, studies, whole), options.resume, elsewhere)
-        print(said)
+        print_paragraph(said)
         say_cost(plan_of(options, preset, out).jobs, parts[0], studies[0], f"fold 1 of {len(parts)}: ")
         for part, folder in zip(parts, studies, strict=True):
             data = folder.with_name(f"{folder.name}.safetensors")

@@ -18,8 +18,8 @@ from minivae.cli.commands.sources import load_for, noted, only_vae, source_of
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.runtime.records import write_result
-from minivae.runtime.table import print_table
-from minivae.runtime.text import PlainConsole, markdown, visible
+from minivae.runtime.table import print_table, screen
+from minivae.runtime.text import markdown, visible
 from minivae.study.observations import observations, prototype
 from minivae.study.output.report import page_source
 from minivae.study.run import folders, presets
@@ -74,7 +74,7 @@ def check_model(options: flags.Theory) -> bool:
     card = report_card(
         model, split if users is None else users, **settings, n_users=options.users, seed=options.seed, label=label
     )
-    PlainConsole(width=None if sys.stdout.isatty() else 200).print(card.table())
+    screen(200).print(card.table())
     if options.out is not None:
         text = page_source(card.parts(), options.out, "card")
         write_result(options.out / "card.json", command_line(), card.results())
