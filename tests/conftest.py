@@ -28,7 +28,11 @@ SLOW = (
         f"tests/study/test_{name}.py"
         for name in ("draws", "folds", "forecast", "loop", "observations", "older_folders", "search", "study")
     ),
-    *("tests/models/test_own_model.py", "tests/models/test_saved.py", "tests/explain", "tests/online"),
+    *("tests/models/test_own_model.py", "tests/models/test_saved.py", "tests/online"),
+    *(
+        f"tests/explain/test_{name}.py"
+        for name in ("datamodel", "far", "kernel", "leave_out", "radius", "retraining", "rivals")
+    ),
     *("tests/data/test_interactions.py", "tests/data/test_population.py", "tests/data/test_debian.py"),
     *("tests/data/test_labelling.py", "tests/data/test_accounted.py", "tests/study/test_anchor_law.py"),
     *(

@@ -273,3 +273,28 @@ def test_a_temperature_that_is_not_above_zero_is_refused(temperature):
     batch = DeviceCSR(sp.csr_matrix(np.eye(1, 3))).batch(torch.arange(1))
     with pytest.raises(InputError, match="temperature"):
         softmin_loss(torch.zeros(1, 2), torch.ones(1, 2), torch.ones(3, 2), batch, temperature)
+
+
+def test_one_latent_dimension_is_enough():
+    """Anchors 3 and 5 of a user at 0 with variance 1: the centroid is 4 away, and the scatter around it is 1."""
+    batch = DeviceCSR(sp.csr_matrix(np.ones((1, 2)))).batch(torch.tensor([0]))
+    anchors, mu, variance = torch.tensor([[3.0], [5.0]]), torch.zeros(1, 1), torch.ones(1, 1)
+    values = {"full": 18, "centroid+variance": 17, "centroid": 16, "direction": 1}
+    for variant, value in values.items():
+        assert float(anchor_loss(mu, variance, anchors, batch, variant)) == pytest.approx(value), variant
+    soft = 1 - math.log((math.exp(-9) + math.exp(-25)) / 2)
+    assert float(anchor_loss(mu, variance, anchors, batch, "softmin")) == pytest.approx(soft)
+    far = anchors + 4096  # the distances are summed one by one
+    assert float(anchor_loss(mu + 4100, variance, far, batch, "full")) == pytest.approx(2)
+
+
+@pytest.mark.parametrize("temperature", [1e38, 1e60, 1e300, math.inf])
+def test_no_temperature_is_too_hot_for_a_gradient(temperature):
+    """It is that of the full loss: 2 (μ − ē) and, for each of two anchors, 2 (e − μ) / 2."""
+    batch = DeviceCSR(sp.csr_matrix(np.ones((1, 2)))).batch(torch.tensor([0]))
+    anchors, mu = torch.tensor([[3.0, 0.0], [5.0, 0.0]], requires_grad=True), torch.zeros(1, 2, requires_grad=True)
+    loss = anchor_loss(mu, torch.zeros(1, 2), anchors, batch, "softmin", temperature)
+    assert float(loss.detach()) == pytest.approx((9 + 25) / 2)
+    loss.sum().backward()
+    torch.testing.assert_close(mu.grad, torch.tensor([[-8.0, 0.0]]))
+    torch.testing.assert_close(anchors.grad, torch.tensor([[3.0, 0.0], [5.0, 0.0]]))

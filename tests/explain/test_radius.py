@@ -1,10 +1,13 @@
 """The numbers of Theorem 2.3 along a training: those of its definition, for the loss of one interaction."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
 
+from minivae.explain import radius
 from minivae.explain.radius import LOOKED_AT, compose_radius, radius_stages
 from minivae.explain.snapshots import Snapshot
 from minivae.models import MultVAE
@@ -69,3 +72,32 @@ def test_users_are_drawn_and_the_section_says_the_share(users):
     text = as_markdown(compose_radius(radius_stages(a_model(1), users)))
     assert text.startswith("## What opens and closes the sharing radius")
     assert "| – | 0.4" in text
+
+
+def test_medians_and_shares_are_over_pairs_of_different_users(monkeypatch):
+    """Three users: six ordered pairs, and a diagonal that would change every number."""
+    asked = {}
+
+    def sharing(model, x, generator, target):
+        asked.update(seed=generator.initial_seed(), target=target.toarray())
+        own = torch.eye(3, dtype=torch.float64) * 100
+        return SimpleNamespace(
+            norm=torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64),
+            mismatch=own + torch.tensor([[0, 1, 0.5], [1, 0, 2.5], [0.1, 0.2, 0]], dtype=torch.float64),
+            lipschitz=own + torch.arange(9.0, dtype=torch.float64).reshape(3, 3),
+            distance=own + torch.arange(9.0, dtype=torch.float64).reshape(3, 3) / 10,
+            certified=torch.tensor([[1, 0, 1], [0, 1, 0], [1, 0, 1]]).bool(),
+            exact=own + torch.tensor([[0, 0.5, -1], [0, 0, 0.25], [-3, 0.1, 0]], dtype=torch.float64),
+        )
+
+    monkeypatch.setattr(radius, "sharing", sharing)
+    x = sp.csr_matrix(np.array([[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 1]], np.float32))
+    (stage,) = radius_stages([Snapshot(a_model(0), 1.0, 7)], x)
+    assert asked["seed"] == 0
+    np.testing.assert_allclose(asked["target"], [[1, 0, 0, 0], [0.5, 0.5, 0, 0], [0.25] * 4])
+    assert stage.epoch == 7
+    assert (stage.norm, stage.mismatch) == (2, 0.5)  # of 1 1 2 2 3 3 and of .1 .2 .5 1 1 2.5, the lower middle one
+    assert (stage.lipschitz, stage.distance) == pytest.approx((3, 0.3))  # of 1 2 3 5 6 7
+    assert stage.closed == pytest.approx(2 / 6)  # 1 ≥ 1 and 2.5 ≥ 2
+    assert stage.certified == pytest.approx(2 / 6)
+    assert stage.helped == pytest.approx(3 / 6)  # not 0, −1 and −3

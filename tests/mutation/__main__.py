@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
     parser.add_argument("--seconds", type=float, default=20, help="of tests for one mutant; its time-out is twice that")
     parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "minivae-mutation")
+    parser.add_argument("--quick", action="store_true", help="without the tests that are marked slow")
     parser.add_argument("--again", action="store_true", help="only those that survived before, with today's tests")
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
@@ -42,7 +43,7 @@ def main() -> None:
         for path, room in _files(name):
             log = chosen.out / f"{name.replace('/', '.')}.jsonl"
             work = _planted(path) if name == "planted" else _drawn(path, chosen.limit, chosen.seed)
-            _file(path, room, work, log, chosen.seconds, chosen.again)
+            _file(path, room, work, log, chosen.seconds, chosen.again, ["-m", "not slow"] if chosen.quick else [])
         print(summary(chosen.out / f"{name.replace('/', '.')}.jsonl"))
 
 
@@ -85,7 +86,9 @@ def _planted(path: Path) -> list[Mutant]:
     return found
 
 
-def _file(path: Path, room: Room, work: list[Mutant], log: Path, seconds: float, again: bool) -> None:
+def _file(
+    path: Path, room: Room, work: list[Mutant], log: Path, seconds: float, again: bool, options: Sequence[str] = ()
+) -> None:
     """All mutants of one file, in a child process that has imported and collected everything once."""
     relative = path.relative_to(ROOT).as_posix()
     done = _done(log)
@@ -115,7 +118,7 @@ def _file(path: Path, room: Room, work: list[Mutant], log: Path, seconds: float,
 
     def session() -> None:
         os.environ["MINIVAE_MUTATION"] = "1"
-        pytest.main([*server.OPTIONS, *map(str, room.suite())], plugins=[server.Collected(collected)])
+        pytest.main([*server.OPTIONS, *options, *map(str, room.suite())], plugins=[server.Collected(collected)])
 
     kind, _ = server.fork(session, 36_000)
     if kind != "done":
@@ -141,7 +144,8 @@ def _profiles(tests: Sequence[pytest.Item], cache: Path) -> dict[str, server.Pro
     for item in tests:
         by_file.setdefault(item.path, []).append(item)
     for path, items in by_file.items():
-        kept = cache / f"{path.relative_to(ROOT).as_posix().replace('/', '.')}.{path.stat().st_mtime_ns}.json"
+        which = f"{path.relative_to(ROOT).as_posix().replace('/', '.')}.{path.stat().st_mtime_ns}.{len(items)}"
+        kept = cache / f"{which}.json"
         if not kept.exists():
             _, value = server.fork(lambda items=items: server.profile(items), 1200)
             if value is None:

@@ -72,6 +72,8 @@ def test_intervals_and_lift_by_hand():
     width = 0.5 * math.sqrt((1 + 0.25 / 4) * math.log((1 + 4 / 0.25) / 0.1**2))
     assert e.always_valid(2.0, 0.9) == pytest.approx((1 - width, 1 + width))
     assert float(boundary(0.5, 2.0, 0.9)) == pytest.approx(2 * width)
+    assert (e.interval(), e.lift(), e.always_valid(2.0)) == (e.interval(0.95), e.lift(0.95), e.always_valid(2.0, 0.95))
+    assert float(boundary(0.5, 2.0)) == float(boundary(0.5, 2.0, 0.95))
 
 
 def test_the_evening_of_a_day_knows_that_day():

@@ -145,3 +145,22 @@ def test_the_penalty_of_plain_sgd_is_the_mean_of_the_members():
 def test_bad_input_is_one_sentence(members, diagonal, says):
     with pytest.raises(InputError, match=says):
         batch_step(torch.ones(3, 5), members, diagonal)
+
+
+def test_a_step_on_a_batch_by_hand():
+    """P = diag(4, 1): in its norm the users are (2, 2), (6, 0) and (0, −1); the first two make up the batch."""
+    g = torch.tensor([[1.0, 2.0], [3.0, 0.0], [0.0, -1.0]], dtype=torch.float64)
+    step = batch_step(g, [0, 1], torch.tensor([4.0, 1.0], dtype=torch.float64))
+    assert step.norm.tolist() == pytest.approx([8**0.5, 6, 1])
+    assert step.apart.tolist() == pytest.approx([5**0.5, 5**0.5, 20**0.5])  # from the mean, (4, 1)
+    assert step.spread.tolist() == pytest.approx([5**0.5, 5**0.5, (13**0.5 + 37**0.5) / 2])
+    assert step.inner.tolist() == pytest.approx([10, 24, -1])
+    assert step.certified.tolist() == [True, True, False]
+    attained = batch_step(torch.tensor([[3.0, 4.0], [0.0, 0.0]]), [1])
+    assert (attained.spread.tolist(), attained.certified.tolist()) == ([5, 0], [False, False])  # not below the norm
+
+
+def test_a_penalty_of_a_batch_by_hand():
+    penalty = torch.tensor([[0.0, 3.0, 9.0], [5.0, 0.0, 9.0], [1.0, 2.0, 0.0]])
+    assert batch_penalty(penalty, [0, 1]).tolist() == [1.5, 2.5, 1.5]
+    assert batch_penalty(penalty, [2], largest=4.0).tolist() == [18, 18, 0]

@@ -97,3 +97,11 @@ def test_half_precision_costs_only_its_own_rounding():
 def test_columns_of_the_sparse_matrix_are_in_order():
     w = smoothing_weights(users(2)[0])
     assert all((np.diff(w.indices[a:b]) > 0).all() for a, b in zip(w.indptr, w.indptr[1:], strict=False))
+
+
+def test_users_who_share_nothing_have_no_energy_and_never_less():
+    """Three items each, of their own: every difference is 0, and what rounding leaves of it is not negative."""
+    x = np.kron(np.eye(12), np.ones((1, 3)))
+    for seed in range(40):
+        energy = float(smoothing_energy(np.random.default_rng(seed).standard_normal((12, 3)), x))
+        assert 0 <= energy < 1e-12
