@@ -148,7 +148,7 @@ for verdict, labels in verdicts.items():
     print(f"{verdict}:", *labels, sep="\n  ")
 
 # %% [markdown]
-# **Reading.** *If the values are as noted*, PIA and Mult-VAE differ by more than two unpaired errors on all three data
+# **Reading.** *If the values are as noted*, and RecVAE's errors do for the others (a guess), PIA and Mult-VAE differ by more than two unpaired errors on all three data
 # sets. [RecVAE](GLOSSARY.md#recvae) and PIA cannot be told apart by the table. EASE, a linear
 # model, is told apart from Mult-VAE only on Netflix and Million Song; on MovieLens-20M it lies outside the light bar by
 # less than rounding. The table does **not** say how many seeds, how much search for each row, and by whom.
@@ -414,7 +414,7 @@ assert fair["recvae", "ease"]["high"] < 0
 #
 # * *Users*: $t$ times the error over different users; one who is tested in several draws counts once. Right if draws
 #   differ in nothing but users.
-# * *Draws* or folds: $t_{K-1}\,S\sqrt{1/K+n_\text{test}/n_\text{train}}$, $S$ the standard deviation of the differences (for draws: plus
+# * *Draws* or folds: $t_{K-1}\,s\sqrt{1/K+n_\text{test}/n_\text{train}}$, $s$ the standard deviation of the differences (for draws: plus
 #   what users tested twice share). It takes in whatever draws differ by (seeds, too), but of $K$ numbers the spread may be small by chance.
 #   The second term pays for the training users that draws and folds share (Nadeau and Bengio 2003).
 
@@ -699,7 +699,7 @@ assert abs(gap) < 1.96 * errors["both, t"]
 # %% [markdown]
 # ## 9.9 The full runs
 #
-# Not run, no data: `minivae study --preset ml-20m --seeds 5` (`netflix`, `msd`).
+# Not run: `minivae study --preset ml-20m --seeds 5` (`netflix`, `msd`).
 #
 # ## 9.10 Recap
 #

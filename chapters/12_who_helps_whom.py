@@ -316,7 +316,7 @@ print(
 # hardly any pair did (here they were not counted). The trained model alone scores more than the sum along training on two of the three data sets,
 # and less on the third; no paired difference was computed, so which of the two is better is open.
 #
-# On Debian the radius is above 0, and below $T$. On MovieLens-1M $T$ is above chance, and inside the interval of the Jaccard index;
+# On Debian the radius is above 0, and below $T$. On MovieLens-1M $T$ is above chance, and inside the interval of the Jaccard index (not compared pair by pair);
 # the repeatability cannot be told apart from 0: if a loss is a sum as above, the seed moves those losses more than the halves do. That $T$ scores more than another seed (.22 and .14) is no contradiction: the ceiling is the root, .38. The mean loss of *two* seeds holds less chance:
 # its ceiling is $\sqrt{2r/(1+r)}=.50$ for $r=.14$, and $T$ rises too, to .29.
 #
