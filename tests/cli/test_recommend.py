@@ -66,6 +66,23 @@ def test_all_users_into_a_file(study, run, tmp_path, ending):
             check_all_users(twin, split, model, 3)
 
 
+def test_users_who_are_not_in_the_split_are_counted(tmp_path, capsys):
+    draw = random.Random(0)
+    rows = [f"u{u:03d},i{i:02d}" for u in range(120) for i in draw.sample(range(30), 9 if u < 100 else 2)]
+    (tmp_path / "table.csv").write_text("user,item\n" + "\n".join(rows) + "\n")
+    argv = ["study", "--data", str(tmp_path / "table.csv"), "--models", "popularity"]
+    for few, n, said in (([], 100, "100 users of 120"), (["--min-user", "1"], 120, "")):
+        out = tmp_path / f"study{n}"
+        assert main([*argv, *few, "--out", str(out)]) == 0
+        capsys.readouterr()
+        model = ["recommend", "--model", str(out / "runs/popularity-seed0"), "--users", "all", "-k", "1"]
+        assert main([*model, "--out", str(tmp_path / "all.csv")]) == 0
+        shown = capsys.readouterr()
+        assert f"({n} users)" in shown.out
+        assert shown.err.startswith(said.replace("users of", "of"))
+        assert bool(shown.err) == bool(said)
+
+
 def test_some_users_among_candidates(study, run, tmp_path):
     split, model = mv.StrongSplit.load(study / "split.safetensors"), mv.load_model(run)
     labels = split.item_labels.astype(str).tolist()

@@ -133,6 +133,7 @@ READ = {  # name of the file, content, arguments
     "two byte order marks": ("t.csv", ("\ufeff\ufeff" + CSV).encode(), {}),
     "CSV, blanks before quotation marks": ("t.csv", re.sub(r",([a-z]+)", r', "\1"', CSV), {}),
     "TSV, every label in quotation marks": ("t.tsv", 'user\titem\n1\t"a"\n1\t"b"\n2\t"a"\n3\t"c"\n3\t"a"\n', {}),
+    "JSON list after blanks": ("t.json", "\t\n " + json.dumps([{"user": u, "item": i} for u, i in PAIRS]), {}),
     "JSON list in a .txt": ("t.txt", json.dumps([{"user": u, "item": i} for u, i in PAIRS]), {}),
     "JSON, true and false as ratings": (
         "t.jsonl",

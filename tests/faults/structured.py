@@ -599,7 +599,7 @@ def read_records(path: Path) -> None:
     """Every object is a row, every pair is the one that `json` finds."""
     data = read_interactions(path, **RATED)
     reading, text = counted(data), plain_text(path)
-    listed = text.lstrip("\ufeff \n").startswith("[")
+    listed = text.lstrip("\ufeff \n\t\r").startswith("[")
     objects = json.loads(text) if listed else [json.loads(x) for x in text.split("\n") if x.strip()]
     assert reading.rows == len(objects), str(reading)
     agree(labelled(data), pairs_of([tuple(said(o[k]) for k in ("user", "item", "rating")) for o in objects]))  # pyright: ignore

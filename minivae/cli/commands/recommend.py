@@ -1,5 +1,6 @@
 """`minivae recommend`: the best new items for one user, a new one, some, or all; on the screen or in a file."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -75,6 +76,13 @@ def _users(options: flags.Recommend, split: StrongSplit) -> Found:
         return pl.Series(["a new user"]), lookup.history_from(split, options.items or [options.similar or ""])
     labels, rows = _everybody(split)
     if options.users is not None and options.users == Path("all"):
+        there, *_ = next(iter(split.filters.values()), (0,))
+        if there > len(labels):
+            print(
+                f"{len(labels):,} of {there:,} users are in the split of this model, the others had too few items "
+                "(minivae study --min-user says how many are needed)",
+                file=sys.stderr,
+            )
         return labels, rows
     wanted = options.user or _lines(options.users or Path())
     forms = [list(lookup.written(w)) for w in wanted]

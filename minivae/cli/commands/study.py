@@ -74,7 +74,7 @@ def say_cost(jobs: Sequence[Job], split: StrongSplit, out: Path, where: str = ""
     left = [job for job in jobs if not finished(out / "runs" / job.name)]
     if forecast.long(left, split):
         print_table(forecast.table(left, split), f"{where}forecast before the runs; Ctrl-C ends them, --resume goes on")
-        print(forecast.NOTE)
+        print_paragraph(forecast.NOTE)
 
 
 def planned(options: flags.Study, out: Path) -> tuple[runner.StudyPlan, Source, StrongSplit]:
