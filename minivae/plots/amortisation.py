@@ -22,7 +22,7 @@ def vae_diagram(ax: Axes | None = None) -> Axes:
     boxes = (
         (0.0, 2.0, "items $x_u$\n(masked)", "0.92"),
         (2.6, 2.0, "encoder\none for all users", "#CFE3F1"),
-        (5.2, 2.0, "$q_u = N(\\mu_u, \\sigma_u^2)$", "#FBE3B9"),
+        (5.2, 2.0, "$q_u =$\n$N(\\mu_u, \\mathrm{diag}\\,\\sigma_u^2)$", "#FBE3B9"),
         (5.2, 0.0, "$z = \\mu_u + \\sigma_u\\varepsilon$", "#FBE3B9"),
         (2.6, 0.0, "decoder $f_\\theta$\none for all users", "#CFE3F1"),
         (0.0, 0.0, "$\\pi$: probability\nof every item", "0.92"),
@@ -58,9 +58,9 @@ def amortisation_gap(gaps: Mapping[str, np.ndarray], new: np.ndarray | None = No
     """
     ax = plt.gca() if ax is None else ax
     order = np.argsort(next(iter(gaps.values())))
-    for (label, gap), colour, style in zip(gaps.items(), COLOURS, ("-", "o", "^", "s"), strict=False):
+    for (label, gap), colour, style in zip(gaps.items(), COLOURS, (".", "o", "^", "s"), strict=False):
         ax.plot(np.arange(len(order)), gap[order], style, color=colour, markersize=5, label=label)
-        if new is not None and style != "-":
+        if new is not None and style != ".":
             hollow = np.flatnonzero(new[order])
             ax.plot(hollow, gap[order][hollow], style, color=colour, markersize=5, markerfacecolor="white")
     ax.set_yscale("log")
