@@ -10,7 +10,6 @@ import scipy.sparse as sp
 from minivae.data.codes import binary_csr
 from minivae.data.splits import StrongSplit
 from minivae.data.text_form import canonical, said_of, whole
-from minivae.data.texts import groups_from
 from minivae.errors import InputError
 
 SHOWN = 5
@@ -104,6 +103,8 @@ def groups_of(path: Path, labels: np.ndarray) -> np.ndarray:
         If the file cannot be read, gives a user two groups, or holds none of the users. Users that are missing, or
         whose group is empty, become "not given".
     """
+    from minivae.data.texts import groups_from  # with polars, which looking a label up does not need
+
     known = groups_from(path, "user", "groups")
     groups = np.array([said_of(label, known) or "not given" for label in labels.tolist()])
     if len(groups) and (groups == "not given").all():
@@ -120,6 +121,8 @@ def features_of(path: Path, labels: np.ndarray) -> np.ndarray:
         If the file cannot be read, gives an item two lists, or holds none of the items. Items that are missing have
         no feature.
     """
+    from minivae.data.texts import groups_from
+
     known = groups_from(path, "item", "lists of features")
     of = [set(filter(None, said_of(label, known).split("|"))) for label in labels.tolist()]
     names = sorted(set().union(*of))

@@ -5,7 +5,6 @@ with what a figure needs. Section numbers and statements are those of the paper.
 """
 
 import numpy as np
-import ot
 import torch
 from scipy.stats import spearmanr
 from torch import Tensor
@@ -121,6 +120,8 @@ def _steps_that_help(name: str, model: toy.ToyVAE, x: Tensor, generator: torch.G
 
 def smooth_encoder(all_users: Subject) -> Evidence:
     """Lemma 2.4."""
+    import ot
+
     name, s = "Lemma 2.4", all_users.users(200)
     u, v = s.pairs(5)
     bures = [  # in float64 its trace of roots leaves about 1e-8 of the size, also between equal posteriors

@@ -3,7 +3,6 @@
 from typing import overload
 
 import numpy as np
-import ot
 import torch
 
 from minivae.errors import InputError, check_whole
@@ -29,6 +28,8 @@ def w1_samples_1d(samples_u: Array, samples_v: Array) -> Same:
     if 0 in (u.ndim, v.ndim) or 0 in (u.shape[-1], v.shape[-1]):
         raise InputError(f"samples {tuple(u.shape)} and {tuple(v.shape)} must be (..., n) with n >= 1")
     lead = torch.broadcast_shapes(u.shape[:-1], v.shape[:-1])
+    import ot  # here, since the rest of the theory need not wait for it
+
     flat = (s.detach().cpu().expand(*lead, s.shape[-1]).reshape(-1, s.shape[-1]).numpy().T for s in (u, v))
     return back(torch.as_tensor(ot.wasserstein_1d(*flat, p=1)).to(u).reshape(lead))
 
@@ -70,6 +71,8 @@ def w1_empirical(samples_u: Array, samples_v: Array) -> Same:
 
 
 def _transport(cost: np.ndarray) -> float:
+    import ot
+
     value, log = ot.emd2([], [], np.ascontiguousarray(cost), numItermax=10_000_000, log=True)
     if log["warning"]:
         raise InputError(
