@@ -486,11 +486,11 @@ print("against the chosen rank less than a third of the difference is left, in a
 
 # %% [markdown]
 # **Reading.** EASE on draw 3 scores below the SVD of rank 8 on any other draw: compared across
-# draws, the order is reversed. (In 1.1, too, the draw may differ: here it moves Recall@20 by .03.) Inside one the bars overlap, but the [paired](GLOSSARY.md#paired) interval excludes 0 each
+# draws, the order is reversed. (In 1.1, too, the draw may differ: here it moves Recall@20 by .03; model and data were not varied.) Inside one the bars overlap, but the [paired](GLOSSARY.md#paired) interval excludes 0 each
 # time. Its error is 3.5 to 4.3 times smaller, for nDCG@100: worth 12 to 18 times the users.
 #
 # But *what* does it show? Nobody chose rank 8. With the rank chosen on validation users, 16 each time, less than a third of the difference is
-# left, and the interval excludes 0 in 3 of the 5 draws. Most of it was the distance to an untuned rival, which with another rank is another: pairing makes a difference
+# left, and the interval excludes 0 in 3 of the 5 draws. Most of it was the distance to an untuned rival, which another rank would change: pairing makes a difference
 # visible, not fair. The chance of seeds is not covered here.
 
 # %% [markdown] tags=["fault"]
@@ -611,7 +611,7 @@ print("on its own users the lead follows the formula within a tenth:", True)
 #
 # ## 1.13 Exercises
 #
-# `minivae course --out my_work` makes copies with empty cells; the checks draw new numbers each time.
+# `minivae course --out my_work` makes copies with empty cells.
 #
 # **★ (10 min) Task 1.1.** `hits` (users, ranks) says for each user and rank whether the item is held out, `n` (users,) how
 # many are. Return the mean Recall@k over users, a scalar, denominator $\min(k,n)$. Users with $n=0$ do not count.

@@ -416,7 +416,7 @@ torch.testing.assert_close(allowed_step(s.norm, s.penalty, M), allowed)  # of 4.
 print(f"this toy: {int(s.certified.sum()) - 60} ordered pairs by the theorem, {int(sharper.sum()) - 60} by both norms")
 print("certified with the proved constant, same community: mean [lowest, highest]   measured (5 seeds)")
 for step in (0, 100):
-    for test in ("theorem", "polarised"):
+    for test in ("theorem", "polarised"):  # polarised: by both norms
         values = over_seeds(step, "Lipschitz proved", test)
         print(f"  step {step:3}  {test:10} {values.mean():.2f}  [{values.min():.2f}, {values.max():.2f}]")
 

@@ -389,11 +389,11 @@ SAID = {
         "On the other four popularity stays last, and the SVD is before EASE in 2 of 24 cases",
         "the mean over users must be .099; one random order gave .09",
         "`mv.evaluate` leaves ties to `torch.topk`: no rule to rely on",
-        "here it moves Recall@20 by .03",
+        "here it moves Recall@20 by .03; model and data were not varied",
         "popular items appear early (last line: low column, many users): a poor popularity list",
         "EASE on draw 3 scores below the SVD of rank 8 on any other draw",
         "16 each time, less than a third of the difference is left, and the interval excludes 0 in 3 of the 5 draws",
-        "Most of it was the distance to an untuned rival, which with another rank is another",
+        "Most of it was the distance to an untuned rival, which another rank would change",
         "No model is better, and yet the winner leads on the users who chose it; on other users no lead is seen",
     ),
     "02": (
