@@ -243,11 +243,23 @@ def generate(name: str, work: Path, scale: float) -> Path:
     work.mkdir(parents=True, exist_ok=True)
     users, items = (max(50, int(n * scale**0.5)) for n in SHAPES[name][:2])
     ratings = int(SHAPES[name][2] * scale)
-    part = archive.with_name(archive.name + ".part")
-    write = {"ml-20m": write_movielens, "netflix": write_netflix, "msd": write_msd}[name]
-    write(part, users, items, ratings, np.random.default_rng(0))
+    part, rng = archive.with_name(archive.name + ".part"), np.random.default_rng(0)
+    if name == "netflix":
+        pairs = draw_pairs(rng, popularity(rng, items), rng.lognormal(0, 1.2, users), ratings)
+    else:
+        pairs = draw_pairs(rng, rng.lognormal(0, 1.2, users), popularity(rng, items), ratings)
+    rated = ((row, column, rate(name, rng, row.size)) for row, column in pairs)
+    WRITERS[name](part, rated, users, items, rng)
     part.replace(archive)
     return archive
+
+
+def rate(name: str, rng: np.random.Generator, n: int) -> np.ndarray:
+    """Ratings, or plays, as often as in the original."""
+    if name == "ml-20m":
+        share = [0.01, 0.03, 0.02, 0.07, 0.04, 0.22, 0.11, 0.28, 0.08, 0.14]
+        return rng.choice(np.arange(1, 11) / 2, n, p=share)
+    return rng.choice(5, n, p=[0.05, 0.1, 0.29, 0.33, 0.23]) + 1 if name == "netflix" else rng.geometric(0.35, n)
 
 
 def draw_pairs(
@@ -268,17 +280,19 @@ def popularity(rng: np.random.Generator, items: int) -> np.ndarray:
     return rng.permutation((np.arange(items) + 0.01 * items) ** -1.1)
 
 
-def write_movielens(path: Path, users: int, items: int, ratings: int, rng: np.random.Generator) -> None:
-    values = np.arange(1, 11) / 2
-    share = [0.01, 0.03, 0.02, 0.07, 0.04, 0.22, 0.11, 0.28, 0.08, 0.14]
+Rated = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]  # rows, columns and values, piece after piece
+
+
+def write_movielens(path: Path, rated: Rated, users: int, items: int, rng: np.random.Generator) -> None:
+    """ml-20m/ratings.csv and movies.csv in a zip, from (user, movie, rating), users ascending."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as z:
         with z.open("ml-20m/ratings.csv", "w", force_zip64=True) as f:
             f.write(b"userId,movieId,rating,timestamp\n")
-            for user, item in draw_pairs(rng, rng.lognormal(0, 1.2, users), popularity(rng, items), ratings):
+            for user, item, rating in rated:
                 rows = {
                     "userId": user + 1,
                     "movieId": 5 * item + 1,
-                    "rating": rng.choice(values, user.size, p=share),
+                    "rating": rating,
                     "timestamp": rng.integers(800_000_000, 1_400_000_000, user.size),
                 }
                 f.write(pl.DataFrame(rows).write_csv(include_header=False).encode())
@@ -287,15 +301,18 @@ def write_movielens(path: Path, users: int, items: int, ratings: int, rng: np.ra
             f.write("".join(f'{5 * i + 1},"Movie, The {i} (1999)",Drama\n' for i in range(items)).encode())
 
 
-def write_netflix(path: Path, users: int, items: int, ratings: int, rng: np.random.Generator) -> None:
-    """movie_titles.txt and training_set.tar of mv_*.txt, in a tar.gz."""
+def write_netflix(path: Path, rated: Rated, users: int, items: int, rng: np.random.Generator) -> None:
+    """movie_titles.txt and training_set.tar of mv_*.txt, in a tar.gz, from (movie, user, rating), movies ascending.
+
+    The ratings of a movie stand in one piece.
+    """
     inner = path.with_name("training_set.tar")
     days = pl.Series([f"2005-09-{day:02d}" for day in range(1, 29)])
     with tarfile.open(inner, "w") as t:
-        for movie, user in draw_pairs(rng, popularity(rng, items), rng.lognormal(0, 1.2, users), ratings):
+        for movie, user, rating in rated:
             rows = {
                 "user": 5 * user + 6,
-                "rating": rng.choice(5, user.size, p=[0.05, 0.1, 0.29, 0.33, 0.23]) + 1,
+                "rating": rating,
                 "date": days[rng.integers(0, 28, user.size)],
             }
             table = pl.DataFrame(rows)
@@ -316,8 +333,11 @@ def add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
     archive.addfile(member, io.BytesIO(content))
 
 
-def write_msd(path: Path, users: int, items: int, ratings: int, rng: np.random.Generator) -> None:
-    """train_triplets.txt in a zip: users of 40 hexadecimal digits, in no order, songs of 18 characters."""
+def write_msd(path: Path, rated: Rated, users: int, items: int, rng: np.random.Generator) -> None:
+    """train_triplets.txt in a zip, from (user, song, plays).
+
+    Users are of 40 hexadecimal digits, in no order, songs of 18 characters.
+    """
     digits = rng.bytes(20 * users).hex()
     user_name = pl.Series([digits[40 * k : 40 * k + 40] for k in range(users)])
     song_name = pl.Series(
@@ -327,9 +347,12 @@ def write_msd(path: Path, users: int, items: int, ratings: int, rng: np.random.G
         zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as z,
         z.open("train_triplets.txt", "w", force_zip64=True) as f,
     ):
-        for user, song in draw_pairs(rng, rng.lognormal(0, 1.2, users), popularity(rng, items), ratings):
-            rows = {"user": user_name[user], "song": song_name[song], "plays": rng.geometric(0.35, user.size)}
+        for user, song, plays in rated:
+            rows = {"user": user_name[user], "song": song_name[song], "plays": plays}
             f.write(pl.DataFrame(rows).write_csv(include_header=False, separator="\t").encode())
+
+
+WRITERS = {"ml-20m": write_movielens, "netflix": write_netflix, "msd": write_msd}
 
 
 if __name__ == "__main__":
