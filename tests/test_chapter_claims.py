@@ -267,10 +267,13 @@ SAID = {
         "a click at rank 1 4 times as likely as one at rank 10 without cascade, and 107 times with it",
         "What is much better offline is better online",
         "EASE is ahead of all five Mult-VAEs online, and with the 500 held-out users no interval says so",
-        "With 500 of these people and one fold few intervals do, with five folds more, with 4,000 people most",
+        "With 500 of these people and one fold few intervals do, with five folds more, with 4,000 people and one fold "
+        "more of each model (4 to 96 %), with five folds most",
+        "One interval of 20 misses it (+841 %)",
         "with a lift of some 40 %, a few hundred people are enough",
         "Our better models differ by a few per cent or less",
-        "With skewed clicks a plan for 47 % had power .71, not .80",
+        "A plan for 47 % had power .71, not .80: the treatment's clicks spread more, and the formula with both spreads "
+        "says .70",
         "one test in five",
         "in these 14 it needed little of its 5 %",
         "twelve million people in an arm would see a lift of half a per cent as well",
@@ -296,8 +299,9 @@ SAID = {
         "with 41,140 items it is the larger model by far",
         "at a sample quiet noise is the worst in all five seeds",
         "By the count of active units heavy KL looks nearly healthy (13 of 16, one seed)",
-        "not quiet noise, which ranks at least as well as the healthy model",
-        "the median pair of healthy users pays nothing of the compromise gap",
+        "not quiet noise, whose mean is above that of the healthy model",
+        "the median pair of healthy users pays next to nothing of the compromise gap",
+        "the three products are 94 % of the count, and alone (dashed) they take about half of the time",
         "of heavy KL nearly all, of quiet noise nearly half",
         "quiet noise certifies 6 to 17 % of the pairs, the healthy model hardly any",
         "What must hold, holds for all three",
@@ -821,9 +825,9 @@ def test_11_the_sum_of_arrays_is_not_the_whole_memory():
 
 
 def test_10_a_plan_with_the_control_s_spread_alone_falls_short_if_the_treatment_spreads_more():
-    norm, control, treatment = scipy.stats.norm, 2.21, 2.72  # the standard deviations that the chapter prints
+    norm, control, treatment = scipy.stats.norm, 2.17, 2.72  # the standard deviations that the chapter prints
     reached = norm.cdf((norm.ppf(0.975) + norm.ppf(0.8)) * (2 / (1 + (treatment / control) ** 2)) ** 0.5 - 1.96)
-    assert reached == pytest.approx(0.71, abs=0.01)
+    assert reached == pytest.approx(0.70, abs=0.01)
 
 
 def test_12_transfer_knows_a_part_and_the_radius_nothing():
