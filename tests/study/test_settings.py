@@ -123,3 +123,23 @@ def test_settings_of_the_package_pass_their_own_check():
     specs = [spec for name in presets.names() for spec in presets.load(name).models.values() if spec.trained]
     for spec in {(spec.kind, repr(spec.arguments)): spec for spec in specs}.values():
         assert isinstance(spec.build(50), mv.VAE), spec.name
+
+
+ORIGIN = '[origin]\nmethod = "random"\ntrials = 3\nseed = 0\ndata = "d"\nsha256 = "s"\n'
+BY_HAND = "[models.ease]\nl2 = 50.0\n[models.multvae]\nhidden = 8\nlatent = 4\n"
+
+
+@pytest.mark.parametrize(("said", "ease", "multvae"), [("[origin.trials_run]\nease = 2\n", 2, 0), ("", 3, 3)])
+def test_trials_are_recorded_only_of_models_that_were_searched(tmp_path, said, ease, multvae):
+    """Settings by hand beside those of a search: no trial was run for them. An older file names no model."""
+    path = tmp_path / "s.toml"
+    path.write_text(f"{ORIGIN}{said}{BY_HAND}", encoding="utf-8")
+    preset = presets.load("default", path)
+    assert (preset.trials("ease"), preset.trials("multvae")) == (ease, multvae)
+    assert (preset.trials("recvae"), preset.trials("popularity")) == (0, None)
+    mv.strong_split(mv.planted(n_users=200, n_items=40, n_events=3000), n_heldout=30).save(tmp_path / "d.safetensors")
+    argv = ["study", "--data", str(tmp_path / "d.safetensors"), "--settings", str(path), "--models", "ease,multvae"]
+    assert main([*argv, "--epochs", "1", "--device", "cpu", "--out", str(tmp_path / "out")]) == 0
+    report = (tmp_path / "out/report.md").read_text(encoding="utf-8")
+    assert ("trials run: ease 2, multvae 0, seed 0" in report) == bool(said)
+    assert ("3 trials a model, seed 0" in report) == (not said)

@@ -259,10 +259,13 @@ def _origin(results: Study) -> list[str]:
     origin = results.preset.origin
     if not origin:
         return []
+    run = {name: of.trials for name, of in results.preset.models.items() if of.trials is not None}
+    trials = f"{next(iter(run.values()), origin.get('trials'))} trials a model"
+    if len(set(run.values())) > 1:
+        trials = f"trials run: {', '.join(f'{name} {n}' for name, n in run.items())}"
     text = (
         f"Settings were chosen by {markdown(origin.get('method'))} search on the validation users of "
-        f"{code(origin.get('data'))}, {markdown(origin.get('trials'))} trials a model, "
-        f"seed {markdown(origin.get('seed'))}."
+        f"{code(origin.get('data'))}, {markdown(trials)}, seed {markdown(origin.get('seed'))}."
     )
     if not searched_here(origin, results.data.searchable):
         text += (

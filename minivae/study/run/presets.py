@@ -76,7 +76,8 @@ class Preset:
             return None
         if name not in self.settings.get("models", {}):
             return 0
-        return self.origin.get("trials_run", {}).get(name, self.origin.get("trials"))
+        run = self.origin.get("trials_run")  # an older search does not say it of each model
+        return self.origin.get("trials") if run is None else run.get(name, 0)
 
     def pick(self, names: str | None) -> list[ModelSpec]:
         """The models of a comma-separated list, the selected ones for None.
