@@ -312,7 +312,7 @@ for model, k_mu, k_sigma, pairs, less in zip(
     assert (seen.latent_distance <= proved.unit * seen.unit_distance + 1e-12).all()
     spreads.append([float(proved.sd_max.max()), float(model.encode(x)[1].max())])
 allowed, occurs = np.array(spreads).T
-assert f"{allowed.min():.0f}" == "172"
+assert 160 < allowed.min() < 185
 assert occurs.max() < 1.5
 print(
     f"largest spread: allowed {allowed.min():.0f} to {allowed.max():.0f}, among users {occurs.min():.2f} to {occurs.max():.2f}"
@@ -480,14 +480,14 @@ end = {name: (place_of[name], helps[name]) for name in groups}
 between = (end["near, unrelated"][0] < end["far, related"][0]) & (end["far, related"][0] < end["far, unrelated"][0])
 wrong_way = (end["far, related"][1] < 0.15) & (end["near, unrelated"][1] > 0.5)
 assert 0.07 < end["far, related"][1].mean() < 0.12  # they harm each other in about nine of ten cases
-assert [f"{edge(order['Jaccard index']):.2f}" for edge in (min, max)] == ["0.26", "0.29"]
+assert 0.25 < min(order["Jaccard index"]) < max(order["Jaccard index"]) < 0.3
 assert np.abs(order["taste"]).max() < 0.1
 near_few, index_few, common_few = np.array(among).T  # users of 10 to 20 items
 assert near_few.max() < 0.1 < 0.35 < index_few.min() < index_few.max() < 0.45
 turned = dict(zip(groups, np.mean(flips, 0), strict=True))
-assert f"{turned['far, related']:.0%} {turned['far, unrelated']:.0%}" == "5% 13%"
+assert 0.04 < turned["far, related"] < 0.06 < 0.12 < turned["far, unrelated"] < 0.15
 assert max(order["common items"]) < min(order["Jaccard index"])
-assert [f"{edge(order['common items']):.2f}" for edge in (min, max)] == ["0.18", "0.19"]
+assert 0.17 < min(order["common items"]) < max(order["common items"]) < 0.2
 assert common_few.min() > 0.35
 assert (np.diff(helped.mean(0)[3]) < 0).all()  # above .2
 assert 3 < end["far, unrelated"][1].mean() / end["far, related"][1].mean() < 4  # more than three times

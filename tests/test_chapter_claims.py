@@ -418,7 +418,7 @@ SAID = {
         "With β = 1 all fifths lose on the mean, the lightest .034, the busiest .011",
         "the difference of the two, −.023 ± .028, may be 0, and so may the rank correlation of the change with $N$, "
         ".10 [−.01, .21]",
-        "like $N^{.45}$, about $\\sqrt N$; $\\ell$ grows like $N^{1.1}$",
+        "like $N^{.46}$, about $\\sqrt N$; $\\ell$ grows like $N^{1.1}$",
     ),
     "03": (
         "inside a fifth by $N$ the correlation is about −.65 on the mean, weakest in the busiest",
