@@ -95,7 +95,7 @@ def test_a_weight_is_chosen_on_validation_users_and_judged_on_test_users(tmp_pat
     note = SimpleNamespace(data=SimpleNamespace(split=tmp_path / "split.safetensors"))
     monkeypatch.setattr(anchor_law, "read_note", lambda folder: note)
     monkeypatch.setattr(anchor_law, "norm_of_codes", lambda folder, split: float(len(folder)))
-    (row,) = anchor_law.collect([tmp_path])
+    (row,) = anchor_law.collect([tmp_path]).rows
     gain = 0.01 * (1 + np.arange(10) % 3)  # of λ = 1, the best on validation users; λ = 10 is better on test users
     assert (row.model, row.form, row.chosen, row.seed) == ("multdae", "full", 1.0, split.protocol["seed"])
     assert row.without == 0.123
@@ -112,7 +112,7 @@ def test_a_weight_is_chosen_on_validation_users_and_judged_on_test_users(tmp_pat
     without_heldout = np.flatnonzero(of)[1:]  # all but one user of the group: no difference, so no interval
     for run in runs.values():
         run.scored["test"].per_user[SELECTION][without_heldout] = np.nan
-    (row,) = anchor_law.collect([tmp_path])
+    (row,) = anchor_law.collect([tmp_path]).rows
     assert set(row.by_activity) == set(groups) - {group}
     (tmp_path / "runs" / "multdae-seed0").rmdir()
     with pytest.raises(mv.InputError, match="no run of multdae without anchors"):
@@ -206,3 +206,46 @@ def test_draws_and_folds_are_pooled_each_in_their_own_way(protocols, monkeypatch
         for each, x in zip(d.draws, of, strict=True):
             interval = stats.ttest_1samp(x, 0).confidence_interval(0.95)
             assert (each.difference, each.low, each.high) == pytest.approx((x.mean(), interval.low, interval.high))
+
+
+def test_means_over_draws_are_pooled_by_user_and_draw(tmp_path, monkeypatch):
+    data = mv.planted(n_users=60, n_items=40, n_events=900)
+    splits, values, folders = {}, {}, []
+    for seed in (1, 2, 3):
+        folder = tmp_path / f"draw-{seed}"
+        splits[folder] = mv.strong_split(data, n_heldout=10, seed=seed)
+        for name in ("multvae", "multvae-full-1"):
+            (folder / "runs" / f"{name}-seed0").mkdir(parents=True)
+        splits[folder].save(folder / "split.safetensors")
+        values[folder] = np.random.default_rng(seed).normal(0.01 * seed, 0.02, 10)
+        folders.append(folder)
+
+    def load(run):
+        folder, anchored = run.parents[1], "full" in run.name
+        scored = 0.5 + anchored * values[folder]
+        metrics = SimpleNamespace(
+            validation={SELECTION: SimpleNamespace(mean=0.1)}, levels=lambda: {SELECTION: SimpleNamespace(mean=0.5)}
+        )
+        test = Evaluation({SELECTION: scored}, np.ones(10, int), 0.5, 1.0)
+        return SimpleNamespace(folder=run, metrics=metrics, scored={"test": test, "validation": None})
+
+    def note(run):
+        return SimpleNamespace(data=SimpleNamespace(split=run.parents[1] / "split.safetensors"))
+
+    monkeypatch.setattr(anchor_law.Result, "load", load)
+    monkeypatch.setattr(anchor_law, "read_note", note)
+    monkeypatch.setattr(anchor_law, "norm_of_codes", lambda folder, split: 1.0)
+    (mean,) = anchor_law.collect(folders).over_draws
+    expected = pool([values[f] for f in folders], [splits[f].test.user_labels for f in folders], [40, 40, 40])
+    assert (mean.draws, mean.model, mean.form) == ([1, 2, 3], "multvae", "full")
+    assert mean.difference == MeanInterval(*map(pytest.approx, (expected.difference, expected.low, expected.high)))
+    alone = pool([values[f] for f in folders], [np.arange(10) + 10 * k for k in range(3)], [40, 40, 40])
+    assert alone.high != pytest.approx(mean.difference.high)  # the twin: users of three draws taken for different ones
+    group = next(iter(mean.by_activity))
+    assert mean.by_activity[group].mean == pytest.approx(
+        np.mean([values[f][activity_groups(splits[f].test)[group]].mean() for f in folders])
+    )
+    assert len(anchor_law.means([mean]).rows) == 1
+    with pytest.raises(mv.InputError, match="the same seed of the draw"):
+        anchor_law.collect([folders[0], folders[0]])
+    assert anchor_law.collect(folders[:1]).over_draws == []

@@ -126,7 +126,9 @@ def explain_anchors(options: flags.Explain) -> None:
     """Each form of the anchor loss, its weight chosen on validation users, against none on test users."""
     if not options.study:
         raise InputError("minivae explain anchors needs --study, the folders of finished studies of preset anchor-law")
-    rows = anchor_law.collect(options.study)
-    write_result(options.out / "anchors.json", command_line(), anchor_law.Law(rows))
-    tables = {"nDCG@100 of test users, with anchors minus without": anchor_law.table(rows)}
-    leave("anchors", "When do anchors help?", anchor_law.conclusion(rows), tables, ({}, {}), options.out)
+    law = anchor_law.collect(options.study)
+    write_result(options.out / "anchors.json", command_line(), law)
+    tables = {"nDCG@100 of test users, with anchors minus without": anchor_law.table(law.rows)}
+    if law.over_draws:
+        tables["Means over the draws of a data set"] = anchor_law.means(law.over_draws)
+    leave("anchors", "When do anchors help?", anchor_law.conclusion(law.rows), tables, ({}, {}), options.out)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,13 @@ import torch
 from msgspec import field
 
 from minivae.data.splits import StrongSplit
+from minivae.data.users import shape_of
 from minivae.errors import InputError
 from minivae.models import VAE, load_model
 from minivae.ranking import activity_groups, compare, paired_difference
 from minivae.runtime.records import MeanInterval, Record
 from minivae.runtime.table import Table, numbers, words
+from minivae.study.draws.pooling import pool
 from minivae.study.run.runs import Result, read_note
 
 SELECTION = "ndcg@100"
@@ -35,14 +38,54 @@ class LawRow(Record, frozen=True):
     norm_of_codes: Mapping[str, float] = field(name="norm of codes")
 
 
-class Law(Record, frozen=True):
+class LawMean(Record, frozen=True):
+    """The mean over draws of one data set, its interval that of `minivae.study.draws.pooling.pool`."""
+
+    data: str
+    draws: Sequence[int | float | str | None] = field(name="seeds of the draws")
+    model: str
+    form: str
+    difference: MeanInterval
+    by_activity: Mapping[str, MeanInterval] = field(name="by activity")
+
+
+class Law(Record, frozen=True, omit_defaults=True):
     """anchors.json."""
 
     rows: Sequence[LawRow]
+    over_draws: Sequence[LawMean] = field(name="over draws", default=())
 
 
-def collect(studies: Sequence[Path]) -> list[LawRow]:
-    """One row for every study (a draw of held-out users), model and form.
+@dataclass(frozen=True)
+class _Measured:
+    """A row with what it was made from.
+
+    Attributes
+    ----------
+    data : str
+        Name of the data.
+    row : LawRow
+        What is kept.
+    each : ndarray
+        (U,) difference of every test user at the chosen weight, NaN without held-out items.
+    users : ndarray
+        (U,) labels.
+    groups : dict[str, ndarray]
+        Activity group -> (U,) bool.
+    n_train : int
+        Training users.
+    """
+
+    data: str
+    row: LawRow
+    each: np.ndarray
+    users: np.ndarray
+    groups: dict[str, np.ndarray]
+    n_train: int
+
+
+def collect(studies: Sequence[Path]) -> Law:
+    """One row for every study (a draw of held-out users), model and form; and means over the draws of a data set.
 
     The weight λ is the one with the highest nDCG@100 of validation users among those that ran; a model without anchors
     is not among them. The difference to the model without anchors is paired over test users, one seed each.
@@ -50,12 +93,34 @@ def collect(studies: Sequence[Path]) -> list[LawRow]:
     Raises
     ------
     InputError
-        If a folder is no study of the preset anchor-law.
+        If a folder is no study of the preset anchor-law, or two are of the same draw.
     """
-    return [row for folder in studies for row in _of_study(folder)]
+    measured = [m for folder in studies for m in _of_study(folder)]
+    alike: dict[tuple[str, str, str], list[_Measured]] = {}
+    for m in measured:
+        alike.setdefault((m.data, m.row.model, m.row.form), []).append(m)
+    return Law([m.row for m in measured], [_mean_of(of) for of in alike.values() if len(of) > 1])
 
 
-def _of_study(folder: Path) -> list[LawRow]:
+def _mean_of(of: Sequence[_Measured]) -> LawMean:
+    seeds = [m.row.seed for m in of]
+    if len(set(seeds)) < len(seeds):
+        raise InputError(
+            f"two studies of {of[0].data} have the same seed of the draw ({', '.join(map(str, seeds))}); give one of "
+            "each"
+        )
+
+    def pooled(values: list[np.ndarray]) -> MeanInterval:
+        p = pool(values, [m.users for m in of], [m.n_train for m in of])
+        return MeanInterval(p.difference, p.low, p.high)
+
+    shown = [g for g in of[0].row.by_activity if all(g in m.row.by_activity for m in of)]
+    within = {g: pooled([np.where(m.groups[g], m.each, np.nan) for m in of]) for g in shown}
+    first = of[0].row
+    return LawMean(of[0].data, seeds, first.model, first.form, pooled([m.each for m in of]), within)
+
+
+def _of_study(folder: Path) -> list[_Measured]:
     runs = {p.name.removesuffix("-seed0"): Result.load(p) for p in sorted((folder / "runs").glob("*-seed0"))}
     found = {name: m.groupdict() for name in runs if (m := NAME.fullmatch(name))}
     if not found:
@@ -73,22 +138,23 @@ def _of_study(folder: Path) -> list[LawRow]:
         each = runs[chosen].scored["test"].per_user[SELECTION] - none.scored["test"].per_user[SELECTION]
         counts = ~np.isnan(each)  # a user without held-out items has no value
         norms = {"0": none.folder} | {w: runs[n].folder for n, w in tried.items()}
-        rows.append(
-            LawRow(
-                study=folder.name,
-                seed=split.protocol.get("seed"),
-                model=model,
-                form=form,
-                without=none.metrics.levels()[SELECTION].mean,
-                chosen=float(tried[chosen]),
-                difference=at[chosen].interval(),
-                at_every_weight={w: at[n].interval() for n, w in tried.items()},
-                by_activity={
-                    g: paired_difference(each[of]).interval() for g, of in groups.items() if (of & counts).sum() > 1
-                },
-                norm_of_codes={w: norm_of_codes(run, split) for w, run in norms.items()},
-            )
+        row = LawRow(
+            study=folder.name,
+            seed=split.protocol.get("seed"),
+            model=model,
+            form=form,
+            without=none.metrics.levels()[SELECTION].mean,
+            chosen=float(tried[chosen]),
+            difference=at[chosen].interval(),
+            at_every_weight={w: at[n].interval() for n, w in tried.items()},
+            by_activity={
+                g: paired_difference(each[of]).interval() for g, of in groups.items() if (of & counts).sum() > 1
+            },
+            norm_of_codes={w: norm_of_codes(run, split) for w, run in norms.items()},
         )
+        labels = split.test.user_labels
+        users = np.arange(len(each)) if labels is None else labels
+        rows.append(_Measured(split.name, row, each, users, groups, shape_of(split.train)[0]))
     return rows
 
 
@@ -126,6 +192,20 @@ def table(rows: Sequence[LawRow]) -> Table:
             [str(r.seed), r.model, r.form, r.chosen, r.without, r.difference, r.difference]
             + [r.by_activity.get(g) for g in ("5–10", "101+")]
             for r in rows
+        ),
+    )
+
+
+def means(of: Sequence[LawMean]) -> Table:
+    """One row for each mean over draws."""
+    columns = [words("data"), numbers("draws"), words("model"), words("form"), numbers("difference", _mean)]
+    columns += [numbers("95 % interval", _interval), numbers("5–10 items", _mean), numbers("101+ items", _mean)]
+    return Table.make(
+        columns,
+        (
+            [m.data, len(m.draws), m.model, m.form, m.difference, m.difference]
+            + [m.by_activity.get(g) for g in ("5–10", "101+")]
+            for m in of
         ),
     )
 
