@@ -519,7 +519,7 @@ for name, what in stored.items():
         print(f"  {label} {np.mean(before):.3f} → {np.mean(after):.3f}, more in {steadier[name, k]} of 5 seeds")
 
 # %% [markdown]
-# **Reading.** The more is kept, the steadier the neighbours. At ρ = ½ the overlap is far above chance, and yet only two or so of the ten neighbours  stay. The variance within a user is then less than a quarter of that between users; at ρ = 0.1 it is the larger one.
+# **Reading.** The more is kept, the steadier the neighbours. At ρ = ½ the overlap is far above chance, and yet only two or so of the ten neighbours stay. The variance within a user is then less than a quarter of that between users; at ρ = 0.1 it is the larger one.
 # In the stored studies training with masks raises the overlap, and the fraction of views within the radius of
 # chapter 04, in as many seeds as printed above. (The models trained clean see masks there for the first time.)
 #
