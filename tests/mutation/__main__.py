@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
     parser.add_argument("--seconds", type=float, default=20, help="of tests for one mutant; its time-out is twice that")
     parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "minivae-mutation")
+    parser.add_argument("--tests", nargs="+", help="globs from the root: these test files alone, not those of the room")
     parser.add_argument("--quick", action="store_true", help="without the tests that are marked slow")
     parser.add_argument("--again", action="store_true", help="only those that survived before, with today's tests")
     chosen = parser.parse_args()
@@ -40,7 +41,8 @@ def main() -> None:
         __import__(name)
     sys.modules["torch"].set_num_threads(1)
     for name in chosen.rooms:
-        for path, room in _files(name):
+        for path, of in _files(name):
+            room = Room(of.sources, tuple(chosen.tests)) if chosen.tests else of
             log = chosen.out / f"{name.replace('/', '.')}.jsonl"
             work = _planted(path) if name == "planted" else _drawn(path, chosen.limit, chosen.seed)
             _file(path, room, work, log, chosen.seconds, chosen.again, ["-m", "not slow"] if chosen.quick else [])

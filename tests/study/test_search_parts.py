@@ -1,10 +1,13 @@
 """Parts of a search on runs made up by hand: what a trial of several seeds gives, lines that are shown, the choice."""
 
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from minivae.errors import InputError
 from minivae.options import METRICS, SELECTION
@@ -15,6 +18,7 @@ from minivae.study.run.model_spec import ModelSpec
 from minivae.study.run.records import DivergedTrial, Level, Metrics
 from minivae.study.run.runs import Job
 from minivae.study.run.space import Choice, Range
+from minivae.study.search import report as search_report
 from minivae.study.search import search
 from minivae.study.search.records import Tried
 from minivae.study.search.search import SearchPlan, Trial
@@ -193,3 +197,13 @@ def test_a_small_space_is_one_of_at_most_a_hundred_points():
     with pytest.raises(InputError, match="the grid has 4 points for 3 trials"):
         space.trials({"a": Choice((1, 2)), "b": Choice((1, 2))}, "grid", 3, 0)
     assert len(space.trials({"a": Choice((1, 2)), "b": Choice((1, 2))}, "grid", 4, 0)) == 4
+
+
+@given(st.text(st.characters(exclude_categories=[]), max_size=8) | st.integers(-(2**63), 2**63 - 1) | st.booleans())
+@example("\N{GRINNING FACE}")
+@example('\x7f " \\ \n')
+def test_any_scalar_is_read_from_toml_as_it_was_written(value):
+    """But for lone surrogates, which no file in UTF-8 can hold: each is a question mark."""
+    written = search_report._toml(value).encode("utf-8").decode()
+    kept = value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+    assert tomllib.loads(f"x = {written}")["x"] == kept

@@ -163,8 +163,9 @@ def _key(name: str) -> str:
 
 
 def _toml(value: Any) -> str:
-    """A scalar in TOML; JSON's strings, numbers and truth values are TOML's."""
-    return json.dumps(value, ensure_ascii=True)
+    """A scalar in TOML: JSON's numbers, truth values and strings, but for DEL, pairs of surrogates and lone ones."""
+    known = value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+    return json.dumps(known, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _settings(values: Mapping[str, Any]) -> str:
