@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from minivae import InputError
+from minivae import FoldIn, InputError, StrongSplit
 from minivae.explain import datamodel, experiment, far, flows, kernel, leave_out, radius, retraining, segments, summary
 from minivae.explain.snapshots import moments
 
@@ -69,3 +69,32 @@ def test_an_empty_user_is_as_one_with_a_single_item():
     assert leave_out.matched_others(x, np.array([1]), np.array([3]), First(0)).tolist() == [0]
     with pytest.raises(InputError, match="not enough users to match"):
         leave_out.matched_others(x[:2], np.array([0]), np.array([1]), First(0))
+
+
+def test_pairs_at_every_limit_are_taken(monkeypatch):
+    """Forty users of ten items: taste of 0.5 with one other, of 0.1 with the rest, and one item in common."""
+    x = sp.csr_matrix(np.hstack([np.kron(np.eye(40), np.ones((1, 9))), np.ones((40, 1))]))
+    related = np.full((40, 40), 0.1)
+    related[np.arange(40), np.arange(40) ^ 1] = 0.5
+    pairs = far.matched_pairs(x, related)
+    assert sorted(map(tuple, pairs.related.tolist())) == [(u, u ^ 1) for u in range(40)]
+    assert all(w not in (u, u ^ 1) for u, w in pairs.unrelated.tolist())
+    assert len(far.matched_pairs(x, -related + (related == 0.5), 12).related) == 12
+    for name, value in (("COMMON", 0), ("ITEMS", 11), ("RELATED", 0.51), ("UNRELATED", 0.09)):
+        with monkeypatch.context() as m:
+            m.setattr(far, name, value)
+            with pytest.raises(InputError, match="only 0 far but related pairs"):
+                far.matched_pairs(x, related)
+
+
+def test_receivers_have_something_to_be_found():
+    history, heldout = np.eye(6, 9), np.eye(6, 9, k=1)
+    heldout[[1, 4]] = 0
+    users = FoldIn(history, heldout)
+    split = StrongSplit(np.ones((3, 9)), users, users, np.arange(9))
+    assert experiment.receivers_of(split, 99).history.indices.tolist() == [0, 2, 3, 5]
+    assert experiment.receivers_of(split, 2).n_users == 2
+    two = FoldIn(history[:2], np.eye(2, 9, k=1))
+    assert experiment.receivers_of(StrongSplit(np.ones((3, 9)), two, two, np.arange(9)), 9).n_users == 2
+    with pytest.raises(InputError, match="1 test users have held-out items; at least 2 are needed"):
+        experiment.receivers_of(split, 1)

@@ -11,13 +11,14 @@ import importlib.abc
 import importlib.util
 import json
 import os
+import re
 import resource
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import _lru_cache_wrapper
+from functools import _lru_cache_wrapper, cache
 from itertools import accumulate
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -169,7 +170,7 @@ def home(line: int, tree: ast.Module) -> int | None:
 
 
 def concerned(path: Path, line: int, tree: ast.Module, profiles: dict[str, Profile], budget: float) -> list[str]:
-    """Tests that run the function around a line (or anything of the file, outside of functions; all, if none does).
+    """Tests that run the function around a line; outside of functions, that run or name anything of the file, else all.
 
     The quickest come first; those that would bring the sum above `budget` seconds are left out.
     """
@@ -179,11 +180,19 @@ def concerned(path: Path, line: int, tree: ast.Module, profiles: dict[str, Profi
         (p.seconds, name)
         for name, p in profiles.items()
         if any(f == str(path) and (first is None or first <= at <= last) for f, at in p.touched)
+        or (first is None and path.stem in _words(name.partition("::")[0]))
     ]
     if first is None and not names:  # a file of records alone runs no function
         names = [(p.seconds, name) for name, p in profiles.items()]
     spent = list(accumulate(seconds for seconds, _ in sorted(names)))
     return [name for (_, name), sum_ in zip(sorted(names), spent, strict=True) if sum_ <= budget]
+
+
+@cache
+def _words(file: str) -> frozenset[str]:
+    """The names in a test file."""
+    path = ROOT / file
+    return frozenset(re.findall(r"\w+", path.read_text(encoding="utf-8"))) if path.is_file() else frozenset()
 
 
 def plant(path: Path, tree: ast.Module) -> int:

@@ -207,3 +207,19 @@ def test_any_scalar_is_read_from_toml_as_it_was_written(value):
     written = search_report._toml(value).encode("utf-8").decode()
     kept = value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
     assert tomllib.loads(f"x = {written}")["x"] == kept
+
+
+def test_the_expected_best_by_hand():
+    """Of .3, .1 and .25: their mean; of two of them (.3 + .3 + .25) / 3; of all .3."""
+    assert search_report.expected_best([0.3, 0.1, 0.25]).tolist() == pytest.approx([0.65 / 3, 0.85 / 3, 0.3])
+    assert search_report.expected_best([0.5]).tolist() == [0.5]
+
+
+def test_points_fall_one_in_each_cell_anywhere_in_it():
+    """Of 2^m points one lies in each of 2^m cells; where in its cell it lies is uniform, so not always at its start."""
+    points = np.array([space.stratified(3, "lr", k) for k in range(64)])
+    for n in (1, 2, 8, 64):
+        assert sorted((points[:n] * n).astype(int)) == list(range(n))
+    inside = points * 64 % 1
+    assert 0.3 < inside.mean() < 0.7  # a standard error is .04
+    assert len({space.stratified(s, "lr", 0) for s in range(5)} | {space.stratified(3, "keep", 0)}) == 6
