@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from minivae import FoldIn, InputError, StrongSplit
+from minivae import FoldIn, InputError, MultVAE, StrongSplit
 from minivae.explain import datamodel, experiment, far, flows, kernel, leave_out, radius, retraining, segments, summary
 from minivae.explain.snapshots import moments
 
@@ -98,3 +98,14 @@ def test_receivers_have_something_to_be_found():
     assert experiment.receivers_of(StrongSplit(np.ones((3, 9)), two, two, np.arange(9)), 9).n_users == 2
     with pytest.raises(InputError, match="1 test users have held-out items; at least 2 are needed"):
         experiment.receivers_of(split, 1)
+
+
+@pytest.mark.parametrize("block", [1, 7, 1000])
+def test_losses_are_those_of_all_users_however_many_are_taken_at_a_time(block, monkeypatch):
+    """More users than items; each alone gives the same number."""
+    rng = np.random.default_rng(0)
+    seen, target = (sp.csr_matrix((rng.random((30, 9)) < 0.4).astype(np.float32)) for _ in range(2))
+    model = MultVAE(9, hidden=4, latent=2).eval()
+    alone = [float(retraining.losses(model, seen[[u]], target[[u]])[0]) for u in range(30)]
+    monkeypatch.setattr(retraining, "BLOCK", block)
+    np.testing.assert_allclose(retraining.losses(model, seen, target), alone, rtol=1e-6)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+EVERYWHERE = ("tests/test_records_are_frozen.py",)
+"""Tests of all sources at once: they concern what stands outside of functions, whatever the file."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class Room:
         return _found(self.sources)
 
     def suite(self) -> list[Path]:
-        return _found(self.tests)
+        return _found((*self.tests, *EVERYWHERE))
 
 
 THEORY = ("tests/theory/test_*.py", "tests/checks/test_*.py", "tests/test_anchor*.py")

@@ -27,7 +27,7 @@ from typing import Any
 import pytest
 
 from tests.mutation.operators import Mutant
-from tests.mutation.rooms import ROOT
+from tests.mutation.rooms import EVERYWHERE, ROOT
 
 OPTIONS = ["-q", "-n0", "-x", "-p", "no:cacheprovider", "-p", "no:nbval", "--disable-warnings", "-o", "addopts="]
 MEMORY = 10 << 30
@@ -180,7 +180,7 @@ def concerned(path: Path, line: int, tree: ast.Module, profiles: dict[str, Profi
         (p.seconds, name)
         for name, p in profiles.items()
         if any(f == str(path) and (first is None or first <= at <= last) for f, at in p.touched)
-        or (first is None and path.stem in _words(name.partition("::")[0]))
+        or (first is None and (name.startswith(EVERYWHERE) or path.stem in _words(name.partition("::")[0])))
     ]
     if first is None and not names:  # a file of records alone runs no function
         names = [(p.seconds, name) for name, p in profiles.items()]
