@@ -162,3 +162,17 @@ def test_time_that_is_up_and_a_device_that_is_not_there(arguments, status, words
     assert done.returncode == status
     assert words in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_part_that_lasts_too_long_or_fails_ends_alone(tmp_path):
+    """What it had measured is kept; the reason stands beside it."""
+    options = SimpleNamespace(device="cpu", small=True, split=tmp_path / "missing")
+    late = gpu.run("correctness", -4.9, options, tmp_path / "late.jsonl")
+    assert late["cut off"] == "after -5 s"
+    assert late["rows"] == []
+    failed = gpu.run("steps", 120, options, tmp_path / "failed.jsonl")
+    assert "missing" in failed["failed"]
+    found = gpu.run_all(["steps", "machine"], options, time.monotonic() + 120, tmp_path)
+    assert found["steps"]["skipped"] == "there is no data"
+    assert len(found["machine"]["rows"]) >= 4
