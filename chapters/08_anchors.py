@@ -676,7 +676,7 @@ mv.checks.check_weighted_anchor_terms(weighted_anchor_terms)
 # distance of $\mu$ to the *nearest* of the user's centroids, (B,). Then investigate: use it in place of the first term
 # (decorate `f(mu, variance, anchors, batch, temperature)`, (B,), with `@mv.register_anchor_loss("nearest")` and train with `anchor_variant="nearest"`;
 # `batch.rows` and `batch.items` hold the full histories as pairs of user and item, `len(batch.counts)` is B),
-# with `people.truth.item_community` as groups, five seeds. Do shared
+# with `people.truth.item_community` (in the order of the items) as groups, five seeds. Do shared
 # accounts gain? Does the nearest centroid still draw the views of one user together?
 
 
