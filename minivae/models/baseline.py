@@ -15,7 +15,8 @@ from minivae.errors import InputError
 class Baseline(ABC):
     """A model that is fitted to the training users at once. The constructor takes settings only.
 
-    A subclass implements `fit`, `score`, `state` and `set_state`; with `mv.register_model` a study finds it by name.
+    A subclass implements `sizes`, `fit`, `score`, `state` and `set_state`; with `mv.register_model` a study finds it
+    by name.
 
     Attributes
     ----------

@@ -64,9 +64,13 @@ def model_class(name: object, imports: bool = True) -> type[VAE] | type[Baseline
     cls = MODELS.find(name, imports)
     if not (isinstance(cls, type) and issubclass(cls, VAE | Baseline)):
         raise InputError(f"{name} is no model; it must derive from minivae.VAE or minivae.Baseline")
+    if issubclass(cls, Baseline) and inspect.isabstract(cls):
+        lacking = ", ".join(sorted(cls.__abstractmethods__))
+        raise InputError(f"{name} lacks {lacking}; help(minivae.Baseline) says what each is")
     return cls
 
 
 def arguments_of(cls: type[VAE] | type[Baseline]) -> dict[str, Any]:
     """The arguments of a model's constructor with their defaults, the number of items apart."""
-    return {k: p.default for k, p in inspect.signature(cls).parameters.items() if k != "n_items"}
+    named = (p for p in inspect.signature(cls).parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD))
+    return {p.name: p.default for p in named if p.name != "n_items"}

@@ -1,5 +1,8 @@
 """Files of settings that hold something else: refused in one sentence before anything runs."""
 
+import sys
+from types import ModuleType
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -143,3 +146,39 @@ def test_trials_are_recorded_only_of_models_that_were_searched(tmp_path, said, e
     report = (tmp_path / "out/report.md").read_text(encoding="utf-8")
     assert ("trials run: ease 2, multvae 0, seed 0" in report) == bool(said)
     assert ("3 trials a model, seed 0" in report) == (not said)
+
+
+class Half(mv.Baseline):
+    """A model of one's own that is not finished."""
+
+    def fit(self, train):
+        return self
+
+
+class Open(mv.MultVAE):
+    """A model with an argument that has no value."""
+
+    def __init__(self, n_items, width, **more):
+        super().__init__(n_items, hidden=width, latent=4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (Half, "Half lacks score, set_state, sizes, state; help(minivae.Baseline) says what each is"),
+        (Open, "model own has no value of 'width': write it in the settings, or a default"),
+    ],
+)
+def test_an_own_class_that_cannot_be_made_is_refused_in_a_sentence(kind, said, tmp_path, monkeypatch, capsys):
+    module = ModuleType("own_parts_of_a_test")
+    setattr(module, kind.__name__, kind)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    path = tmp_path / "s.toml"
+    path.write_text(f'[models.own]\nclass = "{module.__name__}:{kind.__name__}"\n', encoding="utf-8")
+    mv.strong_split(mv.planted(n_users=100, n_items=40, n_events=1500), n_heldout=10).save(tmp_path / "d.safetensors")
+    argv = ["study", "--data", str(tmp_path / "d.safetensors"), "--settings", str(path), "--models", "own"]
+    assert main([*argv, "--epochs", "1", "--device", "cpu", "--out", str(tmp_path / "out")]) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("error:") == 1
+    assert not (tmp_path / "out/runs").exists()

@@ -1,5 +1,6 @@
 """One row of a study: a model's class, its arguments, its training settings, and what a search may vary of them."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, cast
@@ -82,8 +83,16 @@ class ModelSpec:
 
     def build_vae(self, n_items: int) -> VAE:
         """The same, of a class that is trained step by step."""
-        return cast("Callable[..., VAE]", model_class(self.kind))(n_items, **self.arguments)
+        return cast("Callable[..., VAE]", self._class())(n_items, **self.arguments)
 
     def build_baseline(self) -> Baseline:
         """The same, of a class that is fitted at once."""
-        return cast("Callable[..., Baseline]", model_class(self.kind))(**self.arguments)
+        return cast("Callable[..., Baseline]", self._class())(**self.arguments)
+
+    def _class(self) -> type[VAE] | type[Baseline]:
+        """The class of the model; `InputError` if it needs an argument that has no value."""
+        cls = model_class(self.kind)
+        for name, default in arguments_of(cls).items():
+            if default is inspect.Parameter.empty and name not in self.arguments:
+                raise InputError(f"model {self.name} has no value of {name!r}: write it in the settings, or a default")
+        return cls
