@@ -384,7 +384,23 @@ def test_one_user_or_one_draw_has_no_variance():
     for rows, n_masks in ((x[:1], 4), (x, 1)):
         with pytest.raises(InputError, match="at least 2"):
             drift.mask_variance(Linear(12), rows, 0.5, n_masks=n_masks)
+        with pytest.raises(InputError, match=r"at least 2|n_masks=1"):
+            latent_contraction.latent_contraction(Linear(12), rows, 0.5, n_masks=n_masks, n_quantiles=1)
     drift.mask_variance(Linear(12), x[:2], 0.5, n_masks=2)
+    pair = latent_contraction.latent_contraction(Linear(12), x[:2], 0.5, n_masks=2, n_quantiles=1)
+    assert pair.n_pairs.tolist() == [1]
+
+
+def test_a_mean_over_users_needs_users():
+    for mu in ([0.0, 1.0], np.zeros((0, 2))):
+        with pytest.raises(InputError, match=r"a mean over users needs \(U, d\)"):
+            bottleneck.kl_per_dimension(mu, np.ones_like(mu))
+
+
+def test_the_counterexample_is_the_one_that_is_described():
+    model, m = anchoring.loewner_counterexample()
+    assert (model.H.tolist(), model.lam, model.centroid.tolist()) == ([[1, 0], [0, 0.01]], 0.5, [0, 0])
+    assert m.tolist() == [[1, 1], [-1, -1]]
 
 
 def test_probabilities_never_exceed_one():
