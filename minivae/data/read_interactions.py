@@ -7,6 +7,7 @@ from __future__ import annotations  # so that scipy.sparse is loaded at its firs
 
 from collections.abc import Iterator
 from dataclasses import replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +99,8 @@ def read_interactions(
     ...     read_interactions(table, rating="rating", min_rating=4)
     Interactions('ratings', 2 users, 1 items, 2 events)
     """
-    if min_rating is not None and not np.isfinite(min_rating):
-        raise InputError(f"{option('min_rating')} must be a finite number, not {min_rating}")
+    if min_rating is not None and not (isinstance(min_rating, Real) and np.isfinite(min_rating)):
+        raise InputError(f"{option('min_rating')} must be a finite number, not {min_rating!r}")
     asked = {"user": user, "item": item, "rating": rating, "title": title, "time": time}
     columns: Columns = {k: c for k, c in asked.items() if c is not None and not (k == "title" and title_file)}
     form = Form(separator, header, encoding, adjacency, comments)

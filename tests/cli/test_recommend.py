@@ -262,6 +262,10 @@ def test_labels_are_found_in_every_form(tmp_path, capsys):
     items = str(tmp_path / "items.txt")
     assert main([*words, "--among", items, "--exclude", items]) == 2
     assert "no item is left to be shown" in capsys.readouterr().err
+    split = mv.StrongSplit.load(tmp_path / "s" / "split.safetensors")
+    (tmp_path / "every.txt").write_text("\n".join(split.item_labels.astype(str)), encoding="utf-8")
+    assert main([*words, "--exclude", str(tmp_path / "every.txt")]) == 2
+    assert "every item of the data is in" in capsys.readouterr().err
     (tmp_path / "users.txt").write_text("7\nnobody\n")
     assert main(words) == 2
     assert "users.txt, label 2: user 'nobody' is not in the data" in capsys.readouterr().err

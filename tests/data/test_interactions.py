@@ -189,6 +189,8 @@ BAD_TEXT = {
     "nothing left": (b"user,item,rating\n1,2,3\n", {"rating": "rating", "min_rating": 4}, "none of the 1 ratings"),
     "threshold without column": (b"user,item\n1,2\n", {"min_rating": 4}, "give rating"),
     "threshold NaN": (b"user,item\n1,2\n", {"min_rating": np.nan, "rating": 0}, "finite"),
+    "threshold in words": (b"user,item\n1,2\n", {"min_rating": "4", "rating": 0}, "must be a finite number, not '4'"),
+    "threshold in a list": (b"user,item\n1,2\n", {"min_rating": [4], "rating": 0}, "must be a finite number, not [4]"),
     "long separator": (b"user,item\n1,2\n", {"separator": "--"}, "one character"),
 }
 

@@ -48,8 +48,9 @@ def recommend_items(options: flags.Recommend) -> None:
     if options.rank is not None:
         return _show_rank(options, model, split, labels, history)
     among, exclude = (None if f is None else _items(split, _lines(f)) for f in (options.among, options.exclude))
-    if among is not None and exclude is not None and np.isin(among, exclude).all():
-        raise InputError(f"every item of {options.among} is in {options.exclude} too: no item is left to be shown")
+    if exclude is not None and np.isin(np.arange(split.n_items) if among is None else among, exclude).all():
+        whose = "of the data" if among is None else f"of {options.among}"
+        raise InputError(f"every item {whose} is in {options.exclude}: no item is left to be shown")
     found = recommend(model, history, options.k, among=among, exclude=exclude)
     items, scores = found.items.numpy(), found.scores.numpy()
     if options.out is not None:
