@@ -9,6 +9,7 @@ torch is imported only where it is used: the command line needs the sentence bef
 """
 
 import ctypes
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -22,13 +23,18 @@ if TYPE_CHECKING:
     import torch
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+KEEP = "MINIVAE_KEEP_FREED_MEMORY"
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 @cache
 def keep_freed_memory() -> bool:
-    """Raise glibc's mmap and trim thresholds, once per process; False where there is no glibc."""
-    if sys.platform != "linux":
+    """Raise glibc's mmap and trim thresholds, once per process; False where there is no glibc, or it is not wanted.
+
+    Arrays that are made and freed in every update then stay in the process, in place of being asked for again. The
+    variable MINIVAE_KEEP_FREED_MEMORY=0 leaves the thresholds as they are.
+    """
+    if sys.platform != "linux" or os.environ.get(KEEP) == "0":
         return False
     try:
         libc = ctypes.CDLL("libc.so.6")
