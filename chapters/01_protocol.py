@@ -43,7 +43,7 @@ plt.show()
 # Here [V] are the [Mult-VAE](GLOSSARY.md#mult-vae) of paper 1 on MovieLens-20M and all of paper 2. SLIM is a linear model, an ancestor of EASE (1.5). In each paper Mult-VAE is ahead.
 # But put the SLIM of paper 1 beside the Mult-VAE of paper 2, as a table collected from papers does, and SLIM wins twice.
 #
-# **Predict.** What may differ: the model, the data, the users, the formula? Which of them can move a figure by .04 to .09?
+# **Predict.** What may differ: the model, the data, the users, the formula? Which of them can move a figure by .035 to .09?
 #
 # ## 1.2 The data
 #
@@ -330,7 +330,7 @@ for metric in measured["EASE"]:
 # %% [markdown]
 # **Reading.** With the history left in, nDCG@100 is .15 to .30 lower: known items then take nine to fourteen of the first 20 ranks. In *sampled* ranking the held-out items compete with 100 others
 # instead of all, so no Recall@20 falls. *Without a cut* late hits count. The denominator alone takes .05 to .09 off (five draws of this
-# [planted](GLOSSARY.md#planted) data). In 1.1 paper 1 divides by $\min(k,n)$, paper 2 by $n$ [V], and their figures differ by .04 to .09: the formula *can* move a figure that far.
+# [planted](GLOSSARY.md#planted) data). In 1.1 paper 1 divides by $\min(k,n)$, paper 2 by $n$ [V], and their figures differ by .035 to .09: the formula *can* move a figure that far.
 # How much of *their* difference it is we cannot say: paper 2 also trained anew.
 #
 # All six metrics rank these models alike on this draw. (On the other four popularity stays last, and the SVD is before EASE in 2 of 24 cases.) And with *two* in one table the order turns: EASE by $n$ (.502) falls below
@@ -490,7 +490,7 @@ print("against the chosen rank less than a third of the difference is left, in a
 # time. Its error is 3.5 to 4.3 times smaller, for nDCG@100: worth 12 to 18 times the users.
 #
 # But *what* does it show? Nobody chose rank 8. With the rank chosen on validation users, 16 each time, less than a third of the difference is
-# left, and the interval excludes 0 in 3 of the 5 draws. Most of it was the distance to an untuned rival, which another rank would change: pairing makes a difference
+# left, and the interval excludes 0 in 3 of the 5 draws. Most of it was the distance to an untuned rival, which another rank may change: pairing makes a difference
 # visible, not fair. The chance of seeds is not covered here.
 
 # %% [markdown] tags=["fault"]

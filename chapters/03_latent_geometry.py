@@ -326,9 +326,9 @@ for d in dims:
 #
 # *Proof.* Take the best plan $(a,b)$: $\|\mathbb E[\phi(a)-\phi(b)]\|\le\mathbb E\|\phi(a)-\phi(b)\|\le K\,\mathbb E\|a-b\|$. $\blacksquare$
 #
-# In [chapter 04](04_sharing_radius.ipynb), $\phi$ is the gradient of the decoder's loss: close users have close
-# gradients. The theorem holds for any
-# two measures, also for two clouds of samples, where both sides are known *exactly*. So it can be tested with random
+# In [chapter 04](04_sharing_radius.ipynb), $\phi$ is the gradient of the decoder's loss for one list; close users with *other* lists
+# may differ. The theorem holds for
+# two clouds of samples, too, where both sides are known *exactly*. So test it with random
 # networks $\phi(z)=B\tanh(Az+c)$, for which $K=\|A\|\,\|B\|$ is a constant (largest singular values; $|\tanh'|\le1$).
 
 
@@ -621,9 +621,9 @@ print("more items, smaller spreads, farther out; nearest by W2 have more alike t
 
 # %% [markdown]
 # **Reading.** *Common items go with nearness among users of like [activity](GLOSSARY.md#activity).* Over all pairs their number does not: its rank correlation with $W_2$ is near 0,
-# and the curve of the figure falls and rises again. But busy users have many items in common with everybody, and they
+# and the curve of the figure falls and rises again. But busy users have many items in common with others on the mean, and
 # lie far out, with small spreads. Hold $N$ of both: inside a fifth by $N$ the correlation is about −.65 on the mean, weakest in the busiest, and it is there in each fifth and seed;
-# with one user in each of two given fifths it is about −.5. So here $N$ hides it (akin to *Simpson's paradox*). The Jaccard
+# with one user in each of two given fifths it is about −.5. So $N$ hides it (akin to *Simpson's paradox*). The Jaccard
 # index, which divides by the items of either, shows it over all pairs, too, and inside each fifth it is the stronger one.
 
 # %%

@@ -611,7 +611,7 @@ mv.checks.check_sampled_gap(sampled_gap)
 # %% [markdown] tags=["investigation"]
 # <details><summary>Hint for the line</summary>
 #
-# Start from two merged users and the answer $m$ of 5b.3. Let the logits be $\log m+zw$, with a small $w$, and move the two means a little. Expand to second order.
+# Start from two merged users and the answer $m$ of 5b.3. Let the [logits](GLOSSARY.md#logit) be $\log m+zw$, with a small $w$, and move the two means a little. Expand to second order.
 #
 # </details>
 #
