@@ -127,6 +127,29 @@ def test_lds_can_be_continued_and_says_the_same(data, tmp_path, monkeypatch, cap
     assert "against retraining: planted" in text
 
 
+@pytest.mark.parametrize("what", ["lds", "removal"])
+def test_other_data_in_the_same_place_is_not_gone_on_with(what, tmp_path, monkeypatch, capsys):
+    place = tmp_path / "data.safetensors"
+    one, two = (mv.planted(n_users=200, n_items=40, n_events=3000, seed=seed) for seed in (0, 1))
+    mv.strong_split(one, n_heldout=30).save(place)
+    few = {"lds": ["--subsets", "2", "--receivers", "8"], "removal": ["--receivers", "2", "--helpers", "3"]}[what]
+    flags = ["explain", what, "--data", str(place), *few, "--epochs", "1", "--out", str(tmp_path / "out")]
+
+    def stop(*arguments, **more):
+        raise KeyboardInterrupt
+
+    begins = {"lds": "minivae.explain.experiment.retrain", "removal": "minivae.explain.removal"}[what]
+    with monkeypatch.context() as patch:
+        patch.setattr(begins, stop)
+        assert main(flags) == 130
+    mv.strong_split(two, n_heldout=30).save(place)
+    capsys.readouterr()
+    assert main([*flags, "--resume"]) == 2
+    assert "was begun with other data than planted is now" in capsys.readouterr().err
+    mv.strong_split(one, n_heldout=30).save(place)
+    assert main([*flags, "--resume"]) == 0
+
+
 @pytest.mark.parametrize(
     ("extra", "says"),
     [

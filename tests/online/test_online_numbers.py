@@ -60,6 +60,20 @@ def test_what_persons_differ_by_anyway_is_taken_away_by_hand():
     assert shifted.treatment == pytest.approx(2 - theta * (5 - overall))
 
 
+def test_nothing_is_taken_away_where_persons_of_an_arm_do_not_differ():
+    """Before the experiment 1 in control, 3 in treatment: no slope can be seen within an arm, and none is made up."""
+    flat = Outcome(OUTCOME.treated, OUTCOME.day, OUTCOME.shown, OUTCOME.clicks, np.array([1, 3, 3, 1, 3]))
+    plain, adjusted = analyse(OUTCOME, "clicks"), analyse(flat, "clicks", cuped=True)
+    assert (adjusted.control, adjusted.treatment) == (plain.control, plain.treatment)
+    assert adjusted.variances == plain.variances
+
+
+def test_one_impression_is_a_rate():
+    one = Outcome(np.array([False, False, True, True]), np.ones(4, int), np.array([1, 0, 1, 0]), np.array([1, 0, 0, 0]))
+    e = analyse(one, "ctr per impression")
+    assert (e.control, e.treatment) == (1, 0)
+
+
 def test_intervals_and_lift_by_hand():
     e = Effect("clicks", 2.0, 3.0, (0.09, 0.16), (10, 10))
     z = stats.norm.ppf(0.95)

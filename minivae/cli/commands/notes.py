@@ -32,6 +32,13 @@ class TheoryNote(Note, frozen=True):
         return cls(data, model, study, options.users, options.seed, options.seeds)
 
 
+class DataNote(Note, frozen=True):
+    """trained-on.json: the fingerprint of the split that trainings in a folder are of."""
+
+    FILE = "trained-on.json"
+    fingerprint: str
+
+
 class ExplainNote(Note, frozen=True):
     """explain.json: the question, and the flags that its answer depends on, each as a word."""
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from minivae import explain, plots
 from minivae.cli import flags
 from minivae.cli.command_lines import command_line
+from minivae.cli.commands.notes import DataNote
 from minivae.cli.commands.page import write_page
 from minivae.cli.commands.sources import source_of
 from minivae.config import TrainConfig
@@ -22,10 +23,11 @@ from minivae.explain import conclusions, experiment, far
 from minivae.explain.records import FarResults, RemovalResults
 from minivae.models import VAE, MultVAE
 from minivae.runtime.progress import Event, board
-from minivae.runtime.records import write_result
+from minivae.runtime.records import read_record, write_record, write_result
 from minivae.runtime.table import Part, Table, print_table
 from minivae.runtime.text import markdown, visible
 from minivae.study.output.report import page_source
+from minivae.study.run.sources import fingerprint
 
 
 def retrained(options: flags.Explain, split: StrongSplit) -> tuple[Callable[[], VAE], TrainConfig]:
@@ -34,11 +36,22 @@ def retrained(options: flags.Explain, split: StrongSplit) -> tuple[Callable[[], 
     return lambda: MultVAE(split.n_items, options.hidden, options.latent), config
 
 
+def of_same_data(split: StrongSplit, folder: Path) -> None:
+    """Refuse to go on in a folder whose trainings were of other data, though it lay in the same place."""
+    path, here = folder / DataNote.FILE, DataNote(fingerprint(split))
+    if path.is_file() and read_record(path, DataNote) != here:
+        raise InputError(
+            f"{folder} was begun with other data than {split.name} is now; choose another folder with --out"
+        )
+    write_record(path, here)
+
+
 def explain_lds(options: flags.Explain) -> None:
     """Scores against retraining on halves of the users."""
     if options.model is not None:
         raise InputError("minivae explain lds trains its own models; leave --model out")
     split = source_of(options).load(tables=False)
+    of_same_data(split, options.out)
     build, config = retrained(options, split)
     with lines() as progress:
         value = experiment.measure(
@@ -91,6 +104,7 @@ def explain_far(options: flags.Explain) -> None:
 def explain_removal(options: flags.Explain) -> None:
     """Trainings without a test user's best helpers beside trainings without others of like activity."""
     split = source_of(options).load(tables=False)
+    of_same_data(split, options.out)
     build, config = retrained(options, split)
     config = replace(config, patience=options.epochs)
     receivers = experiment.receivers_of(split, options.receivers)
