@@ -162,7 +162,15 @@ for ax, (name, (count, seconds)) in zip(axes, changed.items(), strict=True):
     for label, k in (("16 times", 0), ("the last doubling of", 3)):
         print(f"  {label} the {name}: {count[-1] / count[k]:.2f} and {seconds[-1] / seconds[k]:.2f}")
 print(f"  one update, measured twice: {1e3 * by_items[3]:.0f} and {1e3 * by_latent[2]:.0f} ms")
-print("  twice the users: twice the updates of an epoch (exact)")
+print("  twice the users: the same update, twice as many in an epoch (exact)")
+products = 6 * 250 * 300 * items[-1] / count_items[-1]
+print(f"  8,000 items: three products {products:.0%} of the count, {floor[-1] / by_items[-1]:.0%} of the time")
+above = by_items[0] / by_items[-1] * count_items[-1] / count_items[0]
+print(f"  500 items: the update takes {above:.1f} times what the dotted line says")
+for ax, lowest, seconds in zip(axes, (floor.min(), by_latent.min()), (by_items, by_latent), strict=True):
+    ax.set_ylim(600 * lowest, 2500 * seconds.max())
+    ticks = [t for t in (1, 2, 5, 10, 20, 50, 100, 200) if 600 * lowest < t < 2500 * seconds.max()]
+    ax.set_yticks(ticks, ticks)
 fig.tight_layout()
 
 # %% tags=["checks"] jupyter={"source_hidden": true}
@@ -175,8 +183,8 @@ assert round(6 * 250 * 300 * items[-1] / count_items[-1], 2) == 0.94
 # **Reading.** Compare with your predictions. The count is not proportional either: sixteen times the items are 9.9 times the operations,
 # because in the smallest update the layers in between are a third of the work, and they do not grow. Sixteen
 # times the latent size are 1.27 times the operations: $d$ stands only in the small layers. The last doublings answer your (a) (with $d=100$) and (b); (c) is the same update.
-# The times are of one run on one machine. At 8,000 items, where the dotted line meets the points by construction, the three products are 94 % of the count, and alone (dashed) they take about half of the time. So a large part of the time is in what the count leaves out or holds small: softmax, masks and noise, Adam, memory, costs per call; which of
-# them, was not measured. A point above the dotted line took longer than its count says; a difference no larger than between the two times of one update says nothing.
+# The times are of one run on one machine. At 8,000 items, where the dotted line meets the points by construction, the three products are 94 % of the count, and alone (dashed) they take about half of the time. The other half may be what the count leaves out or holds small (softmax, masks and noise, Adam, memory, costs per call), or the same
+# products, slower inside an update; neither was measured. A point above the dotted line took longer than its count says; a difference no larger than between the two times of one update says nothing, and (b) is such a one: sixteen times the latent size may take less time than its last doubling.
 
 # %% [markdown]
 # ## 11.4 Memory before you start
@@ -302,7 +310,7 @@ assert abs(ndcg_one - ndcg_two) < 1e-3
 # with two threads was not measured; they share the same cores.
 #
 # If there is a GPU, `device="auto"` takes it. How long an epoch then takes is *not run* here;
-# `python tests/speed/fullsize.py` measures it in one command.
+# `python tests/speed/gpu.py` measures it in eight minutes.
 
 # %% [markdown]
 # ## 11.6 Your own model under the report card
@@ -342,7 +350,7 @@ def train_mine(seed, kl_weight=0.2, noise=1.0, keep=0.5, epochs=15):
 
 # %% [markdown]
 # Three models, five seeds each. **Healthy**: the settings of this course. **Heavy KL**: somebody forgot that the loss
-# is a sum over items, and weighted the KL term with 5. **Quiet noise**: $z = \mu + 0.01\,\sigma\varepsilon$. A
+# is a sum over items, and weighted the KL term with 5 (our choice of a wrong weight). **Quiet noise**: $z = \mu + 0.01\,\sigma\varepsilon$. A
 # well-known library samples like that [V: read in its source, `multivae.py` of RecBole 1.2.1].
 #
 # **Predict.** Which of the three ranks worst at $\mu$, and which at a random $z$ of the posterior?
@@ -426,8 +434,8 @@ assert (quiet[:, 1] < heavy[:, 1]).all()
 #
 # | kind | what the numbers say | what to do |
 # |---|---|---|
-# | heavy KL | KL .2 nats, nearly all of the gap paid: posteriors of different users overlap | a smaller $\beta$ (the healthy row has .2); check that the reconstruction is a *sum* over items (not run) |
-# | quiet noise | $\sigma$ near 1 (the KL is least there), and the ranking fails at a sample | sample with the full $\sigma$ (the healthy row), or train a Mult-DAE, which has no $\sigma$ (not run) |
+# | heavy KL | KL .2 nats, nearly all of the compromise gap paid (chapter 05b) | a smaller $\beta$ (the healthy row has .2); check that the reconstruction is a *sum* over items (not run) |
+# | quiet noise | the ranking is good at $\mu$ and far lower at a sample (heavy KL: low at both) | sample with the full $\sigma$ (the healthy row), or train a Mult-DAE, which has no $\sigma$ (not run) |
 #
 # With quiet noise no statement about $W_1$, masks or anchors that uses $\sigma$ describes what the decoder was trained on.
 #
@@ -489,7 +497,7 @@ print(f"one history, ranked twice: {len(first & second)} of 20 recommendations a
 #
 # * An update is three item-sized products, small layers and one pass of Adam: for $I\gg d$ its count is linear in items, almost flat in the latent size,
 #   independent of the number of users. Count first, then measure: here the products were nearly all of the count, not of the time.
-# * Several processes give the run of one if shares are weighted and every random number depends on its place in the data only, not on the process.
+# * Several processes give the run of one if shares are weighted and every random number depends on seed, update and place in the data, not on the process.
 # * Any VAE can be put under the card with `theory.wrap`. Put a healthy one beside it. Look at KL, $\sigma$, the gap paid and
 #   the ranking at a *sample*, not only at nDCG.
 
