@@ -214,8 +214,8 @@ SAID = {
     "09": (
         "A table without pairing shows only large differences: about three errors of one model",
         "More seeds do not replace more users: the naive interval is too short where users differ",
-        "corrected for ten intervals, it helps Mult-VAE over draws and folds; over six folds it hurts Mult-DAE and helps "
-        "RecVAE, and over five draws both intervals include 0",
+        "corrected for ten intervals, it helps Mult-VAE over draws and folds; over six folds it hurts Mult-DAE and "
+        "helps RecVAE, and over five draws both intervals include 0",
         "With ten at $1-.05/10$ two of the draws and folds fall: Mult-DAE over draws, and RecVAE with anchors against "
         "EASE over folds",
         "None of the values in this table was read in a primary artefact",
@@ -257,8 +257,8 @@ SAID = {
         "moved nDCG@100 by about .01 here (.005 to .018)",
         "With four intervals at $1-.05/4$ the verdicts of 9.7 over users and seeds stay",
         "In the count above the rule is too wide if draws differ in users and seeds (.99). If whom one trained on "
-        "matters as much as users (not measured here), six folds hold the truth too seldom (.89; five draws: .93, about "
-        "two errors below .95); if three times as much, both",
+        "matters as much as users (not measured here), six folds hold the truth too seldom (.89; five draws: .93, "
+        "about two errors below .95); if three times as much, both",
         "What both models share, the user and their held-out items, is the larger part of the spread",
         "in some folds the best epoch of Mult-VAE was its last",
     ),
@@ -348,8 +348,8 @@ SAID = {
         "At one moment alone it is .64 to .76 of the users, from epoch 2 on",
         "At the end it is the other way round, in every variant: the difference is negative, and so are both cosines",
         "at the end masks changed nothing that can be seen. Anchors lower it at first",
-        "at the end, by .0023, a tenth of its size. Corrected for twelve intervals (09.8), masks after 3 and anchors at "
-        "the end cannot be told apart from 0",
+        "at the end, by .0023, a tenth of its size. Corrected for twelve intervals (09.8), masks after 3 and anchors "
+        "at the end cannot be told apart from 0",
         "neither masks nor anchors changed the sign at the end",
     ),
     "13": (
