@@ -301,8 +301,8 @@ print(f"of 20 recommended items the user already has {known.gather(1, listed).su
 # **Your first recommender.** People who took this also took that: score an item by the number of pairs (training user, item of the history) such
 # that the user took both. Below, `together` counts for any two items the training users who took both, and every score is 0. Replace the
 # marked line by one that computes `(users, items)` scores, a torch tensor; `history` is a sparse matrix of scipy. How does it compare with popularity (.457) and EASE (.614)?
-# With every score 0 all items are tied. `mv.evaluate` leaves the order of ties to `torch.topk`; here the first 100 items have 52
-# training users on the mean (all items: 121). So the unchanged cell prints .043, less than a random order (.125); more on ties in [chapter 01](01_protocol.ipynb).
+# With every score 0 all items are tied. `mv.evaluate` leaves the order of ties to `torch.topk`; here the 100 items recommended to a test user have 52
+# training users on the mean (all items: 121). Perhaps therefore the unchanged cell prints .043, less than a random order (.125); more on ties in [chapter 01](01_protocol.ipynb).
 #
 # <details><summary>Hint</summary>
 #

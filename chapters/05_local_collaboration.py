@@ -386,7 +386,7 @@ print("with the proved constants no ball of 100 users in five models reaches one
 # inside. Even with the largest ratio seen in place of the constants, which proves nothing, it is about two items, and no two of
 # our users differ in fewer than four. So in these trained models lemma and theorem together promise no help between any of these users and
 # another one. Two masked *views* of one user want the same, but with `keep=0.5`
-# they, too, differ in about half of the user's items, some 15 of 30. Only Theorem 2.3 alone, with $W_2\ge W_1$ measured, reaches them: in chapter 04 most of them on average, with a $K$ seen on the pair.
+# they, too, differ in about half of the user's items, some 15 of 30 (the mean $N$). Only Theorem 2.3 alone, with $W_2\ge W_1$ measured, reaches them: in chapter 04 more than half of them (mean of five seeds), with a $K$ seen on the pair.
 #
 # About users outside of the ball the lemma says *nothing*. It bounds from above; it does not say that they are far. That is the
 # difference between "clean input promises help to neighbours only" and "clean input helps neighbours only". The second has to be measured.
@@ -512,8 +512,8 @@ print(
 # **Reading.** *Over all pairs helping goes with the Jaccard index, and hardly with nearness.* For the 500 users the rank
 # correlation of helping with $W_2$ is near 0, with taste, too; with the Jaccard index it is .26 to .29. Among users of 10 to 20 items it is .4 against less than .1. There
 # (right) a higher Jaccard index helps more, whatever the tastes; and in each band below .2 users of *alike* taste help each other *less* (above .2, too, on the mean).
-# Far but related pairs harm each other in about nine of ten cases. (Drawn again, 5 % of these signs turn, 13 % of those of far and unrelated pairs.) So the
-# gradients of these clean models are local, as the paper says, *in the Jaccard index*; the number of common items alone goes with helping less (.18 to .19). In place it is less clear: the two nearest kinds help most, but far and unrelated pairs, at more than twice the rank, help more than three times as often as far but related ones.
+# Far but related pairs harm each other in about nine of ten cases. (Drawn again, 5 % of these signs turn, 13 % of those of far and unrelated pairs.) So
+# helping in these clean models is local, as the paper says, but *in the Jaccard index*; with the number of common items alone its correlation is lower (.18 to .19; among users of 10 to 20 items nearly as high, .37 to .41). In the lemma's distance, the items that differ, the four kinds do not go that way: "far, related", the nearest, help least (5.1). In place it is less clear: the two nearest kinds help most, but far and unrelated pairs, at more than twice the rank, help more than three times as often as far but related ones.
 #
 # *Where they lie.* Far but related pairs lie clearly nearer than far and unrelated ones. They also differ in fewer
 # items, so this alone proves nothing about taste; the lemma, a bound from above, neither forbids nor predicts it. A guess, not measured: the encoder learns which items go together, so users without a

@@ -523,9 +523,9 @@ print("in all 5 seeds and for all four kinds the price falls from over a half to
 
 # %% [markdown]
 # **Reading.** After one epoch the clouds overlap, and pairs pay two thirds to nine tenths of the full gap, on average.
-# After 25 epochs all four kinds pay next to nothing, so their clouds hardly overlap (5b.3). *Near, related* pairs pay most at the end, one or two hundredths; the other kinds
-# about a thousandth or less, on average. Is this the rule of 5b.6? It needs equal $N$. For two users alone with unequal $N$ there is a local line (task 5b.3): each pair parts below its own $\beta$, from 2.2 to 43, and here it rises to 0.2. But at $\beta=1$ pairs that differ in 4 to 9 items
-# still pay more than half, though their lines lie at 1.5 to 4.5. So neither is a border here. It is no test, either: these models have many users, 16 dimensions and decoders of limited slope. Nor does it show that
+# After 25 epochs all four kinds pay next to nothing, on average: probably their clouds hardly overlap (5b.3). *Near, related* pairs pay most at the end, one or two hundredths; the other kinds
+# about a thousandth or less, on average. The rule of 5b.6 needs equal $N$. For two users alone with unequal $N$ there is a local threshold (task 5b.3): each pair parts below its own $\beta$, from 2.2 to 43, and here it rises to 0.2. But at $\beta=1$ pairs that differ in 4 to 9 items
+# still pay more than half, though their thresholds lie at 1.5 to 4.5. (Two spreads apart pay half, too; distances not measured.) It is no test: these models have many users, 16 dimensions and decoders of limited slope. Nor does it show that
 # *different content* drives them apart: no training without reconstruction was run.
 #
 # **What the theorem does not say.**
@@ -627,7 +627,7 @@ mv.checks.check_sampled_gap(sampled_gap)
 # | 5 | .85 | .52 | .29 |
 # | 20 | .97 | .89 | .78 |
 #
-# So a larger β makes users share places, and at each β those who differ less share more. But $2\beta$ is no border: at β = 1 pairs that differ in 4 to 9 items pay more than half. The identity: $\text{gap}(z)=(w_u+w_v)\,\mathrm{JS}(z)$ with $w_u=N_uq_u(z)$; integrate both terms. For $N_u\ne N_v$ there is a local line for two users alone. Merged, both are the prior, and the answer is
+# So a larger β makes users share places, and at each β those who differ less share more. Whether $2\beta$ is a border here, they do not say: at β = 1 pairs that differ in 4 to 9 items pay more than half, but so do pairs that are two spreads apart (5b.5). The identity: $\text{gap}(z)=(w_u+w_v)\,\mathrm{JS}(z)$ with $w_u=N_uq_u(z)$; integrate both terms. For $N_u\ne N_v$ there is a local line for two users alone. Merged, both are the prior, and the answer is
 # $m=\frac{N_up_u+N_vp_v}{N_u+N_v}$. Move a little away: logits $\log m+zw$ on a line, means $\mu_u,\mu_v$, with $w$ and the means small. To second order $u$ pays
 # $\frac12N_u\mathrm{Var}_m(w)-\mu_ua_u+\frac\beta2\mu_u^2$ more, with $a_u=N_u\langle p_u-m,w\rangle$; the best $\mu_u=a_u/\beta$ saves $a_u^2/(2\beta)$. And
 # $a_v=-a_u$, since $m$ is the weighted mean. So they part if and only if $a_u^2/\beta>\frac12(N_u+N_v)\mathrm{Var}_m(w)$ for some $w$; by Cauchy and Schwarz the best is

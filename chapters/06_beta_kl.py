@@ -128,9 +128,9 @@ assert all(parts[beta].marginal_kl > parts[beta].mean_kl / 2 for beta in (0.05, 
 assert lines[0.05][1].mean() < lines[0.5][1].mean() < lines[2.0][1].mean()  # spreads
 
 # %% [markdown]
-# **Reading.** With a larger β a point tells less about its user here (three models, one seed each); in the figure the posteriors are wider and overlap more.
+# **Reading.** With a larger β a point tells less about its user here (three models, one seed); in the figure the posteriors are wider and overlap more.
 # And $\bar q$ comes nearer to the prior: $\mathrm{KL}(\bar q\|p)$ falls as well. At β = 0.05 and at 0.5 it is more than half of the whole KL.
-# Distances between clouds come in 6.6.
+# The crowd lies off the prior: perhaps training is unfinished.
 
 # %% [markdown] tags=["explorable"]
 # **Move it by hand.** Move β and watch both parts of the KL term, and the bound for the two outer users. Run the cell; a viewer without scripts shows a picture.
@@ -297,10 +297,10 @@ lower = (radii.diff(dim=0) < 0).double().mean(-1)  # (3, 5) of each user, from o
 print(f"users whose KL is lower at the next larger β: {lower.min():.1%} or more, in each step and seed")
 
 # %% [markdown]
-# **Reading.** The bound holds, as it must; an average pair lies at a fifth to two thirds of it, and in each model one pair
-# attains .66 of it or more. Two users shifted in opposite directions, $\mu_v=-\mu_u$ and $\sigma=1$, attain all of it.
+# **Reading.** The bound holds; an average pair lies at a fifth to two thirds of it, and in each model one pair
+# attains .66 of it or more. Two users shifted oppositely, $\mu_v=-\mu_u$ and $\sigma=1$, attain all of it.
 #
-# So a tighter bottleneck *buys* an upper limit of all distances: in these models each larger $\beta$ lowered the KL of 98 % of the users or
+# So a tighter bottleneck *buys* an upper limit of nearly all distances: in these models each larger $\beta$ lowered the KL of 98 % of the users or
 # more. The [sharing radius](GLOSSARY.md#sharing-radius) of [chapter 04](04_sharing_radius.ipynb)
 # is a length of the same space and may shrink with it; it was not measured here.
 #

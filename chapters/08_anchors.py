@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 8. What do item anchors change, and what not?
-# **Study** 120 min · **runs** 26 CPU seconds (48 s when it was built), 0.8 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), [07](07_masking.ipynb), eigenvalues of symmetric matrices; [04](04_sharing_radius.ipynb) for one number
+# **Study** 120 min · **runs** 30 CPU seconds (85 s when it was built), 0.8 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), [07](07_masking.ipynb), eigenvalues of symmetric matrices; [04](04_sharing_radius.ipynb) for one number
 #
 # **You will be able to** (1) derive the three terms of the [anchor](GLOSSARY.md#anchor) loss and compute them with one sparse product,
 # (2) name the term that no encoder can change, and what it does, (3) derive how far an anchor shrinks the variance over
@@ -358,12 +358,12 @@ does = views(plain, split.train[:300], 20, masks).var(1).sum(1).mean()
 print(
     f"views that fit one user only: {torch.stack(alone).mean():.0%} (measured, 1 model); variance over masks:", end=" "
 )
-print(f"an encoder without limits {must:.3f}, this encoder {does:.2f}; the first in percent of it {must / does:.1%}")
+print(f"an encoder without limits {must:.3f}, this encoder {does:.2f}; {must / does:.1%} of this encoder's")
 assert must / does < 0.1 < 0.9 < torch.stack(alone).mean()
 
 # %% [markdown]
-# **Reading.** Nearly every view fits one user only, and such a compromise would be less
-# than a tenth of the variance. The rest is not explained.
+# **Reading.** Nearly every view fits one user only; such a compromise would be less
+# than a tenth of the variance (if $H$ is one). The rest is open.
 #
 # ## 8.6 What do trained models show?
 #
@@ -563,7 +563,7 @@ for b in ("multvae", "ease"):
 # after equal searches .008 to .011 on each of five draws of users; EASE stays ahead. The centroid alone gives .012,
 # with $\mathrm{tr}\,\Sigma$ .019, all three terms .018. In the small model on the embedded data the centroid alone *costs* .011, and with $\mathrm{tr}\,\Sigma$ nothing is lost. The scatter
 # makes no difference that can be seen. On the embedded data the full-size
-# model cannot be told apart from masking, the small one gains .004 [.002, .006] at $\lambda=.1$, nothing that can be seen at 1, and $\lambda=5$ does harm. On MovieLens-1M
+# model cannot be told apart from masking, the small one gains .004 [.002, .006] at $\lambda=.1$, nothing that can be seen at 1, and $\lambda=5$ harms it. On MovieLens-1M
 # accuracy rises *while neighbours become less stable*.
 #
 # ## 8.8 Two tastes, one centroid
@@ -607,16 +607,18 @@ print(
     *(f"{g} {d[0]:+.3f} [{d[2]:+.4f}, {d[3]:+.4f}]" for (lam, g), d in gain.items() if lam == 5),
     sep="   ",
 )
+items = [np.diff(split.test.history.indptr)[who].mean() for who in groups.values()]
+print("items of a history, mean:", *(f"{g} {size:.0f}" for g, size in zip(groups, items, strict=True)), sep="   ")
 one, alike, unlike = (np.nanmean(marks[0.0][who]) for who in groups.values())
 assert one > alike > unlike
-assert [round(np.diff(split.test.history.indptr)[who].mean()) for who in groups.values()] == [22, 25, 23]
+assert [round(size) for size in items] == [22, 25, 23]
 assert all(abs(gain[1.0, g].difference) < 0.005 and gain[1.0, g].low < 0 for g in groups)
 assert gain[5.0, "one person"].high < min(0, *(gain[5.0, g].low for g in groups if g != "one person"))
 assert all(gain[5.0, g].high < 0 for g in groups)
 assert all(np.argmax([of[who].mean() for who in groups.values()]) == 0 for of in apart.values())
 
 # %% [markdown]
-# **Reading.** Shared accounts are hard for these models, those of unlike persons more than those of alike ones (they differ in size, too), and anchors do not change
+# **Reading.** Shared accounts are hard for these models, those of unlike persons more than those of alike ones (their sizes differ, too), and anchors do not change
 # that: (c) with $\lambda=1$ the mean of each group moves by less than .005, nobody gains visibly. With $\lambda=5$ the accounts of *one* person lose most,
 # those of two persons lose too, the unlike ones just visibly: not the order that the reviewer feared. And the accounts of one person lie farthest from their centroid.
 #
