@@ -456,10 +456,10 @@ for lam in (1.0, 5.0):
 
 # %% [markdown]
 # **Reading.** The views come together, and so do different users; nearest neighbours do not depend on scale. With $\lambda=1$ neither
-# relative variance nor overlap gains anything. With $\lambda=5$ the relative variance falls a little, and the overlap *falls* too, in all five seeds.
+# relative variance nor overlap gains anything. With $\lambda=5$ the relative variance falls a little, and the overlap *falls* too, in all five seeds; why is open.
 #
 # $L_A$ can be lowered by scale alone (exact, not in the paper): halve $\mu$, $\sigma$ and all anchors, and double the decoder's first
-# weights. Reconstruction is the same, $L_A$ a quarter, and of the objective only the KL term changes otherwise.
+# weights. Reconstruction is the same, $L_A$ a quarter; otherwise only the KL term changes.
 
 # %% tags=["from-scratch", "nbval-check-output"]
 c = 0.5
