@@ -526,3 +526,14 @@ def test_users_over_different_items_have_no_gap():
     ):
         with pytest.raises(InputError, match="do not fit together"):
             call()
+
+
+@pytest.mark.parametrize("counts", [(0.0, 3.0), (3.0, 0.0), (0.0, 0.0)])
+def test_a_user_without_items_pays_for_no_compromise(counts):
+    p_u, p_v = L.shared_profile(0, 1, 1)
+    place = (torch.zeros(2), torch.ones(2), torch.zeros(2), torch.ones(2))
+    draws = torch.Generator().manual_seed(0)
+    found = L.compromise_monte_carlo(*place, p_u, p_v, *counts, n_samples=50, generator=draws)
+    assert float(found.value) == 0
+    both = L.compromise_monte_carlo(*place, p_u, p_v, 3.0, 3.0, n_samples=50, generator=draws)
+    assert float(both.value) > 1  # the twin: two users with items, of the same posterior
