@@ -526,3 +526,15 @@ def test_the_unbiased_diagonal_leaves_out_pairs_of_a_sample_with_itself():
             rows.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters)]))
         inner = torch.stack(rows) @ torch.stack(rows).T
         assert float(found[u]) == pytest.approx(float(inner.sum() - inner.trace()) / 6)
+
+
+def test_a_toy_that_is_stopped_on_the_way_makes_as_many_steps():
+    x, _ = toy.toy_users(n_users=6, n_items=6)
+    weights = {}
+    for stops in ((5,), (2, 5), (2, 7)):
+        model = toy.ToyVAE(6, features=4, generator=torch.Generator().manual_seed(1))
+        for _ in toy.train_toy(model, x, stops, generator=torch.Generator().manual_seed(2)):
+            pass
+        weights[stops] = torch.cat([p.detach().ravel() for p in model.parameters()])
+    assert torch.equal(weights[5,], weights[2, 5])
+    assert not torch.equal(weights[5,], weights[2, 7])  # the twin: two more after the stop
