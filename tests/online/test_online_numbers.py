@@ -72,6 +72,8 @@ def test_one_impression_is_a_rate():
     one = Outcome(np.array([False, False, True, True]), np.ones(4, int), np.array([1, 0, 1, 0]), np.array([1, 0, 0, 0]))
     e = analyse(one, "ctr per impression")
     assert (e.control, e.treatment) == (1, 0)
+    e = analyse(one, "ctr per user")
+    assert (e.control, e.treatment) == (0.5, 0)
 
 
 def test_intervals_and_lift_by_hand():
