@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 0. Does my machine work, and what does the whole thing look like?
-# **Study** 40 min · **runs** 11 CPU seconds (38 s when it was built), 0.5 GB on 1 core · **needs** Python and basic PyTorch; nothing about recommenders
+# **Study** 40 min · **runs** 9 CPU seconds (11 s when it was built), 0.5 GB on 1 core · **needs** Python and basic PyTorch; nothing about recommenders
 #
 # **You will be able to** (1) say what a recommender gets and what it must predict, (2) split data so that the evaluation
 # is fair, (3) train a variational autoencoder and compare it with two simple baselines, (4) compute nDCG by hand, (5) say

@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 5. What do clean inputs share?
-# **Study** 80 min · **runs** 27 CPU seconds (237 s when it was built), 0.8 GB on 1 core · **needs** [chapter 03](03_latent_geometry.ipynb), [chapter 04](04_sharing_radius.ipynb); singular values
+# **Study** 80 min · **runs** 16 CPU seconds (16 s when it was built), 0.8 GB on 1 core · **needs** [chapter 03](03_latent_geometry.ipynb), [chapter 04](04_sharing_radius.ipynb); singular values
 #
 # **You will be able to** (1) prove Lemma 2.4 and say which two norms it compares, (2) multiply the constants of a chain of
 # maps to a [Lipschitz](GLOSSARY.md#lipschitz) constant of an encoder, (3) find the factor that makes a proved constant coarse, (4) say for how many

@@ -1,7 +1,7 @@
 """From raw files to the final table, unattended: planted ratings in the exact format of a large data set.
 
-    python tests/speed/dry_run.py ml-20m --work /tmp/dry --scale 0.02
-    python tests/speed/dry_run.py netflix --work /tmp/dry --scale 1        # the full shape
+    python tests/speed/dry_run.py ml-20m --work dry --scale 0.02
+    python tests/speed/dry_run.py netflix --work dry --scale 1        # the full shape
 
 Three steps: the raw archive (ml-20m.zip with ratings.csv, nf_prize_dataset.tar.gz with mv_*.txt, train_triplets.txt in
 a zip), `minivae data prepare`, `minivae study` with the preset of that data. What preparation must find is counted from
