@@ -588,7 +588,7 @@ assert 1.2 < min(steeper) < max(steeper) < 2
 # constant grows, twelvefold. If only one changes: after 100 steps each alone has lost a
 # good part of the certificates, on the mean; after 300 the numerator alone is enough, and so is the proved constant.
 # Its growth may be mostly looseness: on a grid of the plane, for five users, the steepest slope rises, but not even twofold, and the largest ratio *seen* falls.
-# Yet no constant could save more than a few of the theorem's certificates: after 300 steps nearly no pair has $\|g_u-g_v\|<\|g_u\|$, and only about half of the pairs still help. In this toy Theorem 2.3 describes the **beginning** of training.
+# Yet no constant could save more than a few of the theorem's certificates: after 300 steps nearly no pair has $\|g_u-g_v\|<\|g_u\|$, and only about half of the pairs still help. In this toy the condition of Theorem 2.3 is met at the **beginning** of training.
 
 # %% [markdown] tags=["explorable"]
 # **Move it by hand.** Choose a user $u$, then move the time of training: who still helps, and who is still certified? Run the cell; a viewer without scripts shows a picture.
@@ -597,7 +597,7 @@ assert 1.2 < min(steeper) < max(steeper) < 2
 mv.explorable("sharing-plane")
 
 # %% [markdown]
-# ## 4.9 Where it stops being true
+# ## 4.9 Where its condition is not met
 #
 # We train a [Mult-VAE](GLOSSARY.md#mult-vae) as in chapter 00, only smaller, once on [clean input](GLOSSARY.md#clean-input)
 # and once with [masks](GLOSSARY.md#mask) (`keep=0.5`), five seeds each. Then we ask the theorem about 100 test users (gradients of all weights of the

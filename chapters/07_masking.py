@@ -3,7 +3,7 @@
 # **Study** 95 min · **runs** 12 CPU seconds (13 s when it was built), 0.6 GB on 1 core · **needs** [chapter 04](04_sharing_radius.ipynb), the binomial distribution
 #
 # **You will be able to** (1) derive the exact law of a masked distance and say which pairs come closer, (2) place
-# users on the map of [contraction](GLOSSARY.md#contraction-expansion), (3) say how the *scale* of the input sets the sign, (4) measure how much a
+# users on the map of [contraction](GLOSSARY.md#contraction-expansion), (3) say what the *scale* of the input has to do with the sign, (4) measure how much a
 # [mask](GLOSSARY.md#mask) moves a user's neighbours, (5) say what masks carry from user to user, and how much of it at ρ = ½. Words:
 # [glossary](GLOSSARY.md).
 
@@ -716,7 +716,7 @@ mv.checks.check_ideal_answer(ideal_answer)
 # answer is behind both models at all five ρ, and has nothing to say about a view that nobody fits. A smooth encoder gives such a view an answer like that of
 # similar ones; that this makes the difference was not tested. Next: users who have *most* items of the view, with a weight.
 #
-# **The questions of task 7.2.** Each item has its own probability now, so the law is no sum of two binomials. On average the *mean* of the law
+# **The questions of task 7.2.** Each item has its own probability now, so in general the law is no sum of two binomials. On average the *mean* of the law
 # decides: a pair comes closer if the sum of $2\rho_i(1-\rho_i)$ over its common items is below the sum of $1-\rho_i$ over the items that only one has, $\rho_i$ being `keep[i]`.
 #
 # </details>

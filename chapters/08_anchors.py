@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 8. What do item anchors change, and what not?
-# **Study** 120 min · **runs** 21 CPU seconds (22 s when it was built), 0.8 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), [07](07_masking.ipynb), eigenvalues of symmetric matrices; [04](04_sharing_radius.ipynb) for one number
+# **Study** 120 min · **runs** 24 CPU seconds (33 s when it was built), 0.7 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), [07](07_masking.ipynb), eigenvalues of symmetric matrices; [04](04_sharing_radius.ipynb) for one number
 #
 # **You will be able to** (1) derive the three terms of the [anchor](GLOSSARY.md#anchor) loss and compute them with one sparse product,
 # (2) name the term that no encoder can change, and what it does, (3) derive how far an anchor shrinks the variance over
@@ -283,7 +283,7 @@ turned, tau = m * H / (H + 2 * lam), 1 / (1 + 2 * lam)
 for direction in (turned[0], torch.tensor([1.0, -1.0])):
     d = direction / direction.norm()
     allowed, present = tau**2 * (m @ d).var(), (turned @ d).var()
-    print(f"along ({d[0]:.2f}, {d[1]:.2f}): variance allowed {allowed:.3f}, present {present:.3f}")
+    print(f"along ({d[0]:.2f}, {d[1]:.2f}): τ² times the free variance {allowed:.3f}, anchored {present:.3f}")
 
 # %%
 fig, ax = plt.subplots(figsize=(8.4, 3.6))
@@ -292,7 +292,7 @@ ax.set(xlabel="$\\mu_1$ (steep)", ylabel="$\\mu_2$ (flat)")
 fig.tight_layout()
 
 # %% [markdown]
-# Along its new direction the bound still holds. Along $(1,-1)$ the free minimisers do not vary at all, and the anchored ones do.
+# Along its new direction the anchored variance is below $\tau^2$ times the free one. Along $(1,-1)$ the free minimisers do not vary at all, and the anchored ones do.
 #
 # **But why should $m_h$ vary at all?** The target of the reconstruction is the full $x$; the mask stands in the *input*
 # only. With a free $\mu$ for every user the loss would not contain the mask. Start from the encoder's answers

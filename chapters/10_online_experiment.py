@@ -405,8 +405,8 @@ print(f"effect of the treatment: {adjusted[arm == 1].mean() - adjusted[arm == 0]
 # each; each day brings new people.
 #
 # **A coin first.** Start with wealth 1 and bet against a fair coin: heads multiply it by 1.2, tails by .8. Its mean stays 1,
-# whatever happened before. Let $P$ be the probability that it *ever* reaches 20. Stop there: the mean is still 1 and at
-# least $20\,P$, so $P\le\frac1{20}$. This is **Ville's inequality**. The wealth is also the likelihood ratio of a coin with
+# whatever happened before. Let $P$ be the probability that it *ever* reaches 20. Stop there, or on day $n$ if it has not come: the mean is still 1 and at
+# least 20 times the probability of having reached 20 by day $n$; let $n\to\infty$, so $P\le\frac1{20}$. This is **Ville's inequality**. The wealth is also the likelihood ratio of a coin with
 # $P(\text{heads})=.6$ to a fair one.
 
 

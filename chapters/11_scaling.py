@@ -496,7 +496,7 @@ print(f"one history, ranked twice: {len(first & second)} of 20 recommendations a
 # ## 11.7 Recap
 #
 # * An update is three item-sized products, small layers and one pass of Adam: for $I\gg d$ its count is linear in items, almost flat in the latent size,
-#   independent of the number of users. Count first, then measure: here the products were nearly all of the count, not of the time.
+#   independent of the number of users. Count first, then measure: here the products were nearly all of the count, and alone took half of the time.
 # * Several processes give the run of one if shares are weighted and every random number depends on seed, update and place in the data, not on the process.
 # * Any VAE can be put under the card with `theory.wrap`. Put a healthy one beside it. Look at KL, $\sigma$, the gap paid and
 #   the ranking at a *sample*, not only at nDCG.

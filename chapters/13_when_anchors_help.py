@@ -399,7 +399,7 @@ print("of the seven, on this draw:", hold(by))
 # keeps nothing of the gain. The mean gain without the scatter is about as large (+.0060 and +.0058, no interval between them). What gives it is open.
 #
 # Ten more were run afterwards, the predictions unchanged: five draws of the embedded data (98765: the first users) and five of Debian's packages (chapter 12). Their Mult-VAEs
-# have sizes that validation users chose in the meantime, 400–32 on the embedded data. The last two lines are means over the five draws, by the wider of two intervals (chapter 09).
+# have sizes that validation users chose in the meantime, 400–32 on the embedded data. The lines "mean of five" have the wider of two intervals (chapter 09).
 
 # %% tags=["nbval-check-output"] jupyter={"source_hidden": true}
 law = {name: mv.course.stored(f"anchor-law-{name}.json") for name in ("planted", "debian")}
@@ -472,7 +472,7 @@ print(f"5–10 items, alone: helped on {helped} of ten draws, hurt on {hurt}")
 # ## 13.8 Recap
 #
 # * Without a KL term the anchor loss can be lowered by the scale alone. The codes of a Mult-DAE shrank, and at $\lambda_A=1$ it lost accuracy on every draw.
-#   Those of the Mult-VAE shrank more, and there it lost on none; its gain on Debian is at .1. Why they differ stays open.
+#   Those of the Mult-VAE shrank more; at $\lambda_A=1$ it lost on none, at 10 on eight of ten; its gain on Debian is at .1. Why they differ stays open.
 # * The *best* anchors [smooth](GLOSSARY.md#smoothing) users over the items they share; learned ones point roughly the same way, not always.
 # * Predictions first: P1, P2 and P4 held on all ten draws, P3 on half of them, P5 on two. P6 could be asked on two draws, and on Debian's mean: refuted. P7 holds on the embedded mean (`results/predictions-anchors.md`).
 # * One draw proves little: on Debian two draws of five show the gain of anchors, and the mean over five is above 0.

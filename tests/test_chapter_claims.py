@@ -122,7 +122,8 @@ SAID = {
         "so for these two it is never zero",
     ),
     "06": (
-        "Water-filling fails here. From β = 0.2 to 1 it predicts that 11 to 13 of 16 dimensions die, and none does",
+        "As a rule for each dimension water-filling fails here. From β = 0.2 to 1 it predicts that 11 to 13 of 16 "
+        "dimensions die, and none does",
         "It is the law of the linear model",
         "after eight epochs our Mult-VAEs kept more alive than it says",
         "a nat saved costs between $\\beta1$ and $\\beta2$ nats of reconstruction",
@@ -181,7 +182,7 @@ SAID = {
         "seed). They do "
         "not collapse to one point: a fifth of their variance over items is left",
         "true of the trace and of the largest eigenvalue, not of every direction",
-        "Along its new direction the bound still holds",
+        "Along its new direction the anchored variance is below $\\tau^2$ times the free one",
         "Along $(1,-1)$ the free minimisers do not vary at all, and the anchored ones do",
         "the minimiser in a free $\\mu$, is one point for all masks (measured: one model, two starts a user): there "
         "is no variance to shrink",
@@ -382,8 +383,8 @@ SAID = {
         "On the embedded data the mean is +.0010 [−.0004, +.0025]: not told apart from 0",
         "those with 11 to 50 gain, +.0113 [+.0031, +.0196] (one of seven groups, uncorrected); those with 51 to 100: "
         "−.0184 [−.0812, +.0445]",
-        "Those of the Mult-VAE shrank more, and there it lost on none; its gain on Debian is at .1. Why they differ "
-        "stays open",
+        "Those of the Mult-VAE shrank more; at $\\lambdaA=1$ it lost on none, at 10 on eight of ten; its gain on "
+        "Debian is at .1. Why they differ stays open",
         "With the full loss the codes of a Mult-DAE shrink as $\\lambdaA$ rises, as predicted",
         "With `direction` they do not shrink, but they do not stay either: they grow, at $\\lambdaA=10$ by a quarter "
         "of what the full loss takes off there, at 100 by two thirds of that (so P3 fails by its largest weight)",
@@ -413,7 +414,7 @@ SAID = {
         "On the other four popularity stays last, and the SVD is before EASE in 2 of 24 cases",
         "the mean over users must be .099; one random order gave .09",
         "`mv.evaluate` leaves ties to `torch.topk`: no rule to rely on",
-        "here it moves Recall@20 by .03; model and data were not varied",
+        "here draw and choice of λ together move Recall@20 by .03; other models and data were not asked about",
         "popular items appear early (last line: low column, many users): a poor popularity list",
         "EASE on draw 3 scores below the SVD of rank 8 on any other draw",
         "16 each time, less than a third of the difference is left, and the interval excludes 0 in 3 of the 5 draws",

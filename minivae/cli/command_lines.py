@@ -118,7 +118,7 @@ def labels_apart(argv: Sequence[str], command: type, named: Sequence[str]) -> li
 
 
 def _refuse_empty(flag: str, word: str) -> None:
-    if flag:
+    if flag and word not in ("-h", "--help"):
         raise InputError(f"no label follows {flag}; write it behind the flag, or {flag}={word} if it looks like a flag")
 
 

@@ -11,7 +11,7 @@ from minivae.data.text_form import canonical
 from minivae.errors import InputError
 
 Columns = Mapping[str, str | int]  # role -> name or position
-ZONE = r"(:\d\d)(\.\d+)?([+-]\d\d:?\d\d)$"  # after a time of the day
+ZONE = r"(:\d\d)(\.\d+)? ?([+-]\d\d(?::?\d\d)?)$"  # after a time of the day
 RECBOLE = {"user": "user_id", "item": "item_id"}  # what these columns are called in its files
 
 
@@ -133,8 +133,9 @@ def refuse_missing(values: pl.Series, name: str, where: Where) -> None:
 def minutes_east(times: pl.Series) -> pl.Series:
     """By how much each time is ahead of universal time, where it says so.
 
-    >>> minutes_east(pl.Series(["2020-01-02T22:00:00+02:00", "2020-01-02 22:00-0030", "2020-01-02"])).to_list()
-    [120, -30, 0]
+    >>> minutes_east(pl.Series(["2020-01-02T22:00:00+02:00", "2020-01-02 22:00 -0030", "22:00:00-05"])).to_list()
+    [120, -30, -300]
     """
-    said = times.str.extract(ZONE, 3).str.replace_all("[+:]", "").cast(pl.Int64, strict=False).fill_null(0)
+    of_four = times.str.extract(ZONE, 3).str.replace(r"^([+-]\d\d)$", "${1}00")
+    said = of_four.str.replace_all("[+:]", "").cast(pl.Int64, strict=False).fill_null(0)
     return said.sign() * (said.abs() // 100 * 60 + said.abs() % 100)

@@ -233,7 +233,7 @@ def _strongest(segments: Mapping[str, Segment]) -> str:
 
 
 def short(value: float) -> str:
-    """Three digits, and never a power of ten.
+    """Three digits; a large number is written out.
 
     Examples
     --------

@@ -53,7 +53,7 @@ def broken_direction(free: np.ndarray, anchored: np.ndarray, tau: float, ax: Axe
     across = np.array([1.0, -1.0]) / 2**0.5
     size = 1.1 * np.abs(free).max()
     ax.plot(*np.outer([-size, size], across).T, ":", color="0.4", linewidth=1.5, label="direction $(1, -1)$")
-    names = ("$m_h$, free", "$\\tau\\, m_h$: all that the bound allows", "$\\mu^*_h$, anchored")
+    names = ("$m_h$, free", "$\\tau\\, m_h$: the free ones, shrunk by τ", "$\\mu^*_h$, anchored")
     for label, points, colour, style in zip(
         names, (free, tau * free, anchored), COLOURS, ("-o", "--s", "-D"), strict=False
     ):

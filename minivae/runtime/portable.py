@@ -35,7 +35,7 @@ def seen_from(folder: Path, path: Path) -> str:
 def place(word: object, folder: Path) -> str:
     """A word of the command line as a note in `folder` keeps it: `seen_from` there if it is a path to something."""
     path = Path(str(word))
-    return seen_from(folder, path) if path.name and path.exists() else str(word)
+    return seen_from(folder, path) if str(word) and path.exists() else str(word)
 
 
 def same_place(stated: str, now: str, folder: Path) -> bool:
@@ -44,6 +44,8 @@ def same_place(stated: str, now: str, folder: Path) -> bool:
     An older note has the path as it was typed, absolute or from the folder of the command. Where nothing is left under
     any of these paths, the thing was moved: then its name decides.
     """
+    if not stated or not now:
+        return stated == now
     left = [path for path in (folder / stated, Path(stated)) if path.exists()]
     if not left:
         return Path(stated).name == Path(now).name

@@ -219,11 +219,12 @@ def print_table(table: Table, title: str = "") -> None:
 def screen(width_of_a_file: int = WIDTH_OF_A_FILE) -> PlainConsole:
     """Standard output: as wide as the terminal, or as COLUMNS says; a file may be as wide as is asked."""
     console = PlainConsole()
-    known = console.is_terminal or os.environ.get("COLUMNS", "").isdecimal()
+    columns = os.environ.get("COLUMNS", "")
+    known = console.is_terminal or (columns.isdecimal() and int(columns) > 0)
     return console if known else PlainConsole(width=width_of_a_file)
 
 
 def print_paragraph(text: str) -> None:
     """Words on standard output, broken between words."""
-    width = min(screen(LINE_OF_A_FILE).width, LINE_OF_A_FILE)
+    width = max(min(screen(LINE_OF_A_FILE).width, LINE_OF_A_FILE), 1)
     print(textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False))

@@ -14,6 +14,7 @@ from typing import Any, cast
 import numpy as np
 import scipy.sparse as sp
 import torch
+from torch import nn
 
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.models import VAE, save_model
@@ -238,7 +239,9 @@ def operations(jobs: Sequence[Job], split: StrongSplit) -> float:
         for job in jobs:
             name = job.spec.name
             if job.spec.trained and name not in numbers_of:
-                numbers_of[name] = sum(p.numel() for p in job.spec.build_vae(split.n_items).decoder[-1].parameters())
+                decoder = job.spec.build_vae(split.n_items).decoder
+                last = decoder[-1] if isinstance(decoder, nn.Sequential) else nn.Identity()  # others are refused later
+                numbers_of[name] = sum(p.numel() for p in last.parameters())
             total += 6.0 * job.config.epochs * split.train.shape[0] * numbers_of.get(name, 0)
     return total
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from minivae.cli import command_lines, flags
 from minivae.cli.main import EXAMPLES, LIST_FLAGS, main
 from minivae.data import lookup
 from minivae.data.interactions import Interactions
+from minivae.runtime.records import write_record
 from minivae.runtime.storage import load_arrays
 
 ROOT = Path(__file__).parents[2]
@@ -231,6 +233,21 @@ def test_theory_with_companions_says_whether_local_models_fit(trained, tmp_path,
     capsys.readouterr()
     assert main(command) == 2
     assert "says how the model was trained; leave --companions out" in capsys.readouterr().err
+
+
+def test_a_note_chooses_no_code_for_companions(trained, tmp_path, capsys):
+    """A class named in config.json is made only if its module is loaded: a file must not choose what code runs."""
+    copy = tmp_path / "copy"
+    shutil.copytree(trained, copy)
+    note = json.loads((copy / "config.json").read_text(encoding="utf-8"))
+    del note["sha256"]
+    assert "this" not in sys.modules
+    write_record(copy / "config.json", note | {"class": "this:s"})
+    data = str(trained / note["data"]["split"])
+    for command in (["explain", "--out", str(tmp_path / "whom")], ["theory", "--companions"]):
+        assert main([command[0], "--model", str(copy), "--data", data, *command[1:]]) == 2
+        assert "a file must not choose what code runs" in capsys.readouterr().err
+    assert "this" not in sys.modules
 
 
 def test_a_table_is_split_and_the_split_kept(table, tmp_path, capsys):

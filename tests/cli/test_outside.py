@@ -26,6 +26,12 @@ def model():
     return mv.theory.wrap(encode=net.encode, decode=net.decoder, normalize=True)
 
 word = "no model"
+net = torch.nn.Linear(3, 2)
+Net = OutsideVAE
+
+def needs(x):
+    return x
+
 fewer = mv.theory.wrap(lambda x: (x[:, :2], x[:, :2] + 1), torch.nn.Linear(2, 7))
 """
 
@@ -36,6 +42,7 @@ def folder(tmp_path_factory):
     split = mv.strong_split(mv.planted(n_users=300, n_items=40, n_events=4000), n_heldout=40)
     split.save(here / "small.safetensors")
     (here / "mine.py").write_text(OUTSIDE)
+    (here / "table.csv").write_text("user,item\n1,2\n1,3\n2,3\n")
     (here / "config.json").write_text("{not JSON")  # that of something else, which nobody may read
     return here
 
@@ -88,6 +95,10 @@ def test_its_card_and_its_page_are_made(folder, run):
             ("evaluate", "--model", "mine:word", "--data", "small.safetensors"),
             "of class str; give what minivae",
         ),
+        (("evaluate", "--model", "mine:net", "--data", "small.safetensors"), "is of class Linear; give what"),
+        (("evaluate", "--model", "mine:Net", "--data", "small.safetensors"), "is of class type; give what"),
+        (("evaluate", "--model", "mine:needs", "--data", "small.safetensors"), "cannot be called without arguments"),
+        (("evaluate", "--model", "mine:model", "--data", "table.csv"), "says nothing of its items' labels"),
         (("explain", "--model", "nowhere:model", "--data", "small.safetensors"), "cannot be imported"),
         (("evaluate", "--model", "mine:other", "--data", "small.safetensors"), "has no attribute 'other'"),
         (("evaluate", "--model", "mine:fewer", "--data", "small.safetensors"), "knows 7 items but the data has 40"),

@@ -284,3 +284,10 @@ def test_a_file_has_whole_lines_unless_columns_are_asked_for(capsys, monkeypatch
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     assert len(lines) > 12
+
+
+@pytest.mark.parametrize("columns", ["0", "-3", "many"])
+def test_a_width_that_is_none_is_not_followed(columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", columns)
+    print_paragraph("one two")
+    assert capsys.readouterr().out == "one two\n"

@@ -118,3 +118,12 @@ def test_another_split_and_a_damaged_run_are_refused(made, tmp_path, capsys):
     assert main(argv) == 2
     assert "no longer the split" in capsys.readouterr().err
     assert not (tmp_path / "users.parquet").exists()
+
+
+def test_a_draw_that_is_not_finished_is_no_part_left_out(made, tmp_path, capsys):
+    shutil.copytree(made / "folds", tmp_path / "folds")
+    first = sorted((tmp_path / "folds").glob("*/results.json"))[0]
+    first.unlink()
+    assert main(["per-user", str(tmp_path / "folds"), "--out", str(tmp_path / "users.parquet")]) == 2
+    assert f"{first.parent} is not finished" in capsys.readouterr().err
+    assert not (tmp_path / "users.parquet").exists()

@@ -96,6 +96,10 @@ def test_a_path_that_was_typed_is_the_same_place(tmp_path, monkeypatch):
     assert place("runs/model", out) == place(tmp_path / "runs/model", out) == "../model"
     assert place("planted", out) == "planted"
     assert place("", out) == ""
+    assert place(".", out) == "../.."
+    assert not same_place("", "../..", out)
+    assert not same_place("../..", "", out)
+    assert same_place("", "", out)
     for stated in ("runs/model", str(tmp_path / "runs/model"), "../model", "/gone/with/model"):
         assert same_place(stated, "../model", out)
     for stated in ("runs/out", "/gone/other", "planted", ""):

@@ -8,6 +8,7 @@ from minivae.config import TrainConfig
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.models import VAE
+from minivae.models.registry import model_class
 from minivae.study.run.model_spec import ModelSpec
 from minivae.study.run.notes import RunNote
 from minivae.study.run.runs import trained_with
@@ -21,6 +22,7 @@ LOOSER = 5.0
 def trained_as(note: RunNote, folder: Path, n_items: int) -> tuple[ModelSpec, TrainConfig]:
     """How the model of a config.json was made; `InputError` if it does not say."""
     try:
+        model_class(note.kind, imports=False)  # a file must not choose what code runs
         spec = ModelSpec(note.model, note.kind, note.arguments, note.training)
         spec.build_vae(n_items)
         return spec, trained_with(note, folder)

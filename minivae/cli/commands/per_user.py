@@ -21,7 +21,7 @@ def per_user_metrics(options: flags.PerUser) -> None:
     if not options.studies:
         raise InputError("no study is named; give the folder of a finished one")
     studies: list[Path] = [study for folder in options.studies for study in studies_in(folder)]
-    names = [study.name for study in studies]
+    names = [study.resolve().name for study in studies]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise InputError(f"two of the studies are called {twice!r}, so their rows could not be told apart; rename one")
     write_frames((block for study in studies for block in per_user(study)), options.out)

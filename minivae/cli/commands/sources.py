@@ -1,5 +1,6 @@
 """The data and the saved model that flags name."""
 
+import inspect
 import sys
 from dataclasses import replace
 from importlib import import_module
@@ -90,8 +91,14 @@ def outside(path: Path) -> Known:
     try:
         found = getattr(import_module(module), name)
     except (ImportError, AttributeError) as e:
-        raise InputError(f"--model {path} cannot be imported ({e}); is the module installed or on PYTHONPATH?") from e
-    model = found if isinstance(found, Known) or not callable(found) else found()
+        raise InputError(
+            f"--model {path} cannot be imported ({e}); is it installed, or its folder (whole path) on PYTHONPATH?"
+        ) from e
+    made = callable(found) and not isinstance(found, nn.Module | type)
+    try:
+        model = found() if made and inspect.signature(found).bind() is not None else found
+    except TypeError as e:
+        raise InputError(f"--model {path} cannot be called without arguments ({e}); give a function of none") from e
     if not isinstance(model, Known):
         raise InputError(
             f"--model {path} is of class {type(model).__name__}; give what minivae.theory.wrap(encode, decode) returns"
@@ -110,6 +117,8 @@ def load_for(path: Path, options: flags.ColumnFlags) -> tuple[Known, StrongSplit
     table = None if options.data is None else source_of(options)
     if table is None or not table.table:
         return *load_both(path, options), None
+    if is_name(path):
+        raise InputError(f"--model {path} says nothing of its items' labels; give a split file or a data set as --data")
     own = flags.SplitFlags()
     model, split = load_both(path, own)
     if options.heldout is not None:

@@ -55,7 +55,8 @@ def one_split(options: flags.Study, resolves: Callable[[int, int], str] | None =
     if options.dry_run:
         print_table(forecast.table(plan.jobs, split), f"{split.name}, preset {plan.preset.name}: nothing was run")
         print_paragraph(forecast.NOTE)
-        begin()
+        if resolves is not None:
+            print_paragraph(resolves(split.test.n_users, options.seeds))
         return
     with folders.hold(out), resumable("the finished runs and the checkpoint are", out):
         results = runner.run_study(plan, split, source, out, options.resume, options.jobs, begin)

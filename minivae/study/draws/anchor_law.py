@@ -68,7 +68,7 @@ class _Measured:
         What is kept.
     each : ndarray
         (U,) difference of every test user at the chosen weight, NaN without held-out items.
-    users : ndarray
+    users : ndarray, optional
         (U,) labels.
     groups : dict[str, ndarray]
         Activity group -> (U,) bool.
@@ -79,7 +79,7 @@ class _Measured:
     data: str
     row: LawRow
     each: np.ndarray
-    users: np.ndarray
+    users: np.ndarray | None
     groups: dict[str, np.ndarray]
     n_train: int
 
@@ -88,7 +88,8 @@ def collect(studies: Sequence[Path]) -> Law:
     """One row for every study (a draw of held-out users), model and form; and means over the draws of a data set.
 
     The weight λ is the one with the highest nDCG@100 of validation users among those that ran; a model without anchors
-    is not among them. The difference to the model without anchors is paired over test users, one seed each.
+    is not among them. The difference to the model without anchors is paired over test users, one seed each. Studies are
+    of one data set if its name is the same.
 
     Raises
     ------
@@ -98,6 +99,8 @@ def collect(studies: Sequence[Path]) -> Law:
     measured = [m for folder in studies for m in _of_study(folder)]
     alike: dict[tuple[str, str, str], list[_Measured]] = {}
     for m in measured:
+        if m.row.seed is None or m.users is None:  # no draw of known users
+            continue
         alike.setdefault((m.data, m.row.model, m.row.form), []).append(m)
     return Law([m.row for m in measured], [_mean_of(of) for of in alike.values() if len(of) > 1])
 
@@ -111,7 +114,7 @@ def _mean_of(of: Sequence[_Measured]) -> LawMean:
         )
 
     def pooled(values: list[np.ndarray]) -> MeanInterval:
-        p = pool(values, [m.users for m in of], [m.n_train for m in of])
+        p = pool(values, [m.users for m in of if m.users is not None], [m.n_train for m in of])
         return MeanInterval(p.difference, p.low, p.high)
 
     shown = [g for g in of[0].row.by_activity if all(g in m.row.by_activity for m in of)]
@@ -152,9 +155,7 @@ def _of_study(folder: Path) -> list[_Measured]:
             },
             norm_of_codes={w: norm_of_codes(run, split) for w, run in norms.items()},
         )
-        labels = split.test.user_labels
-        users = np.arange(len(each)) if labels is None else labels
-        rows.append(_Measured(split.name, row, each, users, groups, shape_of(split.train)[0]))
+        rows.append(_Measured(split.name, row, each, split.test.user_labels, groups, shape_of(split.train)[0]))
     return rows
 
 

@@ -22,13 +22,16 @@ def studies_in(folder: Path) -> list[Path]:
     Raises
     ------
     InputError
-        If there is none.
+        If there is none, or one in the folder is not finished.
     """
     if (folder / "results.json").is_file():
         return [folder]
     inside = sorted(path.parent for path in folder.glob("*/results.json"))
     if not inside:
         raise InputError(f"{folder} holds no finished study (no results.json in it); finish it with --resume")
+    begun = sorted(path.parent for path in folder.glob("*/study.json") if path.parent not in inside)
+    if begun:
+        raise InputError(f"{begun[0]} is not finished (no results.json in it); finish it with --resume")
     return inside
 
 
@@ -55,7 +58,7 @@ def per_user(study: Path) -> Iterator[pl.DataFrame]:
     for folder in folders:
         result = Result.load(folder)
         refuse_other_users(result, split)
-        whose = {"study": study.name, "model": result.metrics.model, "seed": result.metrics.seed}
+        whose = {"study": study.resolve().name, "model": result.metrics.model, "seed": result.metrics.seed}
         for part in PARTS:
             yield _rows(getattr(split, part), result.scored[part], whose | {"part": part})
 
