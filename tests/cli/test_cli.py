@@ -213,7 +213,7 @@ def test_theory_shows_and_writes_the_card_of_a_trained_model(trained, tmp_path, 
         "Proposition 3.1",
         "Proposition 3.2",
     } <= statements
-    assert all(s in shown and s in text for s in statements)
+    assert all(s in text and set(s.split()) <= set(shown.split()) for s in statements)  # a narrow column has two lines
     assert {c["verdict"] for c in card["checks"]} <= {"exact", "bound holds", "measured"}
     assert "multvae" in card["model"]
     figures = list((tmp_path / "card").glob("*.png"))

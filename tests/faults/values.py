@@ -20,7 +20,13 @@ from minivae.runtime.storage import load_arrays, save_arrays
 
 FAST = ["--epochs", "1", "--device", "cpu", "--precision", "fp32"]
 OUTPUTS = {"out", "json_file", "export_csv"}
-POSITIONAL = {("Combine", "studies"), ("Explain", "what"), ("Info", "data"), ("Prepare", "name")}
+POSITIONAL = {
+    ("Combine", "studies"),
+    ("PerUser", "studies"),
+    ("Explain", "what"),
+    ("Info", "data"),
+    ("Prepare", "name"),
+}
 BELOW_ZERO = {"keep_exponent", "min_rating"}
 SOMETIMES = {"study", "features", "groups"}  # of `explain`: each is read for one of its questions
 FREE_NAMES = {"title", "metrics", "user", "item", "items", "similar", "rank"}
@@ -100,12 +106,13 @@ def _sound(made: Path) -> dict[type, list[dict[str, Any]]]:
         of.Explain: [lds, {"what": "transfer", **small, "epochs": 1, "out": "o"}],
         of.Course: [{"out": "o"}],
         of.Info: [{"data": split}],
+        of.PerUser: [{"studies": (made / "study-1",), "out": "o.csv"}],
         of.Prepare: [{"name": "ml-1m", "from_file": made / "ml-1m", "no_verify": True, "heldout": 30, "out": "o"}],
     }
 
 
 def _words(command: type, given: dict[str, Any]) -> list[str]:
-    name = command.__name__.lower()
+    name = "per-user" if command.__name__ == "PerUser" else command.__name__.lower()
     argv = ["data", name] if name in ("info", "prepare") else [name]
     for flag, value in given.items():
         several = value if isinstance(value, tuple) else (value,)

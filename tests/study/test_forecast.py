@@ -147,13 +147,13 @@ def test_a_long_study_says_its_cost_before_its_first_run(split, tmp_path, monkey
     assert "forecast before the runs" not in capsys.readouterr().out
     monkeypatch.setattr(forecast, "LONG", 1.0)
     assert main([*argv, "--out", str(tmp_path / "long")]) == 0
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
     assert said.index("forecast before the runs") < said.index("test metrics")
     table = said[said.index("forecast before the runs") : said.index(forecast.NOTE)]
     assert "multvae" in table
     assert "together" in table
     assert main([*argv, "--seeds", "2", "--out", str(tmp_path / "long"), "--resume"]) == 0
-    again = capsys.readouterr().out
+    again = " ".join(capsys.readouterr().out.split())
     table = again[again.index("forecast before the runs") : again.index(forecast.NOTE)]
     assert "popularity" not in table
     same = [path.read_bytes() for path in sorted(tmp_path.glob("*/runs/multvae-seed0/model.safetensors"))]

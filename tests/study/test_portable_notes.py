@@ -126,7 +126,7 @@ def test_cards_and_answers_keep_paths_as_seen_from_their_folder(tmp_path, monkey
     answer = TransferNote.of(Explain(model=model, out=out))
     assert (answer.data, answer.model, answer.groups) == ("None", "../model", "None")
     law = AnchorsNote.of(Explain(what="anchors", study=studies, out=out))
-    assert law.study == ["../s1", "../s2"]
+    assert law.study == ("../s1", "../s2")
     for note, before in (
         (card, {"model": str(model), "study": "runs/s1"}),
         (answer, {"model": "runs/model"}),

@@ -1,7 +1,6 @@
 """What the folders of `minivae theory` and `minivae explain` depend on: flags, each with its default."""
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -36,7 +35,7 @@ class DataNote(Note, frozen=True):
     """trained-on.json: the fingerprint of the split that trainings in a folder are of."""
 
     FILE = "trained-on.json"
-    fingerprint: str
+    fingerprint: str = ""
 
 
 class ExplainNote(Note, frozen=True):
@@ -79,12 +78,12 @@ class LdsNote(ExplainNote, frozen=True):
 class AnchorsNote(ExplainNote, frozen=True):
     """`minivae explain anchors`."""
 
-    study: Sequence[str] | str = ()
+    study: tuple[str, ...] | str = ()
 
     @classmethod
     def of(cls, options: Explain) -> Self:
         """As of every note; of several folders each is a word of its own."""
-        return replace(super().of(options), study=[place(folder, options.out) for folder in options.study])
+        return replace(super().of(options), study=tuple(place(folder, options.out) for folder in options.study))
 
     def same(self, key: str, theirs: Any, ours: Any, folder: Path) -> bool:
         """As of every note; an older one has the folders as Python shows a tuple of them."""

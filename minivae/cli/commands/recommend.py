@@ -4,14 +4,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import polars as pl
 import scipy.sparse as sp
 
 from minivae.cli import flags
-from minivae.cli.commands.sources import Known, load_both, on_device
+from minivae.cli.commands.sources import load_both, on_device
 from minivae.data import lookup
 from minivae.data.content import line_of
 from minivae.data.splits import StrongSplit
@@ -21,6 +21,9 @@ from minivae.runtime.frames import check_format, write_frames
 from minivae.runtime.limits import COPIES, allowed_memory, refuse_large
 from minivae.runtime.table import Table, numbers, print_table, words
 from minivae.runtime.text import visible
+
+if TYPE_CHECKING:
+    from minivae.cli.commands.sources import Known
 
 SHOWN_USERS = 20
 BLOCK_USERS = 1 << 16
@@ -144,7 +147,7 @@ def _items(split: StrongSplit, wanted: Sequence[str]) -> np.ndarray:
 
 
 def _show_rank(
-    options: flags.Recommend, model: Known, split: StrongSplit, labels: pl.Series, history: sp.csr_matrix
+    options: flags.Recommend, model: "Known", split: StrongSplit, labels: pl.Series, history: sp.csr_matrix
 ) -> None:
     """Where one item stands in the list of each user."""
     item = int(_items(split, [options.rank or ""])[0])

@@ -5,7 +5,7 @@ import sys
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -17,10 +17,11 @@ from minivae.models import VAE, Baseline, load_model
 from minivae.runtime.device import resolve_device
 from minivae.study.run.runs import read_note
 from minivae.study.run.sources import EMBEDDED, TABLE_OPTIONS, Source, fingerprint
-from minivae.theory.adapter import Wrapped
 
-Known = VAE | Baseline | Wrapped
-"""What --model can name: a saved model, or an outside one behind `minivae.theory.wrap`."""
+if TYPE_CHECKING:  # the theory loads what a training need not wait for
+    from minivae.theory.adapter import Wrapped
+
+    Known = VAE | Baseline | Wrapped  # what --model can name: a saved model, or an outside one behind theory.wrap
 
 
 def source_of(options: flags.SplitFlags, default: str = "planted") -> Source:
@@ -43,7 +44,7 @@ def chosen(options: flags.ColumnFlags, name: str) -> Any:
     return True if yes else False if no else None
 
 
-def load_both(path: Path, options: flags.SplitFlags) -> tuple[Known, StrongSplit]:
+def load_both(path: Path, options: flags.SplitFlags) -> "tuple[Known, StrongSplit]":
     """A model of any kind, and the split it was trained on unless --data says otherwise.
 
     Raises
@@ -79,7 +80,7 @@ def is_name(path: Path) -> bool:
     return bool(colon) and not path.exists() and all(p.isidentifier() for p in (*module.split("."), name))
 
 
-def outside(path: Path) -> Known:
+def outside(path: Path) -> "Known":
     """The model that --model package.module:name names: the object itself, or what it returns if it is a function.
 
     Raises
@@ -87,6 +88,8 @@ def outside(path: Path) -> Known:
     InputError
         If it cannot be imported, or is no model.
     """
+    from minivae.theory.adapter import Wrapped
+
     module, _, name = str(path).partition(":")
     try:
         found = getattr(import_module(module), name)
@@ -99,7 +102,7 @@ def outside(path: Path) -> Known:
         model = found() if made and inspect.signature(found).bind() is not None else found
     except TypeError as e:
         raise InputError(f"--model {path} cannot be called without arguments ({e}); give a function of none") from e
-    if not isinstance(model, Known):
+    if not isinstance(model, VAE | Baseline | Wrapped):
         raise InputError(
             f"--model {path} is of class {type(model).__name__}; give what minivae.theory.wrap(encode, decode) returns"
         )
@@ -112,7 +115,7 @@ def noted(path: Path) -> Path | None:
     return folder if (folder / "config.json").is_file() and not is_name(path) else None
 
 
-def load_for(path: Path, options: flags.ColumnFlags) -> tuple[Known, StrongSplit, NewUsers | None]:
+def load_for(path: Path, options: flags.ColumnFlags) -> "tuple[Known, StrongSplit, NewUsers | None]":
     """As `load_both`; if --data is a raw table, also its users, matched with the model's items."""
     table = None if options.data is None else source_of(options)
     if table is None or not table.table:
@@ -137,19 +140,19 @@ def refuse_several(path: Path) -> None:
             raise InputError(f"{path} holds {len(runs)} models; give one of them: {shown}")
 
 
-def load_vae(path: Path, options: flags.SplitFlags) -> tuple[VAE | Wrapped, StrongSplit]:
+def load_vae(path: Path, options: flags.SplitFlags) -> "tuple[VAE | Wrapped, StrongSplit]":
     """As `load_both`, for what looks into a latent space."""
     model, split = load_both(path, options)
     return only_vae(model, path), split
 
 
-def only_vae(model: Known, path: Path) -> VAE | Wrapped:
+def only_vae(model: "Known", path: Path) -> "VAE | Wrapped":
     """The model, if it has a latent space."""
     if isinstance(model, Baseline):
         raise InputError(f"{path} holds a model of class {type(model).__name__}, which has no latent space; give a VAE")
     return model
 
 
-def on_device(model: Known, device: str) -> Known:
+def on_device(model: "Known", device: str) -> "Known":
     """A VAE on its device; baselines score on the CPU, an outside model where it is."""
     return model.to(resolve_device(device)) if isinstance(model, VAE) else model
