@@ -92,16 +92,13 @@ class Registry(Generic[T]):
         )
 
     def _named(self, name: str, imports: bool) -> T:
-        module, _, attribute = name.partition(":")
+        module = name.partition(":")[0]
         if module not in sys.modules and not imports:
             raise InputError(
                 f"{self.what} {name!r} lies in a module that is not loaded, and a file must not choose what code runs; "
                 f"import {module} first (at the shell: {PLUGINS}={module})"
             )
-        try:
-            return getattr(import_module(module), attribute)
-        except (ImportError, AttributeError, ValueError) as e:
-            raise InputError(f"{self.what} {name!r} cannot be imported ({e}); is it installed or on PYTHONPATH?") from e
+        return imported(self.what, name)
 
     def name_of(self, part: T) -> str | None:
         """The name under which `find` gives this very part, in other programs too; None if there is none.
@@ -115,6 +112,15 @@ class Registry(Generic[T]):
         if module == "__main__":
             return None
         return f"{module}:{qualified}" if getattr(sys.modules.get(module), qualified, None) is part else None
+
+
+def imported(what: str, name: str) -> Any:
+    """The object that "package.module:name" names; `what` says in the sentence of an `InputError` what it is."""
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as e:
+        raise InputError(f"{what} {name!r} cannot be imported ({e}); is it installed or on PYTHONPATH?") from e
 
 
 def module_of(part: Any) -> str:

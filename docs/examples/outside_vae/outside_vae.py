@@ -1,6 +1,6 @@
 """A VAE in plain PyTorch, trained by a loop of its own, and the one function that lets minivae look into it.
 
-export PYTHONPATH=docs/examples/outside_vae
+export PYTHONPATH=$PWD/docs/examples/outside_vae
 minivae evaluate --model outside_vae:model --data planted
 minivae theory --model outside_vae:model --data planted --out runs/outside-card
 minivae explain --model outside_vae:model --data planted --out runs/outside-whom

@@ -31,7 +31,7 @@ class TheoryNote(Note, frozen=True):
         return cls(data, model, study, options.users, options.seed, options.seeds)
 
 
-class DataNote(Note, frozen=True):
+class TrainedOnNote(Note, frozen=True):
     """trained-on.json: the fingerprint of the split that trainings in a folder are of."""
 
     FILE = "trained-on.json"

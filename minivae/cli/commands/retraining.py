@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from minivae import explain, plots
 from minivae.cli import flags
 from minivae.cli.command_lines import command_line
-from minivae.cli.commands.notes import DataNote
+from minivae.cli.commands.notes import TrainedOnNote
 from minivae.cli.commands.page import write_page
 from minivae.cli.commands.sources import source_of
 from minivae.config import TrainConfig
@@ -38,8 +38,8 @@ def retrained(options: flags.Explain, split: StrongSplit) -> tuple[Callable[[], 
 
 def of_same_data(split: StrongSplit, folder: Path) -> None:
     """Refuse to go on in a folder whose trainings were of other data, though it lay in the same place."""
-    path, here = folder / DataNote.FILE, DataNote(fingerprint(split))
-    if path.is_file() and read_record(path, DataNote) != here:
+    path, here = folder / TrainedOnNote.FILE, TrainedOnNote(fingerprint(split))
+    if path.is_file() and read_record(path, TrainedOnNote) != here:
         raise InputError(
             f"{folder} was begun with other data than {split.name} is now; choose another folder with --out"
         )

@@ -3,7 +3,6 @@
 import inspect
 import sys
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.models import VAE, Baseline, load_model
 from minivae.runtime.device import resolve_device
+from minivae.runtime.registry import imported
 from minivae.study.run.runs import read_note
 from minivae.study.run.sources import EMBEDDED, TABLE_OPTIONS, Source, fingerprint
 
@@ -90,13 +90,7 @@ def outside(path: Path) -> "Known":
     """
     from minivae.theory.adapter import Wrapped
 
-    module, _, name = str(path).partition(":")
-    try:
-        found = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as e:
-        raise InputError(
-            f"--model {path} cannot be imported ({e}); is it installed, or its folder (whole path) on PYTHONPATH?"
-        ) from e
+    found = imported("--model", str(path))
     made = callable(found) and not isinstance(found, nn.Module | type)
     try:
         model = found() if made and inspect.signature(found).bind() is not None else found

@@ -47,16 +47,19 @@ def one_split(options: flags.Study, resolves: Callable[[int, int], str] | None =
     out = options.out or Path("runs") / f"study-{datetime.now():%Y%m%d-%H%M%S-%f}"
     plan, source, split = planned(options, out)
 
-    def begin() -> None:
+    def say_resolution() -> None:
         if resolves is not None:
             print_paragraph(resolves(split.test.n_users, options.seeds))
+
+    def begin() -> None:
+        say_resolution()
+        if resolves is not None:
             say_cost(plan.jobs, split, out)
 
     if options.dry_run:
         print_table(forecast.table(plan.jobs, split), f"{split.name}, preset {plan.preset.name}: nothing was run")
         print_paragraph(forecast.NOTE)
-        if resolves is not None:
-            print_paragraph(resolves(split.test.n_users, options.seeds))
+        say_resolution()
         return
     with folders.hold(out), resumable("the finished runs and the checkpoint are", out):
         results = runner.run_study(plan, split, source, out, options.resume, options.jobs, begin)

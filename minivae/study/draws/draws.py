@@ -15,11 +15,32 @@ from minivae.runtime.records import differing, read_record
 from minivae.study.draws.pooling import Pooled, pool, pool_folds
 from minivae.study.draws.records import Combined, MeanDifference, PooledDifference, PooledLevel, StudyRead, UsersTested
 from minivae.study.run import conclusions
-from minivae.study.run.notes import defaults_of
+from minivae.study.run.notes import DataNote, defaults_of
 from minivae.study.run.records import Level
 from minivae.study.run.results import ModelResult, doubts, group, searched_here
 from minivae.study.run.runs import Result, read_note, refuse_other_users
 from minivae.study.run.sources import fingerprint
+
+
+def finished_study(folder: Path) -> tuple[StudyRead, list[Path], DataNote, StrongSplit]:
+    """What results.json of a study says, its run folders, and the data and split that they are of.
+
+    Raises
+    ------
+    InputError
+        If the study is not finished or has no runs of its own, or its split is gone or another one.
+    """
+    if not (folder / "results.json").is_file():
+        raise InputError(f"{folder} holds no finished study (no results.json in it); finish it with --resume")
+    results = read_record(folder / "results.json", StudyRead)
+    runs = [folder / "runs" / f"{r.model}-seed{r.seed}" for r in results.runs]
+    if not runs:
+        raise InputError(f"{folder} holds no study with runs of its own; name the studies that were combined in it")
+    data = read_note(runs[0]).data
+    split = StrongSplit.load(data.split)
+    if fingerprint(split) != data.sha256:
+        raise InputError(f"{data.split} is no longer the split that {folder} was made from; make it again")
+    return results, runs, data, split
 
 
 @dataclass(frozen=True)
@@ -54,16 +75,7 @@ class SplitStudy:
     @classmethod
     def load(cls, folder: Path) -> "SplitStudy":
         """Read a study; `InputError` if it is not finished, damaged, or its split is gone."""
-        if not (folder / "results.json").is_file():
-            raise InputError(f"{folder} holds no finished study (no results.json in it); finish it with --resume")
-        results = read_record(folder / "results.json", StudyRead)
-        runs = [folder / "runs" / f"{r.model}-seed{r.seed}" for r in results.runs]
-        if not runs:
-            raise InputError(f"{folder} holds no study with runs of its own; name the studies that were combined in it")
-        data = read_note(runs[0]).data
-        split = StrongSplit.load(data.split)
-        if fingerprint(split) != data.sha256:
-            raise InputError(f"{data.split} is no longer the split that {folder} was made from; make it again")
+        results, runs, data, split = finished_study(folder)
         labels = split.test.user_labels
         if labels is None:
             raise InputError(f"{data.split} has no labels of users, so no user can be recognised in another draw")

@@ -6,14 +6,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from minivae.data.splits import FoldIn, StrongSplit
+from minivae.data.splits import FoldIn
 from minivae.errors import InputError
 from minivae.options import METRICS
 from minivae.ranking import Evaluation
-from minivae.runtime.records import read_record
-from minivae.study.draws.records import StudyRead
-from minivae.study.run.runs import PARTS, Result, read_note, refuse_other_users
-from minivae.study.run.sources import fingerprint
+from minivae.study.draws.draws import finished_study
+from minivae.study.run.runs import PARTS, Result, refuse_other_users
 
 
 def studies_in(folder: Path) -> list[Path]:
@@ -47,14 +45,7 @@ def per_user(study: Path) -> Iterator[pl.DataFrame]:
     InputError
         If the study is not finished or damaged, or its split is gone or another one.
     """
-    runs = read_record(study / "results.json", StudyRead).runs
-    if not runs:
-        raise InputError(f"{study} holds no study with runs of its own; name the studies that were combined in it")
-    folders = [study / "runs" / f"{run.model}-seed{run.seed}" for run in runs]
-    data = read_note(folders[0]).data
-    split = StrongSplit.load(data.split)
-    if fingerprint(split) != data.sha256:
-        raise InputError(f"{data.split} is no longer the split that {study} was made from; make it again")
+    _, folders, _, split = finished_study(study)
     for folder in folders:
         result = Result.load(folder)
         refuse_other_users(result, split)
