@@ -486,7 +486,7 @@ print("against the chosen rank less than a third of the difference is left, in a
 
 # %% [markdown]
 # **Reading.** EASE on draw 3 scores below the SVD of rank 8 on any other draw: compared across
-# draws, the order is reversed. (In 1.1, too, the draw may differ: here draw and choice of λ together move Recall@20 by .03; other models and data were not asked about 1.1.) Inside one the bars overlap, but the [paired](GLOSSARY.md#paired) interval excludes 0 each
+# draws, the order is reversed. (In 1.1, too, the draw may differ: here draw and choice of λ together move Recall@20 by .03.) Inside one the bars overlap, but the [paired](GLOSSARY.md#paired) interval excludes 0 each
 # time. Its error is 3.5 to 4.3 times smaller, for nDCG@100: worth 12 to 18 times the users.
 #
 # But *what* does it show? Nobody chose rank 8. With the rank chosen on validation users, 16 each time, less than a third of the difference is

@@ -16,8 +16,7 @@
 # A toy: 60 users, 60 items, three communities. A user is a row of zeros and ones; the ones
 # are the items taken, mostly those of the own community. The encoder turns the row into a Gaussian cloud, the
 # [posterior](GLOSSARY.md#posterior) $q_u = \mathcal N(\mu_u, \mathrm{diag}\,\sigma_u^2)$, in the **plane**. The
-# decoder turns a point $z$ of the plane into a probability for each item. Encoder and decoder were
-# trained by 100 steps of gradient descent on all users.
+# decoder turns a point $z$ of the plane into a probability for each item. Both were trained by 100 steps of gradient descent on all users.
 
 # %% tags=["setup"]
 from itertools import pairwise
@@ -57,7 +56,7 @@ ax = mv.plots.latent_plane(mu, sd, community, star, ax=ax)
 #
 # The theorem uses three numbers:
 #
-# * $W_1(q_u, q_v)$, the **latent distance**: how far, on average, one must carry the cloud of $u$ to make it the cloud of $v$.
+# * $W_1(q_u, q_v)$, the **latent distance**: how far, on average, one must carry the cloud of $u$ to make it that of $v$.
 # * $\Delta_x(u,v) = \mathbb E_{z\sim q_v} \|\nabla_\theta\ell(\theta;z,x_u) - \nabla_\theta\ell(\theta;z,x_v)\|$, the
 #   **content mismatch**: put both users at the same place; how much do their gradients still differ?
 # * $K$, a **[Lipschitz](GLOSSARY.md#lipschitz) constant** in $z$: $\|\nabla_\theta\ell(\theta;z,x_u)-\nabla_\theta\ell(\theta;z',x_u)\|\le K\|z-z'\|$.
@@ -583,8 +582,8 @@ assert np.mean(left[300]["K proved"]) < 0.05
 assert 1.2 < min(steeper) < max(steeper) < 2
 
 # %% [markdown]
-# **Reading.** Fewer: in the end hardly any. Three things work against the certificates. $\|g_u\|$ falls and $\Delta_x$ rises, until $\Delta_x\ge\|g_u\|$ for nearly all pairs of a community: radius
-# 0, whatever $K$ is. $W_2$ grows (its absolute length; between communities not measured). And the *proved*
+# **Reading.** Fewer: in the end hardly any. Three things work against them. $\|g_u\|$ falls and $\Delta_x$ rises, until $\Delta_x\ge\|g_u\|$ for nearly all pairs of a community: radius
+# 0, whatever $K$ is. $W_2$ grows (between communities not measured). And the *proved*
 # constant grows, twelvefold. If only one changes: after 100 steps each alone has lost a
 # good part of the certificates, on the mean; after 300 the numerator alone is enough, and so is the proved constant.
 # Its growth may be mostly looseness: on a grid of the plane, for five users, the steepest slope rises, but not even twofold, and the largest ratio *seen* falls.

@@ -3,7 +3,7 @@
 # **Study** 100 min · **runs** 15 CPU seconds (15 s when it was built), 0.7 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), the normal distribution, logarithms
 #
 # **You will be able to** (1) split the KL term into information and a distance of the whole population, (2) recognise a check
-# that cannot fail and an estimate that cannot rise, (3) bound the distance of *any* two users by their KL and prove the bound,
+# that cannot fail, (3) bound the distance of *any* two users by their KL and prove the bound,
 # (4) predict which latent dimensions of a *linear* [VAE](GLOSSARY.md#vae) die at a given β, and test the prediction on a trained network,
 # (5) say what a nat costs, and which statements are an argument rather than a theorem. Words:
 # [glossary](GLOSSARY.md).
@@ -11,12 +11,11 @@
 # %% [markdown]
 # ## 6.1 Question
 #
-# The loss of a variational autoencoder has two parts: name the user's items (the reconstruction), and stay near a common
+# The loss of a VAE has two parts: name the user's items (the reconstruction), and stay near a common
 # place, $\beta\,\mathrm{KL}(q_u\|p)$ with the [**prior**](GLOSSARY.md#prior) $p = \mathcal N(0, I)$. Here $q_u=\mathcal N(\mu_u,
 # \mathrm{diag}\,\sigma_u^2)$ is the [posterior](GLOSSARY.md#posterior) of user $u$. What does a larger $\beta$ do to a population?
 #
-# We train three small [Mult-VAEs](GLOSSARY.md#mult-vae) ([chapter 02](02_multinomial_vae.ipynb)) whose [latent space](GLOSSARY.md#latent-space) is a **line**, so that
-# everything can be drawn.
+# We train three small [Mult-VAEs](GLOSSARY.md#mult-vae) ([chapter 02](02_multinomial_vae.ipynb)) whose [latent space](GLOSSARY.md#latent-space) is a **line**, so that all can be drawn.
 
 # %% tags=["setup"]
 import math
@@ -128,7 +127,7 @@ assert all(parts[beta].marginal_kl > parts[beta].mean_kl / 2 for beta in (0.05, 
 assert lines[0.05][1].mean() < lines[0.5][1].mean() < lines[2.0][1].mean()  # spreads
 
 # %% [markdown]
-# **Reading.** With a larger β a point tells less about its user here (three models, one seed); in the figure the posteriors are wider and overlap more.
+# **Reading.** With a larger β a point tells less about its user here (three models, one seed); the posteriors are wider and overlap more.
 # And $\bar q$ comes nearer to the prior: $\mathrm{KL}(\bar q\|p)$ falls as well. At β = 0.05 and at 0.5 it is more than half of the whole KL.
 # The crowd lies off the prior: perhaps training is unfinished.
 
@@ -228,7 +227,7 @@ print(f"information about four users: {(own - log_mean).mean():.1f} nats")
 # <details><summary>Solution</summary>
 #
 # Write `log_q.logsumexp(2) - math.log(4)`, not `log_q.mean(2)`; then it prints `information about four users: 1.3 nats`. The mean of the logarithms lies below
-# the logarithm of the mean (Jensen), so the difference came out too large. An information above $\log U$ is always a fault (an estimate with the own density left out may lie above it).
+# the logarithm of the mean (Jensen), so the difference came out too large. An information above $\log U$ is a fault (unless the own density is left out).
 #
 # </details>
 
@@ -561,7 +560,7 @@ assert (objective["rising"] > objective["constant"]).all()
 print("annealed models keep more nats at the end, and rank better, in all 5 seeds:", better)
 
 # %% [markdown]
-# **Reading.** The annealed models end with the *higher* objective: eight epochs did not bring them to its minimum. They rank better all the same, in all five seeds. The usual explanation, not tested: a free start lets the dimensions find a use before they cost.
+# **Reading.** The annealed models end with the *higher* objective: eight epochs did not bring them to its minimum. They rank better all the same, in all five seeds. A usual guess, not tested: a free start lets the dimensions find a use before they cost.
 
 # %% [markdown] tags=["mine"]
 # **Build your own.** The objective of an update of your recommender: from `nll` (B,) and `kl` (B,) of the batch, the number `step` of the update

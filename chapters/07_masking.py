@@ -3,7 +3,7 @@
 # **Study** 95 min · **runs** 12 CPU seconds (13 s when it was built), 0.6 GB on 1 core · **needs** [chapter 04](04_sharing_radius.ipynb), the binomial distribution
 #
 # **You will be able to** (1) derive the exact law of a masked distance and say which pairs come closer, (2) place
-# users on the map of [contraction](GLOSSARY.md#contraction-expansion), (3) say what the *scale* of the input has to do with the sign, (4) measure how much a
+# users on the map of [contraction](GLOSSARY.md#contraction-expansion), (3) say what the *scale* of the input does to the sign, (4) measure how much a
 # [mask](GLOSSARY.md#mask) moves a user's neighbours, (5) say what masks carry from user to user, and how much of it at ρ = ½. Words:
 # [glossary](GLOSSARY.md).
 
@@ -177,7 +177,7 @@ print(f"mean distance of two masked near-duplicates: {((b_u & u) != (b_v & v)).s
 # %% [markdown]
 # ## 7.5 Users on the map
 #
-# Contraction depends on $\rho$ and $J$. Here is the map, and beside it 2,000 embedded users: random pairs, and each user with the most similar user.
+# Contraction depends on $\rho$ and $J$. The map, and beside it 2,000 embedded users: random pairs, and each user with the most similar one.
 
 
 # %% tags=["from-scratch"]
@@ -227,7 +227,7 @@ assert (strangers < 1 / 3).mean() > 0.95
 
 # %% [markdown]
 # **Reading.** Below $J=\frac13$ a pair contracts at *every* $\rho<1$. Nearly all random pairs are there, and nearly all
-# the nearest pairs contract at ρ = ½ too: there the zone of expansion is almost empty. By this theorem masking brings nearly all pairs of raw rows closer, on average over masks.
+# the nearest pairs contract at ρ = ½ too: there the zone of expansion is almost empty. So masking brings nearly all pairs of raw rows closer, on average over masks.
 #
 # ## 7.6 Scale matters (not in the paper)
 #

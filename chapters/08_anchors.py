@@ -15,7 +15,7 @@
 # item $i$ gets a learnable point $e_i$ of the latent space, and each view of a user is pulled towards the anchors of
 # **all** the user's items.
 #
-# For a question at the end, half of the accounts are used by **two persons**: they hold one half of the items of each, drawn by chance.
+# Half of the accounts are used by **two persons**: they hold one half of the items of each, drawn by chance.
 
 # %% tags=["setup"]
 import matplotlib.pyplot as plt
@@ -456,7 +456,7 @@ for lam in (1.0, 5.0):
 
 # %% [markdown]
 # **Reading.** The views come together, and so do different users; nearest neighbours do not depend on scale. With $\lambda=1$ neither
-# relative variance nor overlap gains anything. With $\lambda=5$ the relative variance falls a little, and the overlap *falls* too, in all five seeds; why is open.
+# relative variance nor overlap gains anything. With $\lambda=5$ the relative variance falls a little, and the overlap *falls* too, in all five seeds: why is open.
 #
 # $L_A$ can be lowered by scale alone (exact, not in the paper): halve $\mu$, $\sigma$ and all anchors, and double the decoder's first
 # weights. Reconstruction is the same, $L_A$ a quarter; otherwise only the KL term changes.

@@ -14,7 +14,7 @@
 # **online experiment** (A/B test) can tell: each person is put by chance into one of two [*arms*](GLOSSARY.md#arm); one arm gets the lists
 # of the old recommender (control), the other those of the new one (treatment); one counts clicks.
 #
-# **Everything in this chapter is a simulation**: people with planted preferences, which no recommender sees, look at lists and click. It can test *methods* of deciding, because here we know the truth.
+# **Everything here is a simulation**: people with planted preferences, which no recommender sees, look at lists and click. It can test *methods* of deciding, as we know the truth.
 
 # %% tags=["setup"]
 import matplotlib.pyplot as plt
@@ -253,7 +253,7 @@ assert min(by_clicks[4000]) > 0.97
 # $$U = 2\,(z_{1-\alpha/2}+z_p)^2\,\frac{s^2}{\delta^2} \approx 16\,\frac{s^2}{\delta^2}
 # \qquad(\alpha=.05,\ p=.8).$$
 #
-# A tenth of the effect needs a hundred times the people.
+# A tenth of the effect: a hundred times the people.
 
 
 # %% tags=["from-scratch"]
@@ -302,11 +302,10 @@ print(f"  standard deviations {old.std():.2f} (control) and {new.std():.2f}; the
 #
 # ## 10.6 Who is the unit?
 #
-# *Clicks per impression* is a ratio: $R = \sum_u c_u / \sum_u n_u$, with $c_u$ clicks on $n_u$ items shown. It is
-# tempting to treat each impression as a coin, $\mathrm{se}^2 = R(1-R)/\sum_u n_u$. But we randomised **persons**, and
+# *Clicks per impression* is a ratio: $R = \sum_u c_u / \sum_u n_u$, with $c_u$ clicks on $n_u$ items shown. One may treat each impression as a coin, $\mathrm{se}^2 = R(1-R)/\sum_u n_u$. But we randomised **persons**, and
 # the impressions of one person are alike: some click a lot. Write $R - R_0 = \frac{1}{U\bar n}\sum_u (c_u - R_0\,n_u)$,
-# exact, with $R_0$ the true ratio. This is a mean over independent persons, apart from the small variation of $\bar n$, so with
-# $R$ in place of the unknown $R_0$
+# exact, with $R_0$ the true ratio. A mean over independent persons, apart from the small variation of $\bar n$; with
+# $R$ for the unknown $R_0$
 #
 # $$\mathrm{se}^2 = \frac{1}{U}\,\frac{\mathrm{Var}_u(c_u - R\,n_u)}{\bar n^2} \qquad\text{(delta method).}$$
 #
@@ -405,8 +404,8 @@ print(f"effect of the treatment: {adjusted[arm == 1].mean() - adjusted[arm == 0]
 # each; each day brings new people.
 #
 # **A coin first.** Start with wealth 1 and bet against a fair coin: heads multiply it by 1.2, tails by .8. Its mean stays 1,
-# whatever happened before. Let $P$ be the probability that it *ever* reaches 20. Stop there, or on day $n$ if it has not come: the mean is still 1 and at
-# least 20 times the probability of having reached 20 by day $n$; let $n\to\infty$, so $P\le\frac1{20}$. This is **Ville's inequality**. The wealth is also the likelihood ratio of a coin with
+# whatever happened before. Let $P$ be the probability that it *ever* reaches 20. Stop there, or after $n$ tosses: the mean is still 1 and at
+# least 20 times the probability of having reached 20 by then. With $n\to\infty$, $P\le\frac1{20}$. This is **Ville's inequality**. The wealth is also the likelihood ratio of a coin with
 # $P(\text{heads})=.6$ to a fair one.
 
 
@@ -556,7 +555,7 @@ assert min(truths["EASE"]) > -0.08
 # with everybody in both arms (one run) is within a few
 # per cent of zero, and 3,500 people in an arm cannot see that. A tiny $p$-value ($p=0.000$ [S]) is no answer either: twelve million people in an arm would see a lift of half a per cent as well, with our pilot's spread (10.5).
 #
-# **What the simulation leaves out.** People get used to things; they talk, and come back; clicks feed the next model; a click is not satisfaction. The *lifts* are no forecasts.
+# **What the simulation leaves out.** People get used to things; they talk, and come back; clicks feed the next model; a click is not satisfaction.
 #
 # ## 10.9 Recap
 #
