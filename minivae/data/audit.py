@@ -99,7 +99,7 @@ def warnings(split: StrongSplit) -> list[str]:
     if n_train < FEW_TRAINING_USERS or (n_train < n_test and set(split.protocol) == LIANG):
         few = f"only {counted(n_train, 'training user')} for {counted(n_test, 'test user')}"
         steps = list(split.filters.values())
-        ways = [f"hold out fewer ({option('heldout')})"] if split.protocol.get("n_heldout", 1) > 1 else []
+        ways = [f"hold out fewer ({option('n_heldout')})"] if split.protocol.get("n_heldout", 1) > 1 else []
         if "min_user" in split.protocol and (not steps or steps[0][0] > steps[-1][0]):
             ways.append(f"lower {option('min_user')}")
         found.append(few + (f": {' or '.join(ways)}" if ways else ""))

@@ -26,7 +26,7 @@ def community_shares(n: int) -> np.ndarray:
 
 def factor_scales(law: Law) -> np.ndarray:
     """Standard deviation of each factor, (R,) float32; the squares sum to taste²."""
-    scale = np.arange(1, law.rank + 1) ** -law.decay
+    scale = np.arange(1.0, law.rank + 1) ** -law.decay
     return (law.taste * scale / np.linalg.norm(scale)).astype(np.float32)
 
 

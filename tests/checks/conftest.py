@@ -5,6 +5,7 @@ Each module of this folder gives two tables of a chapter, and its collector adds
     RIGHT = [(check, answer)]               for each check an answer found in another way, named like the exercise
     MISTAKES = [(check, mistake, message)]  wrong answers that learners give, and a pattern of what they are told
 
+What they are told stands word for word in `golden`, see `sentences.py`.
 A module without its tables is an error, not a module without tests.
 """
 
@@ -13,6 +14,8 @@ import sys
 
 import pytest
 import torch
+
+from tests.checks.sentences import golden, told
 
 SPOILS = {
     "nothing": (lambda t: None, "returned nothing"),
@@ -33,8 +36,8 @@ def said(check, answer, seed):
     return str(caught.value)
 
 
-def contract(right, mistakes):
-    """The class of tests that two tables stand for."""
+def contract(right, mistakes, module):
+    """The class of tests that the two tables of a module stand for."""
     each_answer = pytest.mark.parametrize(("check", "answer"), right, ids=[check.__name__ for check, _ in right])
 
     class TestContract:
@@ -63,6 +66,9 @@ def contract(right, mistakes):
                 wrong = said(check, mistake, seed)
                 assert re.search(message, wrong), f"seed {seed}: {wrong}"
 
+        def test_what_is_said_of_a_mistake_is_word_for_word_what_was_read_and_found_right(self):
+            assert told(mistakes) == golden(module).read_text(encoding="utf-8")
+
         def test_no_check_of_the_chapter_is_left_out(self):
             chapter = {name for check, _ in right for name in vars(sys.modules[check.__module__])}
             checks = sorted(name for name in chapter if name.startswith("check_"))
@@ -85,7 +91,7 @@ class Chapter(pytest.Module):
         missing = [table for table in ("RIGHT", "MISTAKES") if not getattr(self.obj, table, None)]
         if missing:
             raise self.CollectError(f"{self.path.name} has no {' and no '.join(missing)}: see conftest.py beside it")
-        self.obj.TestContract = contract(self.obj.RIGHT, self.obj.MISTAKES)
+        self.obj.TestContract = contract(self.obj.RIGHT, self.obj.MISTAKES, self.obj.__name__)
         return super().collect()
 
 

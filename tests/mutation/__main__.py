@@ -58,6 +58,9 @@ def _files(name: str) -> list[tuple[Path, Room]]:
         if name == "planted"
         else [ROOT / name]
     )
+    for path in listed:
+        if not any(path in room.files() for room in ROOMS.values()):
+            raise SystemExit(f"{path.relative_to(ROOT)} is in no room; rooms are {', '.join(ROOMS)}, see rooms.py")
     return [(p, next(r for r in ROOMS.values() if p in r.files())) for p in listed]
 
 

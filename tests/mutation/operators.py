@@ -1,7 +1,8 @@
 """Single errors that can be planted in a Python source: each is one small change of its syntax tree.
 
 A mutant keeps the line numbers of the original, so that a function of it can take the place of the original's.
-Texts that only people read (docstrings, messages, f-strings) are left alone.
+Docstrings and the messages of errors are left alone. In other texts, those of reports and verdicts, a word gives way to
+its opposite, and what an f-string computes is changed like any other expression.
 """
 
 import ast
@@ -9,6 +10,8 @@ import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+
+from tests.mutation.words import falsified
 
 ARITHMETIC: dict[type, tuple[type, ...]] = {
     ast.Add: (ast.Sub,),
@@ -43,6 +46,7 @@ OTHER = {a: b for pair in OPPOSITES for a, b in (pair, pair[::-1])} | {"mT": "co
 STATUSES = {"proved": "measured", "measured": "proved", "exact": "bound holds", "bound holds": "exact"}
 DROPPABLE = {"sqrt", "square", "abs", "clamp_min", "clamp", "clip", "log", "exp", "mT", "T", "double", "sort"}
 SYMMETRIC = {"min", "max", "minimum", "maximum", "equal", "array_equal"}
+REDUCTIONS = {"sum", "mean", "std", "var", "min", "max", "amin", "amax", "argmin", "argmax", "any", "all", "cumsum"}
 AXES = {"dim", "axis", "dim1", "dim2"}
 FREEDOM = {"ddof", "correction", "unbiased"}
 
@@ -105,10 +109,10 @@ def _walk(node: ast.AST, path: Path) -> Iterator[tuple[Path, ast.AST]]:
 
 
 def _for_people(node: ast.AST) -> bool:
-    """Docstrings, messages, f-strings, imports, lists of exported names, what only type checkers read."""
+    """Docstrings, messages of errors, imports, lists of exported names, what only type checkers read."""
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return True
-    if isinstance(node, (ast.JoinedStr, ast.Import, ast.ImportFrom, ast.Raise, ast.Assert)):
+    if isinstance(node, (ast.Import, ast.ImportFrom, ast.Raise, ast.Assert)):
         return True
     if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
         return True
@@ -135,9 +139,12 @@ def _variants(node: ast.AST, path: Path, tree: ast.Module) -> Iterator[tuple[str
             for other in ARITHMETIC.get(type(op), ()):
                 yield f"{_show(node)} with {other.__name__}", ast.AugAssign(target, other(), value)
             yield f"{_show(node)} deleted", ast.Pass()
-        case ast.Compare(left, [op], right):
-            for other in COMPARISON.get(type(op), ()):
-                yield f"{_show(node)} with {other.__name__}", ast.Compare(left, [other()], right)
+        case ast.Compare(left, ops, right):
+            for k, op in enumerate(ops):
+                place = f" in place {k}" if len(ops) > 1 else ""
+                for other in COMPARISON.get(type(op), ()):
+                    changed = [*ops[:k], other(), *ops[k + 1 :]]
+                    yield f"{_show(node)} with {other.__name__}{place}", ast.Compare(left, changed, right)
         case ast.BoolOp(op, values):
             other = ast.Or() if isinstance(op, ast.And) else ast.And()
             yield f"{_show(node)}: and ↔ or", ast.BoolOp(other, values)
@@ -152,6 +159,8 @@ def _variants(node: ast.AST, path: Path, tree: ast.Module) -> Iterator[tuple[str
             yield from _numbers(value, path)
         case ast.Constant(str() as value) if value in STATUSES:
             yield f"{value!r} → {STATUSES[value]!r}", ast.Constant(STATUSES[value])
+        case ast.Constant(str() as value):
+            yield from ((what, ast.Constant(text)) for what, text in falsified(value))
         case ast.Call():
             yield from _calls(node)
         case ast.Attribute(value, attr) if not isinstance(_at(tree, path[:-1]), ast.Call) and attr in DROPPABLE:
@@ -160,6 +169,11 @@ def _variants(node: ast.AST, path: Path, tree: ast.Module) -> Iterator[tuple[str
             yield f"{name} → {OTHER[name]}", ast.Name(OTHER[name], ast.Load())
         case ast.Subscript(value, ast.Constant(str() as key), ast.Load()):
             yield from _keys(value, key, path, tree)
+        case ast.Slice(lower, upper, step):
+            if lower is not None and not isinstance(lower, ast.Constant):
+                yield f"slice {_show(node)}: one later", ast.Slice(_plus(lower), upper, step)
+            if upper is not None and not isinstance(upper, ast.Constant):
+                yield f"slice {_show(node)}: one more", ast.Slice(lower, _plus(upper), step)
         case ast.IfExp(test, body, orelse):
             yield f"{_show(node)}: branches exchanged", ast.IfExp(test, orelse, body)
         case ast.If(test, body, orelse):
@@ -176,6 +190,10 @@ def _variants(node: ast.AST, path: Path, tree: ast.Module) -> Iterator[tuple[str
             for earlier in _assigned_before(node, path, tree):
                 if earlier != name:
                     yield f"return {name} → {earlier}", ast.Return(ast.Name(earlier, ast.Load()))
+
+
+def _plus(value: ast.expr) -> ast.expr:
+    return ast.BinOp(value, ast.Add(), ast.Constant(1))
 
 
 def _numbers(value: float, path: Path) -> Iterator[tuple[str, ast.AST]]:
@@ -200,6 +218,11 @@ def _calls(node: ast.Call) -> Iterator[tuple[str, ast.AST]]:
             yield f"{_show(node)} → {_show(node.func.value)}", node.func.value
         elif node.args:
             yield f"{_show(node)} → {_show(node.args[0])}", node.args[0]
+    match node.args:
+        case [ast.Constant(0 | 1 as axis)] if name in REDUCTIONS and isinstance(node.func, ast.Attribute):
+            yield f"{_show(node)} over the other axis", ast.Call(node.func, [ast.Constant(1 - axis)], node.keywords)
+        case [*start, stop] if name == "range" and len(start) < 2:
+            yield f"{_show(node)}: one more", ast.Call(node.func, [*start, _plus(stop)], node.keywords)
     ordered = len(node.args) >= 2 and name not in SYMMETRIC
     if ordered and not any(isinstance(a, (ast.Starred, ast.Constant)) for a in node.args[:2]):
         swapped = [node.args[1], node.args[0], *node.args[2:]]

@@ -58,12 +58,17 @@ ROOMS = {
     "models": Room(("minivae/models/*.py",), ("tests/models/test_*.py", "tests/test_own_parts.py")),
     "streams": Room(("minivae/runtime/streams.py",), ("tests/runtime/test_streams.py", "tests/test_batches.py")),
     "training": Room(
-        ("minivae/training.py", "minivae/update.py"), ("tests/test_training.py", "tests/test_core_numbers.py")
+        ("minivae/training.py", "minivae/update.py"),
+        (
+            *("tests/test_training.py", "tests/test_core_numbers.py"),
+            *("tests/models/test_multdae.py", "tests/models/test_recvae.py"),
+        ),
     ),
     "splits": Room(
-        ("minivae/data/splits.py", "minivae/data/strong_split.py"),
+        ("minivae/data/splits.py", "minivae/data/strong_split.py", "minivae/data/labels.py"),
         ("tests/data/test_splits.py", "tests/data/test_shapes.py"),
     ),
+    "data": Room(("minivae/data/*.py",), ("tests/data/test_*.py",)),
     "checks": Room(("minivae/checks/*.py",), ("tests/checks/test_*.py",)),
     "online": Room(("minivae/online/*.py",), ("tests/online/test_*.py", "tests/checks/test_online*.py")),
     "study": Room(

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from minivae import masks
+from tests.mutation import __main__ as command
 from tests.mutation import course, report, server
 from tests.mutation.operators import mutants
 from tests.mutation.rooms import ROOMS, ROOT
+from tests.mutation.words import falsified
 
 SOURCE = '''"""A text."""
 
@@ -64,6 +66,59 @@ def test_kinds_of_errors(line, what, text):
 
 def test_messages_and_docstrings_are_left_alone():
     assert {line for line, _ in planted()} == {3, 6, 8, 9, 11, 12, 16}
+
+
+@pytest.mark.parametrize(
+    ("original", "wrong"),
+    [
+        ("0 <= x < 1", ["0 < x < 1", "0 <= x <= 1", "0 >= x < 1", "0 <= x > 1"]),
+        ("x[a:b]", ["x[a:b + 1]", "x[a + 1:b]"]),
+        ("x[:b]", ["x[:b + 1]"]),
+        ("range(n)", ["range(n + 1)"]),
+        ("range(a, b)", ["range(a, b + 1)", "range(b, a)"]),
+        ("x.sum(1)", ["x.sum(0)", "x.mean(1)"]),
+        ("x.max(0)", ["x.max(1)", "x.min(0)"]),
+    ],
+)
+def test_ends_and_axes_are_missed_by_one(original, wrong):
+    found = [ast.unparse(m.build()).removeprefix("y = ") for m in mutants(f"y = {original}")]
+    assert set(wrong) <= set(found)
+    assert original not in found
+
+
+VERDICT = '''"""The first is better."""
+
+
+def verdict(low, high):
+    """Where an interval lies, above or below."""
+    if low > high:
+        raise ValueError(f"low is above high: {low + high}")
+    if low > 0:
+        return f"above {low - 1}, not below"
+    return {"same": "no better than before"}["same"]
+'''
+
+
+@pytest.mark.parametrize(
+    ("line", "word", "text"),
+    [
+        (9, "above → below", "return f'below {low - 1}, not below'"),
+        (9, "below → above", "return f'above {low - 1}, not above'"),
+        (9, "not → nothing", "return f'above {low - 1},  below'"),
+        (9, "low - 1 with Add", "return f'above {low + 1}, not below'"),
+        (10, "better → worse", "'no worse than before'"),
+        (10, "before → after", "'no better than after'"),
+    ],
+)
+def test_words_and_numbers_of_a_verdict_are_changed(line, word, text):
+    (found,) = [m for m in mutants(VERDICT) if m.line == line and m.what.endswith(word)]
+    assert text in ast.unparse(found.build())
+
+
+def test_of_messages_docstrings_and_keys_no_word_is_changed():
+    assert {m.line for m in mutants(VERDICT)} == {6, 8, 9, 10}
+    assert not [m for m in mutants(VERDICT) if m.what.endswith("same → other")]
+    assert [text for _, text in falsified("yes")] == ["no"]
 
 
 def test_arguments_that_have_no_order_are_not_exchanged():
@@ -134,6 +189,59 @@ def test_equivalents_stand_where_they_say():
         for m in kept:
             assert m["file"] != file or (m["line"], m["what"]) in known, f"{m['what']!r} is gone from {file}"
             assert m["reason"]
+
+
+@pytest.fixture
+def ordered(monkeypatch, tmp_path):
+    """What `python -m tests.mutation` would do with each file, by its command line; nothing is run."""
+
+    def of(*arguments):
+        asked = []
+        monkeypatch.setattr(command, "_file", lambda *a: asked.append(a))
+        monkeypatch.setattr(command.os, "chdir", lambda path: None)
+        monkeypatch.setattr("sys.argv", ["mutation", *arguments, "--out", str(tmp_path)])
+        command.main()
+        return asked
+
+    return of
+
+
+def test_a_file_is_judged_by_the_tests_of_its_room_or_by_those_that_are_named(ordered):
+    (path, room, work, log, seconds, again, options), *rest = ordered("minivae/online/limits.py")
+    assert not rest
+    assert path == ROOT / "minivae/online/limits.py"
+    assert room == ROOMS["online"]
+    assert log.name == "minivae.online.limits.py.jsonl"
+    assert (seconds, again, options) == (20, False, [])
+    assert work
+    ((_, room, *_),) = ordered("minivae/online/limits.py", "--tests", "tests/test_batches.py", "tests/test_anch*.py")
+    assert room.sources == ROOMS["online"].sources
+    everywhere = ROOT / "tests/test_records_are_frozen.py"
+    assert room.suite() == [ROOT / f"tests/test_{n}.py" for n in ("anchor_direction", "anchors", "batches")] + [
+        everywhere
+    ]
+
+
+def test_slow_tests_are_left_out_and_survivors_tried_again_if_asked(ordered):
+    ((*_, seconds, again, options),) = ordered("minivae/online/limits.py", "--quick", "--again", "--seconds", "3")
+    assert (seconds, again, options) == (3, True, ["-m", "not slow"])
+
+
+def test_a_draw_depends_on_the_seed_and_the_file_alone(ordered):
+    def drawn(*arguments):
+        return [(m.line, m.what) for m in ordered("minivae/objective.py", *arguments)[0][2]]
+
+    every = drawn("--limit", "0")
+    ten = drawn("--limit", "10", "--seed", "4")
+    assert len(ten) == 10 < len(every)
+    assert ten == drawn("--seed", "4", "--limit", "10") != drawn("--limit", "10")
+    assert set(ten) <= set(every)
+
+
+def test_every_file_of_a_room_is_judged(ordered):
+    assert [a[0] for a in ordered("online", "--limit", "1")] == ROOMS["online"].files()
+    with pytest.raises(SystemExit, match=r"minivae/version\.py is in no room; rooms are theory, "):
+        ordered("minivae/version.py")
 
 
 def test_the_score_counts_what_nobody_can_notice_apart(tmp_path, monkeypatch):

@@ -70,6 +70,14 @@ def test_other_settings_need_a_search_in_both_draws(searched):
     assert draws.check([made("0", "0", 100.0, False), made("1", "1", 100.0, False)]) == ["ease"]
 
 
+@pytest.mark.parametrize(
+    ("origin", "answer"), [({"sha256": "x", "data": "d"}, True), ({"sha256": "y"}, False), (None, False), ({}, False)]
+)
+def test_a_study_was_searched_if_its_settings_come_from_its_own_validation_users(origin, answer):
+    results = SimpleNamespace(preset=SimpleNamespace(origin=origin), data=SimpleNamespace(searchable="x"))
+    assert draws.SplitStudy("0", results, "", {}, np.array([])).searched is answer
+
+
 def law_runs(split, names):
     """Runs with an accuracy by hand: validation 0.1, 0.3, 0.2 in turn, test 0.5 + 0.01 (position + user)."""
     n = split.test.heldout.shape[0]

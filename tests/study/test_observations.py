@@ -203,6 +203,20 @@ def test_models_of_another_class_or_name_are_other_variants(monkeypatch):
     }
 
 
+def test_what_is_no_vae_is_passed_over(folder, toy_split, monkeypatch):
+    """A model of another kind that was trained has no posterior to look at, and nothing is said of it."""
+    monkeypatch.setattr(observations, "load_model", lambda run: mv.Popularity())
+    left_out = []
+    assert not list(observations.load(folder, toy_split, fingerprint(toy_split), left_out))
+    assert not left_out
+
+
+def test_a_run_says_where_its_split_lies(folder):
+    """Seen from the folder of the run, so that the study can be moved as a whole."""
+    note = json.loads((folder / "runs" / "multvae-seed0" / "config.json").read_text(encoding="utf-8"))
+    assert note["data"]["split"] == "../../split.safetensors"
+
+
 def test_a_model_without_spread_is_left_out_with_a_sentence(few_jobs, toy_split, tmp_path):
     spec = presets.ModelSpec("multdae", "MultDAE", {"latent": 4}, {"epochs": 1})
     job = Job(spec, spec.config())

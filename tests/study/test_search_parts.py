@@ -13,6 +13,7 @@ from minivae.errors import InputError
 from minivae.options import METRICS, SELECTION
 from minivae.ranking import Evaluation
 from minivae.runtime.memory import Peak
+from minivae.runtime.records import write_record
 from minivae.study.run import presets, space
 from minivae.study.run.model_spec import ModelSpec
 from minivae.study.run.records import DivergedTrial, Level, Metrics
@@ -82,6 +83,32 @@ def test_one_seed_gives_what_its_run_gave(monkeypatch):
     assert (found.trial, found.epochs, found.best_epoch, found.seconds, found.parameters) == (2, 9, 4, 2.5, 77)
     assert found.settings == {"lr": 0.002, "keep": 0.3}
     assert found.validation == metrics(0.3).validation
+
+
+def test_a_trial_of_a_trained_model_has_a_run_for_every_seed_and_a_baseline_one():
+    """EASE has its own setting and two more, the VAE takes all five; in each turn they stand as they were named."""
+    specs = [
+        ModelSpec("vae", "MultVAE", {"hidden": 8}, {}, {"lr": Range(1e-4, 1e-2)}),
+        ModelSpec("ease", "EASE", {}, {}, {"l2": Choice((50, 90))}),
+    ]
+    made = SearchPlan.make(presets.load("default"), specs, "random", 5, 4, seeds=3, epochs=2, device="cpu")
+    assert [(t.spec.name, t.number) for t in made.trials] == [
+        *(("vae", 0), ("ease", 0), ("vae", 1), ("ease", 1), ("vae", 2), ("ease", 2), ("vae", 3), ("vae", 4))
+    ]
+    for t in made.trials:
+        assert [job.config.seed for job in t.jobs] == ([4, 5, 6] if t.spec.name == "vae" else [4])
+    assert {job.config.epochs for t in made.trials if t.spec.name == "vae" for job in t.jobs} == {2}
+    assert (made.budget, made.seed, made.seeds, dict(made.options)) == (5, 4, 3, {"epochs": 2, "device": "cpu"})
+
+
+def test_a_run_is_read_as_what_it_is(tmp_path):
+    for kind in (metrics(0.3), DivergedTrial("NaN in epoch 2")):
+        write_record(tmp_path / "metrics.json", kind)
+        assert search._read(tmp_path) == kind
+    assert [search._score(kind) for kind in (metrics(0.3), DivergedTrial("NaN"))] == [
+        metrics(0.3).validation[SELECTION].mean,
+        -np.inf,
+    ]
 
 
 @pytest.fixture
