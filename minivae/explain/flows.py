@@ -9,6 +9,9 @@ from minivae.data.users import Users, as_csr, shape_of
 from minivae.errors import InputError, check_whole
 from minivae.explain.kernel import Transfer
 
+BLOCK = 1024
+"""Users whose common items with all others are held at a time."""
+
 
 @dataclass(frozen=True)
 class Flow:
@@ -108,10 +111,9 @@ def distant_helpers(transfer: Transfer, x: Users, k: int = 10) -> tuple[np.ndarr
         raise InputError("distant helpers are looked for among training users; pass the users that transfer was for")
     binary = sp.csr_matrix(csr.astype(bool), dtype=np.float32)
     cosine = np.triu(transfer.cosine, 1)
-    block = 1024
-    for a in range(0, len(cosine), block):
-        common = (binary[a : a + block] @ binary.T).toarray()
-        cosine[a : a + block][common > 0] = 0
+    for a in range(0, len(cosine), BLOCK):
+        common = (binary[a : a + BLOCK] @ binary.T).toarray()
+        cosine[a : a + BLOCK][common > 0] = 0
     k = min(k, int((cosine > 0).sum()))
     flat = np.argpartition(-cosine, max(k - 1, 0), axis=None)[:k]
     flat = flat[np.argsort(-cosine.ravel()[flat], kind="stable")]

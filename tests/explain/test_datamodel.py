@@ -116,6 +116,7 @@ def test_bad_input_is_one_sentence():
     for wrong in ((truth[:-1], subsets, losses), (truth, subsets[:2], losses[:2]), (truth, subsets[:, 1:], losses)):
         with pytest.raises(InputError, match="do not fit"):
             lds(*wrong)
+    assert lds(truth, subsets[:3], losses[:3], 0).per_user.shape == (12,)  # three subsets have an order
     with pytest.raises(InputError, match="NaN"):
         lds(truth, subsets, np.full_like(losses, np.nan))
 

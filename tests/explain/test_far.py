@@ -91,6 +91,22 @@ def test_relatedness_is_the_correlation_of_mean_features():
         np.testing.assert_allclose(far.item_relatedness(sp.csr_matrix(x), 2 * features + x.sum(0)[:, None]), got)
 
 
+@pytest.mark.parametrize(("n", "found"), [(15, 20), (16, 0)])
+def test_a_control_may_have_a_quarter_more_items_and_no_item_more(n, found):
+    """Twenty users of 12 items, in pairs of related taste; whoever is unrelated to them has n items."""
+    x = sp.block_diag([np.ones((1, 12))] * 20 + [np.ones((1, n))] * 20, format="csr")
+    related = np.full((40, 40), 0.3)  # neither related nor unrelated
+    related[:20, 20:] = related[20:, :20] = 0
+    related[np.arange(20), np.arange(20) ^ 1] = 0.9
+    if found:
+        pairs = far.matched_pairs(x, related)
+        assert len(pairs.related) == found
+        assert (pairs.unrelated[:, 1] >= 20).all()
+    else:
+        with pytest.raises(InputError, match="only 0 far but related pairs"):
+            far.matched_pairs(x, related)
+
+
 def test_the_interval_of_a_difference_is_students():
     """Against SciPy's paired t test over seeds; one seed has none."""
     means = np.array([[0.30, 0.10], [0.55, 0.11], [0.12, 0.14], [0.41, 0.20]])

@@ -144,7 +144,9 @@ def test_more_helpers_than_there_are_cannot_be_had():
     assert len(explain.best_helpers(made(np.ones((3, 30)), False), 0)[0]) == 10
 
 
-def test_distant_helpers_are_the_best_of_all_pairs_of_strangers():
+@pytest.mark.parametrize("block", [1, 7, 1024])
+def test_distant_helpers_are_the_best_of_all_pairs_of_strangers(block, monkeypatch):
+    monkeypatch.setattr("minivae.explain.flows.BLOCK", block)
     rng = np.random.default_rng(5)
     x = (rng.random((40, 60)) < 0.08).astype(float)
     cosine = rng.uniform(-1, 1, (40, 40))
@@ -171,6 +173,15 @@ def test_a_group_without_a_number_comes_first():
     got = explain.flow(made(np.ones((5, 5)), True), groups)
     assert got.names == ["not given", "1 item", "8–9 items", "10–20 items"]
     assert got.users.tolist() == [1, 1, 2, 1]
+
+
+@pytest.mark.parametrize("k", [-1, 2.5, "3"])
+def test_what_is_no_number_of_helpers_is_refused(k):
+    transfer = made(np.ones((6, 6)), True)
+    for ask in (lambda: explain.best_helpers(transfer, 0, k), lambda: explain.distant_helpers(transfer, np.eye(6), k)):
+        with pytest.raises(InputError, match="k="):
+            ask()
+    assert len(explain.best_helpers(transfer, 0, 0)[0]) == len(explain.distant_helpers(transfer, np.eye(6), 0)[0]) == 0
 
 
 def test_distant_helpers_need_no_more_of_a_partition_than_it_promises(monkeypatch):

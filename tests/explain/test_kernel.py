@@ -24,7 +24,7 @@ def model(n_items=23, seed=0):
     return made.eval()
 
 
-@pytest.mark.parametrize("n_samples", [0, 3])
+@pytest.mark.parametrize("n_samples", [0, 1, 2, 3])
 def test_one_checkpoint_is_the_gram_matrix(n_samples):
     x = users()
     expected = theory.transfer.gram(model(), x, n_samples, torch.Generator().manual_seed(4))

@@ -91,6 +91,8 @@ def test_who_is_left_out_of_each_training(world, monkeypatch):
         asked.append((left_out, receiver))
         return float(len(asked))
 
+    barred, match = [], leave_out.matched_others
+    monkeypatch.setattr(leave_out, "matched_others", lambda *a: barred.append(a[2]) or match(*a))
     monkeypatch.setattr(leave_out, "_without", record)
     result = removal(build, split, config, transfer, split.test, [2, 0])
     assert (result.helpers.tolist(), result.others.tolist()) == ([1.0, 3.0], [2.0, 4.0])
@@ -99,6 +101,7 @@ def test_who_is_left_out_of_each_training(world, monkeypatch):
         order = sorted(range(120), key=lambda v: -transfer.total[u, v])
         assert sorted(best) == sorted(order[:10])
         assert len(set(others.tolist()) - set(order[:30])) == 10
+        assert sorted(barred.pop(0)) == sorted(order[:30])
         assert receiver is same
         assert receiver.n_users == 1
         assert (receiver.heldout != split.test.heldout[u]).nnz == 0

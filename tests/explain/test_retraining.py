@@ -128,6 +128,10 @@ def test_the_personal_table_has_a_ceiling_of_its_own(few_draws):
     mine = standardised(sums["heldout/transfer"])
     expected = np.mean([spearmanr(a, -b).statistic for a, b in zip(mine, own, strict=True)])
     assert got["heldout, personal"]["transfer"].lds == pytest.approx(expected)
+    each = [spearmanr(a, -b).statistic for a, b in zip(sums["heldout/transfer"], seen.T, strict=True)]
+    assert got["heldout"]["transfer"].above == np.mean([r > 0 for r in each])
+    assert 0 < got["heldout"]["transfer"].above < 1
+    assert got["heldout"]["transfer"].above != 0.5
     once = table(sums, {"heldout": seen}, {})
     assert set(once) == {"heldout", "heldout, personal"}
     assert set(once["heldout, personal"]) == {"transfer"}
