@@ -1100,6 +1100,26 @@ def test_13_the_means_of_five_draws_have_the_order_of_the_seventh_prediction():
     assert groups["51–100"]["low"] < 0 < groups["51–100"]["high"]
 
 
+def test_13_on_movielens_anchors_help_one_model_and_harm_the_other_at_every_weight():
+    for of in law("ml-1m")[0].values():
+        dae, vae = ([*of[m, "full"]["at every weight"].values()] for m in ("multdae", "multvae"))
+        assert all(d["high"] < 0 for d in dae)
+        assert all(d["low"] > 0 for d in vae)
+        lengths, turned = ([*of["multdae", form]["norm of codes"].values()] for form in ("full", "direction"))
+        assert lengths == sorted(lengths, reverse=True)
+        assert turned[-1] - turned[0] > (lengths[0] - lengths[-1]) / 3  # the second half of P3 fails
+        assert of["multdae", "direction"]["difference"]["high"] > 0
+        assert of["multdae", "centroid+variance"]["at every weight"]["1"]["high"] < 0
+        gain, spread, kept = (
+            of["multvae", form]["difference"]["mean"] for form in ("full", "centroid+variance", "direction")
+        )
+        assert abs(spread - gain) < 0.003
+        assert kept < gain / 5
+        groups = of["multvae", "full"]["by activity"]
+        assert max(groups, key=lambda g: groups[g]["mean"]) == "101+"
+        assert groups["5–10"]["low"] < 0 < groups["5–10"]["high"]
+
+
 def test_13_codes_of_hvamp_shrink_to_less_than_half_as_predicted():
     (row,) = mv.course.stored("anchor-law-priors-planted.json")["rows"]
     norms, d = row["norm of codes"], row["difference"]
@@ -1186,13 +1206,14 @@ def test_13_the_networks_of_the_two_models_differ_by_more_than_noise_and_kl():
 def test_13_outcomes_of_the_predictions_are_those_of_the_stored_studies():
     outcomes = (CHAPTERS / "results/predictions-anchors.md").read_text("utf-8").split("## Outcomes")[1]
     verdicts = re.findall(r"^\| P\d \| ([^|]+) \|", outcomes, re.MULTILINE)
-    assert len(verdicts) == 3 * 7
-    first, debian, second = (
+    assert len(verdicts) == 4 * 7
+    first, debian, second, movielens = (
         [f"P{k}" for k, verdict in enumerate(verdicts[at : at + 7], 1) if not verdict.startswith("holds")]
-        for at in (0, 7, 14)
+        for at in (0, 7, 14, 21)
     )
     assert (first, second) == (["P3", "P6"], ["P3", "P5", "P6"])
     assert debian == ["P6", "P7"]  # P7 cannot be asked there
+    assert movielens == ["P3", "P6", "P7"]
     ten = re.findall(r"^\| P\d, ten draws \| ([^|]+) \|", outcomes, re.MULTILINE)
     assert ten == ["holds on all ten", "holds on all ten", "fails on planted, holds on Debian", "holds on all ten",
                    "fails on eight of ten", "refuted", "holds on planted"]  # fmt: skip
