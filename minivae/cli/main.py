@@ -84,9 +84,14 @@ EXAMPLES = {
 }
 LABEL_FLAGS = ("--user", "--items", "--similar", "--rank")
 LIST_FLAGS = ("--models", "--metrics", "--split-seeds")
-LESS_MEMORY = (
-    "lower --batch-size, leave ease out (it needs items × items numbers; see --models), or take a larger machine"
-)
+NO_EASE = "leave ease out (it needs items × items numbers; see --models)"
+LESS_MEMORY = {  # what takes less, by command; each names flags that the command has
+    "study": f"{NO_EASE}, lower batch_size in a file of --settings, or take a larger machine",
+    "tune": f"{NO_EASE}, lower batch_size in a file of --settings, or take a larger machine",
+    "train": "lower --batch-size, or take a larger machine",
+    "theory": "look at fewer --users, or take a larger machine",
+    "explain": "look at fewer --users or --receivers, or take a larger machine",
+}
 
 
 def examples(command: str) -> list[str]:
@@ -148,7 +153,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (MemoryError, RuntimeError) as e:
         if (lack := lack_of_memory(e)) is None:
             raise
-        print_ending(f"error: {lack}; {LESS_MEMORY}")
+        print_ending(f"error: {lack}; {LESS_MEMORY.get(argv[0], 'take a larger machine')}")
         return 2
     except KeyboardInterrupt as e:
         print_ending(f"interrupted{how_to_resume(argv, e) or '; nothing was changed'}")

@@ -82,11 +82,21 @@ def read_frame(frame: Any, columns: Columns) -> Rows:
     InputError
         If a column is not there, or holds other things than numbers and text.
     """
-    if isinstance(frame, pl.LazyFrame):
-        frame = frame.collect()
-    elif type(frame).__module__.startswith("pyarrow"):
-        frame = pl.from_arrow(frame)
+    try:
+        if isinstance(frame, pl.LazyFrame):
+            frame = frame.collect()
+        elif type(frame).__module__.startswith("pyarrow"):
+            frame = pl.from_arrow(frame)
+    except pl.exceptions.PolarsError as e:
+        why = next(iter(str(e).strip().splitlines()), type(e).__name__)
+        raise InputError(f"the data frame cannot be made: {why}") from e
     names = list(frame.columns)
+    for role, column in columns.items():
+        if isinstance(column, int) and column in names and names.index(column) != column:
+            raise InputError(
+                f"the data frame has a column called {column} at position {names.index(column)}, so {role}={column} "
+                f"may mean either; rename its columns, or give {role}={str(column)!r} for the name"
+            )
     found = found_columns("the data frame", columns, [str(n) for n in names])
     get = frame.to_series if isinstance(frame, pl.DataFrame) else lambda at: frame.iloc[:, at]
     try:
@@ -144,6 +154,8 @@ def entries(matrix: Any, source: str) -> Rows:
     InputError
         If an entry is not a finite number.
     """
+    if matrix.ndim != 2:
+        raise InputError(f"{source} has {matrix.ndim} axes; give two, users and items")
     if matrix.dtype.kind not in "biuf":
         raise InputError(f"{source} holds {matrix.dtype}; ratings must be real numbers")
     stored = matrix.nnz

@@ -2,17 +2,37 @@
 
 import difflib
 from collections.abc import Mapping
+from numbers import Integral
 from pathlib import Path
 
 import polars as pl
 
 from minivae.data.labelling import Where
 from minivae.data.text_form import canonical
-from minivae.errors import InputError
+from minivae.errors import InputError, option
 
 Columns = Mapping[str, str | int]  # role -> name or position
-ZONE = r"(:\d\d)(\.\d+)? ?([+-]\d\d(?::?\d\d)?)$"  # after a time of the day
+ZONE = r"(:\d\d)([.,]\d+)? ?([+-]\d\d(?::?\d\d)?)$"  # after a time of the day
+FRACTION = r"(:\d\d:\d\d)[.,](\d+)"  # of a second
 RECBOLE = {"user": "user_id", "item": "item_id"}  # what these columns are called in its files
+
+
+def chosen_columns(user: str | int, item: str | int, **others: str | int | None) -> Columns:
+    """Role -> column, without the roles that no column has.
+
+    Raises
+    ------
+    InputError
+        If a column is given neither by its name nor by its position.
+    """
+    chosen: dict[str, str | int] = {}
+    for role, column in {"user": user, "item": item, **others}.items():
+        if column is None and role in others:
+            continue
+        if isinstance(column, bool) or not isinstance(column, str | Integral):
+            raise InputError(f"{option(role)} is {column!r}; give a column by its name or by its position from 0")
+        chosen[role] = column if isinstance(column, str) else int(column)
+    return chosen
 
 
 def found_columns(where: Path | str, columns: Columns, names: list[str], by_position: bool = False) -> dict[str, int]:
@@ -100,15 +120,19 @@ def as_time(values: pl.Series, name: str, where: Where) -> pl.Series:
 
 
 def as_dates(values: pl.Series, name: str, where: Where) -> pl.Series:
-    """Dates in the order year, month, day; with a time of the day or without; in universal time, as zones are said."""
+    """Dates in the order year, month, day; with a time of the day or without, to the microsecond; in universal time, as
+    zones are said."""
     east = minutes_east(values)
-    plain = values.str.replace(ZONE, "$1").str.replace(r"(\.\d+)?Z?$", "").str.replace("T", " ", literal=True)
+    plain = values.str.replace(r"(:\d\d(?:[.,]\d+)?)(?:Z| UTC)$", "$1").str.replace(ZONE, "$1$2")
+    digits = plain.str.extract(FRACTION, 2).fill_null("")
+    micro = digits.str.slice(0, 6).str.pad_end(6, "0").cast(pl.Int64)
+    plain = plain.str.replace(FRACTION, "$1").str.replace("T", " ", literal=True)
     for form in ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d", "%Y%m%d"):
         whole = plain + ":00" if form == "%Y-%m-%d %H:%M" else plain
         form = form + ":%S" if form == "%Y-%m-%d %H:%M" else form
         dates = whole.str.to_datetime(form, strict=False, time_unit="us")
         if dates.null_count() == 0:
-            return dates - (east * 60_000_000).cast(pl.Duration("us"))
+            return dates + (micro - east * 60_000_000).cast(pl.Duration("us"))
         if dates.null_count() < len(dates):
             row = int(dates.is_null().arg_true()[0])
             raise InputError(f"{name}, {where(row)}: {values[row][:40]!r} is no time like the others")

@@ -8,7 +8,10 @@ import lzma
 import re
 import struct
 import zipfile
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from minivae.errors import InputError, option
 from minivae.runtime.limits import COPIES, allowed_memory, read_limited, refuse_large
@@ -17,7 +20,34 @@ from minivae.runtime.text import visible
 PIECE = 1 << 24
 TABLES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".inter", ".json", ".jsonl", ".ndjson")
 PACKED = (".gz", ".bz2", ".xz", ".zip")
-UNPACKING = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+
+
+def gunzipped(raw: bytes) -> Iterator[bytes]:
+    """The content of a .gz, piece by piece."""
+    with gzip.open(io.BytesIO(raw)) as stream:
+        yield from iter(partial(stream.read, PIECE), b"")
+
+
+def streams(raw: bytes, decompressor: Callable[[], Any]) -> Iterator[bytes]:
+    """The content of one stream after another, piece by piece, to the last byte.
+
+    The file objects of `bz2` and `lzma` pass over a stream that is damaged at its start, and all that comes after it.
+    """
+    while raw:
+        stream = decompressor()
+        yield stream.decompress(raw, PIECE)
+        while not stream.eof:
+            if stream.needs_input:
+                raise EOFError("Compressed file ended before the end-of-stream marker was reached")
+            yield stream.decompress(b"", PIECE)
+        raw = stream.unused_data.lstrip(b"\0")  # .xz may be filled up with zeros
+
+
+UNPACKING: dict[bytes, Callable[[bytes], Iterator[bytes]]] = {
+    b"\x1f\x8b": gunzipped,
+    b"BZh": partial(streams, decompressor=bz2.BZ2Decompressor),
+    b"\xfd7zXZ": partial(streams, decompressor=lzma.LZMADecompressor),
+}
 FOREIGN = {  # first bytes -> what the file is, and what to do
     b"\xd0\xcf\x11\xe0": "a spreadsheet of Excel; save it as CSV UTF-8",
     b"SQLite format 3": "a SQLite database; export the table as CSV",
@@ -77,15 +107,14 @@ def unpacked(path: Path) -> bytes:
                 zipfile.ZipFile(io.BytesIO(raw)) as archive,
                 archive.open(only_table(archive.namelist(), path)) as member,
             ):
-                return read_limited(member, path, packed)
+                return read_limited(iter(partial(member.read, PIECE), b""), path, packed)
         except InputError:
             raise
         except (ValueError, LookupError, struct.error, NotImplementedError) as e:  # a damaged directory
             raise InputError(f"{path} is a damaged zip archive ({e}); fetch it again") from e
-    for magic, opened in UNPACKING.items():
+    for magic, pieces in UNPACKING.items():
         if raw.startswith(magic):
-            with opened(io.BytesIO(raw)) as stream:
-                return read_limited(stream, path, packed)
+            return read_limited(pieces(raw), path, packed)
     return raw
 
 
@@ -157,15 +186,20 @@ def recoded(path: Path, raw: bytes, encoding: str) -> bytes:
 
     What Latin-1 calls control characters are the quotation marks and dashes of Windows (cp1252).
     """
+    unknown = InputError(f"encoding {encoding!r} is unknown; some are utf-8, latin-1, cp1252, utf-16, gbk")
     try:
-        if codecs.lookup(encoding).name == "iso8859-1" and (odd := re.search(rb"[\x80-\x9f]", raw)):
-            raise InputError(
-                f"{path}, {line_of(raw, odd.start())}: byte {odd[0][0]:#04x} is a control character in Latin-1; say "
-                f"{option('encoding', 'cp1252')}"
-            )
+        name = codecs.lookup(encoding).name
+    except (LookupError, ValueError):  # it may hold a zero
+        raise unknown from None
+    if name == "iso8859-1" and (odd := re.search(rb"[\x80-\x9f]", raw)):
+        raise InputError(
+            f"{path}, {line_of(raw, odd.start())}: byte {odd[0][0]:#04x} is a control character in Latin-1; say "
+            f"{option('encoding', 'cp1252')}"
+        )
+    try:
         return raw.decode(encoding).encode()
-    except LookupError:
-        raise InputError(f"encoding {encoding!r} is unknown; some are utf-8, latin-1, cp1252, utf-16, gbk") from None
+    except LookupError:  # it is none of text
+        raise unknown from None
     except UnicodeDecodeError as e:
         raise InputError(
             f"{path}, {line_of(raw, e.start)}: byte {raw[e.start]:#04x} is not {encoding}; try another"

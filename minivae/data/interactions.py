@@ -82,9 +82,13 @@ class Interactions:
         if self.user.shape != self.item.shape:
             raise InputError(f"user and item must be equally long, found {self.user.size} and {self.item.size} events")
         if self.time is not None:
-            object.__setattr__(self, "time", np.asarray(self.time, np.float64))
+            wanted = f"time must hold one finite number for each of the {self.user.size} events"
+            try:
+                object.__setattr__(self, "time", np.asarray(self.time, np.float64))
+            except (TypeError, ValueError) as e:
+                raise InputError(f"{wanted} ({e}); minivae.read_interactions takes dates too") from None
             if self.time.shape != self.user.shape or not np.isfinite(self.time).all():
-                raise InputError(f"time must hold one finite number for each of the {self.user.size} events")
+                raise InputError(wanted)
         if not (self.user_labels[1:] > self.user_labels[:-1]).all():
             raise InputError("user_labels must be sorted and free of repetitions")
         object.__setattr__(self, "item_labels", ItemLabels.of(self.item_labels))
@@ -180,6 +184,8 @@ class Interactions:
         InputError
             If a label is missing, empty, too long, or no integer and no string; or if there is no event.
         """
+        if titles is not None and not isinstance(titles, Mapping):
+            raise InputError(f"titles is a {type(titles).__name__}; give a mapping from an item's label to its title")
         users, items = as_series(user, "user"), as_series(item, "item")
         if len(users) != len(items):
             raise InputError(f"user and item must be equally long, found {len(users)} and {len(items)} labels")

@@ -6,7 +6,7 @@ sort as numbers; otherwise all are text, sorted by code point. A column of numbe
 no labels, and whole numbers above 2⁵³ that were floats once have lost digits.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -18,7 +18,9 @@ from minivae.data.text_form import EDGES, INTEGER, NUMBER
 from minivae.errors import InputError
 
 LONGEST_LABEL = 500
-EXACT = 2**53  # up to here every whole number is a float
+EXACT = 2**53  # below it every whole number is a float of its own
+FLOATS = {"Float16": (2**11, 3), "Float32": (2**24, 7), "Float64": (EXACT, 16)}  # that limit, and digits kept
+NARROW = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32)
 NATIVE = {"rating": (bool, np.bool_), "time": (date, datetime)}  # what columns of objects may hold beside numbers
 MISSING = ("", "nan", "null", "none", "<na>", "nat", "\\n", "n/a", "#n/a", "#ref!", "#value!", "#name?", "#div/0!")
 AMONG_NUMBERS = ("na", "-", "--", "?", "unknown", "missing")  # no label where all others are numbers
@@ -56,8 +58,14 @@ def as_series(values: object, role: str = "") -> pl.Series:
     if isinstance(values, np.ndarray):
         if values.ndim != 1:
             raise InputError(f"the {role or 'column'} must be one-dimensional, not of shape {values.shape}")
-        return from_objects(values.tolist(), role) if values.dtype.kind in "OSUT" else pl.Series(values)
-    return from_objects(values, role)  # pyright: ignore[reportArgumentType]
+        if values.dtype.kind == "M":
+            return pl.Series(values.astype("M8[us]"))
+        if values.dtype == np.float16 and role in ("user", "item"):  # polars may make it wider
+            refuse_lost_digits(pl.Series(values.astype(np.float64)), role, by_row, *FLOATS["Float16"])
+        return from_objects(values.tolist(), role) if values.dtype.kind in "OSUTm" else pl.Series(values)
+    if isinstance(values, str | bytes | set | frozenset | Mapping) or not isinstance(values, Iterable):
+        raise InputError(f"the {role or 'column'} is a {type(values).__name__}; give a list, one entry for each event")
+    return from_objects(values, role)
 
 
 def from_objects(values: Iterable[object], role: str = "") -> pl.Series:
@@ -100,6 +108,8 @@ def as_text(value: object, row: int, role: str) -> str | None:
     wanted = WANTED.get(role, "labels must be integers or text")
     if isinstance(value, bool | np.bool_):
         raise InputError(f"{by_row(row)}: {value!r} is no {role or 'label'}; {wanted}")
+    if isinstance(value, float | np.floating) and np.isinf(value):
+        raise InputError(f"{by_row(row)}: {value} is no {role or 'label'}; {wanted}")
     if isinstance(value, int | float | np.integer | np.floating):
         return None if value != value else str(value.item() if isinstance(value, np.generic) else value)
     if isinstance(value, bytes):
@@ -148,7 +158,7 @@ def plain(labels: pl.Series, role: str, where: Where) -> pl.Series:
     kind = labels.dtype
     if kind in (pl.Categorical, pl.Enum):
         return labels.cast(pl.String)
-    if kind == pl.String or (kind.is_integer() and kind not in (pl.UInt64, pl.Int128)):
+    if kind == pl.String or kind in NARROW:
         return labels
     if kind == pl.Null:
         return labels.cast(pl.String)
@@ -166,16 +176,16 @@ def plain(labels: pl.Series, role: str, where: Where) -> pl.Series:
     odd = ((whole.cast(pl.Float64) != labels) | (whole.is_null() & labels.is_not_null())).arg_true()
     if len(odd):
         raise InputError(f"{where(int(odd[0]))}: {labels[int(odd[0])]} is no label; {role}s must be integers or text")
-    refuse_lost_digits(whole, role, where, *((2**24, 7) if kind == pl.Float32 else (EXACT, 16)))
+    refuse_lost_digits(whole, role, where, *FLOATS[str(kind)])
     return whole
 
 
-def refuse_lost_digits(numbers: pl.Series, role: str, where: Where, largest_exact: int, digits: int) -> None:
-    """Floats above 2⁵³, or 2²⁴ of 32 bits, stand for several whole numbers each."""
-    large = (numbers.abs() > largest_exact).arg_true()
+def refuse_lost_digits(numbers: pl.Series, role: str, where: Where, limit: int, digits: int) -> None:
+    """Floats from 2⁵³ on, 2²⁴ of 32 bits and 2¹¹ of 16, stand for several whole numbers each."""
+    large = (numbers.abs() >= limit).arg_true()
     if len(large):
         raise InputError(
-            f"{where(int(large[0]))}: {role} {numbers[int(large[0])]} was stored as a float, which keeps {digits} "
+            f"{where(int(large[0]))}: {role} {numbers[int(large[0])]:.0f} was stored as a float, which keeps {digits} "
             "digits; store these labels as integers or text"
         )
 
@@ -256,7 +266,7 @@ def as_integers(text: pl.Series, role: str, where: Where) -> np.ndarray | None:
             f"{where(k)}: {text[k]!r} is no label; a column of numbers must hold whole ones; is this the column of "
             f"{role}s? If it is, put a letter before each"
         )
-    inexact = (~written_whole & (floats.abs() > EXACT)).arg_true()
+    inexact = (~written_whole & (floats.abs() >= EXACT)).arg_true()
     if len(inexact):
         k = int(inexact[0])
         raise InputError(

@@ -145,8 +145,8 @@ def find_layout(
     if not header:
         return Layout(separator, quoted, [str(k) for k in range(len(fields[0]))], False, skipped, numbers)
     names = [f.partition(":")[0] for f in fields[0]] if typed else fields[0]
-    if lines[0].startswith("#"):
-        names = [names[0].lstrip("# "), *names[1:]]
+    if lines[0].startswith(("#", "%")):
+        names = [names[0].lstrip("#% "), *names[1:]]
     return Layout(separator, quoted, names, True, skipped, numbers)
 
 

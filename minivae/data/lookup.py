@@ -1,4 +1,4 @@
-"""From what a person types to rows of a split: a user's label, an item's title."""
+"""From what a person types to what a split holds: a user's label, an item's title."""
 
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
@@ -31,31 +31,14 @@ def written(text: str) -> Iterator[str]:
     yield whole(canonical(text))
 
 
-def history_of(split: StrongSplit, label: str) -> sp.csr_matrix:
-    """(1, I) all that is known of a user, held-out items too; training, validation and test users are searched.
+def unknown_user(label: str, known: Sequence[str]) -> str:
+    """That no user is called so, and which are nearly.
 
-    Raises
-    ------
-    InputError
-        If no user has that label; suggests close ones.
+    >>> unknown_user("bop", ["ann", "bob"])
+    "user 'bop' is not in the data; some that are: bob"
     """
-    parts = (
-        (split.test.user_labels, split.test.history + split.test.heldout),
-        (split.validation.user_labels, split.validation.history + split.validation.heldout),
-        (split.train_labels, split.train),
-    )
-    everybody: list[str] = []
-    for labels, matrix in parts:
-        if labels is None:
-            continue
-        found = np.flatnonzero(np.isin(labels.astype(str), list(written(label))))
-        if found.size:
-            return matrix[found[0]]
-        everybody += labels.astype(str).tolist()
-    if not everybody:
-        raise InputError("the split holds no user labels, so no user can be looked up; name items with --items instead")
-    close = get_close_matches(label, everybody, 3, 0.5) or everybody[:3]
-    raise InputError(f"user {label!r} is not in the data; some that are: {', '.join(close)}")
+    close = get_close_matches(label, known, 3, 0.5) or known[:3]
+    return f"user {label!r} is not in the data; some that are: {', '.join(close)}"
 
 
 def history_from(split: StrongSplit, titles: Sequence[str]) -> sp.csr_matrix:

@@ -16,7 +16,7 @@ import polars as pl
 import scipy
 
 from minivae.data.columnar import entries, is_frame, read_frame
-from minivae.data.columns import Columns
+from minivae.data.columns import chosen_columns
 from minivae.data.interactions import Interactions
 from minivae.data.labelling import Where
 from minivae.data.reading import Reading, Rows
@@ -99,10 +99,11 @@ def read_interactions(
     ...     read_interactions(table, rating="rating", min_rating=4)
     Interactions('ratings', 2 users, 1 items, 2 events)
     """
-    if min_rating is not None and not (isinstance(min_rating, Real) and np.isfinite(min_rating)):
+    number = isinstance(min_rating, Real) and not isinstance(min_rating, bool)
+    if min_rating is not None and not (number and np.isfinite(min_rating)):
         raise InputError(f"{option('min_rating')} must be a finite number, not {min_rating!r}")
-    asked = {"user": user, "item": item, "rating": rating, "title": title, "time": time}
-    columns: Columns = {k: c for k, c in asked.items() if c is not None and not (k == "title" and title_file)}
+    asked = {"rating": rating, "title": title, "time": time}
+    columns = chosen_columns(user, item, **{k: c for k, c in asked.items() if not (k == "title" and title_file)})
     form = Form(separator, header, encoding, adjacency, comments)
     if is_frame(path):
         source, rows = "the data frame", read_frame(path, columns)

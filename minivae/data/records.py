@@ -101,6 +101,6 @@ def column(path: Path, values: list[Any], key: str, role: str, where: Any) -> pl
     if role == "rating" and any(isinstance(v, bool) for v in values):
         values = [int(v) if isinstance(v, bool) else v for v in values]
     try:
-        return from_objects(values)
+        return from_objects(values, role)
     except InputError as e:
         raise InputError(f"{path}: {e}") from None

@@ -5,9 +5,10 @@ import lzma
 import re
 import zipfile
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from minivae.data.adjacency import is_adjacency, read_adjacency
@@ -48,6 +49,12 @@ class Form:
     encoding: str | None = None
     adjacency: bool | None = None
     comments: bool | None = None
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value, text = getattr(self, f.name), f.name in ("separator", "encoding")
+            if value is not None and not isinstance(value, str if text else bool | np.bool_):
+                raise InputError(f"{option(f.name)} is {value!r}; give {'a text' if text else 'True or False'}")
 
 
 def read_table(path: Path, columns: Columns, form: Form) -> Rows:

@@ -3,9 +3,8 @@
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
 
 from minivae.errors import InputError
 
@@ -13,7 +12,6 @@ VARIABLE = "MINIVAE_MAX_MEMORY"
 SHARE = 0.8  # of the memory that is free at the start
 COPIES = 8  # of a text while it becomes a table, its own bytes included
 RATIO, LEAST = 200, 1 << 28  # what unpacks to more than this many times its size, and to so many bytes, is no table
-PIECE = 1 << 22
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 REMEDY = f"if it is what it should be, allow more with --max-memory or {VARIABLE}"
 
@@ -72,8 +70,8 @@ def _of_group() -> int:
     return sys.maxsize
 
 
-def read_limited(stream: IO[bytes], path: Path, packed: int) -> bytes:
-    """All that a stream unpacks to, unless that is more than a table of its packed size can be.
+def read_limited(unpacked: Iterable[bytes], path: Path, packed: int) -> bytes:
+    """All the pieces that a file unpacks to, unless they are more than a table of its packed size can be.
 
     Raises
     ------
@@ -84,7 +82,7 @@ def read_limited(stream: IO[bytes], path: Path, packed: int) -> bytes:
 
     def pieces() -> Iterator[bytes]:
         size = 0
-        while piece := stream.read(PIECE):
+        for piece in unpacked:
             size += len(piece)
             refuse_large(size, most, path)
             if size > max(LEAST, RATIO * packed):

@@ -19,7 +19,7 @@ import scipy.sparse as sp
 
 import minivae as mv
 from minivae.cli import command_lines, flags
-from minivae.cli.main import EXAMPLES, LIST_FLAGS, main
+from minivae.cli.main import EXAMPLES, LESS_MEMORY, LIST_FLAGS, main
 from minivae.data import lookup
 from minivae.data.interactions import Interactions
 from minivae.runtime.records import write_record
@@ -102,6 +102,16 @@ def test_the_program_shows_its_commands_and_its_version(capsys):
     assert all(f"minivae {name}" in shown for name in EXAMPLES)
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.strip() == mv.__version__
+
+
+@pytest.mark.parametrize("command", LESS_MEMORY)
+def test_what_takes_less_memory_names_flags_of_the_command(command):
+    kind = {"study": flags.Study, "tune": flags.Tune, "train": flags.Train}
+    kind |= {"theory": flags.Theory, "explain": flags.Explain}
+    known = {f"--{f.name.replace('_', '-')}" for f in fields(kind[command])}
+    named = set(re.findall(r"--[a-z-]+", LESS_MEMORY[command]))
+    assert named
+    assert named <= known
 
 
 def test_examples_name_flags_that_exist():

@@ -221,12 +221,17 @@ def test_results_name_no_place_of_this_machine(tmp_path, monkeypatch):
         (["--users", "all", "--among", "."], ". cannot be read (it is not a file)"),
         (["--users", "all", "--among", "{latin}"], "line 2: byte 0xe9 is not UTF-8; save the file as UTF-8"),
         (["--user", "-nobody"], "user '-nobody' is not in the data"),
+        (["--users", "{zero}"], "label 1: user '-u003\\x00' is not in the data; some that are: -u003"),
+        (["--users", "all", "--rank", "i1", "--among", "{latin}"], "leave --among out"),
+        (["--users", "all", "--rank", "i1", "--exclude", "{latin}"], "leave --exclude out"),
     ],
 )
 def test_bad_words_are_one_sentence(run, words, sentence, tmp_path, capsys):
     latin = tmp_path / "latin.txt"
     latin.write_bytes(b"a\n\xe9\n")
-    assert main(["recommend", "--model", str(run), *(w.format(latin=latin) for w in words)]) == 2
+    zero = tmp_path / "zero.txt"
+    zero.write_bytes(b"-u003\0\n")  # NumPy leaves a zero at the end of a text out
+    assert main(["recommend", "--model", str(run), *(w.format(latin=latin, zero=zero) for w in words)]) == 2
     said = capsys.readouterr().err
     assert sentence in said
     assert len(said.splitlines()) == 1

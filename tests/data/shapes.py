@@ -78,6 +78,7 @@ READ = {  # name of the file, content, arguments
     "CSV, header repeated by joining files": ("t.csv", CSV[:18] + "user,item\n" + CSV[18:], {}),
     "CSV after Excel's sep= line": ("t.csv", "sep=;\n" + lines(";", ["user", "item"]), {}),
     "CSV after comments": ("t.csv", "# made by X, on Monday, in May\n# and so on\n" + CSV, {}),
+    "CSV, its header behind a per cent sign": ("t.csv", "% " + CSV, {}),
     "CSV after blank lines": ("t.csv", "\n\n" + CSV, {}),
     "CSV with a heading in a quoted field": (
         "t.csv",

@@ -23,7 +23,7 @@ words = st.sampled_from(
 )
 whole = st.integers(-(2**63), 2**63 - 1) | st.integers(-20, 20)
 larger = st.integers(2**63, 2**64 - 1) | st.integers(0, 9)
-floats = st.integers(-(2**53), 2**53).map(float) | st.integers(-9, 9).map(float)
+floats = st.integers(1 - 2**53, 2**53 - 1).map(float) | st.integers(-9, 9).map(float)
 column = st.one_of(*(st.lists(kind, min_size=1, max_size=30) for kind in (words, whole, larger, floats)))
 
 
@@ -164,6 +164,8 @@ def test_the_same_table_gives_the_same_split(tmp_path):
         (pl.Series([1.0, 2.0], dtype=pl.Float32), [1, 2]),
         (pd.Series(["b", "a"], dtype="string"), ["a", "b"]),
         (pl.Series(["b", "a"], dtype=pl.Categorical), ["a", "b"]),
+        (pl.Series([2, 10]).cast(pl.Int128), [2, 10]),
+        (np.array([2**11 - 1, 2], np.float16), [2, 2047]),
     ],
 )
 def test_the_rule_by_examples(labels, expected):
@@ -179,10 +181,19 @@ def test_the_rule_by_examples(labels, expected):
         ([1.0, float("nan")], "row 2 has no user"),
         (pd.Series([1, None], dtype="Int64"), "row 2 has no user"),
         ([True, False], "labels must be integers or text"),
+        ([1, float("inf")], "row 2: inf is no user"),
         ([[1], [2]], "labels must be integers or text"),
         ([float(2**53 + 2), 1.0], "stored as a float"),
         (["9007199254740994.0", "1"], "stored as a float"),
-        (np.array([2**24 + 2, 1], np.float32), "keeps 7 digits"),
+        (np.array([2**24, 1], np.float32), "keeps 7 digits"),
+        (np.array([2**11, 1], np.float16), "keeps 3 digits"),
+        (np.array([2.0**53, 1]), "9007199254740992 was stored as a float, which keeps 16 digits"),
+        (["9007199254740992.0", "1"], "stored as a float"),
+        (np.array([1, 2], "m8[s]"), "labels must be integers or text"),
+        (np.array(["2020", "2021"], "M8[Y]"), "labels must be"),
+        ("ab", "the user is a str; give a list, one entry for each event"),
+        ({"a", "b"}, "the user is a set"),
+        ({1: "a", 2: "b"}, "the user is a dict"),
         (["a", ""], "is empty"),
         (["a", "b\tc"], "control characters"),
         (np.ones((2, 2)), "one-dimensional"),

@@ -1,6 +1,9 @@
 """Shapes of files that people have: read with every row, or refused with a sentence that says where and what to do."""
 
+import bz2
+import lzma
 import re
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +11,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import scipy.sparse as sp
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from minivae.data.delimited import first_ragged, skeleton_of
@@ -93,6 +96,27 @@ def test_data_frames(make):
 def test_what_is_no_table_is_said(thing, sentence):
     with pytest.raises(InputError, match=sentence):
         read_interactions(thing)
+
+
+@pytest.mark.parametrize(
+    ("make", "columns", "sentence"),
+    [
+        (lambda: sp.coo_array(np.ones((2, 2, 2))), {}, "the matrix has 3 axes; give two, users and items"),
+        (lambda: sp.coo_array(np.ones(3)), {}, "the matrix has 1 axes"),
+        (lambda: TABLE.lazy().select("film"), {}, "the data frame cannot be made: "),
+        (lambda: TABLE.lazy().with_columns(pl.col("item").cast(pl.Int8)), {}, "the data frame cannot be made: "),
+        (lambda: pd.DataFrame({1: [1], 0: [2]}), {"user": 0, "item": 1}, "called 0 at position 1, so user=0 may mean"),
+    ],
+)
+def test_what_could_be_no_table_or_two_is_refused(make, columns, sentence):
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        read_interactions(make(), **columns)
+
+
+def test_columns_of_a_frame_may_be_called_by_numbers():
+    frame = pd.DataFrame({1: [7], 0: [8]})
+    assert read_interactions(frame, user="0", item="1").user_labels.tolist() == [8]
+    assert read_interactions(pd.DataFrame([[7, 8]]), user=0, item=1).user_labels.tolist() == [7]
 
 
 def test_a_matrix_in_memory_is_read_as_its_file(tmp_path):
@@ -194,7 +218,9 @@ def test_titles_of_a_second_file(tmp_path):
         (["1970-01-01 00:00:10", "1970-01-02 00:00:00"], [10.0, 86400.0]),
         (["1970-01-02", "1970-01-01"], [86400.0, 0.0]),
         (["1970-01-01T00:00:10Z", "1970-01-01T00:01:00Z"], [10.0, 60.0]),
-        (["1970-01-01T02:00:10+02:00", "1969-12-31 20:31:00.5-0330"], [10.0, 60.0]),
+        (["1970-01-01T02:00:10+02:00", "1969-12-31 20:31:00.5-0330"], [10.0, 60.5]),
+        (["1970-01-01 00:00:10.25", "1970-01-01 00:00:10.750"], [10.25, 10.75]),
+        (["1970-01-01 00:00:10 UTC", "1970-01-01 00:01:00.5 UTC"], [10.0, 60.5]),
         (["1970-01-01T00:00:10Z", "1970-01-01T05:31:00+05:30"], [10.0, 60.0]),
     ],
 )
@@ -210,10 +236,62 @@ def test_times(tmp_path, when, seconds):
         read_interactions(frame, time="at")
 
 
-def test_a_time_that_is_none_is_named(tmp_path):
-    path = write(tmp_path, "t.csv", "user,item,at\n1,2,1970-01-01\n1,3,soon\n")
-    with pytest.raises(InputError, match=re.escape("line 3: 'soon' is no time")):
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1)), min_size=1, max_size=6))
+def test_a_moment_is_the_same_in_text_and_in_a_frame_to_the_microsecond(tmp_path, moments):
+    """Two events within a second have an order, which is that of the split."""
+    n = len(moments)
+    frame = pl.DataFrame({"user": [1] * n, "item": range(n), "at": moments})
+    expected = read_interactions(frame, time="at").time.tolist()
+    for text in (
+        [m.isoformat(" ", "microseconds") for m in moments],
+        [m.isoformat(timespec="microseconds") + "Z" for m in moments],
+        [f"{m + timedelta(hours=2):%Y-%m-%dT%H:%M:%S,%f}+02:00" for m in moments],
+    ):
+        assert read_interactions(frame.with_columns(at=pl.Series(text)), time="at").time.tolist() == expected
+
+
+@pytest.mark.parametrize("text", ["soon", "1970-01-02.5", "1970-01-02 03:04.5", "1970-01-01 10:00:00 UTCx"])
+def test_a_time_that_is_none_is_named(tmp_path, text):
+    path = write(tmp_path, "t.csv", f"user,item,at\n1,2,1970-01-01\n1,3,{text}\n")
+    with pytest.raises(InputError, match=re.escape(f"line 3: '{text}' is no time")):
         read_interactions(path, time="at")
+
+
+@pytest.mark.parametrize("name", ["t.csv.bz2", "t.csv.xz"])
+def test_a_packed_file_is_read_to_its_last_byte(tmp_path, name):
+    """Joined files are one table; the libraries pass over a second part that is damaged at its start."""
+    pack = bz2.compress if name.endswith("bz2") else lzma.compress
+    one, two = pack(b"user,item\n1,a\n"), pack(b"2,b\n")
+    assert read_interactions(write(tmp_path, name, one + two)).n_events == 2
+    for damaged in (b"x" + two[1:], two[:-3], two[:20], b"more"):
+        with pytest.raises(InputError, match="cannot be read as a table"):
+            read_interactions(write(tmp_path, name, one + damaged))
+
+
+def test_zeros_after_a_packed_table_are_no_part_of_it(tmp_path):
+    assert read_interactions(write(tmp_path, "t.csv.xz", lzma.compress(CSV.encode()) + bytes(8))).n_events == 5
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("user", None, "user is None; give a column by its name"),
+        ("user", False, "user is False"),
+        ("item", 1.0, "item is 1.0"),
+        ("time", b"at", "time is b'at'"),
+        ("header", "no", "header is 'no'; give True or False"),
+        ("comments", 1, "comments is 1"),
+        ("separator", 5, "separator is 5; give a text"),
+        ("encoding", 8, "encoding is 8"),
+        ("encoding", "a\0b", "is unknown"),
+        ("min_rating", True, "min_rating must be a finite number"),
+    ],
+)
+def test_an_option_of_another_type_is_not_taken_for_something_else(tmp_path, option, value, sentence):
+    path = write(tmp_path, "t.csv", "user,item,at\n1,2,1970-01-01\n1,3,1970-01-02\n")
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        read_interactions(path, **{option: value})
 
 
 def test_negative_entries_of_a_matrix_are_no_likes(tmp_path):

@@ -538,14 +538,3 @@ def test_items_are_found_by_title_label_or_part():
     for text, message in refused.items():
         with pytest.raises(InputError, match=message):
             lookup.find_item(split, text)
-
-
-def test_a_user_is_found_with_everything_that_is_known(split):
-    for labels, matrix in (
-        (split.test.user_labels, split.test.history + split.test.heldout),
-        (split.validation.user_labels, split.validation.history + split.validation.heldout),
-        (split.train_labels, split.train),
-    ):
-        assert (lookup.history_of(split, str(labels[7])) != matrix[7]).nnz == 0
-    with pytest.raises(InputError, match="some that are"):
-        lookup.history_of(split, "nobody")

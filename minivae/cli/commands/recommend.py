@@ -49,12 +49,15 @@ def recommend_items(options: flags.Recommend) -> None:
         check_format(options.out)
     labels, history = _users(options, split)
     if options.rank is not None:
+        if options.among or options.exclude:
+            flag = "--among" if options.among else "--exclude"
+            raise InputError(f"--rank counts all items that a user does not have; leave {flag} out")
         return _show_rank(options, model, split, labels, history)
     among, exclude = (None if f is None else _items(split, _lines(f)) for f in (options.among, options.exclude))
     if exclude is not None and np.isin(np.arange(split.n_items) if among is None else among, exclude).all():
         whose = "of the data" if among is None else f"of {options.among}"
         raise InputError(f"every item {whose} is in {options.exclude}: no item is left to be shown")
-    found = recommend(model, history, options.k, among=among, exclude=exclude)
+    found = recommend(model, history, min(options.k, split.n_items), among=among, exclude=exclude)
     items, scores = found.items.numpy(), found.scores.numpy()
     if options.out is not None:
         write_frames(_blocks(labels, items, scores, split), options.out)
@@ -95,10 +98,8 @@ def _users(options: flags.Recommend, split: StrongSplit) -> Found:
     known = [next((form for form in of if form in place), None) for of in forms]
     for line, (label, found) in enumerate(zip(wanted, known, strict=True), 1):
         if found is None:
-            try:
-                lookup.history_of(split, label)  # says which labels are close
-            except InputError as e:
-                raise InputError(f"{options.users}, label {line:,}: {e}" if options.users else str(e)) from None
+            where = f"{options.users}, label {line:,}: " if options.users else ""
+            raise InputError(f"{where}{lookup.unknown_user(label, labels.to_list())}")
     names = [label for label in known if label is not None]
     return pl.Series(names), rows[[place[label] for label in names]]
 
