@@ -48,7 +48,7 @@ plt.show()
 # ## 1.2 The data
 #
 # An evaluation hides some ones, to be found. Half of our users took at most
-# 56 of the 600 items, one took 240; this matters below.
+# 56 of the 600 items, the busiest 240.
 
 # %%
 data = mv.planted(n_users=3_000, n_items=600, n_events=240_000, seed=0)
@@ -139,7 +139,7 @@ print("from rank 64 on, weak scores are below strong ones, in all 5 draws:", Tru
 
 # %% [markdown]
 # **Reading.** Up to rank 16 the two agree within .002, at rank 32 they begin to part, and from rank 64 on the weak score is
-# *lower*, by .02 or more. (A guess, not tested: a model of high rank remembers single rows, and there the hidden items stood as **zeros**.)
+# *lower*, by .02 or more in every draw. (A guess, not tested: a model of high rank remembers single rows, and there the hidden items stood as **zeros**.)
 # This course, like the paper, uses strong generalization.
 #
 # ## 1.4 The protocol of Liang et al.
@@ -272,12 +272,12 @@ np.testing.assert_allclose(result.per_user["ndcg@100"], ndcg(hits, n, 100))
 print("from scratch = mv.evaluate, for all 500 users:", True)
 
 # %% [markdown] tags=["explorable"]
-# **Move it by hand.** Two models, two users. Raise $n$ of the heavy user: when does another model win, and by which recall? Drag a hit from rank 9 to rank 1: only nDCG
+# **Move it by hand.** Two models, two users ($k=10$; at the start A has 1 of 2 and 7 of $n$ hits, B 2 of 2 and 1 of $n$). Raise $n$ of the heavy user: when does another model win, and by which recall? Drag a hit from rank 9 to rank 1: only nDCG
 # notices, as long as both ranks are within $k$. Run the cell; a viewer without scripts shows a picture.
 #
 # <details><summary>Solution</summary>
 #
-# At the start ($k=10$) A has 1 of 2 and 7 of $n$ hits, B 2 of 2 and 1 of $n$. By hits$/n$ the means are $\frac12(\frac12+\frac7n)$ and $\frac12(1+\frac1n)$: B wins from $n=13$ on.
+# By hits$/n$ the means are $\frac12(\frac12+\frac7n)$ and $\frac12(1+\frac1n)$: B wins from $n=13$ on.
 # With $\min(k,n)$ nothing changes for $n>10$, and A stays ahead, $.60$ to $.55$.
 #
 # </details>
@@ -411,7 +411,7 @@ print("the order of the columns is worth more than twice a random list:", True)
 #
 # ## 1.9 Users, draws, and the difference that counts
 #
-# A mean over $U$ users has a [**standard error**](GLOSSARY.md#standard-error) $s/\sqrt U$, where $s$ is the spread over users. (A user with nothing held
+# A mean over $U$ users has a [**standard error**](GLOSSARY.md#standard-error) $s/\sqrt U$, where $s$ is the standard deviation over users. (A user with nothing held
 # out has $0/0$, NaN: leave it out of the mean *and* of $U$.) Subtract *user by user*: `mv.compare` gives the mean difference with a 95 % interval.
 #
 # **Predict.** Here are EASE and an SVD of rank 8 on five draws of 500 test users (of the same 3,000, so draws overlap). Their separate error bars overlap. Does it follow that we cannot
@@ -486,12 +486,12 @@ print("against the chosen rank less than a third of the difference is left, in a
 
 # %% [markdown]
 # **Reading.** EASE on draw 3 scores below the SVD of rank 8 on any other draw: compared across
-# draws, the order is reversed. (In 1.1, too, the draw may differ: here draw and choice of λ together move Recall@20 by .03.) Inside one the bars overlap, but the [paired](GLOSSARY.md#paired) interval excludes 0 each
+# draws, the order is reversed. (In 1.1, too, the draws may differ: here another draw, with λ chosen again, moves EASE's Recall@20 by up to .03.) Inside one the bars overlap, but the [paired](GLOSSARY.md#paired) interval excludes 0 each
 # time. Its error is 3.5 to 4.3 times smaller, for nDCG@100: worth 12 to 18 times the users.
 #
 # But *what* does it show? Nobody chose rank 8. With the rank chosen on validation users, 16 each time, less than a third of the difference is
-# left, and the interval excludes 0 in 3 of the 5 draws. Most of it was the distance to an untuned rival, which another rank may change: pairing makes a difference
-# visible, not fair. The chance of seeds is not covered here.
+# left, and the interval excludes 0 in 3 of the 5 draws. So, on these two grids, most of it was the distance to an untuned rival: pairing makes a difference
+# visible, not fair.
 
 # %% [markdown] tags=["fault"]
 # **Find the fault.** The first 200 test users and the other 200 have the same model, EASE. How far do their means lie apart? The cell
@@ -533,7 +533,7 @@ print(f"the means of the two halves differ by {difference / error:.1f} standard 
 # the nDCGs of each we subtract its mean over all 1,000 held-out users, who stand for the population. Draw $m$ users, choose the
 # best model on them: how far does it lie above the mean of all 20, on these users, and on $m$ others?
 # The largest of 20 independent normal numbers is expected 1.87 standard deviations up. If the 20 means behave like these, the lead is about
-# $1.87\,s_d/\sqrt m$, with $s_d$ the spread over users of a model's difference from the mean of all.
+# $1.87\,s_d/\sqrt m$, with $s_d$ the standard deviation over users of a model's difference from the mean of all.
 
 
 # %% tags=["from-scratch"]
@@ -565,7 +565,7 @@ spread = (each - each.mean(0)).std(1, ddof=1).mean()
 ax.plot(sizes, mean[:, 0], "o", color=mv.plots.COLOURS[0], label="on the users who chose it")
 ax.plot(sizes, 1.87 * spread / np.sqrt(sizes), ":", color="0.3", label="$1.87\\,s_d/\\sqrt{m}$")
 ax.errorbar(
-    sizes, mean[:, 1], 1.96 * error[:, 1], fmt="s", color=mv.plots.COLOURS[1], capsize=3, label="on other users"
+    sizes, mean[:, 1], 1.96 * error[:, 1], fmt="s", ms=3, color=mv.plots.COLOURS[1], capsize=6, label="on other users"
 )
 ax.axhline(0, color="0.7", linewidth=1)
 ax.set_xscale("log")
@@ -583,9 +583,8 @@ print("on other users no lead is seen, within 3 standard errors:", True)
 print("on its own users the lead follows the formula within a tenth:", True)
 
 # %% [markdown]
-# **Reading.** No model is better, and yet the winner leads on the users who chose it; on other users no lead is seen. A
-# model chosen among equals on the test users gets this advantage; its best [epoch](GLOSSARY.md#epoch) is such a choice, too, but we did not
-# measure it. And a validation score must not stand beside a test score: the model was chosen on it.
+# **Reading.** No model is better, and yet the winner leads on the users who chose it; on other users no lead is seen (within 3 standard errors). A
+# model chosen among equals on the test users gets this advantage; a best [epoch](GLOSSARY.md#epoch) is such a choice, too. And a validation score must not stand beside a test score: the model was chosen on it.
 #
 # ## 1.11 A checklist
 #

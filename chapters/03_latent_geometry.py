@@ -1,11 +1,10 @@
 # %% [markdown]
 # # 3. How far apart are two posteriors?
-# **Study** 105 min · **runs** 14 CPU seconds (16 s when it was built), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb); expectation, covariance, Gaussians
+# **Study** 105 min · **runs** 16 CPU seconds (17 s when it was built), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb); expectation, covariance, Gaussians
 #
 # **You will be able to** (1) define $W_1$ and $W_2$ by [couplings](GLOSSARY.md#coupling), (2) derive $W_2$ of diagonal Gaussians, (3) bracket
 # $W_1$ and prove both sides, (4) say why $W_1$ from samples is too large on average, and how the excess depends on the dimension,
-# (5) prove what $W_1$ bounds, (6) tell when the [KL divergence](GLOSSARY.md#kl-divergence) grows without limit and $W$ does not. Words:
-# [glossary](GLOSSARY.md).
+# (5) prove what $W_1$ bounds, (6) tell when the [KL divergence](GLOSSARY.md#kl-divergence) grows without limit and $W$ does not. [Glossary](GLOSSARY.md).
 
 # %% [markdown]
 # ## 3.1 Question
@@ -280,15 +279,16 @@ assert 0.7 < left < 0.85
 assert 0.5 < float(excess[8][-1] / excess[8][1]) < 0.65
 assert 1.9 < found[16].estimate[-1] / 2 < 2.1
 print(
-    f"300 samples: near the truth in the plane; in 16 dimensions {float(found[16].estimate[-1]) / 2:.0f} times the truth"
+    f"300 samples: near the truth in the plane; in 16 dimensions {float(found[16].estimate[-1]) / 2:.0f} times the truth;",
+    f"100 samples in 16 dimensions: {float(found[16].estimate[2]):.2f}",
 )
 
 # %% [markdown]
 # **Reading.** In 8 and 16 dimensions the estimate lies outside the bracket, far *above* it. Why above? $W_1$ is convex in
 # the pair of measures, so by Jensen the mean over random samples is at least the $W_1$ of what the samples are on
 # average: the true Gaussians. Two samples of the *same* cloud have a positive distance, too; subtract it for both clouds,
-# and one has, on average, a lower bound (triangle inequality, and Jensen again). On the line and in the plane the estimate is near 2. In higher
-# dimensions the excess falls slowly: in 16 dimensions ten times the samples left about three quarters of it, in 8 more than half. In a [latent space](GLOSSARY.md#latent-space) with $d=200$ (not run)
+# and one has, on average, a lower bound (triangle inequality, and Jensen again). On the line and in the plane the estimate is near 2, with 100 points in 16 dimensions 4.25. In higher
+# dimensions the excess falls slowly: in 16 dimensions ten times the samples (30 to 300) left about three quarters of it, in 8 more than half. In [latent space](GLOSSARY.md#latent-space)
 # the bracket has no such error, but may be wide (3.7).
 #
 # An alternative is **sliced** $W_1$: project on random directions, take the exact $W_1$ there (on a line: sort
@@ -358,8 +358,7 @@ assert moved > way
 print("the largest constant of the entries is not enough, one needs that of the vector:", bool(moved > way))
 
 # %% [markdown]
-# None of the networks used more than a quarter of the bound. How much of the rest is due to $K$, itself an upper estimate,
-# was not asked.
+# None of the networks used more than a quarter of the bound ($K$ is an upper estimate itself).
 #
 # ## 3.7 Where KL is large and $W$ small
 #
@@ -395,8 +394,7 @@ print(f"wider: W1 = {1.5 * (np.pi / 2) ** 0.5:.2f}, exact")
 # %% [markdown]
 # **Reading.** The needles are the nearest pair for $W$ and by far the most different for KL; $\mathrm{KL}(u\|v)$ puts
 # "wider" before "shifted", $\mathrm{KL}(v\|u)$ after it. With thinner needles KL
-# grows without limit while $W$ stays $0.5$. A $K$-Lipschitz quantity differs by at most $K/2$ between the needles (3.6),
-# however thin they are. And "wider"? Its bracket, 0 to 2.12, says little, but $\phi(z)=\|z\|$ is 1-Lipschitz, so $W_1\ge\mathbb E_{q_v}\|z\|-\mathbb E_{q_u}\|z\|=1.5\sqrt{\pi/2}$ (3.6), and
+# grows without limit while $W$ stays $0.5$. A $K$-Lipschitz quantity differs by at most $K/2$ between the needles (3.6). And "wider"? Its bracket, 0 to 2.12, says little, but $\phi(z)=\|z\|$ is 1-Lipschitz, so $W_1\ge\mathbb E_{q_v}\|z\|-\mathbb E_{q_u}\|z\|=1.5\sqrt{\pi/2}$ (3.6), and
 # common noise costs just that (3.4). So $W_1=1.88$: "wider" is nearer than "shifted" for $W_1$, and farther for $W_2$.
 #
 # In the other direction KL does control $W$. **Talagrand's inequality:** for the [prior](GLOSSARY.md#prior) $p=\mathcal N(0,I)$ (here no exponent)
@@ -512,6 +510,7 @@ for model in models:
             "rank correlation N, spread": rank_correlation(sd.mean(1), items),
             "rank correlation N, length of mean": rank_correlation(mu.norm(dim=1), items),
             "rank correlation N, mean common items": rank_correlation(common.mean(1), items),
+            "rank correlation N, mean W2 to all": rank_correlation(far.mean(1), items),
             "taste of 10 nearest by W2": float(taste.gather(1, neighbours(far)).mean()),
             "taste of 10 nearest by Jaccard": float(taste.gather(1, neighbours(-jaccard)).mean()),
             "taste of all others": float(taste[apart].mean()),
@@ -529,9 +528,9 @@ def table(*words):  # the rows whose names hold one of the words
 table("part of", "bracket", "2 KL")
 
 # %% [markdown]
-# *Means make up nearly all of $W_2$.* About a hundredth of $W_2^2$ comes from the spreads, so the bracket is narrow: for half of the
+# *Means make up nearly all of $W_2$.* About a hundredth of $W_2^2$ comes from the spreads, and the bracket is narrow: for half of the
 # pairs it gives $W_1$ to within one percent, for the widest to within a tenth. So for these models $W_2$ is nearly $W_1$.
-# ([Chapter 04](04_sharing_radius.ipynb) takes $W_2$ for another reason: it is at least $W_1$.) *T2* holds for every user; on average $W_2$ is a fifth below the bound.
+# *T2* holds for every user; on average $W_2$ is a fifth below the bound.
 
 # %% tags=["figure"] jupyter={"source_hidden": true}
 mu, sd = posteriors[0]
@@ -546,7 +545,7 @@ plt.show()
 table("community")
 
 # %% [markdown]
-# *Communities are nearer*, by about a fifth, but the two histograms overlap widely.
+# *Communities are nearer*, by about a fifth ($N$ not held), but the two histograms overlap widely.
 
 # %% tags=["figure"] jupyter={"source_hidden": true}
 fifths = {}
@@ -587,6 +586,8 @@ assert (each[:, 1] < each[:, 0]).all()
 assert np.abs(across).max() < 0.05
 assert max(widths) < 0.1
 by_fifth = ", ".join(f"{value:.2f}" for value in each[:, 0].mean(0))
+of_fifth = ", ".join(f"{int(items[g].min())} to {int(items[g].max())}" for g in groups)
+print(f"items N of the users in the five fifths: {of_fifth}")
 print(f"W2 and common items, from the lightest fifth to the busiest (mean of 5 seeds): {by_fifth};", end=" ")
 print(f"single seeds {each[:, 0].min():.2f} to {each[:, 0].max():.2f}")
 assert (each[:, 0].argmax(1) == 4).all()  # weakest in the busiest
@@ -622,7 +623,7 @@ print("more items, smaller spreads, farther out; nearest by W2 have more alike t
 # %% [markdown]
 # **Reading.** *Common items go with nearness among users of like [activity](GLOSSARY.md#activity).* Over all pairs their number does not: its rank correlation with $W_2$ is near 0,
 # and the curve of the figure falls and rises again. But busy users have many items in common with others on the mean, and
-# lie far out, with small spreads. Hold $N$ of both: inside a fifth by $N$ the correlation is about −.65 on the mean, weakest in the busiest, and it is there in each fifth and seed;
+# lie farther from them (last two rows). Hold $N$ of both: inside a fifth by $N$ the correlation is about −.65 on the mean, weakest in the busiest, where $N$ varies most (43 to 120), and it is there in each fifth and seed;
 # with one user in each of two given fifths it is about −.5. So $N$ hides it (akin to *Simpson's paradox*). The Jaccard
 # index, which divides by the items of either, shows it over all pairs, too, and inside each fifth it is the stronger one.
 
@@ -744,7 +745,7 @@ mv.checks.check_lower_bound(lower_bound)
 # end from 0.00 to 1.20, and common noise lowers the upper end from 2.12 to 1.88, the exact $W_1$ of 3.7. For "needles" both ends were
 # 0.50 before. With the direction of $\mu_u-\mu_v$ among the columns the bound is never below $\|\mu_u-\mu_v\|$: the projection on it keeps
 # the whole difference of means. Users of the
-# trained model (2,000 random pairs, 2,000 random directions, five seeds): none of these directions raises a lower end; it is .996 to .997 of the upper one at the median
+# trained model (2,000 random pairs, 2,000 random directions, five seeds): none of the random directions raises a lower end; it is .996 to .997 of the upper one at the median
 # and .946 or more for each of the 2,000, and common noise takes less than a thousandth off the upper end.
 #
 # </details>

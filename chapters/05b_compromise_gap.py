@@ -60,7 +60,7 @@ plt.show()
 #
 # ## 5b.2 Ask an optimiser
 #
-# Before any theorem, let us look. A user with the items $x_u$ who is at $z$ with density $q_u(z)$ pays there
+# A user with the items $x_u$ who is at $z$ with density $q_u(z)$ pays there
 # $q_u(z)\,[N_u\log\sum_ie^{f_i}-\langle x_u,f\rangle]$, the loss of chapter 02. The cost depends on the user only through the weights $q_u(z)\,x_{ui}$, one for each
 # item. And the common cost of two users is the cost of the *sum* of their weights. So:
 
@@ -92,7 +92,7 @@ share = least_cost(few + many)[1][:10].sum()
 print(f"10 against 100 items, none in common: the items of u get {share:.2f} of the probability")
 
 # %% [markdown]
-# **Reading.** (a) The answer is the *mean* of the two profiles. (b) It costs 13.86 nats more, which is $20\log2$; 20 is the number of items in which the two differ (here $N_u$ is 20, too; 5b.5 tells them apart). (c) The busy user wins by ten to one. The theorem says why.
+# **Reading.** (a) The answer is the *mean* of the two profiles. (b) It costs 13.86 nats more, which is $20\log2$; 20 is the number of items in which the two differ (here $N_u$ is 20, too; 5b.5 tells them apart). (c) The busy user wins by ten to one.
 #
 # ## 5b.3 Theorem 2.5
 #
@@ -191,7 +191,7 @@ print(f"gap at a place where v has hardly any mass: {gap_at(half, half.flip(0), 
 # %% [markdown]
 # ## 5b.4 Over the whole space
 #
-# Two clouds meet at many places. Sum up all of them: $\int\text{gap}(z)\,dz$. Again two users with 20 items each, 10 of them common, now as
+# Two clouds meet at many places. Sum up all of them: $\int\text{gap}(z)\,dz$. Again 20 items each, 10 of them common, now as
 # clouds on a line:
 
 
@@ -240,7 +240,7 @@ print("from scratch = package; line = plane = sampling")
 #
 # ## 5b.5 One formula, when both have the same number of items
 #
-# Let $N_u=N_v=N$ and $D=\|x_u-x_v\|_1$, the number of items in which they differ. Now play a game. Somebody draws one of the two users, $U$, with probability ½ each, then a
+# Let $N_u=N_v=N$ and $D=\|x_u-x_v\|_1$, the number of items in which they differ. Somebody draws one of the two users, $U$, with probability ½ each, then a
 # point $Z\sim q_U$, and shows us only the point. How sure can we be who it was? Given $Z=z$ it was $u$ with
 # probability $\alpha=q_u/(q_u+q_v)$. What $z$ leaves open is $H_2(\alpha)=-\alpha\log\alpha-(1-\alpha)\log(1-\alpha)$, at most
 # $\log2$; its mean over $Z$ is the **conditional entropy** $H(U|Z)$. *Exact* (ours):
@@ -271,7 +271,7 @@ print(f"distance 2, spreads 1: {whole_gap(2.0):.1f} nats; distance 4, spreads 3:
 
 # %% [markdown]
 # The second distance is twice the first, and the price is *higher*. The gap is no function of $W_2$ alone: stretch the space by three, and
-# $W_2$ triples while the overlap stays. If the spreads are equal, what counts is the distance in spreads:
+# $W_2$ triples while the overlap stays. If the spreads (standard deviations) are equal, what counts is the distance in spreads:
 
 # %% tags=["figure"] jupyter={"source_hidden": true}
 wide = torch.linspace(0, 16, 321, dtype=torch.float64)  # distances, in spreads
@@ -312,7 +312,7 @@ print("gap = items that differ × H(U|Z), falls with distance; at W2 = 4 it can 
 #
 # A nat of information about who is who saves $D$ nats of compromise and costs at least $2\beta$.
 #
-# *Step 3: small D.* If $D\le2\beta$, the last term does not help: $C\ge D\log 2$, attained when both are the prior. To **merge** is best (at $D=2\beta$ other pairs are as good).
+# *Step 3: small D.* If $D\le2\beta$, the last term does not help: $C\ge D\log 2$, attained when both are the prior. To **merge** is best (at $D=2\beta$ so is every pair with $\bar q=p$).
 #
 # *Step 4: large D.* If $D>2\beta$, take Gaussians $t$ spreads apart, at $\pm\sigma t/2$. Their
 # $\mathrm{KL}_u+\mathrm{KL}_v=\sigma^2(1+t^2/4)-1-\log\sigma^2$ is least at $\sigma^2=1/(1+t^2/4)$, and then it is $\log(1+t^2/4)\approx t^2/4$.
@@ -522,10 +522,10 @@ assert all(0.65 < paid[name][:, 0].mean() < 0.9 for name in groups)  # two third
 print("in all 5 seeds and for all four kinds the price falls from over a half to under a twentieth:", falls and gone)
 
 # %% [markdown]
-# **Reading.** After one epoch the clouds overlap, and pairs pay two thirds to nine tenths of the full gap, on average.
+# **Reading.** After one epoch pairs pay two thirds to nine tenths of the full gap, on average, so the clouds overlap.
 # After 25 epochs all four kinds pay next to nothing, on average: probably their clouds hardly overlap (5b.3). *Near, related* pairs pay most at the end, one or two hundredths; the other kinds
-# about a thousandth or less, on average. The rule of 5b.6 needs equal $N$. For two users alone with unequal $N$ there is a local threshold (task 5b.3): each pair parts below its own $\beta$, from 2.2 to 43, and here it rises to 0.2. But at $\beta=1$ pairs that differ in 4 to 9 items
-# still pay more than half, though their thresholds lie at 1.5 to 4.5. (Two spreads apart pay half, too; distances not measured.) It is no test: these models have many users, 16 dimensions and decoders of limited slope. Nor does it show that
+# about a thousandth or less, on average. The rule of 5b.6 needs equal $N$. For two users alone with unequal $N$ there is a local threshold (task 5b.3): each pair parts below its own $\beta$, from 2.2 to 43, and here $\beta$, 0.2 by default, is below all of them. It is no test: at $\beta=1$ pairs that differ in 4 to 9 items
+# still pay more than half (.57, table of task 5b.3), though their thresholds lie at 1.5 to 4.5, and these models have many users, 16 dimensions and decoders of limited slope. Nor does it show that
 # *different content* drives them apart: no training without reconstruction was run.
 #
 # **What the theorem does not say.**
@@ -627,7 +627,7 @@ mv.checks.check_sampled_gap(sampled_gap)
 # | 5 | .85 | .52 | .29 |
 # | 20 | .97 | .89 | .78 |
 #
-# So a larger β makes users share places, and at each β those who differ less share more. Whether $2\beta$ is a border here, they do not say: at β = 1 pairs that differ in 4 to 9 items pay more than half, but so do pairs that are two spreads apart (5b.5). The identity: $\text{gap}(z)=(w_u+w_v)\,\mathrm{JS}(z)$ with $w_u=N_uq_u(z)$; integrate both terms. For $N_u\ne N_v$ there is a local line for two users alone. Merged, both are the prior, and the answer is
+# So with a larger β users pay a larger part of their gap, and at each β those who differ less (and have fewer items) a larger part. Whether $2\beta$ is a border here, they do not say: at β = 1 pairs that differ in 4 to 9 items pay more than half, but so do pairs that are two spreads apart (5b.5). The identity: $\text{gap}(z)=(w_u+w_v)\,\mathrm{JS}(z)$ with $w_u=N_uq_u(z)$; integrate both terms. For $N_u\ne N_v$ there is a local line for two users alone. Merged, both are the prior, and the answer is
 # $m=\frac{N_up_u+N_vp_v}{N_u+N_v}$. Move a little away: logits $\log m+zw$ on a line, means $\mu_u,\mu_v$, with $w$ and the means small. To second order $u$ pays
 # $\frac12N_u\mathrm{Var}_m(w)-\mu_ua_u+\frac\beta2\mu_u^2$ more, with $a_u=N_u\langle p_u-m,w\rangle$; the best $\mu_u=a_u/\beta$ saves $a_u^2/(2\beta)$. And
 # $a_v=-a_u$, since $m$ is the weighted mean. So they part if and only if $a_u^2/\beta>\frac12(N_u+N_v)\mathrm{Var}_m(w)$ for some $w$; by Cauchy and Schwarz the best is

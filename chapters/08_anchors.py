@@ -84,7 +84,7 @@ fig.tight_layout()
 # %% [markdown]
 # **Predict.** We pull both views towards the star, with weight $\lambda$. (a) Do the views of a user come closer
 # together? (b) Will a user's ten nearest neighbours depend less on the mask? (c) Which accounts gain most, those of one
-# person or those of two? Write it down.
+# person or those of two?
 #
 # ## 8.2 Claim
 #
@@ -337,8 +337,8 @@ print(f"free μ: the two views end in one place for {(after < 0.01 * before).dou
 assert (after < 0.01 * before).double().mean() > 0.95
 
 # %% [markdown]
-# So here the $m_h$ of the proposition, the minimiser in a free $\mu$, is **one point for all masks** (measured: one model, two starts a user): there is no variance to shrink. What
-# varies is the answer of the **encoder, which sees the view only**; call it $\mu_h$.
+# So the $m_h$ of the proposition, the minimiser in a free $\mu$, is **one point for all masks** (measured: one model, two starts a user): there is no variance to shrink. What
+# varies is the answer of the **encoder, which sees the view only**, $\mu_h$.
 #
 # A view that fits several users does not say whose it is, and even an encoder without limits then
 # answers with a compromise: the mean of these users' $m$ (exact if all have one $H$; `minivae.theory.ambiguity`).
@@ -367,8 +367,7 @@ assert must / does < 0.1 < 0.9 < torch.stack(alone).mean()
 #
 # ## 8.6 What do trained models show?
 #
-# The $m_h$ of the proposition does not vary here. We put $\mu_h$ in its place, which nothing proves, and look whether the formula describes
-# what anchors do: take the Hessian of
+# The $m_h$ of the proposition does not vary here. We put $\mu_h$ in its place, which nothing proves, and test the formula: take the Hessian of
 # `rest_of_loss` at each user's $\mu$ (no minimum) in the model *without* anchors and the covariance of $\mu_h$ over 40 masks,
 # *predict* the variance with anchors, and compare with the model trained *with* them. A description without theory: the
 # space shrinks by one factor, that of the variance *between* users, read from the anchored models (so it predicts nothing).
@@ -415,10 +414,10 @@ for lam, rows in outcomes.items():
 # %% [markdown]
 # **Reading.** For $\lambda=1$ the *median* user shrinks about as predicted, which looks like success; for $\lambda=5$
 # twice the predicted variance is left. User by user the prediction fails: the rank correlation is negative in all five seeds, and at $\lambda=5$ about a quarter to a
-# half of the users exceed the bound of their local model. The variance *between* users falls by a like factor
-# (.115 and .027, orange line). The formula, exact for its quadratic, does not describe these encoders; one factor fits the median within a fifth.
+# half of the users exceed the bound of their local model (at 1: 9 to 19 %). The variance *between* users falls by a like factor
+# (.115 and .027, orange line). The formula does not describe these encoders; one factor fits the median within a fifth.
 #
-# The answer to (a) is yes, but (b)? The paper argues: views come together, *therefore*
+# The answer to (a) is yes, but (b)? The paper: views come together, *therefore*
 # neighbourhoods are stable. Overlap: of the ten nearest neighbours under two masks, those in both over those in either.
 
 
@@ -456,7 +455,7 @@ for lam in (1.0, 5.0):
 
 # %% [markdown]
 # **Reading.** The views come together, and so do different users; nearest neighbours do not depend on scale. With $\lambda=1$ neither
-# relative variance nor overlap gains anything. With $\lambda=5$ the relative variance falls a little, and the overlap *falls* too, in all five seeds: why is open.
+# relative variance nor overlap gains anything. With $\lambda=5$ the relative variance falls a little, and the overlap *falls* too, in all five seeds.
 #
 # $L_A$ can be lowered by scale alone (exact, not in the paper): halve $\mu$, $\sigma$ and all anchors, and double the decoder's first
 # weights. Reconstruction is the same, $L_A$ a quarter; otherwise only the KL term changes.
@@ -561,14 +560,14 @@ for b in ("multvae", "ease"):
 # %% [markdown]
 # **Reading.** On MovieLens-1M anchors win .018 over masking,
 # after equal searches .008 to .011 on each of five draws of users; EASE stays ahead. The centroid alone gives .012,
-# with $\mathrm{tr}\,\Sigma$ .019, all three terms .018. In the small model on the embedded data the centroid alone *costs* .011, and with $\mathrm{tr}\,\Sigma$ nothing is lost. The scatter
+# with $\mathrm{tr}\,\Sigma$ .019, all three terms .018 ($\mathrm{tr}\,\Sigma$ alone: not run). In the small model on the embedded data the centroid alone *costs* .011, and with $\mathrm{tr}\,\Sigma$ nothing is lost. The scatter
 # makes no difference that can be seen. On the embedded data the full-size
 # model cannot be told apart from masking, the small one gains .004 [.002, .006] at $\lambda=.1$, nothing that can be seen at 1, and $\lambda=5$ harms it. On MovieLens-1M
 # accuracy rises *while neighbours become less stable*.
 #
 # ## 8.8 Two tastes, one centroid
 #
-# A reviewer asked about users with several interests, whose mean anchor lies *between* them. We know who shares an account. Does the pull harm them? Differences of nDCG@100 to
+# A reviewer asked about users with several interests, whose mean anchor lies *between* them. Does the pull harm them? Differences of nDCG@100 to
 # masking alone, paired by account:
 
 # %%
@@ -618,7 +617,7 @@ assert all(gain[5.0, g].high < 0 for g in groups)
 assert all(np.argmax([of[who].mean() for who in groups.values()]) == 0 for of in apart.values())
 
 # %% [markdown]
-# **Reading.** Shared accounts are hard for these models, those of unlike persons more than those of alike ones (their sizes differ, too), and anchors do not change
+# **Reading.** Shared accounts are hard for these models, those of unlike persons more than those of alike ones (though they hold more items: 23 to 25 for 22), and anchors do not change
 # that: (c) with $\lambda=1$ the mean of each group moves by less than .005, nobody gains visibly. With $\lambda=5$ the accounts of *one* person lose most,
 # those of two persons lose too, the unlike ones just visibly: not the order that the reviewer feared. And the accounts of one person lie farthest from their centroid.
 #

@@ -10,7 +10,7 @@
 # ## 9.1 Question
 #
 # A table says: on MovieLens-20M, Mult-VAE has nDCG@100 .426, with item anchors (PIA) .437. The usual split of
-# these data has 10,000 test users.  Is the difference more than chance? Would it be there with other test users,
+# these data has 10,000 test users. Would the difference be there with other test users,
 # with another seed?
 #
 # **Predict.** How large must a difference in that table be before you believe it?
@@ -33,8 +33,8 @@ rng = np.random.default_rng(0)
 # ## 9.2 What was published
 #
 # The published figures stand in one file, with source and [**evidence tag**](GLOSSARY.md#evidence-tag): V, read in a primary
-# artefact; S, in a secondary text; M, recalled from the named table. Nothing below was measured
-# here: we do not have these data sets. **None** of the values in this table was read in a primary artefact. (The file also holds Mult-VAE on MovieLens-20M
+# artefact; S, in a secondary text; M, recalled from the named table. Nothing of it was measured
+# here. **None** of the values in this table was read in a primary artefact. (The file also holds Mult-VAE on MovieLens-20M
 # from its authors' notebook: .4259, standard error .0021 [V].) So this is an exercise in reading a table, and no verdict on the paper.
 
 # %%
@@ -68,8 +68,8 @@ print("standard errors, stated for RecVAE:", ", ".join(f"{d} {se:.4f} [{tag}]" f
 # $$\mathrm{se}^2(\bar x-\bar y) = \mathrm{se}_x^2 + \mathrm{se}_y^2 - 2\,r\,\mathrm{se}_x
 # \mathrm{se}_y,$$
 #
-# where $x$ and $y$ are the two models' values, and $r$ is their correlation over users. A table gives $\mathrm{se}_x$ and
-# $\mathrm{se}_y$, at best. It never gives $r$. With $r=0$ the error is $\sqrt2$ times that of one model: the
+# with $r$ the correlation of the two models' values over users. A table gives $\mathrm{se}_x$ and
+# $\mathrm{se}_y$ at best, never $r$. With $r=0$ the error is $\sqrt2$ times that of one model: the
 # *unpaired* error. It is too large if $r$ is positive. We measure $r$.
 
 # %%
@@ -105,7 +105,7 @@ assert r_linear.max() < r.min()
 #
 # So there are three zones, if $r\ge0$ as here: beyond two unpaired errors, the table alone shows that these trained models differ;
 # within two [*paired*](GLOSSARY.md#paired) errors it could be chance even with the models at hand; between the two, **the table cannot say**. The
-# first zone needs no more of $r$: on MovieLens-20M it begins at $2\sqrt2\cdot.0021=.006$, and at .007 if the table is rounded to .001: the answer to 9.1.
+# first zone needs no more of $r$: on MovieLens-20M it begins at $2\sqrt2\cdot.0021=.006$, and at .007 if the table is rounded to .001.
 
 
 # %% tags=["from-scratch", "nbval-check-output"]
@@ -150,7 +150,7 @@ for verdict, labels in verdicts.items():
 # %% [markdown]
 # **Reading.** *If the values are as noted*, and RecVAE's errors do for the others (a guess), PIA and Mult-VAE differ by more than two unpaired errors on all three data
 # sets. [RecVAE](GLOSSARY.md#recvae) and PIA cannot be told apart by the table. EASE, a linear
-# model, is told apart from Mult-VAE only on Netflix and Million Song. The table does **not** say how many seeds, how much search for each row, and by whom.
+# model, is told apart from Mult-VAE only on Netflix and Million Song; on MovieLens-20M rounding decides (−2.02). It does **not** say how many seeds, how much search, and by whom.
 
 # %% [markdown] tags=["fault"]
 # **Find the fault.** Two models that are equally good are compared 400 times, with a paired 95 % interval. About one comparison in twenty should
@@ -195,7 +195,7 @@ for name, row in published.paper("by activity").items():
           f"stated {stated:.2f} [{tag}]: {verdict}")  # fmt: skip
 
 # %% [markdown]
-# **Reading.** One of the four percentages, as noted, does not come from its digits. We read only the notes.
+# **Reading.** One of the four percentages, as noted, does not come from its digits.
 #
 # ## 9.5 Users and seeds
 #
@@ -223,10 +223,10 @@ def components(d):  # (n, m)
 
 
 # %% [markdown]
-# Three intervals are in use. *Naive*: all $nm$ values as if independent. *Users*: average each user over seeds, then the
+# *Naive*: all $nm$ values as if independent. *Users*: average each user over seeds, then the
 # paired interval, for these $m$ trained models and new users. *Both*: the formula above with estimates, for new users
 # **and** new seeds, with the normal 1.96, or with a quantile of Student's t, since $\sigma_b$ is estimated from five seeds. Its degrees of freedom
-# are those of a $\chi^2$ with the mean and the variance of the sum of parts $v_k$ with $f_k$ each (Satterthwaite): $(\sum v_k)^2/\sum (v_k^2/f_k)$.
+# are $f=(\sum v_k)^2/\sum (v_k^2/f_k)$ (Satterthwaite): the sum of parts $v_k$ with $f_k$ each has the variance $2\sum v_k^2/f_k$, a scaled $\chi^2$ with the same mean $2(\sum v_k)^2/f$.
 # Which covers the truth? We plant $\delta=0$ and count.
 
 
@@ -273,8 +273,8 @@ assert by_seeds["users"] < 0.75 < by_seeds["both"] < by_seeds["both, t"] - 0.01
 print("coverage where seeds differ:", ", ".join(f"{kind} {share:.2f}" for kind, share in by_seeds.items()))
 
 # %% [markdown]
-# **Reading.** More seeds do not replace more users: the naive interval is too short where users differ. The interval over
-# users is right unless whole seeds differ; then one needs *both* (a little too wide in the middle row), and with five seeds the t quantile, which comes near .95 (here .94).
+# **Reading.** More seeds do not replace more users ($\sigma_a^2/n$ stays): the naive interval is too short where users differ. The interval over
+# users is right unless whole seeds differ (with $\sigma_b=0$ the means of the rows are independent); then one needs *both* (a little too wide in the middle row), and with five seeds the t quantile, which comes near .95 (here .94).
 
 # %% [markdown] tags=["explorable"]
 # **Move it by hand.** Raise the seeds, then the users, and read what each interval covers. Run the cell; a viewer without scripts shows a picture.
@@ -291,7 +291,7 @@ print(f"anchors − masked: {mean:+.4f}; standard errors", ", ".join(f"{k} {v:.4
 
 # %% [markdown]
 # **Reading.** Here the largest part is *user × seed*: for one user the difference of the two models changes from seed to
-# seed by far more than its mean. $\sigma_b$ is estimated as 0, in one small study. A report stores no $D_{us}$, but
+# seed by far more than its mean. $\sigma_b$ is estimated as 0. A report stores no $D_{us}$, but
 # two errors: over users, $s_u^2\approx\sigma_a^2/n+\sigma_e^2/(nm)$, and over the $m$ means of seeds, $s_s^2\approx\sigma_b^2/m+\sigma_e^2/(nm)$. Their sum is $\mathrm{Var}(\bar D)$
 # and $\sigma_e^2/(nm)$ too much: an interval for *both* whose variance is on average too large.
 
@@ -357,7 +357,7 @@ assert movies["multvae+anchor", "ease"]["high"] < 0
 # %% [markdown]
 # **Reading.** On MovieLens-1M masking beats clean input, anchors beat masking by more than twice that step, and EASE, which
 # has no latent space, is ahead of the anchored VAE. On the embedded data the gain of anchors cannot be told apart from
-# 0, and the anchored VAE is ahead of EASE. (Data, settings and λ differ.) With the chance of seeds neither verdict on anchors changes .
+# 0, and the anchored VAE is ahead of EASE. (Data, settings and λ differ.) With the chance of seeds neither verdict on anchors changes.
 # The settings are the presets': PIA was searched for (λ, on validation users), its rivals were not.
 #
 # ## 9.7 The same search for every model
@@ -406,16 +406,15 @@ assert fair["recvae", "ease"]["high"] < 0
 # interval over users; with the chance of seeds 0 is inside. RecVAE without anchors is behind EASE; with anchors it cannot be told apart from EASE.
 #
 # **Draws and folds.** EASE and the three autoencoders, with and without anchors, were trained again on four other **draws** of held-out users, and on six **folds**: each of the 6,034 users is tested once, by
-# models that never saw this user (five seeds a draw, one a fold). $\hat\delta$ is the mean of $K=5$ or 6 differences.
+# models that never saw this user (five seeds a draw, one a fold). So there are $K=5$ or 6 differences.
 #
-# **One rule for the interval**, the wider of two:
+# **One rule for the interval**, the wider of two (a rule of thumb; $t_f$ is the quantile of Student's t with $f$ degrees of freedom):
 #
-# * *Users*: $t$ times the error over different users; one who is tested in several draws counts once. Right if draws
-#   differ in nothing but users.
-# * *Draws* or folds: $\sqrt{t_{K-1}^2s^2(1/K+n_\text{test}/n_\text{train})+q}$, $s$ the standard deviation of the differences. For draws
-#   $q=h^2-t^2\sum_k\mathrm{se}_k^2/K^2$, with $h$ the half width over users: what users tested twice add, and $s$ cannot show (folds: 0).
-#   It takes in whatever draws differ by, but the spread of $K$ numbers may be small by chance.
-#   $n_\text{test}/n_\text{train}$ is meant to pay for shared training users (Nadeau and Bengio 2003).
+# * *Users*: half width $h$, $t_{n-1}$ times the error over the $n$ different users; one who is tested in several draws counts once. For draws
+#   that differ in nothing but users.
+# * *Draws* or folds: $K$ independent differences with standard deviation $s$ would give $t_{K-1}s/\sqrt K$. They share training users: add $n_\text{test}/n_\text{train}$ to $1/K$ (Nadeau and Bengio 2003).
+#   Draws share test users, too: add $q$, the part of $h^2$ that is due to users tested twice (folds: 0).
+#   In all $\sqrt{t_{K-1}^2s^2(1/K+n_\text{test}/n_\text{train})+q}$; the spread of $K$ numbers may be small by chance.
 
 
 # %% tags=["from-scratch"]
@@ -424,8 +423,8 @@ def half_widths(study, of, level=0.975):  # a stored study of draws or folds, on
     n, K = tested["different"], len(of["draws"])
     t_users, t_draws = student.ppf(level, [n - 1, K - 1])
     h = of["pooled"]["over_users"] * t_users / student.ppf(0.975, n - 1)  # stored: 95 %
-    alone = sum(one["se"] ** 2 for one in of["draws"]) / K**2  # the square error if nobody came twice
-    q = max(0.0, h**2 - t_users**2 * alone) if n < sum(tested["each"]) else 0.0
+    alone = sum(one["se"] ** 2 for one in of["draws"]) / K**2  # the square error of the mean if nobody came twice
+    q = max(0.0, h**2 - t_users**2 * alone) if n < sum(tested["each"]) else 0.0  # h² less what it were then
     widened = 1 / K + np.mean(tested["each"]) / np.mean(study["training users"])
     return h, (t_draws**2 * widened * d.var(ddof=1) + q) ** 0.5
 
@@ -504,15 +503,14 @@ for name in ("multdae", "recvae"):
 # EASE by .0040 [.0015, .0064]; without them it is behind.
 #
 # *Limits*: the settings come from the search on the first draw, whose users are tested
-# here too; two models that were searched alike differ in more than λ; in some folds the best epoch of Mult-VAE was its last.
+# too; two models that were searched alike differ in more than λ; in some folds the best epoch of Mult-VAE was its last.
 # In the count above the rule is too wide if draws differ in users and seeds (.99). If *whom* one trained on matters as much as users (not measured here), six folds hold the truth too seldom (.89; five draws: .93, about two errors below .95); if three times as much, both.
 #
 # On the embedded data, over users, PIA hurts Mult-DAE (five seeds) and helps RecVAE (two seeds).
 #
 # ## 9.8 How many verdicts?
 #
-# Five models are ten pairs, each verdict wrong one time in twenty when nothing differs. Count
-# how often a table of *equal* models holds a "better".
+# Five models are ten pairs, each verdict wrong one time in twenty when nothing differs.
 
 
 # %% tags=["from-scratch"]
@@ -546,7 +544,7 @@ assert alarms[2] + 0.2 < alarms[8] < 1 - 0.95**28 - 0.1
 
 # %% [markdown]
 # **Reading.** A table with many rows often holds a "better" among equals. Either name the comparison before you look, or correct all of them (task 9.2). With
-# four intervals at $1-.05/4$ the verdicts of 9.7 over users and seeds stay. With ten at $1-.05/10$ two of the draws and folds fall: Mult-DAE over draws, and RecVAE with anchors against EASE over folds.
+# four intervals at $1-.05/4$ the verdicts of 9.7 over users and seeds stay. With ten at $1-.05/10$ two of the draws and folds fall: Mult-DAE over draws, and RecVAE with anchors against EASE over folds. (The other intervals of the chapter are not corrected.)
 
 # %% [markdown] tags=["mine"]
 # **Build your own.** The last part is the metric. From `scores`, `history` and `heldout` (U, I) return nDCG@k of every user,
@@ -702,7 +700,7 @@ assert abs(gap) < 1.96 * errors["both, t"]
 # %% [markdown] tags=["mine"]
 # **Reading.** With the weights that torch draws by default your recommender is about .015 behind the package (measured, 5
 # seeds). For the second row only the start was changed (and with it the random numbers that are drawn after it): Xavier weights,
-# as in Liang et al. It wins in all five seeds, and its interval just holds 0: it cannot be told apart from the package. So a line that no formula of the course contains moved nDCG@100 by about .01 here (.005 to .018).  A comparison of two *codes* compares such lines, too.
+# as in Liang et al. It wins in all five seeds, and its interval just holds 0: it cannot be told apart from the package. So the start of the weights, which no formula of the course contains, moved nDCG@100 by about .01 here (.005 to .018).  A comparison of two *codes* compares such choices, too.
 
 # %% [markdown]
 # ## 9.9 The full runs
@@ -712,10 +710,10 @@ assert abs(gap) < 1.96 * errors["both, t"]
 # ## 9.10 Recap
 #
 # * A table without pairing shows only large differences: about three errors of one model.
-# * Users and seeds are two sources of chance. The interval over users is right unless whole seeds
+# * The interval over users is right unless whole seeds
 #   differ; with five seeds use a t quantile.
 # * "Does PIA help?" has no single answer. On MovieLens-1M, corrected for ten intervals, it helps Mult-VAE over draws and folds; over six folds it hurts
-#   Mult-DAE and helps RecVAE, and over five draws both intervals include 0.
+#   Mult-DAE and helps RecVAE (by an interval that may be too short, 9.7), and over five draws both intervals include 0.
 
 # %% [markdown]
 # ## 9.11 Exercises
@@ -738,8 +736,8 @@ def needed_correlation(difference, se_a, se_b):
 mv.checks.check_needed_correlation(needed_correlation)
 
 # %% [markdown]
-# **★★ (25 min) Task 9.2.** Holm's correction. From the [p-values](GLOSSARY.md#p-value) `p`, a tensor (K,), of K comparisons return the corrected ones,
-# (K,), in the order given: sort them, multiply the smallest by K, the next by K − 1, and so on; a corrected value is never
+# **★★ (25 min) Task 9.2.** Holm's correction. From the [p-values](GLOSSARY.md#p-value) `p`, a tensor (C,), of C comparisons return the corrected ones,
+# (C,), in the order given: sort them, multiply the smallest by C, the next by C − 1, and so on; a corrected value is never
 # below that of a smaller p, and never above 1.
 
 

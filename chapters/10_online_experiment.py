@@ -4,8 +4,7 @@
 #
 # **You will be able to** (1) write a model of how people look at a list and click, (2) say how far an offline metric
 # predicts clicks, (3) plan the size of an experiment, (4) find the unit of randomisation and its standard error,
-# (5) show what peeking does and repair it, (6) read a published [lift](GLOSSARY.md#lift) by asking for its control. Words:
-# [glossary](GLOSSARY.md).
+# (5) show what peeking does and repair it, (6) read a published [lift](GLOSSARY.md#lift) by asking for its control. [Glossary](GLOSSARY.md).
 
 # %% [markdown]
 # ## 10.1 Question
@@ -77,7 +76,7 @@ for card, row in published.paper("A/B test").items():
 
 # %% [markdown]
 # The statistics we need are one assumption, a list has a [**position bias**](GLOSSARY.md#position-bias), and three claims: the **size** needed grows
-# with the inverse square of the effect (derived below); the **unit** of the error is the person, not the impression; and whoever
+# with the inverse square of the effect; the **unit** of the error is the person, not the impression; and whoever
 # **looks every evening** and stops at the first success is wrong much more often than in 5 % of the experiments.
 #
 # ## 10.3 People who click
@@ -141,7 +140,7 @@ for name, f in named.items():
 # ## 10.4 Does an offline metric predict clicks?
 #
 # Unlike a real test, a simulation can give *everybody* the lists of each recommender in turn, and all comparisons are paired. Vertical axis: clicks per person. Horizontal, left:
-# test nDCG@100 of 500 held-out users. A fair comparison needs the same people; right: nDCG@100 of the same 7,000, each item of
+# test nDCG@100 of 500 held-out users (without a name: the best). A fair comparison needs the same people; right: nDCG@100 of the same 7,000, each item of
 # their history hidden once (five folds, mean per person), the best recommenders only, all named.
 
 # %%
@@ -239,8 +238,9 @@ assert min(by_clicks[4000]) > 0.97
 
 # %% [markdown]
 # **Reading.** What is much better offline is better online (one population). With the *same* 7,000 people
-# nDCG@100 also puts EASE ahead of all five models, in every interval. With 500 of these people and one fold few intervals do, with five folds
-# more, with 4,000 people and one fold more of each model (4 to 96 %), with five folds most. Clicks do with 500 in 30 to 55 % of the draws, with 4,000 in all. So here the number of people made a difference, how much of each person was hidden, and the metric.
+# nDCG@100 also puts EASE ahead of all five models, in every interval. With 500 of them few intervals do by one fold, more by five folds; clicks are like five folds there.
+# With 4,000 most do by five folds, and all by clicks; by one fold it depends on the model (4 to 96 %).
+# So here two things made a difference for every model: the number of people, and how much of each person was hidden.
 # In this population offline and online agree on this pair.
 #
 # ## 10.5 How many people?
@@ -253,7 +253,7 @@ assert min(by_clicks[4000]) > 0.97
 # $$U = 2\,(z_{1-\alpha/2}+z_p)^2\,\frac{s^2}{\delta^2} \approx 16\,\frac{s^2}{\delta^2}
 # \qquad(\alpha=.05,\ p=.8).$$
 #
-# A tenth of the effect: a hundred times the people.
+# A tenth of the effect needs a hundred times the people.
 
 
 # %% tags=["from-scratch"]
@@ -400,7 +400,7 @@ print(f"effect of the treatment: {adjusted[arm == 1].mean() - adjusted[arm == 0]
 # %% [markdown]
 # ## 10.7 Looking many times
 #
-# Results arrive day by day. What if one stops at the first evening with $p<.05$? Again A/A tests, 250 of them, 14 evenings
+# What if one stops at the first evening with $p<.05$? Again A/A tests, 250 of them, 14 evenings
 # each; each day brings new people.
 #
 # **A coin first.** Start with wealth 1 and bet against a fair coin: heads multiply it by 1.2, tails by .8. Its mean stays 1,
@@ -426,8 +426,7 @@ print(f"the wealth ever reached 20 in {ever_rich(20):.1%} of 5,000 games; Ville:
 # $$\Lambda = \Big(1+\frac{h^2}{\mathrm{se}^2}\Big)^{-1/2}\exp\Big(\frac{z^2}{2\,(1+\mathrm{se}^2/h^2)}\Big),
 # \qquad z=\hat\delta/\mathrm{se}.$$
 #
-# Without an effect, and with normal data of known variance, $\Lambda$ is such a wealth: it
-# starts at 1 and its mean stays 1. So it *ever*
+# Without an effect, and with normal data of known variance, $\Lambda$ is such a wealth. So it *ever*
 # reaches $1/\alpha$ with probability at most $\alpha$. Solve $\Lambda=1/\alpha$ for $z$, and the boundary replaces 1.96
 # (a mixture SPRT; Robbins 1970, Johari et al. 2017):
 #
@@ -504,7 +503,7 @@ mv.explorable("peeking")
 # %% [markdown]
 # ## 10.8 The lift depends on the control
 #
-# Now the experiment: Mult-VAE with anchors against four controls, five pairs of trained models, half of 7,000 people in
+# Mult-VAE with anchors against four controls, five pairs of trained models, half of 7,000 people in
 # each arm.
 
 # %%
@@ -548,7 +547,7 @@ assert np.abs(truths["Mult-VAE"]).max() < 0.04
 assert min(truths["EASE"]) > -0.08
 
 # %% [markdown]
-# **Reading.** The same kind of treatment wins nearly 700 %, or some 47 %, or nothing, or loses a little to EASE (last column). One
+# **Reading.** The same treatment wins nearly 700 %, or some 47 %, or nothing, or loses a little to EASE (last column: −3 to −6 %; one experiment of five says so). One
 # interval of 20 misses it (+841 %); that is what 95 % allows. The lift
 # is a statement about *two* recommenders. So +267 % against "a weak statistical baseline" says that these lists beat
 # weak ones; it cannot say what PIA adds to a plain VAE. Against Mult-VAE the lift
@@ -644,8 +643,8 @@ mv.checks.check_first_success(first_success)
 #
 # **One investigation** (`python chapters/investigate.py 10`; popularity against one Mult-VAE, about the lift of 10.8, 14 days, 100 repetitions
 # each). With 2,000 people and a hoped-for lift of 50 % ($h$ = half of the control's rate) every experiment stops, half of them by day 3; the size that 10.5 plans for this lift, 392 people (power .71 with clicks), is there
-# by that day: half of the experiments save nothing. With 600 people 85 % stop, half of these by day 7, where the planned size comes on day 10; the other
-# 15 % have no result after 14 days. A smaller effect was not run; with fewer people for the same effect, 200, it is 26 %.
+# by that day: at least half of the experiments save nothing. With 600 people 85 % stop, half of these by day 7, where the planned size comes on day 10; the other
+# 15 % have no result after 14 days. With fewer people for the same effect, 200, it is 26 % that stop. A smaller effect, which the task asks for, was not run.
 # *A wrong scale*: with a hope of 10 % and 200 people
 # nobody stops, with 600 36 %, with 2,000 the median is day 6; with a hope of 200 %, 23 %, 72 % and day 4. The estimate of those that stop is *biased upwards*: in the mean 1.2 times the truth with 2,000 people, 1.5 times with
 # 600, 2.3 times with 200 (hope 50 %). A guess at the reason: one stops when chance is kind. Report the always-valid interval, not the point.
