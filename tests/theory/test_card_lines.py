@@ -6,7 +6,11 @@ that the line is there to find turns it to FAILED; one within rounding does not.
 
 import json
 import math
+import os
+import re
+from dataclasses import replace
 from inspect import signature
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +22,8 @@ import minivae as mv
 from minivae.theory import transfer
 from minivae.theory.card import card, check, evidence, evidence_masks
 from minivae.theory.card.subject import Subject, in_float64
+
+GOLDEN = Path(__file__).parent / "golden" / "card.md"
 
 # Claim -> an error that must be found, on the scale of the line's own numbers: a millionth where both sides are
 # computed, 0.2 where one is drawn. The lines of one statement differ in their claims.
@@ -112,6 +118,32 @@ def test_the_lists_name_every_line_that_can_fail(lines):
     assert {c for c, (kind, *_) in lines.items() if kind == "identity"} == set(IDENTITIES)
     assert {c for c, (kind, *_) in lines.items() if kind == "bound"} == set(BOUNDS)
     assert all(line.verdict != "FAILED" for *_, line in lines.values())
+
+
+def words_of(checks):
+    """A card of these lines; numbers that were measured are left out."""
+    silent = [
+        replace(
+            c,
+            on=re.sub(r"\d+ certified", "# certified", c.on),
+            value=re.sub(r"[+-]?\d[\d.,]*(e[+-]?\d+)?", "#", c.value),
+            slack=None,
+        )
+        for c in checks
+    ]
+    made = card.Card("model", "some users", 0, tuple(silent))
+    broken = card.Card("model", "some users", 0, (replace(silent[0], verdict="FAILED"), *silent[1:]))
+    return f"{made.markdown()}\n{made.conclusion}\n\n{broken.conclusion}\n"
+
+
+def test_a_card_is_word_for_word_what_was_read_and_found_right(lines):
+    """`CARD=new pytest …` writes the file anew; read the difference before it is committed."""
+    order = list(card.STATEMENTS)
+    checks = sorted((line for *_, line in lines.values()), key=lambda c: (order.index(c.statement), c.claim))
+    if os.environ.get("CARD") == "new":
+        GOLDEN.parent.mkdir(exist_ok=True)
+        GOLDEN.write_text(words_of(checks), encoding="utf-8")
+    assert words_of(checks) == GOLDEN.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("claim", IDENTITIES)
