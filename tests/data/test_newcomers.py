@@ -1,6 +1,7 @@
 """A trained model on users of another table: items matched by label, held out by the rule of the split."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -60,10 +61,25 @@ def test_unknown_items_and_known_users_are_counted(split):
     item = [*known, *strange, *known, *known[:2], *known[:4], *strange, "new 3"]
     found = new_users(Interactions.from_labels(user, item), split)
     assert np.asarray(found.fold_in.user_labels).tolist() == sorted(["a", str(split.train_labels[0]), "strange"])
-    assert list(found.filters.values()) == [(4, 9, 23), (3, 9, 21), (3, 6, 16)]
+    assert found.filters == {
+        "table": (4, 9, 23),
+        "without users of fewer than 5 items": (3, 9, 21),
+        "without items that the model does not know": (3, 6, 16),
+    }
     assert (found.trained_on, found.without_heldout) == (1, 1)
     assert found.matrix.nnz == 16
-    assert "warning: 1 of 3 users were trained on" in str(found)
+    steps = "; ".join(f"{k}: {u} users, {i} items, {e} events" for k, (u, i, e) in found.filters.items())
+    doubts = (
+        "1 users have fewer than 5 known items, so nothing is held out of them",
+        "warning: 1 of 3 users were trained on; the model may have seen what is held out",
+    )
+    assert str(found).splitlines() == [f"left after each step: {steps}", *doubts]
+    for known in (0, None):
+        assert str(replace(found, trained_on=known)).splitlines() == [f"left after each step: {steps}", doubts[0]]
+    assert str(replace(found, without_heldout=0)).splitlines()[1:] == [doubts[1]]
+    nameless = replace(split, train_labels=None)
+    assert new_users(Interactions.from_labels(user, item), nameless).trained_on is None
+    assert new_users(Interactions.from_labels(user, item), split, min_user=7).fold_in.n_users == 2
 
 
 def test_numbers_and_text_meet():

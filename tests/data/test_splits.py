@@ -138,6 +138,7 @@ def assert_same(a, b):
         assert matrix.shape == other.shape
         assert (matrix != other).nnz == 0
         assert matrix.indices.dtype == other.indices.dtype == np.int32
+        assert matrix.indptr.dtype == other.indptr.dtype == np.int32
     for key, labels in a._labels().items():
         np.testing.assert_array_equal(labels, b._labels()[key])
     assert (a.name, dict(a.protocol)) == (b.name, dict(b.protocol))
@@ -181,7 +182,20 @@ def test_other_files_are_refused(tmp_path):
         StrongSplit.load(tmp_path / "m.safetensors")
 
 
-@pytest.mark.parametrize("change", ["indices out of range", "indptr falls", "missing part", "labels short", "bad json"])
+def test_a_split_and_its_parts_say_their_sizes(split):
+    n, part = split.train.shape[0], split.test
+    assert repr(split) == (
+        f"StrongSplit('näme', {n:,} + 5 + 5 training, validation and test users, {split.n_items:,} items, "
+        f"{split.train.nnz:,} training events)"
+    )
+    events = f"{part.history.nnz:,} + {part.heldout.nnz:,} events"
+    assert repr(part) == f"FoldIn(5 users, {split.n_items:,} items, history and held out {events})"
+    assert split.n_users == n + 10
+
+
+@pytest.mark.parametrize(
+    "change", ["indices out of range", "indptr falls", "negative end", "missing part", "labels short", "bad json"]
+)
 def test_a_file_with_a_valid_checksum_and_wrong_content_is_refused(split, tmp_path, change):
     path = tmp_path / "s.safetensors"
     split.save(path)
@@ -191,6 +205,8 @@ def test_a_file_with_a_valid_checksum_and_wrong_content_is_refused(split, tmp_pa
         arrays["train.indices"] = arrays["train.indices"] + np.int32(1000)
     elif change == "indptr falls":
         arrays["train.indptr"] = arrays["train.indptr"][::-1]
+    elif change == "negative end":  # which scipy does not look at
+        arrays["train.indptr"] = np.append(arrays["train.indptr"][:-1], -1)
     elif change == "missing part":
         del arrays["test.heldout.indices"]
     elif change == "labels short":

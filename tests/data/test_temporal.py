@@ -93,10 +93,29 @@ def test_time_split_never_trains_on_the_future(rows):
 def test_times_are_needed_and_shares_make_sense():
     with pytest.raises(InputError, match="column of times: give time"):
         time_split(Interactions.from_labels([1, 2], [1, 2]))
-    with pytest.raises(InputError, match="sum to below 1"):
-        time_split(data_of([(1, 1, 1)]), train=0.9, validation=0.1)
+    for train, validation in ((0.9, 0.1), (0.5, 0.5), (0, 0.5), (-0.1, 0.5), (0.5, 0), (0.5, -0.1), (1, 0.5), (0.1, 1)):
+        with pytest.raises(InputError, match="must be positive and sum to below 1"):
+            time_split(data_of([(1, 1, 1)]), train=train, validation=validation)
     with pytest.raises(InputError, match="no user has 5 items"):
         leave_last_out(data_of([(1, 1, 1), (2, 1, 1)]))
+
+
+def test_a_protocol_has_the_filters_that_were_taken():
+    """A user needs three items, one for each part, whatever is asked for; the shares are of all events."""
+    rows = [(u, (i + u) % 7, 10 * i + u) for u in range(6) for i in range(7)]
+    for asked, taken in ((0, 3), (3, 3), (5, 5)):
+        protocol = leave_last_out(data_of(rows), min_user=asked, min_item=2).protocol
+        assert protocol == {"rule": "last", "min_user": taken, "min_item": 2}
+    moments = sorted(t for *_, t in rows)
+    for shares, (train, validation) in (({}, (0.8, 0.1)), ({"train": 0.5, "validation": 0.25}, (0.5, 0.25))):
+        protocol = time_split(data_of(rows), **shares).protocol
+        assert protocol == {
+            "rule": "time",
+            "train_until": moments[int(train * 42)],
+            "validation_until": moments[int((train + validation) * 42)],
+            "min_user": 5,
+            "min_item": 0,
+        }
 
 
 def test_one_moment_cannot_be_cut():

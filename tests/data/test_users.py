@@ -116,7 +116,7 @@ def test_a_data_frame_with_text_or_empty_places_is_one_sentence():
 
 @pytest.mark.parametrize("convert", [np.asarray, sp.csr_matrix, torch.from_numpy, np.ndarray.tolist])
 def test_binary_counts_what_is_positive(convert):
-    x = np.array([[0.0, 2.5, 1.0], [0.0, 0.0, 7.0]])
+    x = np.array([[0.0, 0.5, 1.0], [0.0, 0.0, 7.0]])
     out = binary(convert(x), "purchases")
     assert out.toarray().tolist() == [[0, 1, 1], [0, 0, 1]]
     assert (out.dtype, out.indices.dtype) == (np.float32, np.int32)
