@@ -13,7 +13,7 @@ from torch import Tensor
 from minivae.batches import UserBatch
 from minivae.errors import InputError
 from minivae.options import AnchorSchedule, AnchorVariant
-from minivae.runtime.registry import Registry
+from minivae.runtime.registry import Registry, require_arguments
 
 # A user's anchors are far from 0 and near each other: a scatter below this share of Σ w_i ‖e_i‖² has lost its digits.
 FAR, LOST_SHARE = 1024.0, 1 / 1024
@@ -237,7 +237,13 @@ def register_anchor_loss(name: str) -> Callable[[AnchorLoss], AnchorLoss]:
     >>> "distance_in_example" in ANCHOR_LOSSES
     True
     """
-    return ANCHOR_LOSSES.register(name)
+    add = ANCHOR_LOSSES.register(name)
+
+    def register(loss: AnchorLoss) -> AnchorLoss:
+        require_arguments(loss, "anchor loss", "mu", "variance", "anchors", "batch", "temperature")
+        return add(loss)
+
+    return register
 
 
 def anchor_loss(
@@ -253,7 +259,7 @@ def anchor_loss(
     Raises
     ------
     InputError
-        If the variant is unknown.
+        If the variant is unknown, or gives something else than one number for each user.
 
     Examples
     --------
@@ -265,4 +271,9 @@ def anchor_loss(
     >>> anchor_loss(torch.zeros(1, 2), torch.ones(1, 2), anchors, batch, "full")  # 16 + 2 + 1
     tensor([19.])
     """
-    return ANCHOR_LOSSES.find(variant)(mu, variance, anchors, batch, temperature)
+    loss = ANCHOR_LOSSES.find(variant)(mu, variance, anchors, batch, temperature)
+    if getattr(loss, "shape", None) != mu.shape[:1]:
+        got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
+        must = f"for {len(mu)} users; it must give one number for each"
+        raise InputError(f"anchor_variant={variant!r} gives {got} {must}")
+    return loss

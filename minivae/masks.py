@@ -17,7 +17,7 @@ from minivae.data.users import Users, as_csr
 from minivae.errors import InputError
 from minivae.options import Mask
 from minivae.runtime import streams
-from minivae.runtime.registry import Registry
+from minivae.runtime.registry import Registry, require_arguments
 
 
 def input_weights(rows: Tensor, counts: Tensor, kept: Tensor, keep: float | Tensor, mask: Mask | str) -> Tensor:
@@ -85,7 +85,13 @@ def register_mask(name: str) -> Callable[[MaskFunction], MaskFunction]:
     >>> mask_input(np.array([[1, 1, 1, 1]]), keep=0.5, mask="never_in_example").toarray()
     array([[0.5, 0.5, 0.5, 0.5]], dtype=float32)
     """
-    return MASKS.register(name)
+    add = MASKS.register(name)
+
+    def register(mask: MaskFunction) -> MaskFunction:
+        require_arguments(mask, "mask", "rows", "counts", "kept", "keep")
+        return add(mask)
+
+    return register
 
 
 def normalizes(mask: str) -> bool:

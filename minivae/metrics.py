@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from minivae.errors import InputError
-from minivae.runtime.registry import Registry
+from minivae.runtime.registry import Registry, require_arguments
 
 ALIASES = {"p": "precision", "r": "recall", "ap": "map", "rr": "mrr", "hr": "hit", "hit_rate": "hit", "hitrate": "hit"}
 
@@ -139,7 +139,13 @@ def register_metric(name: str) -> Callable[[Metric], Metric]:
     """
     if name != name.lower():
         raise InputError(f"write the metric {name!r} in small letters; it is found in any")
-    return KINDS.register(name)
+    add = KINDS.register(name)
+
+    def register(metric: Metric) -> Metric:
+        require_arguments(metric, "metric", "ranking", "k")
+        return add(metric)
+
+    return register
 
 
 def parse_metric(name: str) -> tuple[str, int]:
@@ -204,7 +210,7 @@ def metric_values(ranking: Ranking, metric: str | Metric) -> np.ndarray:
     Raises
     ------
     InputError
-        If the metric is unknown or gives something else than one number per user.
+        If the metric is unknown or gives something else than one finite number for each user who counts.
     """
     width = ranking.hits.shape[1]
     if callable(metric):
@@ -212,13 +218,18 @@ def metric_values(ranking: Ranking, metric: str | Metric) -> np.ndarray:
     else:
         kind, k = parse_metric(metric)
         values = KINDS.find(kind)(ranking, min(k, width))
-    values = np.asarray(values, np.float64)
+    must = f"for {len(ranking.hits)} users; it must give one number for each"
+    try:
+        values = np.asarray(values, np.float64)
+    except (TypeError, ValueError) as e:
+        raise InputError(f"metric {canonical(metric)} gave no numbers ({' '.join(str(e).split())}) {must}") from e
     if values.shape != ranking.n_heldout.shape:
-        raise InputError(
-            f"metric {canonical(metric)} gave values of shape {values.shape} for {len(ranking.hits)} users; "
-            "it must give one number for each"
-        )
-    return np.where(ranking.n_heldout > 0, values, np.nan)
+        raise InputError(f"metric {canonical(metric)} gave values of shape {values.shape} {must}")
+    counts = ranking.n_heldout > 0
+    if not np.isfinite(values[counts]).all():
+        row = int(np.flatnonzero(counts & ~np.isfinite(values))[0])
+        raise InputError(f"metric {canonical(metric)} gave {values[row]} for a user; it must give a finite number")
+    return np.where(counts, values, np.nan)
 
 
 def shown(metric: str) -> str:

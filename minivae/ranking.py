@@ -125,7 +125,10 @@ def top_items(
     InputError
         If a score is NaN or the shapes differ.
     """
-    scores = torch.as_tensor(scores)
+    try:
+        scores = torch.as_tensor(scores)
+    except (TypeError, ValueError, RuntimeError) as e:
+        raise InputError(f"the model returned a {type(scores).__name__} in place of scores, (B, I) numbers") from e
     if scores.shape != history.shape:
         raise InputError(
             f"the model returned scores of shape {tuple(scores.shape)} for a history of shape {history.shape}"

@@ -5,8 +5,12 @@ import pytest
 import torch
 
 import minivae as mv
+from minivae.cli.main import main
 from minivae.errors import InputError
 from minivae.masks import MASKS, input_weights
+from minivae.metrics import KINDS
+from minivae.models.priors.choice import PRIORS
+from minivae.runtime.registry import load_plugins
 
 SETTINGS = {"epochs": 2, "batch_size": 50, "anneal_steps": 10, "device": "cpu", "precision": "fp32"}
 
@@ -78,3 +82,137 @@ def test_an_own_anchor_loss_trains_as_the_same_formula_of_the_package(split):
     )
     np.testing.assert_allclose(own, theirs, rtol=1e-3, atol=1e-5)
     assert not np.allclose(own, without, rtol=1e-3, atol=1e-3)
+
+
+# Parts with mistakes: one sentence that says where, whatever the mistake is.
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """Write a module and settings in a folder of their own; gives the command with the module as a plug-in."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    split = mv.strong_split(mv.planted(n_users=120, n_items=30, n_events=1200), n_heldout=20)
+    split.save("split.safetensors")
+
+    def run(source, argv, settings="", plugin=None):
+        name = f"own_part_{abs(hash(source))}"
+        (tmp_path / f"{name}.py").write_text("import minivae as mv, torch\n" + source)
+        (tmp_path / "s.toml").write_text(settings.format(name=name))
+        monkeypatch.setenv("MINIVAE_PLUGINS", name if plugin is None else plugin)
+        load_plugins.cache_clear()
+        return main(argv.split())
+
+    kept = [(registry, dict(registry._parts)) for registry in (KINDS, MASKS, PRIORS)]
+    yield run
+    monkeypatch.undo()
+    load_plugins.cache_clear()
+    for registry, parts in kept:
+        registry._parts = parts
+
+
+STUDY = "study --data split.safetensors --models x --settings s.toml --epochs 1 --device cpu --out o"
+PRIOR = '[models.x]\nlike = "multvae"\nprior = "p"\n'
+X = '[models.x]\nclass = "{name}:X"\n'
+BASELINE = """class X(mv.Baseline):
+    sizes = {}
+    def fit(self, train):
+        self.n_items = train.shape[1]
+        return self
+    def score(self, history): return torch.zeros(history.shape)
+    def state(self): return {}
+    def set_state(self, arrays): pass
+"""
+VAE = """class X(mv.MultVAE):
+    def __init__(self, n_items):
+        super().__init__(n_items, 8, 2)
+    sizes = property(lambda self: {'n_items': self.n_items})
+"""
+DENSITY = """from minivae.models.priors import Prior
+@mv.register_prior('p')
+class P(Prior):
+    def __init__(self, width): pass
+    def log_prob(self, z, batch, encoder): return z.sum(-1)
+"""
+MISTAKES = {  # name: source, settings, what the sentence holds
+    "a plug-in with an error of syntax": ("def x(:", X, "SyntaxError: invalid syntax", "line 2"),
+    "a plug-in with an unknown name": ("\nnothing", X, "NameError: name 'nothing' is not defined", "line 3"),
+    "a plug-in that ends the program": ("import sys; sys.exit(3)", X, "SystemExit: 3", "line 2"),
+    "a class that cannot be made": (VAE.replace("super()", "1/0; super()"), X, "ZeroDivisionError", "line 4"),
+    "a fit that fails": (BASELINE.replace("train.shape[1]", "{}['a']"), X, "KeyError: 'a'", "line 5"),
+    "scores that are none": (BASELINE.replace("torch.zeros(history.shape)", "None"), X, "a NoneType in place of"),
+    "a prior without a density": (DENSITY.split("    def")[0] + "    pass", PRIOR, "prior='p' lacks log_prob"),
+    "a prior that needs more": (DENSITY, PRIOR, "prior='p' cannot be made", "'width'"),
+    "a mask of one argument": (
+        "mv.register_mask('mm')(lambda rows: rows)",
+        X,
+        "called as fn(rows, counts, kept, keep)",
+    ),
+}
+METRICS = {  # name: what the metric is, and the sentence
+    "that fails": ("lambda ranking, k: 1 / 0", "ZeroDivisionError: division by zero; mend your own part there"),
+    "in words": ("lambda ranking, k: ['a'] * len(ranking.hits)", "metric m@5 gave no numbers (could not convert"),
+    "that is no number": ("lambda ranking, k: [float('nan')] * len(ranking.hits)", "metric m@5 gave nan for a user"),
+    "without an end": ("lambda ranking, k: [float('inf')] * len(ranking.hits)", "metric m@5 gave inf for a user"),
+    "of one argument": ("lambda ranking: 1", "a metric is called as fn(ranking, k)"),
+}
+
+
+def assert_one_sentence(capsys, *words):
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    sentence = said.splitlines()[-1]
+    assert sentence.startswith("error: ")
+    assert all(w in sentence for w in words), sentence
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_a_part_of_ones_own_is_one_sentence(own, capsys, mistake):
+    source, settings, *words = MISTAKES[mistake]
+    assert own(source, STUDY, settings) == 2
+    assert_one_sentence(capsys, *words)
+
+
+@pytest.mark.parametrize("mistake", METRICS)
+def test_a_mistake_in_a_metric_of_ones_own_is_one_sentence(own, capsys, mistake):
+    function, sentence = METRICS[mistake]
+    mv.save_model(mv.Popularity().fit(mv.StrongSplit.load("split.safetensors").train), "popularity")
+    argv = "evaluate --model popularity --metrics m@5 --data split.safetensors"
+    assert own(f"mv.register_metric('m')({function})", argv) == 2
+    assert_one_sentence(capsys, sentence)
+
+
+def test_a_name_that_is_taken_is_said_where_the_name_is_used(own, capsys):
+    """And the metric of the package is not shown in its place."""
+    mv.save_model(mv.Popularity().fit(mv.StrongSplit.load("split.safetensors").train), "popularity")
+    argv = "evaluate --model popularity --metrics ndcg@5 --data split.safetensors"
+    assert own("mv.register_metric('ndcg')(lambda ranking, k: [1.0] * len(ranking.hits))", argv) == 2
+    assert_one_sentence(capsys, "there is a metric 'ndcg' already")
+
+
+@pytest.mark.parametrize("plugin", [".part", "./part.py", "a..b", "nowhere_to_be_found"])
+def test_a_plugin_that_is_no_module_is_named(own, capsys, plugin):
+    assert own("", STUDY, X, plugin) == 2
+    assert_one_sentence(capsys, f"MINIVAE_PLUGINS names {plugin!r}, which cannot be imported")
+
+
+@pytest.mark.parametrize(
+    ("settings", "argv", "sentence"),
+    [
+        ("select = []\n", "study", "select"),
+        ('[[sections]]\ntitle = "t"\nsteps = ["multvae", "multvea"]\n', "study", "did you mean multvae?"),
+        ('[[sections]]\ntitle = "t"\nsteps = ["ease", "ease"]\n', "study", "compares ease with itself"),
+        ('[models.multvae.search]\nmask = ["raw", "nope"]\n', "tune --models multvae --trials 2", "mask='nope' is"),
+        ("[models.ease.search]\nl2 = [100, 0]\n", "tune --models ease --trials 2", "l2=0 would leave"),
+    ],
+)
+def test_settings_are_checked_before_anything_runs(own, capsys, settings, argv, sentence):
+    assert own("", f"{argv} --data split.safetensors --settings s.toml --dry-run", settings) == 2
+    assert_one_sentence(capsys, sentence)
+
+
+@pytest.mark.parametrize("gives", [lambda mu: mu.sum(), lambda mu: None, lambda mu: mu])
+def test_an_anchor_loss_gives_one_number_for_each_user(split, gives):
+    mv.register_anchor_loss("of-another-shape")(lambda mu, variance, anchors, batch, temperature: gives(mu))
+    with pytest.raises(InputError, match=r"anchor_variant='of-another-shape' gives .*must give one number for each"):
+        weights_of(split, anchor=1.0, anchor_variant="of-another-shape")

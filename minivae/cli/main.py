@@ -17,6 +17,7 @@ from minivae.errors import InputError, UserError, at_shell
 from minivae.runtime import progress, signals
 from minivae.runtime.limits import limit_memory
 from minivae.runtime.memory import lack_of_memory
+from minivae.runtime.registry import place_among_others
 from minivae.runtime.text import visible
 from minivae.version import __version__
 
@@ -150,10 +151,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RecursionError:
         print_ending("error: something in the input is nested too deeply; make it flat")
         return 2
-    except (MemoryError, RuntimeError) as e:
-        if (lack := lack_of_memory(e)) is None:
+    except Exception as e:
+        if isinstance(e, MemoryError | RuntimeError) and (lack := lack_of_memory(e)) is not None:
+            print_ending(f"error: {lack}; {LESS_MEMORY.get(argv[0], 'take a larger machine')}")
+        elif place := place_among_others(e):
+            print_ending(f"error: {place}: {type(e).__name__}: {' '.join(str(e).split())}; mend your own part there")
+        else:
             raise
-        print_ending(f"error: {lack}; {LESS_MEMORY.get(argv[0], 'take a larger machine')}")
         return 2
     except KeyboardInterrupt as e:
         print_ending(f"interrupted{how_to_resume(argv, e) or '; nothing was changed'}")

@@ -5,12 +5,17 @@ package registers are known wherever it is imported; the command line imports th
 point of the group ``minivae`` and those that the variable MINIVAE_PLUGINS names (separated by commas).
 """
 
+import inspect
 import os
 import sys
+import sysconfig
+import traceback
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from minivae.errors import InputError
@@ -80,8 +85,7 @@ class Registry(Generic[T]):
             If there is none; the message lists the names.
         """
         if isinstance(name, str):
-            if name not in self._parts:
-                load_plugins()
+            load_plugins()
             if name in self._parts:
                 return self._parts[name]
             if ":" in name:
@@ -117,10 +121,61 @@ class Registry(Generic[T]):
 def imported(what: str, name: str) -> Any:
     """The object that "package.module:name" names; `what` says in the sentence of an `InputError` what it is."""
     module, _, attribute = name.partition(":")
+    loaded = load_module(module, f"{what} {name!r}")
     try:
-        return getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as e:
-        raise InputError(f"{what} {name!r} cannot be imported ({e}); is it installed or on PYTHONPATH?") from e
+        return getattr(loaded, attribute)
+    except AttributeError as e:
+        raise InputError(f"{what} {name!r} cannot be imported ({e}); is the name right?") from e
+
+
+def load_module(name: str, subject: str) -> ModuleType:
+    """The module of that name, as `import` gives it; `subject` begins the sentence of an `InputError`."""
+    try:
+        return import_module(name)
+    except ImportError as e:
+        raise InputError(f"{subject} cannot be imported ({e}); is it installed or on PYTHONPATH?") from e
+    except (TypeError, ValueError) as e:
+        if not place_of(e):
+            raise InputError(f"{subject} cannot be imported: {name!r} is no name of a module, as in import NAME") from e
+        raise InputError(f"{subject} cannot be imported: {told(e)}; mend it there") from e
+    except (Exception, SystemExit) as e:  # whatever a module of others does
+        raise InputError(f"{subject} cannot be imported: {told(e)}; mend it there") from e
+
+
+def told(e: BaseException) -> str:
+    """An error of the code of others, in one line: its kind, its words, and where it arose."""
+    words = " ".join(str(e).split())
+    return f"{type(e).__name__}{f': {words}' if words else ''}{place_of(e)}"
+
+
+def place_of(e: BaseException) -> str:
+    """The file and line of an error, the innermost outside Python's import; "" if there is none."""
+    if isinstance(e, SyntaxError):
+        return f" ({e.filename}, line {e.lineno})"
+    frames = [f for f in traceback.extract_tb(e.__traceback__) if "importlib" not in f.filename]
+    inner = [f for f in frames if f.filename != __file__]
+    return f" ({inner[-1].filename}, line {inner[-1].lineno})" if inner else ""
+
+
+def place_among_others(e: BaseException) -> str:
+    """The file and line of an error that arose in code that is neither minivae's nor installed; "" if it did not."""
+    paths = sysconfig.get_paths()
+    known = (str(Path(__file__).parents[1]), *(paths[k] for k in ("stdlib", "platstdlib", "purelib", "platlib")), "<")
+    frames = traceback.extract_tb(e.__traceback__)
+    inner = next((f for f in reversed(frames) if not f.filename.startswith(known)), None)
+    return f"{inner.filename}, line {inner.lineno}" if inner else ""
+
+
+def require_arguments(part: Callable[..., Any], what: str, *names: str) -> None:
+    """Raise `InputError` if a function of others cannot be called with so many arguments."""
+    try:
+        signature = inspect.signature(part)
+    except (TypeError, ValueError):  # of a function in C
+        return
+    try:
+        signature.bind(*names)
+    except TypeError as e:
+        raise InputError(f"a {what} is called as fn({', '.join(names)}), which {part!r} does not take ({e})") from e
 
 
 def module_of(part: Any) -> str:
@@ -135,12 +190,9 @@ def load_plugins() -> None:
     Raises
     ------
     InputError
-        If a module of MINIVAE_PLUGINS cannot be imported.
+        If a module cannot be imported.
     """
     for point in entry_points(group="minivae"):
-        point.load()
+        load_module(point.module, f"{point.module}, which {point.name} of the group minivae names,")
     for module in filter(None, (m.strip() for m in os.environ.get(PLUGINS, "").split(","))):
-        try:
-            import_module(module)
-        except ImportError as e:
-            raise InputError(f"{PLUGINS} names {module!r}, which cannot be imported ({e})") from e
+        load_module(module, f"{PLUGINS} names {module!r}, which")

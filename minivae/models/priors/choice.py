@@ -58,9 +58,18 @@ def make_prior(name: PriorName | str, encoder: nn.Module, n_items: int, componen
     make = PRIORS.find(name)
     given = {"encoder": encoder, "n_items": n_items, "components": components, "latent": latent}
     named = inspect.signature(make).parameters
-    prior = make(**{k: v for k, v in given.items() if k in named})
+    try:
+        prior = make(**{k: v for k, v in given.items() if k in named})
+    except TypeError as e:
+        raise InputError(
+            f"prior={name!r} cannot be made ({e}); it may name {', '.join(given)}, and nothing else"
+        ) from e
     if not isinstance(prior, Prior):
         raise InputError(
             f"prior={name!r} gives a {type(prior).__name__}; it must derive from minivae.models.priors.Prior"
+        )
+    if type(prior).log_prob is Prior.log_prob and type(prior).kl is Prior.kl:
+        raise InputError(
+            f"prior={name!r} lacks log_prob(z, batch, encoder); help(minivae.models.priors.Prior) says more"
         )
     return prior

@@ -144,6 +144,8 @@ def load(name: str, settings: Path | None = None, data: str = "") -> Preset:
     for n in MODELS.added():  # a registered class is a model of its own name, with the settings of all trained ones
         if n not in models:
             models[n] = _spec(n, {"class": n}, shared["train"], n, shared["search"])
+    for section in sections:
+        refuse_section(section, models, asking[-1][0])
     return Preset(name, own["title"], own.get("data", ""), models, tuple(dict.fromkeys(selected)), sections, mine)
 
 
@@ -189,6 +191,17 @@ def _section(table: Any, where: str) -> Section:
     pairs = [*pairwise(reversed(steps))][::-1] if steps else [(m, against) for m in models]
     pairs += [(steps[-1], steps[0])] if len(steps) > 2 else []
     return Section(table["title"], table.get("text", ""), tuple(pairs), table.get("axis", ""))
+
+
+def refuse_section(section: Section, models: Mapping[str, ModelSpec], where: str) -> None:
+    """Raise `InputError` if a section compares what is no model, or a model with itself."""
+    for name in section.names:
+        if name not in models:
+            close = get_close_matches(name, models, 1)
+            hint = f"; did you mean {close[0]}?" if close else f"; choose some of {', '.join(models)}"
+            raise InputError(f"{where}: section {section.title!r} names {name!r}, which is no model{hint}")
+    if same := next((a for a, b in section.pairs if a == b), None):
+        raise InputError(f"{where}: section {section.title!r} compares {same} with itself; name two models")
 
 
 def _table(name: str, layers: Collection[Mapping[str, Any]], where: str, above: tuple[str, ...] = ()) -> Toml:

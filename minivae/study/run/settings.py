@@ -67,7 +67,7 @@ class Layer(msgspec.Struct, forbid_unknown_fields=True):
     title: str = ""
     data: str = ""
     over_data: bool = False
-    select: list[str] = []
+    select: Annotated[list[str], msgspec.Meta(min_length=1)] = []
     train: dict[str, Scalar] = {}
     models: dict[str, ModelTable] = {}
     sections: list[SectionTable] = []
