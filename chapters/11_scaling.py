@@ -189,10 +189,10 @@ assert round(6 * 250 * 300 * items[-1] / count_items[-1], 2) == 0.94
 
 # %% [markdown]
 # **Reading.** The count is not proportional either: sixteen times the items are 9.9 times the operations,
-# because two parts do not grow: in the smallest update the layers in between are a third of the count, the input layer a twentieth. The time grew less than the count: small updates took longer than the dotted line says. Sixteen
+# because two parts do not grow: in the smallest update the layers in between are a third of the count, the input layer a twentieth. The time grew less than that: updates with few items took longer than the dotted line says. Sixteen
 # times the latent size are 1.27 times the operations: $d$ stands only in the small layers. The last doublings answer your (a) (with $d=100$) and (b); (c) is the same update.
 # The times are of one run on one machine. At 8,000 items, where the dotted line meets the points by construction, the three products are 94 % of the count, and alone (dashed) they take about half of the time. The other half may be what the count leaves out or holds small (softmax, masks and noise, Adam, memory, costs per call), or the same
-# products, slower inside an update; neither was measured. A difference no larger than between the two times of one update says nothing, and the last doubling of (b) is hardly larger than that.
+# products, slower inside an update; neither was measured. A difference no larger than between the two times of one update says nothing.
 
 # %% [markdown]
 # ## 11.4 Memory before you start
