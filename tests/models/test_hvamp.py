@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from dense_reference import anchored, check_learns, check_same_run, check_step, multinomial
 
 from minivae import HVamp, InputError, MultVAE, RecVAE, TrainConfig, evaluate, fit, load_model, save_model
+from minivae.models.gated import GaussianHead
 from minivae.objective import kl_to_gaussian
 
 HIDDEN, D, K = 9, 3, 5
@@ -202,3 +203,11 @@ def test_bad_sizes_and_priors_are_refused():
     for cls in (MultVAE, RecVAE, HVamp):
         with pytest.raises(InputError, match="prior='flow' is unknown"):
             cls(5, prior="flow")
+
+
+def test_the_logarithm_of_a_variance_is_clipped_at_both_ends():
+    layer = GaussianHead(2, 3)
+    with torch.no_grad():
+        layer.weight.zero_()
+        layer.bias.copy_(torch.tensor([1.0, -30.0, 30.0, -30.0, 0.5, 30.0]))
+        assert layer(torch.ones(1, 2)).tolist() == [[1, -30, 30, -12, 0.5, 4]]
