@@ -68,7 +68,7 @@ ROOMS = {
         ("minivae/data/splits.py", "minivae/data/strong_split.py", "minivae/data/labels.py"),
         ("tests/data/test_splits.py", "tests/data/test_shapes.py"),
     ),
-    "data": Room(("minivae/data/*.py",), ("tests/data/test_*.py",)),
+    "data": Room(("minivae/data/*.py",), ("tests/data/test_*.py", "tests/test_recommendation.py")),
     "checks": Room(("minivae/checks/*.py",), ("tests/checks/test_*.py",)),
     "online": Room(("minivae/online/*.py",), ("tests/online/test_*.py", "tests/checks/test_online*.py")),
     "study": Room(
