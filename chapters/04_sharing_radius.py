@@ -39,7 +39,7 @@ for _ in toy.train_toy(model, x, stops=[100], generator=rng):  # it pauses at ev
 star = 0
 mu, sd = (t.detach() for t in model.encode(x))  # (60, 2) each
 
-fig, ax = plt.subplots(figsize=(7.5, 4))
+fig, ax = plt.subplots(figsize=(7, 3.7))
 ax = mv.plots.latent_plane(mu, sd, community, star, ax=ax)
 
 # %% [markdown]

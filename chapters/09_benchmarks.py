@@ -502,8 +502,8 @@ for name in ("multdae", "recvae"):
 # but the interval just includes 0, and RecVAE and EASE cannot be told apart. Over **folds** PIA helps RecVAE by .0095 [.0073, .0116], and RecVAE with anchors leads
 # EASE by .0040 [.0015, .0064]; without them it is behind.
 #
-# *Limits*: the settings come from the search on the first draw, whose users are tested
-# too; two models that were searched alike differ in more than λ; in some folds the best epoch of Mult-VAE was its last.
+# *Limits*: the settings come from the search on the first draw, whose users are among
+# those tested; two models that were searched alike differ in more than λ; in some folds the best epoch of Mult-VAE was its last.
 # In the count above the rule is too wide if draws differ in users and seeds (.99). If *whom* one trained on matters as much as users (not measured here), six folds hold the truth too seldom (.89; five draws: .93, about two errors below .95); if three times as much, both.
 #
 # On the embedded data, over users, PIA hurts Mult-DAE (five seeds) and helps RecVAE (two seeds).
