@@ -173,6 +173,7 @@ class StrongSplit:
         arrays, meta = load_arrays(Path(path), "split", mapped=True)
         try:
             counts = msgspec.convert(json.loads(meta["counts"]), Counts)
+            check_protocol(counts.protocol)
             m = {key: unpack_matrix(arrays, key, counts.n_items) for key in MATRICES}
             labels = {key: unpack_labels(arrays, key) for key in LABELS}
             if labels["item_labels"] is None:
@@ -208,8 +209,19 @@ class Counts(msgspec.Struct, forbid_unknown_fields=True):
     filters: dict[str, tuple[int, int, int]] = {}
 
 
+NUMBERS = {"n_heldout", "seed", "min_user", "min_item", "fold", "folds", "tied", "train_until", "validation_until"}
+NUMBERS |= {"validation_before_train", "test_before_train"}
 MATRICES = ("train", "validation.history", "validation.heldout", "test.history", "test.heldout")
 LABELS = ("item_labels", "item_titles", "train_labels", "validation_labels", "test_labels")
+
+
+def check_protocol(protocol: Mapping[str, Any]) -> None:
+    """Raise `ValueError` if what a file says of its making is no number where one is read, or lacks a moment."""
+    for name, value in protocol.items():
+        if name in NUMBERS and not (isinstance(value, int | float) and abs(value) < np.inf):
+            raise ValueError(f"{name} of its protocol is {value!r}, not a number")
+    if protocol.get("rule") == "time" and not {"train_until", "validation_until"} <= protocol.keys():
+        raise ValueError("its protocol says nothing of the moments of the cut")
 
 
 def refuse_misfit(labels: np.ndarray | None, size: int, what: str, of: str) -> None:

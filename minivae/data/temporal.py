@@ -109,6 +109,9 @@ def leave_last_out(data: Interactions, min_user: int = 5, min_item: int = 0) -> 
     part[order[last]] = TEST
     part[order[np.append(last[1:], False)]] = VALIDATION
     protocol = {"rule": "last", "min_user": max(min_user, 3), "min_item": min_item}
+    when = time[order]
+    if tied := int((last[1:] & (when[1:] == when[:-1])).sum()):  # a user has three events, so the one before is theirs
+        protocol["tied"] = tied
     return built(data, part, protocol, filters)
 
 

@@ -10,14 +10,16 @@ from minivae.config import TrainConfig
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.errors import InputError
 from minivae.explain.datamodel import ceiling, halves, lds_of_sums, personal
+from minivae.explain.kept import read_kept
 from minivae.explain.records import LdsResults, Score, Scores
 from minivae.explain.retraining import Outcome, retrain
-from minivae.explain.rivals import rival_scores
+from minivae.explain.rivals import SCORES, rival_scores
 from minivae.explain.snapshots import record
 from minivae.models import VAE
-from minivae.runtime.storage import load_arrays, save_arrays
+from minivae.runtime.storage import save_arrays
 
 PREDICTED, OUTCOME = "sums of scores", "losses after retraining"
+ASKED = ("reconstruction", "heldout")
 TARGETS = tuple(f.name for f in fields(Outcome))
 OF_TARGET = {"reconstruction": "reconstruction", "heldout": "heldout", "ndcg": "heldout"}
 """By which loss the gradients are made that are to predict an outcome; nDCG has none, so it is asked of the loss."""
@@ -50,11 +52,13 @@ def predict(
         "reconstruction/transfer" and so on -> (R, K) sums of scores; what is in `path` already is read.
     """
     if path.is_file():
-        return load_arrays(path, PREDICTED)[0]
+        shape = (receivers.n_users, len(subsets))
+        names = SCORES if sharing else SCORES[:-1]
+        return read_kept(path, PREDICTED, {f"{target}/{name}": shape for target in ASKED for name in names})
     fixed = replace(config, patience=config.epochs)
     snapshots, model, _ = record(build, split, fixed, to_the_end=True)
     everything = (receivers.history + receivers.heldout).tocsr()
-    asked = {"reconstruction": (everything, None), "heldout": (receivers.history, receivers.heldout)}
+    asked = dict(zip(ASKED, ((everything, None), (receivers.history, receivers.heldout)), strict=True))
     sums = {}
     for target, (seen, goal) in asked.items():
         for name, score in rival_scores(model, snapshots, split.train, seen, goal, sharing=sharing).items():
@@ -79,7 +83,7 @@ def outcomes(
         path = folder / f"seed{config.seed}-subset{k:03d}.safetensors"
         if not path.is_file():
             save_arrays(path, OUTCOME, asdict(retrain(build, split, config, users, receivers)), {})
-        arrays = load_arrays(path, OUTCOME)[0]
+        arrays = read_kept(path, OUTCOME, dict.fromkeys(TARGETS, (receivers.n_users,)))
         for t in TARGETS:
             found[t].append(arrays[t])
         progress(k + 1)

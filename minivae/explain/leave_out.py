@@ -10,11 +10,12 @@ import scipy.sparse as sp
 from minivae.config import TrainConfig
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.errors import InputError, check_whole
+from minivae.explain.kept import read_kept
 from minivae.explain.kernel import Transfer
 from minivae.explain.retraining import retrain
 from minivae.models import VAE
 from minivae.ranking import Difference, paired_difference
-from minivae.runtime.storage import load_arrays, save_arrays
+from minivae.runtime.storage import save_arrays
 
 PAIR = "losses without helpers and without others"
 
@@ -118,7 +119,7 @@ def removal(
         others = matched_others(split.train, best, order[: 3 * k], rng)
         path = None if folder is None else folder / f"receiver{u:05d}.safetensors"
         if path is not None and path.is_file():
-            pair = load_arrays(path, PAIR)[0]["loss"]
+            pair = read_kept(path, PAIR, {"loss": (2,)})["loss"]
         else:
             only = FoldIn(receivers.history[[u]], receivers.heldout[[u]])
             pair = np.array([_without(build, split, config, left_out, only) for left_out in (best, others)])

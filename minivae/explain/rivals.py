@@ -13,6 +13,11 @@ from minivae.models.vae import VAE
 from minivae.theory.numerics.coupling import coupled
 from minivae.theory.numerics.samples import dense, float64_decoder, still
 
+SCORES = (
+    *("transfer", "gradient cosine", "last checkpoint", "posterior distance", "transfer of another user"),
+    *("activity", "Jaccard", "popularity overlap", "sharing radius"),
+)
+
 
 def rival_scores(
     model: VAE,

@@ -292,6 +292,15 @@ def test_a_moved_run_finds_its_split(study, run, tmp_path, capsys):
         moved.rename(study)
 
 
+def test_a_model_of_another_class_than_its_config_is_refused(study, tmp_path, capsys):
+    shutil.copytree(study, copy := tmp_path / "copy")
+    runs = copy / "runs"
+    shutil.copy(runs / "popularity-seed0/model.safetensors", runs / "ease-seed0")
+    assert main(["evaluate", "--model", str(runs / "ease-seed0")]) == 2
+    said = "ease-seed0 holds a model of class Popularity, but its config.json is of a EASE; one of the two was replaced"
+    assert said in capsys.readouterr().err
+
+
 def test_users_of_several_parts_are_in_the_file_once(tmp_path):
     """In a split by time a user trains and is tested; everything of theirs is known, so nothing of it is shown."""
     rows = [(u, i, t) for u in range(40) for t, i in enumerate(random.Random(u).sample(range(25), 8))]

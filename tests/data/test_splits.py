@@ -1,5 +1,8 @@
 """The strong split against the row-by-row oracle, its traps, and the file it is saved in."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -292,3 +295,22 @@ def test_advice_for_too_few_users_can_be_followed():
     short = Interactions.from_labels(*zip(*pairs, (9, 0), strict=True))
     with pytest.raises(InputError, match=r"; hold out at most 1 or lower min_user or min_item$"):
         strong_split(short, n_heldout=2, min_item=2)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "sentence"),
+    [
+        ({"rule": "time"}, "says nothing of the moments of the cut"),
+        ({"rule": "time", "train_until": "x", "validation_until": 2.0}, "train_until of its protocol is 'x'"),
+        ({"rule": "last", "tied": "many"}, "tied of its protocol is 'many', not a number"),
+        ({"seed": float("inf")}, "seed of its protocol is inf"),
+        ({"fold": "x"}, "fold of its protocol is 'x'"),
+    ],
+)
+def test_a_protocol_that_cannot_be_read_is_refused(split, tmp_path, protocol, sentence):
+    path = tmp_path / "s.safetensors"
+    replace(split, protocol=protocol).save(path)
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        StrongSplit.load(path)
+    replace(split, protocol={"made by": "me", "rule": "own"}).save(path)
+    assert StrongSplit.load(path).protocol == {"made by": "me", "rule": "own"}

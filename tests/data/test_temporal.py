@@ -229,3 +229,16 @@ def test_the_moments_of_a_cut_are_said_in_full_and_as_dates(tmp_path):
     assert "e+0" not in report
     assert "for this split and these seeds" in report
     assert "--split-seeds" not in report
+
+
+def test_last_items_at_the_same_time_are_counted_and_said(tmp_path, capsys):
+    """By loops: a user's two latest events have the same time. With days in place of seconds that is most of them."""
+    rng = np.random.default_rng(0)
+    user, item = np.repeat(np.arange(30), 6), np.concatenate([rng.permutation(20)[:6] for _ in range(30)])
+    for moments in (np.arange(180.0), rng.integers(0, 3, 180).astype(float)):
+        latest = [sorted(moments[user == u])[-2:] for u in range(30)]
+        tied = sum(a == b for a, b in latest)
+        split = leave_last_out(Interactions.from_labels(user, item, time=moments))
+        assert split.protocol.get("tied", 0) == tied
+        said = f"{tied} of 30 users two items come last at the same time; the order of the file decides"
+        assert (said in protocol_in_words(split)) == (said in " ".join(warnings(split))) == (tied > 0)

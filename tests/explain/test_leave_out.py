@@ -80,6 +80,10 @@ def test_a_removal_test_is_continued_not_begun_again(world, tmp_path):
     np.testing.assert_array_equal(again.helpers[1:], whole.helpers[1:])
     np.testing.assert_array_equal(again.others[1:], whole.others[1:])
     assert seen == [(1, 3), (2, 3), (3, 3)]
+    for odd in ({"loss": np.array([7.0])}, {"loss": np.array([7.0, np.nan])}, {"lost": np.array([7.0, 5.0])}):
+        save_arrays(tmp_path / "receiver00000.safetensors", PAIR, odd, {})
+        with pytest.raises(InputError, match=r"receiver00000.safetensors does not hold what minivae writes there"):
+            removal(build, split, short, transfer, split.test, [0], folder=tmp_path)
 
 
 def test_who_is_left_out_of_each_training(world, monkeypatch):

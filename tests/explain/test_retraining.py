@@ -11,9 +11,10 @@ from scipy.stats import spearmanr
 from minivae import FoldIn, InputError, MultVAE, TrainConfig, evaluate, fit, planted, strong_split
 from minivae.explain import experiment
 from minivae.explain.datamodel import lds_of_sums
-from minivae.explain.experiment import measure, receivers_of, table
+from minivae.explain.experiment import OUTCOME, PREDICTED, measure, receivers_of, table
 from minivae.explain.retraining import losses, outcome, retrain
 from minivae.explain.snapshots import record
+from minivae.runtime.storage import load_arrays, save_arrays
 
 CONFIG = TrainConfig(batch_size=64, epochs=3, anneal_steps=20, precision="fp32", device="cpu", patience=1)
 
@@ -168,6 +169,26 @@ def test_an_experiment_is_continued_from_its_folder(few_draws, tmp_path):
     )
     assert "sharing radius" in first.scores["heldout"]
     assert run(nothing) == first
+    for name, kind in (("sums", PREDICTED), (halves[0].removesuffix(".safetensors"), OUTCOME)):
+        path = tmp_path / f"{name}.safetensors"
+        whole, _ = load_arrays(path, kind)
+        for why, other in odd_arrays(whole):
+            save_arrays(path, kind, other, {})
+            with pytest.raises(InputError, match=f"{path.name} does not hold what minivae writes there .*{why}"):
+                run(nothing)
+        save_arrays(path, kind, whole, {})
+    assert run(nothing) == first
+
+
+def odd_arrays(whole):
+    """What a file may hold that was written with a right checksum, but not by an experiment."""
+    name, first = min(whole.items())
+    yield "is missing", {k: v for k, v in whole.items() if k != name}
+    yield "is not part of it", whole | {"more": first}
+    yield "has shape", whole | {name: first[:-1]}
+    yield "has shape", whole | {name: first[None]}
+    for odd in (first * np.nan, first > 0, first.astype(np.int64)):
+        yield "something else than finite numbers", whole | {name: odd}
 
 
 @pytest.mark.parametrize("mask", ["raw", "normalize-then-mask"])

@@ -1,6 +1,7 @@
 """Folds: every user is tested once by models that never saw it, and the interval over folds covers."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -175,5 +176,12 @@ def test_the_command_tests_every_user_and_goes_on_where_it_was(split, tmp_path, 
     assert (out / "fold-2/runs/multvae-seed0/metrics.json").stat().st_mtime_ns == kept
     again = json.loads((out / "combined.json").read_text(encoding="utf-8"))
     assert again["differences"] == value["differences"]
+    shutil.rmtree(out / "fold-1")
+    shutil.copy(out / "fold-2.safetensors", out / "fold-1.safetensors")
+    assert main([*argv, "--resume"]) == 2
+    assert "fold-1.safetensors is not that fold; remove it" in capsys.readouterr().err
+    (out / "fold-1.safetensors").unlink()
+    assert main([*argv, "--resume"]) == 0
+    assert json.loads((out / "combined.json").read_text(encoding="utf-8"))["differences"] == value["differences"]
     assert main(["combine", str(out / "fold-1"), str(out / "fold-2"), "--out", str(tmp_path / "two")]) == 2
     assert "not all folds" in capsys.readouterr().err

@@ -13,6 +13,7 @@ from minivae.data.newcomers import NewUsers, new_users
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.models import VAE, Baseline, load_model
+from minivae.models.registry import model_class
 from minivae.runtime.device import resolve_device
 from minivae.runtime.registry import imported
 from minivae.study.run.runs import read_note
@@ -54,7 +55,10 @@ def load_both(path: Path, options: flags.SplitFlags) -> "tuple[Known, StrongSpli
     """
     refuse_several(path)
     model, folder = (outside(path), None) if is_name(path) else (load_model(path), noted(path))
-    known = read_note(folder).data if folder else None
+    note = read_note(folder) if folder else None
+    if note is not None:
+        refuse_other_class(model, note.kind, path)
+    known = note.data if note else None
     if options.data is None and is_name(path):
         raise InputError(f"--model {path} does not say which data the model was trained on; give --data")
     if options.data is None and known is None:
@@ -72,6 +76,19 @@ def load_both(path: Path, options: flags.SplitFlags) -> "tuple[Known, StrongSpli
             f"{path} knows {model.n_items} items but the data has {split.n_items}; they do not belong together"
         )
     return model, split
+
+
+def refuse_other_class(model: "Known", kind: str, path: Path) -> None:
+    """Raise `InputError` if the config.json beside a model is of a model of another class."""
+    try:
+        expected = model_class(kind, imports=False)
+    except InputError:  # it lies in a module that is not loaded
+        return
+    if type(model) is not expected:
+        raise InputError(
+            f"{path} holds a model of class {type(model).__name__}, but its config.json is of a {kind}; one of the two "
+            "was replaced: put the other one back, or give a copy of the model alone with --data"
+        )
 
 
 def is_name(path: Path) -> bool:

@@ -132,6 +132,8 @@ def several_draws(options: flags.Study) -> None:
         raise InputError(f"--split-seeds {options.split_seeds}: give at least two numbers from 0 to 2**32 - 1")
     if options.split_seed is not None:
         raise InputError("--split-seed cannot go with --split-seeds; put it in the list")
+    if options.data is not None and (path := source_of(options).file) is not None:
+        raise InputError(f"{path} is split already, so --split-seeds cannot draw its users anew; give the table itself")
     if not options.dry_run and options.out is None:
         raise InputError("--split-seeds needs --out, the folder for the studies of the draws")
     one = replace(options, split_seeds=None, split_seed=seeds[0])
@@ -193,6 +195,8 @@ def every_fold(options: flags.Study) -> None:
             data = folder.with_name(f"{folder.name}.safetensors")
             if not data.is_file():
                 part.save(data)
+            elif fingerprint(StrongSplit.load(data)) != fingerprint(part):
+                raise InputError(f"{data} is not that fold; remove it, then it is made again, or restore it")
             one_split(replace(one, data=str(data), out=folder, resume=(folder / StudyNote.FILE).is_file()))
         report_on(draws.combine([draws.SplitStudy.load(folder) for folder in studies]), out, options)
 
