@@ -144,6 +144,11 @@ def test_too_few_training_users(n, n_test, protocol, doubted):
         (STRONG, {}, ": hold out fewer (n_heldout) or lower min_user"),
         (STRONG | {"n_heldout": 1}, {}, ": lower min_user"),
         (STRONG, {"data": (60, 6, 90), "kept": (50, 6, 80)}, ": hold out fewer (n_heldout) or lower min_user"),
+        (
+            STRONG,
+            {"data": (60, 6, 90), "items": (60, 5, 85), "kept": (50, 5, 80)},
+            ": hold out fewer (n_heldout) or lower min_user",
+        ),
         (STRONG, {"data": (50, 6, 90), "kept": (50, 6, 80)}, ": hold out fewer (n_heldout)"),  # nobody was left out
         ({"rule": "given"}, {}, ""),
         ({"rule": "last", "min_user": 3}, {"data": (60, 6, 90), "kept": (50, 6, 80)}, ": lower min_user"),

@@ -52,6 +52,7 @@ def test_pairs_are_a_matrix_of_ones(pairs, wide):
     assert (found.dtype, found.indices.dtype) == (np.float32, np.int32)
     assert all((np.diff(found[k].indices) > 0).all() for k in range(6))
     found.check_format()
+    assert found.has_canonical_format  # so that nobody sorts it again
 
 
 @pytest.mark.parametrize(

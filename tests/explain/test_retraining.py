@@ -70,6 +70,18 @@ def test_ndcg_counts_as_a_loss(toy_split):
     np.testing.assert_array_equal(got, -evaluate(model, toy_split.test, ["ndcg@100"]).per_user["ndcg@100"])
 
 
+def test_what_is_reconstructed_is_all_that_a_user_has(toy_split):
+    """From all of it: history and held-out items are the input and the target."""
+    model, users = MultVAE(toy_split.n_items, 8, 4).eval(), toy_split.test
+    found = outcome(model, users)
+    everything = users.history.toarray() + users.heldout.toarray()
+    with torch.no_grad():
+        logits = model.decode(model.encode(everything)[0]).double().numpy()
+    log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    np.testing.assert_allclose(found.reconstruction, -(everything * log_p).sum(1), rtol=1e-5)
+    np.testing.assert_allclose(found.heldout, losses(model, users.history, users.heldout))
+
+
 def check_receivers(of, split):
     few, more = (of(split, n, 3) for n in (5, 9))
     rows = {tuple(h.indices) for h in split.test.history}

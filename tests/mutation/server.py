@@ -15,6 +15,7 @@ import re
 import resource
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -143,10 +144,12 @@ def profile(items: Sequence[pytest.Item]) -> dict[str, Any]:
     for item, following in zip(items, [*items[1:], None], strict=True):
         trace.seen, outcome.failed, start = set(), "", time.process_time()
         sys.settrace(trace)
+        threading.settrace(trace)  # of threads that the test starts
         try:
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         finally:
             sys.settrace(None)
+            threading.settrace(None)
         if not outcome.failed:
             seen = trace.seen.union(*(trace.by_fixture.get(f, set()) for f in getattr(item, "fixturenames", ())))
             found[item.nodeid] = [time.process_time() - start, sorted(seen)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from minivae import masks
+from minivae import errors, masks
 from tests.mutation import __main__ as command
 from tests.mutation import course, report, server
 from tests.mutation.operators import mutants
@@ -156,6 +156,32 @@ def test_tests_are_chosen_by_the_functions_they_run():
     assert server.concerned(path, 11, tree, profiles, 10) == ["quick", "slow"]
     assert server.concerned(path, 11, tree, profiles, 2) == ["quick"]
     assert server.concerned(path, 3, tree, profiles, 10) == ["quick", "slow"]
+
+
+THREADED = """
+from concurrent.futures import ThreadPoolExecutor
+from minivae.errors import counted
+
+def test_in_a_thread():
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(counted, 1, "user").result() == "1 user"
+"""
+
+
+def test_what_a_thread_of_a_test_runs_is_run_by_the_test(tmp_path):
+    (tmp_path / "test_threaded.py").write_text(THREADED, encoding="utf-8")
+
+    def session():
+        found = {}
+        arguments = [*server.OPTIONS, "--rootdir", str(tmp_path), str(tmp_path / "test_threaded.py")]
+        pytest.main(arguments, plugins=[server.Collected(lambda items: found.update(server.profile(items)))])
+        return found
+
+    kind, found = server.fork(session, 60)
+    assert kind == "done"
+    ((seconds, touched),) = found.values()
+    assert seconds >= 0
+    assert errors.counted.__code__.co_firstlineno in {line for file, line in touched if file.endswith("errors.py")}
 
 
 def test_a_child_gives_its_result_or_the_reason_why_not():

@@ -14,6 +14,16 @@ from minivae.study.draws import anchor_law, draws
 from minivae.study.draws.pooling import pool, pool_folds
 
 
+def only(place, content):
+    """Reads one place and no other."""
+
+    def read(path, *schema):
+        assert path == place
+        return content
+
+    return read
+
+
 def test_a_split_that_is_no_longer_that_of_the_study_is_refused(tmp_path, monkeypatch):
     """The split is there, and can be read, but its numbers are not those that the study wrote down."""
     split = mv.strong_split(mv.planted(n_users=60, n_items=40, n_events=900), n_heldout=10)
@@ -21,8 +31,8 @@ def test_a_split_that_is_no_longer_that_of_the_study_is_refused(tmp_path, monkey
     (tmp_path / "results.json").touch()
     note = SimpleNamespace(data=SimpleNamespace(split=str(tmp_path / "split.safetensors"), sha256="0" * 64))
     results = SimpleNamespace(runs=[SimpleNamespace(model="ease", seed=0)])
-    monkeypatch.setattr(draws, "read_record", lambda path, schema: results)
-    monkeypatch.setattr(draws, "read_note", lambda folder: note)
+    monkeypatch.setattr(draws, "read_record", only(tmp_path / "results.json", results))
+    monkeypatch.setattr(draws, "read_note", only(tmp_path / "runs" / "ease-seed0", note))
     with pytest.raises(mv.InputError, match=r"is no longer the split that .* was made from; make it again"):
         draws.SplitStudy.load(tmp_path)
 
@@ -42,8 +52,8 @@ def test_metrics_of_other_users_than_those_of_the_split_are_refused(tmp_path, mo
     counts = {part: np.diff(getattr(split, part).heldout.indptr) for part in ("validation", "test")}
     scored = {part: Evaluation({}, n, 0.5, 1.0) for part, n in counts.items()}
     done = SimpleNamespace(folder=tmp_path / "runs" / "ease-seed0", scored=scored)
-    monkeypatch.setattr(draws, "read_record", lambda path, schema: results)
-    monkeypatch.setattr(draws, "read_note", lambda folder: note)
+    monkeypatch.setattr(draws, "read_record", only(tmp_path / "results.json", results))
+    monkeypatch.setattr(draws, "read_note", only(tmp_path / "runs" / "ease-seed0", note))
     monkeypatch.setattr(draws.Result, "load", lambda folder: done)
     monkeypatch.setattr(draws, "group", lambda runs: [SimpleNamespace(name="ease", runs=runs)])
     assert draws.SplitStudy.load(tmp_path).label == "3"
