@@ -54,6 +54,15 @@ def test_as_csr_drops_explicit_zeros_and_merges_duplicates_in_a_copy():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize(("data", "indices", "entries"), [([2.0, 3.0], [1, 1], 1), ([0.0, 3.0], [0, 1], 1)])
+def test_duplicates_alone_are_merged_and_zeros_alone_dropped(data, indices, entries):
+    given = sp.csr_matrix((data, indices, [0, 2]), shape=(1, 3))
+    found = as_csr(given)
+    assert found.nnz == entries
+    assert found.has_canonical_format
+    np.testing.assert_array_equal(found.toarray(), given.toarray())
+
+
 @pytest.mark.parametrize("x", [np.ones(3), np.ones((2, 2, 2)), [1, 0], None, [[1], [2, 3]]])
 def test_as_csr_refuses_what_is_no_matrix(x):
     with pytest.raises(InputError, match="users × items"):
