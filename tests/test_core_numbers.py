@@ -1,6 +1,7 @@
 """Densities, weights, coverage and intervals against other libraries and counting by hand."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from minivae.batches import item_weights
 from minivae.masks import normalize_then_mask
 from minivae.metrics import Ranking, metric_values, register_metric
 from minivae.objective import beta_at, kl_to_gaussian, kl_to_standard_normal, log_normal
-from minivae.ranking import activity_groups, paired_difference
+from minivae.ranking import activity_groups, paired_difference, users_per_block
 
 
 def gaussians(seed):
@@ -110,6 +111,19 @@ def test_where_no_item_can_be_ranked_nothing_is_gained():
         value, undefined = metric_values(nothing, metric)
         assert math.isnan(undefined)
         assert value == 0 or (metric == "recall@5" and math.isnan(value))  # of min(k, n) = 0 possible hits
+
+
+def test_users_are_ranked_in_blocks_of_eight_million_scores():
+    assert [users_per_block(n) for n in (1, 30, 2**23, 2**23 + 1, 2**30, 0)] == [2**23, 279620, 1, 1, 1, 2**23]
+
+
+def test_users_that_are_no_fold_in_are_checked_too():
+    """Whatever has a history and what is held out can be ranked, if the two belong together."""
+    users = SimpleNamespace(history=np.zeros((2, 4)), heldout=np.eye(2, 4))
+    assert evaluate(Descending(), users, ["hit@1"]).per_user["hit@1"].tolist() == [1, 0]
+    for history in (np.zeros((3, 4)), np.zeros((2, 5))):
+        with pytest.raises(InputError, match=r"history has shape .* but heldout has shape \(2, 4\)"):
+            evaluate(Descending(), SimpleNamespace(history=history, heldout=users.heldout), ["hit@1"])
 
 
 def test_popularity_is_that_of_the_first_twenty():

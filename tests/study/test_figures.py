@@ -5,12 +5,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from msgspec.structs import replace
 
 from minivae import plots
 from minivae.options import METRICS
 from minivae.ranking import Difference
+from minivae.runtime.table import as_markdown
 from minivae.study.draws import report as draws_report
-from minivae.study.output import figures
+from minivae.study.output import figures, tables
 from minivae.study.run.records import Comparison, GroupDifference, Level
 from minivae.study.run.results import ModelResult
 from minivae.study.run.settings import Section
@@ -190,6 +192,19 @@ def test_a_forest_of_draws_has_each_draw_and_then_the_pooled_difference(drawn):
     assert list(middle) == [d.difference for d in every]
     assert (list(low), list(high)) == ([d.low for d in every], [d.high for d in every])
     assert list(named["colours"]) == ["0.6", "0.6", plots.COLOURS[0]] * 3
+
+
+def test_draws_of_which_nothing_can_be_drawn_are_a_page_without_a_figure(tmp_path, monkeypatch):
+    value = replace(combined("draws"), differences=[])
+    assert draws_report.forest(value) is None
+    draws_report.write(value, tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {f"combined.{kind}" for kind in ("json", "csv", "md", "html", "tex")}
+    text = (tmp_path / "combined.md").read_text(encoding="utf-8")
+    assert text == as_markdown(draws_report.compose(value, False))
+    page = (tmp_path / "combined.html").read_text(encoding="utf-8")
+    assert "<h1" in page
+    assert "<img" not in page
+    assert (tmp_path / "combined.csv").read_text(encoding="utf-8") == tables.csv_text(draws_report.rows(value))
 
 
 def test_trials_are_drawn_by_setting_and_by_budget(drawn):
