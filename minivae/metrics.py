@@ -116,6 +116,8 @@ KINDS: Registry[Metric] = Registry(
         "novelty": novelty,
     },
 )
+UNDEFINED_WITHOUT_ITEMS = ("recall", "ndcg", "map", "novelty")
+"""What is divided by something possible, and has no value where no item can be ranked."""
 
 
 def register_metric(name: str) -> Callable[[Metric], Metric]:
@@ -207,12 +209,15 @@ def cutoff(metric: str | Metric) -> int:
 def metric_values(ranking: Ranking, metric: str | Metric) -> np.ndarray:
     """One metric for each user, (U,) float64; NaN for users with nothing held out.
 
+    Recall, nDCG, MAP and novelty are NaN as well for users for whom no item can be ranked.
+
     Raises
     ------
     InputError
-        If the metric is unknown or gives something else than one finite number for each user who counts.
+        If the metric is unknown or gives something else than one number for each user who counts, finite where it is
+        one of one's own.
     """
-    width = ranking.hits.shape[1]
+    width, kind = ranking.hits.shape[1], ""
     if callable(metric):
         values = metric(ranking, width)
     else:
@@ -226,7 +231,7 @@ def metric_values(ranking: Ranking, metric: str | Metric) -> np.ndarray:
     if values.shape != ranking.n_heldout.shape:
         raise InputError(f"metric {canonical(metric)} gave values of shape {values.shape} {must}")
     counts = ranking.n_heldout > 0
-    if not np.isfinite(values[counts]).all():
+    if kind not in UNDEFINED_WITHOUT_ITEMS and not np.isfinite(values[counts]).all():
         row = int(np.flatnonzero(counts & ~np.isfinite(values))[0])
         raise InputError(f"metric {canonical(metric)} gave {values[row]} for a user; it must give a finite number")
     return np.where(counts, values, np.nan)

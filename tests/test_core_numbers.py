@@ -113,6 +113,14 @@ def test_where_no_item_can_be_ranked_nothing_is_gained():
         assert value == 0 or (metric == "recall@5" and math.isnan(value))  # of min(k, n) = 0 possible hits
 
 
+def test_what_is_shown_to_nobody_has_no_novelty():
+    """The first user is left with no item, the second with one of the two that were ever taken."""
+    ranking = Ranking(np.zeros((2, 2), bool), np.array([1, 1]), np.array([[-1, -1], [0, -1]]), np.array([1, 1]))
+    nothing, one = metric_values(ranking, "novelty@2")
+    assert math.isnan(nothing)
+    assert one == 1
+
+
 def test_users_are_ranked_in_blocks_of_eight_million_scores():
     assert [users_per_block(n) for n in (1, 30, 2**23, 2**23 + 1, 2**30, 0)] == [2**23, 279620, 1, 1, 1, 2**23]
 
