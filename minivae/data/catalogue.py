@@ -183,6 +183,8 @@ class Description(Record, frozen=True):
 
 def describe(split: StrongSplit) -> Description:
     """What is to be known of a split."""
+    if not split.train.nnz:
+        raise InputError(f"{split.name or 'the split'} holds no training events, so there is nothing to learn from")
     activity = np.diff(split.train.indptr)
     popularity = np.bincount(split.train.indices, minlength=split.n_items)
     quantiles = {"minimum": 0, "lower quartile": 25, "median": 50, "upper quartile": 75, "maximum": 100}

@@ -136,6 +136,8 @@ class StrongSplit:
         for name in ("item_labels", "item_titles"):
             if (labels := getattr(self, name)) is not None:
                 object.__setattr__(self, name, ItemLabels.of(labels))
+        if len(set(self.item_labels.tolist())) < self.n_items:
+            raise InputError("two items have the same label, so that neither could be named; give each one of its own")
         refuse_misfit(self.train_labels, self.train.shape[0], "train_labels", "training users")
 
     @property

@@ -67,7 +67,8 @@ def lds(scores: np.ndarray, subsets: np.ndarray, losses: np.ndarray, n_bootstrap
     1.0
     """
     scores, subsets, losses = np.asarray(scores), np.asarray(subsets, bool), np.asarray(losses, float)
-    if subsets.shape != (len(losses), scores.shape[1]) or losses.shape[1] != len(scores) or len(losses) < 3:
+    fit = scores.ndim == losses.ndim == 2 and subsets.shape == (len(losses), scores.shape[1])
+    if not fit or losses.shape[1] != len(scores) or len(losses) < 3:
         raise InputError(
             f"scores {scores.shape}, subsets {subsets.shape} and losses {losses.shape} do not fit; "
             "expected (R, U), (K, U) and (K, R) with K >= 3"
@@ -104,8 +105,16 @@ def ceiling(losses: np.ndarray, again: np.ndarray, n_bootstrap: int = 300, seed:
     ----------
     losses, again : ndarray
         (K, R) losses after training on the same subsets with two seeds.
+
+    Raises
+    ------
+    InputError
+        If the two do not fit each other.
     """
-    return _summary(-np.asarray(again, float).T, -np.asarray(losses, float).T, n_bootstrap, seed)
+    losses, again = np.asarray(losses, float), np.asarray(again, float)
+    if losses.ndim != 2 or losses.shape != again.shape or 0 in losses.shape:
+        raise InputError(f"losses {losses.shape} and again {again.shape} do not fit; expected (K, R) both")
+    return _summary(-again.T, -losses.T, n_bootstrap, seed)
 
 
 def _summary(predicted: np.ndarray, seen: np.ndarray, n_bootstrap: int, seed: int) -> Lds:

@@ -81,8 +81,16 @@ def _natural(name: str) -> tuple[int, str]:
 
 
 def best_helpers(transfer: Transfer, user: int, k: int = 10) -> tuple[np.ndarray, np.ndarray]:
-    """The k training users who helped receiver `user` most: (k,) users and (k,) T(u, v), the largest first."""
-    check_whole(0, k=k)
+    """The k training users who helped receiver `user` most: (k,) users and (k,) T(u, v), the largest first.
+
+    Raises
+    ------
+    InputError
+        If there is no such receiver.
+    """
+    check_whole(0, k=k, user=user)
+    if user >= len(transfer.total):
+        raise InputError(f"user={user} is none of the {len(transfer.total):,} receivers, which are counted from 0")
     row = transfer.total[user].astype(np.float64)
     if transfer.itself:
         row[user] = -np.inf

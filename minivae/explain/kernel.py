@@ -117,6 +117,8 @@ def transfer(
     goal = seen if target is None else as_csr(target)
     if goal.shape != seen.shape:
         raise InputError(f"target has shape {goal.shape}, but the receivers {seen.shape}; they must be the same users")
+    if 0 in (shape_of(seen)[0], shape_of(x)[0]):
+        raise InputError("there is no user to help, or none to be helped; give at least one of each")
     total = np.zeros((shape_of(seen)[0], shape_of(x)[0]), np.float32)
     cosine = np.zeros_like(total)
     share = sum(s.weight for s in snapshots) or 1.0

@@ -22,6 +22,8 @@ def activity(x: Users) -> np.ndarray:
     ['1 item', '2 items', '3 items', '4 items']
     """
     n = np.diff(as_csr(x).indptr)
+    if not n.size:
+        raise InputError("there are no users to be put in groups")
     edges = np.unique(np.quantile(n, (0.25, 0.5, 0.75), method="lower"))
     quarter = np.searchsorted(edges, n)  # (U,), 0 … 3
     names = np.array([_span(n[quarter == k]) for k in np.unique(quarter)])
@@ -36,6 +38,8 @@ def _span(n: np.ndarray) -> str:
 def popularity_of_taste(x: Users) -> np.ndarray:
     """(U,) the third of each user by the mean log-popularity of their items: rare items, mixed, or popular items."""
     csr = as_csr(x)
+    if not shape_of(csr)[0]:
+        raise InputError("there are no users to be put in groups")
     popularity = np.log(np.maximum(np.bincount(csr.indices, minlength=shape_of(csr)[1]), 1))
     n = np.maximum(np.diff(csr.indptr), 1)
     mean = np.asarray(sp.csr_matrix((np.ones(csr.nnz), csr.indices, csr.indptr), csr.shape) @ popularity) / n
@@ -57,6 +61,8 @@ def communities(x: Users, n: int = 8, seed: int = 0) -> np.ndarray:
     users, items = shape_of(csr)
     if not 2 <= n < min(users, items):
         raise InputError(f"{n} communities cannot be found among {users} users and {items} items")
+    if not csr.nnz:
+        raise InputError("the users have no items, so no communities can be found among them")
     per_user, per_item = (np.maximum(np.asarray(csr.sum(axis)).ravel(), 1) for axis in (1, 0))
     scaled = sp.diags(per_user**-0.5) @ csr @ sp.diags(per_item**-0.5)
     start = np.random.default_rng(seed).standard_normal(min(users, items))

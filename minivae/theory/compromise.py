@@ -64,6 +64,8 @@ def check_distributions(p_u: torch.Tensor, p_v: torch.Tensor) -> None:
     """Raise `InputError` if the two are not over the same items, or one has a negative entry or no sum of one."""
     check_fit(p_u=p_u, p_v=p_v)
     for p in (p_u, p_v):
+        if not p.ndim:
+            raise InputError("an item distribution is a number; give one probability for each item, (..., I)")
         tolerance = 100 * p.shape[-1] ** 0.5 * torch.finfo(p.dtype).eps
         if not bool((p >= 0).all() & ((p.sum(-1) - 1).abs() <= tolerance).all()):
             raise InputError(
@@ -99,8 +101,12 @@ def compromise_gap_numerical(p_u: Array, p_v: Array, w_u: Array, w_v: Array) -> 
     >>> round(float(gap / np.log(2)), 4)
     2.0
     """
-    check_distributions(*as_tensors(p_u, p_v)[0])
-    u, v = (float(w) * np.asarray(p, dtype=np.float64) for w, p in ((w_u, p_u), (w_v, p_v)))
+    (p_u, p_v, w_u, w_v), _ = as_tensors(p_u, p_v, w_u, w_v)
+    check_distributions(p_u, p_v)
+    check_weights(w_u, w_v)
+    if p_u.ndim != 1 or w_u.numel() != 1 or w_v.numel() != 1:
+        raise InputError("one pair of distributions is needed, (I,) each, and one weight for each")
+    u, v = (float(w) * p.detach().double().cpu().numpy() for w, p in ((w_u, p_u), (w_v, p_v)))
     scale = u.sum() + v.sum()
 
     def least_cost(weight: np.ndarray) -> float:

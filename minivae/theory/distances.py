@@ -12,7 +12,16 @@ from typing import Any, Generic, overload
 import torch
 
 from minivae.errors import InputError, check_whole
-from minivae.theory.numerics.arrays import Array, Kind, Same, as_tensors, check_finite, check_fit, check_sd
+from minivae.theory.numerics.arrays import (
+    Array,
+    Kind,
+    Same,
+    as_tensors,
+    check_broadcast,
+    check_finite,
+    check_fit,
+    check_sd,
+)
 from minivae.theory.numerics.gaussian_w2 import distance_matrix, w2_gaussian, w2_gaussian_full, w2_matrix
 from minivae.theory.numerics.sampled_w1 import directions, sliced_w1, w1_empirical, w1_samples_1d
 
@@ -84,6 +93,7 @@ def w1_gaussian_1d(mu_u: Array, sd_u: Array, mu_v: Array, sd_v: Array) -> Same:
     3.0
     """
     (mu_u, sd_u, mu_v, sd_v), back = as_tensors(mu_u, sd_u, mu_v, sd_v)
+    check_broadcast(mu_u=mu_u, sd_u=sd_u, mu_v=mu_v, sd_v=sd_v)
     check_sd(sd_u, sd_v)
     check_finite(mu_u=mu_u, mu_v=mu_v)
     return back(_folded_mean(mu_u - mu_v, (sd_u - sd_v).abs()))

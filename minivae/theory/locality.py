@@ -18,7 +18,16 @@ from minivae.theory.exponential_families import (
     multinomial_conjugate,
     poisson_conjugate,
 )
-from minivae.theory.numerics.arrays import Array, Kind, Same, as_tensors, check_finite, check_fit, check_sd
+from minivae.theory.numerics.arrays import (
+    Array,
+    Kind,
+    Same,
+    as_tensors,
+    check_broadcast,
+    check_finite,
+    check_fit,
+    check_sd,
+)
 from minivae.theory.numerics.quadrature import grid, log_density
 from minivae.theory.numerics.smoothness import (
     EncoderConstants,
@@ -68,6 +77,7 @@ def shared_profile(n_common: Array, n_u: Array, n_v: Array) -> tuple[Same, Same]
     ([0.5, 0.5, 0.0], [0.25, 0.0, 0.75])
     """
     tensors, back = as_tensors(n_common, n_u, n_v)
+    check_broadcast(**dict(zip(("n_common", "n_u", "n_v"), tensors, strict=True)))
     s, a, b = torch.broadcast_tensors(*tensors)
     if not bool(((s >= 0) & (s <= a) & (s <= b) & (a > 0) & (b > 0) & a.isfinite() & b.isfinite()).all()):
         raise InputError("users need at least one item each and no more in common than either has")
@@ -118,6 +128,7 @@ def compromise_integral(
     (2.0, True)
     """
     (mu_u, sd_u, mu_v, sd_v, p_u, p_v, n_u, n_v), back = as_tensors(mu_u, sd_u, mu_v, sd_v, p_u, p_v, n_u, n_v)
+    check_distributions(p_u, p_v)
     mu_u, sd_u, mu_v, sd_v = _posteriors(mu_u, sd_u, mu_v, sd_v)
     z, weight = grid(torch.stack([mu_u, mu_v], dim=-2), torch.stack([sd_u, sd_v], dim=-2))
     w_u = n_u[..., None] * log_density(z, mu_u[..., None, :], sd_u[..., None, :]).exp()  # (..., G)

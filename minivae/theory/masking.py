@@ -25,7 +25,7 @@ from minivae.theory.masking_by_item import (
     check_length,
     masked_distance_by_item,
 )
-from minivae.theory.numerics.arrays import Array, Kind, Same, as_tensors
+from minivae.theory.numerics.arrays import Array, Kind, Same, as_tensors, check_broadcast
 
 __all__ = [
     "LatentContraction",
@@ -40,6 +40,7 @@ __all__ = [
     "neighbourhood_drift",
 ]
 
+MOST = 10**8  # items whose probabilities are held at a time: 0.8 GB
 KEPT = 5000  # items up to which laws are kept: 40 MB at most
 
 
@@ -96,7 +97,7 @@ class MaskedDistance(Generic[Kind]):
             If the counts are arrays of more than one pair, or so large that the sum would not end.
         """
         (s, d, keep), back = as_tensors(self.n_common, self.n_different, self.keep)
-        if max(t.numel() for t in (s, d, keep)) > 1:
+        if any(t.numel() != 1 for t in (s, d, keep)):
             raise InputError("pmf() needs one pair, so n_common, n_different and keep must be single numbers")
         return back(torch.from_numpy(_pmf(s.item(), d.item(), keep.item(), self.shared)).to(s))
 
@@ -136,7 +137,10 @@ class MaskedDistance(Generic[Kind]):
         """``P(D_h < low or D_h ≥ high)`` with the limits that d, the mean and s+d give; no convolution is needed."""
         (s, d, keep), back = as_tensors(self.n_common, self.n_different, self.keep)
         shape = torch.broadcast_shapes(s.shape, d.shape, keep.shape)
-        pairs = torch.stack([t.expand(shape).reshape(-1) for t in (s, d, keep)], 1).cpu().numpy()  # (pairs, 3)
+        pairs = torch.stack([t.detach().double().expand(shape).reshape(-1) for t in (s, d, keep)], 1).cpu().numpy()
+        most = pairs[:, :2].max(initial=0)  # of (pairs, 3)
+        if most > MOST:
+            raise InputError(f"{int(most):,} items are too many for an exact law; at most {MOST:,} can be taken")
         distinct, where = np.unique(pairs, axis=0, return_inverse=True)
         p = np.empty(len(distinct))
         for j, (s_j, d_j, keep_j) in enumerate(distinct):
@@ -186,11 +190,7 @@ def masked_distance(n_common: Array, n_different: Array, keep: Array, shared: bo
     array([0.125, 0.375, 0.375, 0.125])
     """
     (s, d, rho), _ = as_tensors(n_common, n_different, keep)
-    try:
-        torch.broadcast_shapes(s.shape, d.shape, rho.shape)
-    except RuntimeError:
-        shapes = ", ".join(str(tuple(t.shape)) for t in (s, d, rho))
-        raise InputError(f"n_common, n_different and keep of shapes {shapes} do not broadcast") from None
+    check_broadcast(n_common=s, n_different=d, keep=rho)
     for name, n in (("n_common", s), ("n_different", d)):
         if not ((n >= 0) & (n == n.round()) & n.isfinite()).all():
             span = f"{n.min():g} to {n.max():g}"

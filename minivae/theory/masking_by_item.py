@@ -103,7 +103,7 @@ class MaskedDistanceByItem(Generic[Kind]):
 
     def _probability(self, event: Callable[[np.ndarray, int], np.ndarray]) -> Kind:
         p, back = self._probabilities()
-        law = poisson_binomial(p.double().cpu().numpy())
+        law = poisson_binomial(p.detach().double().cpu().numpy())
         return back(p.new_tensor(min(1.0, law[event(np.arange(len(law)), self.n_different)].sum())))
 
 
@@ -139,9 +139,10 @@ def masked_distance_by_item(keep_common: Array, keep_different: Array) -> Masked
     array([0.125, 0.375, 0.375, 0.125])
     """
     lists = {"keep_common": keep_common, "keep_different": keep_different}
-    lists = {k: v if isinstance(v, Tensor) else np.asarray(v, dtype=float) for k, v in lists.items()}
     for name, values in lists.items():
         (rho,), _ = as_tensors(values)
+        if not isinstance(values, Tensor):
+            lists[name] = rho.double().numpy()
         if rho.ndim != 1 or not ((rho >= 0) & (rho <= 1)).all():
             raise InputError(f"{name} must be a list of probabilities, one for each item; got shape {tuple(rho.shape)}")
     return MaskedDistanceByItem[Any](**lists)

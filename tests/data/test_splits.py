@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from liang_reference import TRAPS, prepare
 
+from minivae.cli.main import main
 from minivae.data.given import given_split
 from minivae.data.interactions import Interactions
 from minivae.data.newcomers import new_users
@@ -314,3 +315,17 @@ def test_a_protocol_that_cannot_be_read_is_refused(split, tmp_path, protocol, se
         StrongSplit.load(path)
     replace(split, protocol={"made by": "me", "rule": "own"}).save(path)
     assert StrongSplit.load(path).protocol == {"made by": "me", "rule": "own"}
+
+
+def test_two_items_of_one_label_are_refused(split):
+    with pytest.raises(InputError, match="two items have the same label"):
+        replace(split, item_labels=np.zeros(split.n_items, int))
+
+
+@pytest.mark.parametrize("users", [0, 3])
+def test_a_split_without_training_events_is_said_before_anything_runs(split, tmp_path, capsys, users):
+    empty = sp.csr_matrix((users, split.n_items), dtype=np.float32)
+    replace(split, train=empty, train_labels=None).save(tmp_path / "s.safetensors")
+    for argv in (["data", "info"], ["study", "--models", "popularity", "--out", str(tmp_path / "o"), "--data"]):
+        assert main([*argv, str(tmp_path / "s.safetensors")]) == 2
+        assert "holds no training events, so there is nothing to learn from" in capsys.readouterr().err

@@ -134,3 +134,18 @@ def test_what_is_not_given_is_as_the_documentation_says():
     ):
         assert (short.low, short.mean, short.high) == (full.low, full.mean, full.high)
         assert short.low < short.mean < short.high
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: lds(np.ones(3), np.ones((4, 3), bool), np.ones((4, 1))),
+        lambda: lds(np.ones((1, 3)), np.ones((4, 3), bool), np.ones(4)),
+        lambda: ceiling(np.ones((4, 3)), np.ones((3, 3))),
+        lambda: ceiling(np.ones(4), np.ones(4)),
+        lambda: ceiling(np.ones((0, 3)), np.ones((0, 3))),
+    ],
+)
+def test_tables_of_other_shapes_are_refused(call):
+    with pytest.raises(InputError, match="do not fit"):
+        call()

@@ -257,3 +257,17 @@ def test_communities_of_two():
         with pytest.raises(InputError, match="cannot be found"):
             explain.communities(x, n)
     assert set(explain.communities(x, 7, seed=3)) <= {f"group {k}" for k in range(1, 8)}
+
+
+def test_nobody_has_no_helpers_and_no_group(crowd):
+    found = crowd[2]
+    for user in (-1, len(found.total), 1.5, True):
+        with pytest.raises(InputError, match=f"user={user}"):
+            explain.best_helpers(found, user)
+    for group in (explain.activity, explain.popularity_of_taste):
+        with pytest.raises(InputError, match="no users"):
+            group(np.zeros((0, 4)))
+    with pytest.raises(InputError, match="no items"):
+        explain.communities(np.zeros((9, 8)), 2)
+    with pytest.raises(InputError, match="no user to help"):
+        explain.transfer(MultVAE(4, hidden=3, latent=2), np.zeros((0, 4)))

@@ -377,3 +377,56 @@ def test_nothing_to_draw_from_is_refused():
     ):
         with pytest.raises(InputError):
             call()
+
+
+def arrays_of_other_kinds(a):
+    """The same numbers in forms that torch does not share or compute with as they are."""
+    yield np.asarray(a, np.longdouble)
+    yield np.asfortranarray(a)[::-1][::-1]
+    yield torch.tensor(a, dtype=torch.float64).to_sparse()
+    yield torch.tensor(a, dtype=torch.float64, requires_grad=True)
+
+
+def test_the_same_numbers_in_other_forms_are_the_same():
+    mu, sd = [[0.0, 1.0], [2.0, -1.0]], [[1.0, 2.0], [0.5, 1.0]]
+    expected = np.asarray(distances.w2_matrix(mu, sd))
+    for other in arrays_of_other_kinds(mu):
+        found = distances.w2_matrix(other, sd)
+        np.testing.assert_array_equal(found.detach().numpy() if torch.is_tensor(found) else found, expected)
+    law = masking.masked_distance_by_item([0.5], [0.25])
+    for other in (np.array([0.25])[::-1], torch.tensor([0.25], dtype=torch.float64, requires_grad=True)):
+        assert float(masking.masked_distance_by_item([0.5], other).tail(0.5)) == float(law.tail(0.5))
+    assert masking.masked_distance(torch.tensor([2.0], requires_grad=True), 3, 0.5).prob_contract().shape == (1,)
+
+
+def test_half_precision_gives_what_float64_gives():
+    mu, one = np.array([[0.0], [1.0], [3.0]], np.float16), np.array([[1.0], [2.0], [5.0]], np.float16)
+    assert float(distances.w1_empirical(mu, one)) == pytest.approx(4 / 3, rel=1e-3)
+    for kind in (torch.float16, torch.bfloat16):
+        found = distances.w1_empirical(torch.tensor(mu).to(kind), torch.tensor(one).to(kind))
+        assert float(found) == pytest.approx(4 / 3, rel=1e-2)
+
+
+# What has another shape than it must, or no values at all.
+MISFITS = {
+    "no values": lambda: distances.gaussian_kl(torch.empty(2, device="meta"), 1.0),
+    "complex": lambda: distances.gaussian_kl(torch.tensor([1j]), 1.0),
+    "lengths": lambda: distances.w1_gaussian_1d([0.0, 1.0, 2.0], [1.0, 1.0], 0.0, 1.0),
+    "profiles": lambda: locality.shared_profile([1.0, 2.0], [3.0, 3.0, 3.0], 4.0),
+    "a number for a distribution": lambda: locality.compromise_gap(1.0, P, 1.0, 1.0),
+    "in the integral": lambda: locality.compromise_integral([0.0], [1.0], [0.0], [1.0], 1.0, P, 1.0, 1.0),
+    "by sampling": lambda: locality.compromise_monte_carlo([0.0], [1.0], [0.0], [1.0], P, 1.0, 1.0, 1.0),
+    "over distances": lambda: locality.gap_against_distance(1.0, P, 1.0, 1.0, 0.5),
+    "the oracle, its weights": lambda: locality.compromise_gap_numerical(P, P, -1.0, 1.0),
+    "the oracle, its shape": lambda: locality.compromise_gap_numerical([P, P], P, 1.0, 1.0),
+    "no pair": lambda: masking.masked_distance([], 1, 0.5).pmf(),
+    "too many items": lambda: masking.masked_distance(10**12, 1, 0.5).prob_contract(),
+    "words by item": lambda: masking.masked_distance_by_item("ab", [0.5]),
+}
+
+
+@pytest.mark.parametrize("which", MISFITS)
+def test_what_does_not_fit_is_refused_in_a_sentence(which):
+    with pytest.raises(InputError) as refused:
+        MISFITS[which]()
+    assert "\n" not in str(refused.value)

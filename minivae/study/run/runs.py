@@ -193,7 +193,9 @@ def check_users(metrics: Mapping[str, np.ndarray], n_heldout: np.ndarray) -> Non
 
 
 def check_evaluable(split: StrongSplit, parts: Sequence[str] = PARTS) -> None:
-    """Raise `InputError` if a mean with a standard error over held-out users is not possible."""
+    """Raise `InputError` if there is nothing to train on, or no mean with a standard error over held-out users."""
+    if not split.train.nnz:
+        raise InputError(f"{split.name or 'the split'} holds no training events, so there is nothing to learn from")
     for part in parts:
         n = int((np.diff(getattr(split, part).heldout.indptr) > 0).sum())
         if n < 2:

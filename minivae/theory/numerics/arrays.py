@@ -34,7 +34,7 @@ def as_tensors(*values: Array) -> tuple[list[torch.Tensor], Callable[[torch.Tens
     >>> back(a * b)
     array([2., 2., 2.], dtype=float32)
     """
-    given = [v if isinstance(v, torch.Tensor) else _numbers(v) for v in values]
+    given = [_dense(v) if isinstance(v, torch.Tensor) else _numbers(v) for v in values]
     device = next((v.device for v in given if isinstance(v, torch.Tensor)), None)
     made = [v if isinstance(v, torch.Tensor) else torch.from_numpy(_native(v)).to(device) for v in given]
     kept = [m.dtype for m, v in zip(made, values, strict=True) if isinstance(v, (torch.Tensor, np.ndarray, np.generic))]
@@ -43,6 +43,13 @@ def as_tensors(*values: Array) -> tuple[list[torch.Tensor], Callable[[torch.Tens
         dtype = d if dtype is None else torch.promote_types(dtype, d)
     made = [m.to(device=device, dtype=dtype or torch.float64) for m in made]
     return made, _to_numpy if device is None else _identity
+
+
+def _dense(value: torch.Tensor) -> torch.Tensor:
+    if value.is_meta or value.is_complex():
+        what = "a tensor without values (device meta)" if value.is_meta else "complex numbers"
+        raise InputError(f"expected real numbers, got {what}")
+    return value if value.layout == torch.strided else value.to_dense()
 
 
 def _numbers(value: Array) -> np.ndarray:
@@ -78,6 +85,22 @@ def check_fit(**arrays: torch.Tensor) -> None:
         raise InputError(f"the shapes do not fit together: {shapes}; all but leading axes must be the same")
 
 
+def check_broadcast(**arrays: torch.Tensor) -> None:
+    """Refuse arrays that do not belong together element by element.
+
+    Raises
+    ------
+    InputError
+        With the name and shape of each.
+    """
+    try:
+        torch.broadcast_shapes(*(a.shape for a in arrays.values()))
+    except RuntimeError:
+        *first, last = arrays
+        shapes = ", ".join(str(tuple(a.shape)) for a in arrays.values())
+        raise InputError(f"{', '.join(first)} and {last} of shapes {shapes} do not broadcast") from None
+
+
 def check_sd(*sds: torch.Tensor) -> None:
     """Refuse a spread that is negative, infinite or NaN: a log variance handed over as `sd` is the usual slip.
 
@@ -107,9 +130,14 @@ def check_finite(**arrays: torch.Tensor) -> None:
 
 
 def _native(a: np.ndarray) -> np.ndarray:
-    """`a` as torch can share it: native byte order, positive strides, writable (copies only where it must)."""
+    """`a` as torch can share it: native byte order, positive strides, writable, at most 64 bits (copies only where it
+    must)."""
+    if a.dtype.kind == "f" and a.dtype.itemsize > 8:
+        a = a.astype(np.float64)
     if not a.dtype.isnative:
         a = a.astype(a.dtype.newbyteorder("="))
+    if any(stride < 0 for stride in a.strides):  # of one element they do not count for NumPy
+        a = a.copy()
     return np.require(a, requirements=["C", "W"])
 
 

@@ -8,6 +8,8 @@ import torch
 from minivae.errors import InputError, check_whole
 from minivae.theory.numerics.arrays import Array, Kind, Same, as_tensors, check_finite
 
+EXACT = "donot_use_mm_for_euclid_dist"
+
 
 @overload
 def w1_samples_1d(samples_u: Kind, samples_v: Kind) -> Kind: ...
@@ -65,7 +67,8 @@ def w1_empirical(samples_u: Array, samples_v: Array) -> Same:
     if not bool(u.isfinite().all() & v.isfinite().all()):
         raise InputError("the samples hold NaN or infinity, between which there is no distance")
     lead = torch.broadcast_shapes(u.shape[:-2], v.shape[:-2])
-    cost = torch.cdist(u, v, compute_mode="donot_use_mm_for_euclid_dist").detach()  # (..., n, m)
+    wide_u, wide_v = (t.detach().to(torch.promote_types(t.dtype, torch.float32)) for t in (u, v))
+    cost = torch.cdist(wide_u, wide_v, compute_mode=EXACT)  # (..., n, m)
     solved = [_transport(c) for c in cost.double().cpu().numpy().reshape(-1, *cost.shape[-2:])]
     return back(torch.tensor(solved, dtype=u.dtype, device=u.device).reshape(lead))
 
