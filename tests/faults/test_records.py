@@ -115,11 +115,6 @@ ODD = {
     "a keep of 5": (f"study/{RUN}config.json", lambda v: v | {"training": {"keep": 5.0}}, "theory"),
     "no recommendations": (f"study/{RUN}metrics.json", lambda v: v | {"recommended": {}}, "study"),
     "no metrics": (f"study/{RUN}metrics.json", lambda v: v | {"test": {}}, "study"),
-    "an nDCG of 7": (
-        f"study/{RUN}metrics.json",
-        lambda v: v | {"test": {k: {"mean": 7.0, "se": 0.0} for k in v["test"]}},
-        "study",
-    ),
     "a mean in words": (f"study/{RUN}metrics.json", lambda v: v | {"test": dict.fromkeys(v["test"], "x")}, "study"),
     "a model that is a path": (f"study/{RUN}metrics.json", lambda v: v | {"model": "../x"}, "study"),
     "negative seconds": (f"study/{RUN}metrics.json", lambda v: v | {"seconds": -1}, "study"),

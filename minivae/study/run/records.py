@@ -69,8 +69,6 @@ class Metrics(Record, frozen=True, kw_only=True, omit_defaults=True):
         for levels in (self.test, self.validation):
             if levels is not None and (missing := [m for m in METRICS if m not in levels]):
                 raise ValueError(f"there is no {missing[0]}")
-            if levels is not None and (odd := [m for m in METRICS if not 0 <= levels[m].mean <= 1]):
-                raise ValueError(f"{odd[0]} is {levels[odd[0]].mean}, not between 0 and 1")
 
     def levels(self, part: Part = "test") -> Levels:
         """The metrics of one part; `InputError` if the run has not looked at it."""
