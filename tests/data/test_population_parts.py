@@ -7,7 +7,14 @@ from scipy.optimize import brentq
 from minivae.data import population, population_draws
 from minivae.data.codes import order_of_appearance
 from minivae.data.population import Truth, planted
-from minivae.data.population_draws import PlantedItems, community_shares, draw_activity, draw_users, factor_scales
+from minivae.data.population_draws import (
+    PlantedItems,
+    community_shares,
+    draw_activity,
+    draw_users,
+    factor_scales,
+    successive_sample,
+)
 from minivae.data.population_law import LIMITS, SHAPES, Law, longest_history, sizes
 from minivae.errors import InputError
 
@@ -237,3 +244,21 @@ def test_events_of_a_user_are_those_of_the_users_factors():
     assert mean[40:].mean() > 0.5
     swapped = np.array([s[h].mean() for s, h in zip(np.roll(score, 40, axis=0), has, strict=True)])
     assert swapped.mean() < mean.mean() - 0.1  # the twin: the factors of somebody in the other chunk
+
+
+@pytest.mark.parametrize("rounds", [0, 4])
+def test_one_item_is_drawn_by_its_preference_and_several_are_different(rounds):
+    """Of nine items in three niches, by 20,000 users of one taste: chi-square, five standard errors wide."""
+    law = Law(communities=2, niches=3, rank=2, popularity_exponent=2, popularity_shift=0.5)
+    items = PlantedItems.draw(rng(3), 9, rng(4).standard_normal((2, 2)), law)
+    theta = np.tile(np.array([[0.8, -0.5, 0.3]], np.float32), (20_000, 1))
+    p = np.exp(items.popularity + items.niche_factors[items.niche].astype(float) @ theta[0])
+    drawn = successive_sample(theta, np.ones(20_000, int), items, rng(5), rounds)
+    assert drawn.dtype == np.int32
+    expected = 20_000 * p / p.sum()
+    assert ((np.bincount(drawn, minlength=9) - expected) ** 2 / expected).sum() < 8 + 5 * 16**0.5
+    size = np.arange(40) % 9 + 1
+    several = successive_sample(theta[:40], size, items, rng(6), rounds)
+    of_user = np.split(several, np.cumsum(size)[:-1])
+    assert [len(set(mine.tolist())) for mine in of_user] == size.tolist()
+    assert 0 <= several.min() <= several.max() < 9
