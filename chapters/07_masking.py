@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 7. What does a mask do to distances?
-# **Study** 95 min · **runs** 12 CPU seconds (13 s when it was built), 0.6 GB on 1 core · **needs** [chapter 04](04_sharing_radius.ipynb), the binomial distribution
+# **Study** 95 min · **runs** 16 CPU seconds (63 s when it was built), 0.7 GB on 1 core · **needs** [chapter 04](04_sharing_radius.ipynb), the binomial distribution
 #
 # **You will be able to** (1) derive the exact law of a masked distance and say which pairs come closer, (2) place
 # users on the map of [contraction](GLOSSARY.md#contraction-expansion), (3) say what the *scale* of the input does to the sign, (4) measure how much a
@@ -239,7 +239,7 @@ assert (strangers < 1 / 3).mean() > 0.95
 # | mask, then normalise | $\tilde x = x\odot b/\sqrt k$ | $c\,\hat x$ | $\mathbb E\sqrt{k/N}<\sqrt\rho$, near it for large $N$ |
 # | raw | $\tilde x = x\odot b$ | $\rho\,x$ | $\rho$ |
 #
-# In each row $\mathbb E\tilde x = c\cdot$clean: a masked input is **signal plus noise**, the signal
+# In each row $\mathbb E\tilde x = c\cdot$clean ($\hat x$; raw: $x$): a masked input is **signal plus noise**, the signal
 # scaled by $c$. In Mult-VAE $c=1$, and Jensen's inequality excludes contraction on average, in any norm, for every pair:
 # $\mathbb E\|\tilde x_u-\tilde x_v\| \ge \|\mathbb E\tilde x_u-\mathbb E\tilde x_v\| = \|\hat x_u-\hat x_v\|$.  The variance of $\hat x_i b_i/\rho$ is $\hat x_i^2(1-\rho)/\rho$; sum over $i$, and over two users:
 #
@@ -255,7 +255,7 @@ assert (strangers < 1 / 3).mean() > 0.95
 #
 # So the contraction of Theorem 2.6 is the scale: divide the raw input by $\rho$, and nobody contracts. In the theorem's
 # norm, $\mathbb E D_h/\rho = d + 2(1-\rho)s \ge d$. And $c<1$ alone does not contract: *mask, then normalise* adds at
-# least as much noise, about $2(1-\rho)$, as the scale takes away.
+# least as much noise, about $2(1-\rho)$, as the scale takes away: $2(1-c_uc_v)\langle\hat x_u,\hat x_v\rangle\ge0$ is left.
 
 
 # %% tags=["from-scratch"]
@@ -277,10 +277,9 @@ inputs = {"normalise, then mask": "normalize-then-mask", "mask, then normalise":
 for (n_u, n_v, s), keep, mask in product([(4, 9, 3), (60, 20, 11), (30, 30, 0)], (0.2, 0.5, 0.9), inputs.values()):
     package = conventions.input_distance(n_u, n_v, s, keep, mask, "l2-squared")
     np.testing.assert_allclose(squared_distance(n_u, n_v, s, keep, mask), package.masked)
-distance = [conventions.input_distance(60, 20, 11, 0.5, norm=norm) for norm in ("l1", "l2", "l2-squared")]
-print(
-    "from scratch = package; Mult-VAE's input, masked / clean, in three norms:", *(f"{d.ratio:.2f}" for d in distance)
-)
+kinds = {"L1": "l1", "L2": "l2", "L2 squared": "l2-squared"}
+distance = {name: conventions.input_distance(60, 20, 11, 0.5, norm=norm) for name, norm in kinds.items()}
+print("from scratch = package; Mult-VAE's input, masked / clean:", *(f"{n} {d.ratio:.2f}" for n, d in distance.items()))
 
 # %% tags=["checks"] jupyter={"source_hidden": true}
 seen = torch.tensor(list(product([0, 1], repeat=5)))  # (32, 5) all masks of a user with five items
@@ -290,7 +289,7 @@ for mask, c in zip(inputs.values(), (1, chance @ (k / 5).sqrt(), 0.3), strict=Tr
     tilde = input_weights(rows, sizes, seen.ravel() > 0, 0.3, mask).reshape(32, 5)
     clean = torch.ones(5).double() / (1 if mask == "raw" else 5**0.5)
     torch.testing.assert_close(chance @ tilde, c * clean)  # the mean of a masked input is c times the clean one
-assert all(mean.ratio > 1 for mean in distance)
+assert all(mean.ratio > 1 for mean in distance.values())
 
 # %% [markdown] tags=["mine"]
 # **Build your own.** The input of your recommender. From rows `x` (B, I), the probability `keep` $=\rho$ and `coins` (B, I), uniform between 0
@@ -441,11 +440,12 @@ assert (alike < 0.5).mean() > 0.99
 # *sign* is not: in latent space pairs came closer if $c<1$, moved apart if $c=1$ (three inputs, which differ in more than $c$). With *mask, then
 # normalise* pairs move apart in the input and closer
 # in latent space: for the least alike a little above $c\approx0.71$. Raw inputs stay above
-# $c=0.5$, and it is at the tanh that they leave it: before it the ratio of the least alike is about $c$ (.54; .72 in the input), after it clearly above; the
-# last layer takes a little back. For the other two inputs the tanh changes little. For Mult-VAE the ratio falls from
-# 1.43 in the input to 1.14 after the first, linear layer, and for *mask, then normalise* from 1.01 to .78.
+# $c=0.5$.
 #
-# So in these Mult-VAEs masks do not contract distances on average: every fifth moves apart (root mean square), the most alike most. In full-size models the nearest and the farthest fifth move apart too (sorted by clean distance, so their order proves nothing):
+# Now the stages, measured for the least alike only. The first, linear layer lowers the ratio of all three inputs. Raw pairs are then at about $c$, and it is at the tanh that they leave it: before it .54, after it .78; the
+# last layer takes a little back. For the other two inputs the tanh changes little.
+#
+# So with Mult-VAE's input masks do not contract distances on average: every fifth moves apart (root mean square), the most alike most. In full-size models the nearest and the farthest fifth move apart too (sorted by clean distance, so their order proves nothing):
 
 # %% tags=["nbval-check-output"] jupyter={"source_hidden": true}
 stored = {name: mv.course.stored(f"theory-{name}-observations.json") for name in ("planted", "ml-1m")}
@@ -632,7 +632,7 @@ assert short > 0.5 > middle > 0.1 > long
 # At ρ = ½, the usual choice, nearly all of it is the owner's, though half of the views fit others, too:
 # nearly all of those have more items, and the weight $2^{-(N_v-N_u)}$ of the owner's.
 #
-# So masks carry something between users through views that fit several users, and at ρ = ½ this direct effect is small. An indirect one, through a smooth encoder, was not tested.
+# So raw masks, with a free best decoder, carry something between users through views that fit several; at ρ = ½ it is small. An indirect effect, through a smooth encoder, was not tested.
 #
 # ## 7.10 Recap
 #
@@ -640,7 +640,7 @@ assert short > 0.5 > middle > 0.1 > long
 #   average iff $d>2\rho s$, iff $J<1/(1+2\rho)$. Here nearly all pairs of users do.
 # * A masked input is a scale $c$ and noise. In the input of Mult-VAE $c=1$, and no pair contracts on average (exact). In
 #   latent space the ratio masked / clean was highest for pairs that are alike, above 1 for $c=1$, below 1 for the two inputs with $c<1$ (measured).
-# * The best answer to a view is a mixture of all users who may own it. At ρ = ½ the owner has nearly all of it.
+# * The best answer to a raw view is a mixture of all users who may own it. At ρ = ½ the owner has nearly all of it.
 
 # %% [markdown]
 # ## 7.11 Exercises
@@ -688,7 +688,7 @@ mv.checks.check_item_law(item_law)
 # **★★★ (open) Task 7.3.** Make a recommender of 7.9. Write `ideal_answer(views, x, keep)`: the minimiser $\pi^*$ for a
 # batch of views (B, I), given training users `x` (U, I); shape (B, I). Every view fits at least one user. Long histories
 # make $(1-\rho)^{N_u}$ underflow: stay with logarithms. Then investigate: mask the histories of `split.test`, rank by
-# $\pi^*$, average over masks. Which $\rho$ is best? What would you do with a view that fits nobody? Compare with EASE and with a Mult-VAE trained at the same $\rho$.
+# $\pi^*$, average over masks. Which $\rho$ is best? What would you do with a view that fits nobody? Compare with [EASE](GLOSSARY.md#ease) and with a Mult-VAE trained at the same $\rho$.
 
 
 # %% tags=["solution"] jupyter={"source_hidden": true} nbgrader={"grade": false, "grade_id": "ideal-answer", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -711,7 +711,7 @@ mv.checks.check_ideal_answer(ideal_answer)
 # **One investigation** (`python chapters/investigate.py 07`; the data of 7.5, 200 test users, 20 masks a user, test nDCG@100, one run; ρ = .05, .1, .2, .3, .5;
 # the other models are asked with clean histories). The ideal
 # answer is best at ρ = 0.1, with .329; at ρ = 0.5 it has .269. A Mult-VAE trained at the same ρ has .386 and .430, EASE .439. The fewer items are
-# masked, the more views of a new user fit *nobody*: 11 % at ρ = 0.1, 44 % at ρ = 0.5 (they were answered with the popular items only). The ideal
+# masked, the more views of a new user fit *nobody*: 11 % at ρ = 0.1, 44 % at ρ = 0.5 (a view with more items fits no more users; they were answered with the popular items only). The ideal
 # answer is behind both models at all five ρ, and has nothing to say about a view that nobody fits. A smooth encoder gives such a view an answer like that of
 # similar ones; that this makes the difference was not tested. Next: users who have *most* items of the view, with a weight.
 #

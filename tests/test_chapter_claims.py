@@ -141,6 +141,7 @@ SAID = {
         "They rank better all the same, in all five seeds",
         "At β = 1 the near pairs shrink most",
         "At β = 4 the seeds disagree",
+        "At β = 4 the mean is lowest where the users' mean $\\mu$ lies farthest from 0",
         "At β = 1 and $B=500$ the two meet within .1 nats (one seed)",
         "Mean accuracy falls with β here, and in the stored runs of the larger population",
     ),
@@ -170,27 +171,27 @@ SAID = {
         "At ρ = 0.1 a large part of the best answer to a view belongs to other users, most of all for short histories",
         "At ρ = ½, the usual choice, nearly all of it is the owner's, though half of the views fit others, too",
         "The variance within a user is then less than a quarter of that between users; at ρ = 0.1 it is the larger one",
-        "before it the ratio of the least alike is about $c$ (.54; .72 in the input), after it clearly above",
+        "Raw pairs are then at about $c$, and it is at the tanh that they leave it: before it .54, after it .78",
         "if and only if $J < 1/(1+2\\rho)$",
-        "So in these Mult-VAEs masks do not contract distances on average: every fifth moves apart",
+        "So with Mult-VAE's input masks do not contract distances on average: every fifth moves apart",
         "At ρ = ½ the owner has nearly all of it",
     ),
     "08": (
         "The covariance over masks becomes $P\\,\\mathrm{Cov}(mh)\\,P$. Both claims follow. $\\blacksquare$",
-        "It shrank by about the factor of the variance between users, not user by user as $H$ predicts",
+        "Its variance shrank by about the factor of the variance between users, not user by user as $H$ predicts",
         "Accuracy may rise all the same, on MovieLens-1M clearly",
         "The scatter moves only the anchors, towards each other",
-        "With all three terms the anchors shrink; without the scatter they end longer than at the start (measured, 1 "
-        "seed). They do "
-        "not collapse to one point: a fifth of their variance over items is left",
+        "With all three terms the anchors shrink (5 seeds); without the scatter they end longer than at the start "
+        "(measured, 1 seed). With all three they do not collapse to one point: a fifth of their variance over items is "
+        "left",
         "true of the trace and of the largest eigenvalue, not of every direction",
         "Along its new direction the anchored variance is below $\\tau^2$ times the free one",
         "Along $(1,-1)$ the free minimisers do not vary at all, and the anchored ones do",
-        "the minimiser in a free $\\mu$, is one point for all masks (measured: one model, two starts a user): there "
-        "is no variance to shrink",
+        "is one point for all masks, by definition, if there is only one (two starts a user found one; measured, one "
+        "model): there is no variance to shrink",
         "even an encoder without limits then answers with a compromise",
         "Nearly every view fits one user only; such a compromise would be less than a tenth of the variance",
-        "We put $\\muh$ in its place, which nothing proves",
+        "true of the encoder's $\\muh$, put in place of $mh$? Nothing proves it; we test it",
         "read from the anchored models (so it predicts nothing)",
         "For $\\lambda=1$ the median user shrinks about as predicted, which looks like success; for $\\lambda=5$ "
         "twice the predicted variance is left. User by user the prediction fails: "
@@ -204,7 +205,7 @@ SAID = {
         "On MovieLens-1M anchors win .018 over masking, "
         "after equal searches .008 to .011 on each of five draws of users; EASE stays ahead",
         "The centroid alone gives .012, with $\\mathrm{tr}\\,\\Sigma$ .019, all three terms .018",
-        "the centroid alone costs .011, and with $\\mathrm{tr}\\,\\Sigma$ nothing is lost",
+        "the centroid alone costs .011, and with $\\mathrm{tr}\\,\\Sigma$ it is .003 [.000, .005] ahead",
         "The scatter makes no difference that can be seen",
         "On the embedded data the full-size model cannot be told apart from masking, the small one gains .004 "
         "[.002, .006] at $\\lambda=.1$, nothing that can be seen at 1, and $\\lambda=5$ harms it",
@@ -1334,7 +1335,8 @@ def worked_out():
         f"Without masks {unmasked['active'][3]:.1f} live at β = 4, with 40 epochs and masks {long['active'][3]:.1f}",
     )
     yield "06", f"with 40 epochs and no masks {both:.1f}"
-    yield "06", f"{long['active'][2]:.1f} live at β = 1, where the best fit says {long['water-filling'][2]}"
+    live, says = long["active"][2], long["water-filling"][2]
+    yield "06", f"{live:.1f} live at β = 1, where the noise fitted to these counts says {says}"
     at, ease = found["07"]["rho"], found["07"]["EASE"]
     best = max(at, key=lambda rho: at[rho]["ideal answer"])
     assert list(at) == ["0.05", "0.1", "0.2", "0.3", "0.5"]
