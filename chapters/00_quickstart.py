@@ -1,10 +1,8 @@
 # %% [markdown]
 # # 0. Does my machine work, and what does the whole thing look like?
-# **Study** 40 min · **runs** 9 CPU seconds (52 s when it was built), 0.5 GB on 1 core · **needs** Python and basic PyTorch; nothing about recommenders
+# **Study** 40 min · **runs** 9 CPU seconds (19 s when it was built), 0.5 GB on 1 core · **needs** Python and basic PyTorch; nothing about recommenders
 #
-# **You will be able to** (1) say what a recommender gets and what it must predict, (2) split data so that the evaluation
-# is fair, (3) train a variational autoencoder and compare it with two simple baselines, (4) compute nDCG by hand, (5) say
-# which part of a comparison is chance. New words are in the [glossary](GLOSSARY.md).
+# **You will be able to** (1) say what a recommender gets and what it must predict, (2) say how data is split for a fair evaluation, (3) train a variational autoencoder and compare it with two simple baselines, (4) compute nDCG by hand, (5) name two kinds of chance in a comparison. New words are in the [glossary](GLOSSARY.md).
 
 # %% [markdown]
 # Run the cells from top to bottom (Shift-Enter). Nothing is downloaded, no GPU is needed. The line above
@@ -59,7 +57,7 @@ matrix = data.matrix  # sparse, of scipy: `nnz` counts the ones, `indices` holds
 print("matrix (users, items):", matrix.shape)
 print(f"ones: {matrix.nnz / np.prod(matrix.shape):.0%}")
 print("the first items of user 0:", *data.item_titles[matrix[0].indices][:6], sep="\n  ")
-own, mixed = (
+own, mixed = (  # compared with the user's community, then, by `roll`, with that of the user one row before
     of[data.user] == data.truth.item_community[data.item]
     for of in (data.truth.user_community, np.roll(data.truth.user_community, 1))
 )
@@ -191,7 +189,7 @@ print(f"hits at ranks 2 and 3: nDCG@5 {pencil:.3f}")
 
 # %%
 results = {"popularity": mv.evaluate(popularity, split.test), "EASE": mv.evaluate(ease, split.test), "Mult-VAE": result}
-print("measured (1 seed)     nDCG@100        Recall@20     ± over 400 users")
+print("measured (one run)    nDCG@100        Recall@20     ± over 400 users")
 for name, found in results.items():
     (ndcg_mean, ndcg_se), (recall_mean, recall_se) = found["ndcg@100"], found["recall@20"]
     print(f"{name:20}  {ndcg_mean:.3f} ± {ndcg_se:.3f}   {recall_mean:.3f} ± {recall_se:.3f}")
@@ -266,8 +264,7 @@ print("the interval of Mult-VAE − EASE contains 0 for each of the four seeds, 
 
 # %% [markdown]
 # **Reading.** Pairing makes the interval nearly three times narrower here. An interval that contains 0 says: with these users we cannot tell the two models apart. It does not say that they
-# are equal. And it covers the choice of users, not the randomness of training: another `seed` gives another Mult-VAE,
-# now a little above EASE, now a little below (the four seeds above). So a comparison has at least two kinds of chance, users and
+# are equal. And it covers the choice of users, not the randomness of training: another `seed` gives another Mult-VAE: of the four above one is .004 above EASE, one .007 below, two equal it to three digits. So a comparison has at least two kinds of chance, users and
 # seeds; later chapters use several seeds
 # whenever they compare.
 
@@ -312,9 +309,10 @@ print(f"of 20 recommended items the user already has {known.gather(1, listed).su
 #
 # <details><summary>Solution</summary>
 #
-# `return torch.tensor(history @ self.together)`. Its nDCG@100 is .525: above popularity on the same users, by .068 [.056, .081], and below
-# EASE. Divide each count by the square roots of both items' own counts (the diagonal), and
-# it is .570. Its first ten items then have 453 training users on the mean, not 510; whether that is the reason, the numbers do not say. EASE starts from the same counts, too (chapter 01).
+# `return torch.tensor(history @ self.together)`. Then the cell prints `nDCG@100 0.525` and, minus popularity, `+0.068 [+0.056, +0.081]`: above popularity on the same users, and below
+# EASE. Its first 10 items have 510 training users on the mean. Now divide, at the end of `fit`, each count by the square roots of both items' own counts:
+# `size = np.sqrt(self.together.diagonal())`, `self.together = self.together / size / size[:, None]`. The cell prints `nDCG@100 0.570`,
+# and 453 training users, not 510; whether that is the reason, the numbers do not say. EASE starts from the same counts, too (chapter 01).
 #
 # </details>
 
@@ -376,7 +374,7 @@ best_possible = float(probability.topk(10).values.sum(1).mean())
 
 # %%
 for name, m in {"popularity": popularity, "EASE": ease, "Mult-VAE": run.model}.items():
-    print(f"{name:12} {true_share(m):.2f}   measured (1 seed)")
+    print(f"{name:12} {true_share(m):.2f}   measured{' (1 seed)' if m is run.model else ''}")
 print(f"{'best of all':12} {best_possible:.2f}   exact")
 by_truth = [ndcg(*rows, k=100) for rows in zip(torch.tensor(preference), dense_history, dense_heldout, strict=True)]
 print(f"nDCG@100 of ranking by true taste: {np.mean(by_truth):.3f} (Mult-VAE {result['ndcg@100'][0]:.3f})")

@@ -47,8 +47,7 @@ plt.show()
 #
 # ## 1.2 The data
 #
-# An evaluation hides some ones, to be found. Half of our users took at most
-# 56 of the 600 items, the busiest 240.
+# An evaluation hides some ones, to be found.
 
 # %%
 data = mv.planted(n_users=3_000, n_items=600, n_events=240_000, seed=0)
@@ -89,15 +88,13 @@ plt.show()
 # %% [markdown]
 # Take the simplest collaborative model, the truncated SVD: of the matrix $X$ of the
 # training users keep the $R$ directions of the item space in which it extends most, the columns of $V$, (items, $R$), so
-# that $X \approx XVV^\top$. A user with the history $x$ gets the scores $xVV^\top$. We evaluate it on the same
-# 500 users twice: once their histories were among the training rows (weak), once as many histories of *other* users
-# were (strong). Five draws of the users.
+# that $X \approx XVV^\top$. A user with the history $x$ gets the scores $xVV^\top$. We evaluate it on the same 500 users twice: once their histories were among the training rows (weak for *them*), once as many histories of *other* users were (strong). Unlike in the picture, 2,000 more users train with all their items, without holes. Five draws.
 
 
 # %% tags=["from-scratch"]
 class SVD:
-    def __init__(self, directions):
-        self.v = directions  # (items, R)
+    def __init__(self, v):
+        self.v = v  # (items, R)
 
     def score(self, history):
         return torch.tensor((history @ self.v) @ self.v.T)  # (users, items)
@@ -119,7 +116,10 @@ for split in splits:
         scores[kind].append([mv.evaluate(SVD(v[:, :r]), split.test, ["ndcg@100"])["ndcg@100"][0] for r in ranks])
 
 fig, ax = plt.subplots(figsize=(6.5, 3))
-ax = mv.plots.lines(ranks, {f"{kind} generalization": np.array(values) for kind, values in scores.items()}, ax=ax)
+trained = {"weak": "their histories", "strong": "others' histories"}
+ax = mv.plots.lines(
+    ranks, {f"{kind}: {whose} trained on": np.array(scores[kind]) for kind, whose in trained.items()}, ax=ax
+)
 ax.set_xscale("log", base=2)
 ax.set(xlabel="rank R of the SVD", xticks=ranks, xticklabels=ranks, ylabel="nDCG@100")
 ax.legend(title="mean and range of 5 draws")
@@ -138,8 +138,7 @@ for k in (16, 32, 64):
 print("from rank 64 on, weak scores are below strong ones, in all 5 draws:", True)
 
 # %% [markdown]
-# **Reading.** Up to rank 16 the two agree within .002, at rank 32 they begin to part, and from rank 64 on the weak score is
-# *lower*, by .02 or more in every draw. (A guess, not tested: a model of high rank remembers single rows, and there the hidden items stood as **zeros**.)
+# **Reading.** Up to rank 16 the two agree within .002, at rank 32 they begin to part, and from rank 64 on the weak score is *lower*, by .02 or more in every draw. (A guess, not tested: a model of high rank remembers single rows, and there the hidden items stood as **zeros**.)
 # This course, like the paper, uses strong generalization.
 #
 # ## 1.4 The protocol of Liang et al.
@@ -206,8 +205,7 @@ print("from scratch = mv.strong_split, user by user, for both settings:", True)
 # $$(G+\lambda I)B - G + \mathrm{diag}\,\gamma = 0 \;\Rightarrow\;
 # B = P\,(P^{-1}-\lambda I-\mathrm{diag}\,\gamma) = I - P\,(\lambda I+\mathrm{diag}\,\gamma).$$
 #
-# The diagonal must vanish: $1 = P_{jj}(\lambda+\gamma_j)$. So $B_{ij} = -P_{ij}/P_{jj}$ for $i\ne j$. (Convex objective, linear constraints: a minimum.) One matrix inverse, no training.
-# $\blacksquare$ In the code $\lambda$ is `l2`.
+# The diagonal must vanish: $1 = P_{jj}(\lambda+\gamma_j)$. So $B_{ij} = -P_{ij}/P_{jj}$ for $i\ne j$. (Convex objective, linear constraints: a minimum.) $\blacksquare$ In the code $\lambda$ is `l2`.
 
 
 # %% tags=["from-scratch"]
@@ -330,10 +328,9 @@ for metric in measured["EASE"]:
 # %% [markdown]
 # **Reading.** With the history left in, nDCG@100 is .15 to .30 lower: known items then take nine to fourteen of the first 20 ranks. In *sampled* ranking the held-out items compete with 100 others
 # instead of all, so no Recall@20 falls. *Without a cut* late hits count. The denominator alone takes .05 to .09 off (five draws of this
-# [planted](GLOSSARY.md#planted) data). In 1.1 paper 1 divides by $\min(k,n)$, paper 2 by $n$ [V], and their figures differ by .035 to .09: the formula *can* move a figure that far.
-# How much of *their* difference it is we cannot say: paper 2 also trained anew.
+# [planted](GLOSSARY.md#planted) data). In 1.1 paper 1 divides by $\min(k,n)$, paper 2 by $n$ [V], and their figures differ by .035 to .09: on *our* data the formula moves a figure as far. How much of *their* difference it is we cannot say: paper 2 also trained anew.
 #
-# All six metrics rank these models alike on this draw. (On the other four popularity stays last, and the SVD is before EASE in 2 of 24 cases.) And with *two* in one table the order turns: EASE by $n$ (.502) falls below
+# All six metrics rank these models alike on this draw. (On the other four, next cell, popularity stays last, and the SVD is before EASE in 2 of 24 cases.) And with *two* in one table the order turns: EASE by $n$ (.502) falls below
 # the SVD by $\min(k,n)$ (.577). So the rule is: **one code ranks all models**, here `mv.evaluate`.
 
 # %% tags=["checks", "nbval-check-output"] jupyter={"source_hidden": true}
@@ -407,7 +404,7 @@ assert constant["by column"] > 2 * constant["random"] > 2 * constant["by column,
 print("the order of the columns is worth more than twice a random list:", True)
 
 # %% [markdown]
-# Columns stand in the order of first appearance, and popular items appear early (last line: low column, many users): a poor popularity list. `mv.evaluate` leaves ties to `torch.topk`: no rule to rely on.
+# Columns stand in the order of first appearance, and popular items appear early: a poor popularity list. `mv.evaluate` leaves ties to `torch.topk`: no rule to rely on (here below random).
 #
 # ## 1.9 Users, draws, and the difference that counts
 #
@@ -461,10 +458,15 @@ for k, (name, marker) in enumerate(zip(results, "osD", strict=True)):
     if k:
         d = (untuned, tuned)[k - 1]
         right.errorbar(at, d[:, 0], [d[:, 0] - d[:, 2], d[:, 3] - d[:, 0]], fmt=marker, capsize=3, color=colour)
-left.set(xlabel="draw of test users", ylabel="nDCG@100", title="each alone", xticks=range(5))
+left.set(xlabel="draw of test users", ylabel="nDCG@100", title="each alone (bars: 95 %)", xticks=range(5))
 left.legend(loc="lower left", fontsize=8)
 right.axhline(0, color="0.5", linestyle="--", linewidth=1)
-right.set(xlabel="draw of test users", ylabel="nDCG@100, EASE − SVD", title="paired, user by user", xticks=range(5))
+right.set(
+    xlabel="draw of test users",
+    ylabel="nDCG@100, EASE − SVD",
+    title="paired, user by user (bars: 95 %)",
+    xticks=range(5),
+)
 plt.show()
 
 # %% tags=["checks", "nbval-check-output"] jupyter={"source_hidden": true}
@@ -486,7 +488,7 @@ print("against the chosen rank less than a third of the difference is left, in a
 
 # %% [markdown]
 # **Reading.** EASE on draw 3 scores below the SVD of rank 8 on any other draw: compared across
-# draws, the order is reversed. (In 1.1, too, the draws may differ: here another draw, with λ chosen again, moves EASE's Recall@20 by up to .03.) Inside one the bars overlap, but the [paired](GLOSSARY.md#paired) interval excludes 0 each
+# draws, the order is reversed. (In 1.1, too, draws may differ.) Inside one the bars overlap, but the [paired](GLOSSARY.md#paired) interval excludes 0 each
 # time. Its error is 3.5 to 4.3 times smaller, for nDCG@100: worth 12 to 18 times the users.
 #
 # But *what* does it show? Nobody chose rank 8. With the rank chosen on validation users, 16 each time, less than a third of the difference is
@@ -530,16 +532,15 @@ print(f"the means of the two halves differ by {difference / error:.1f} standard 
 # ## 1.10 Choose on one group, report on another
 #
 # Here are 20 EASE models, each on a random 80 % of the training users, and made equally good: from
-# the nDCGs of each we subtract its mean over all 1,000 held-out users, who stand for the population. Draw $m$ users, choose the
-# best model on them: how far does it lie above the mean of all 20, on these users, and on $m$ others?
+# the nDCGs of each we subtract its mean over all 1,000 held-out users, who stand for the population. Draw $m$ users, choose the best model on them: how far does it lie above the mean of all 20, on these users, and on a second draw of $m$ users?
 # The largest of 20 independent normal numbers is expected 1.87 standard deviations up. If the 20 means behave like these, the lead is about
-# $1.87\,s_d/\sqrt m$, with $s_d$ the standard deviation over users of a model's difference from the mean of all.
+# $1.87\,s_d/\sqrt m$, with $s_d$ the standard deviation over users of a model's difference from the mean of all (each is part of that mean: 2.5 % low).
 
 
 # %% tags=["from-scratch"]
 def lead_of_the_winner(each, m, draw):
-    those, others = draw.integers(1000, size=(2, m))  # users, drawn with replacement from the population
-    chosen, fresh = each[:, those].mean(1), each[:, others].mean(1)  # (20,)
+    those, second = draw.integers(1000, size=(2, m))  # two draws of users, each with replacement from the population
+    chosen, fresh = each[:, those].mean(1), each[:, second].mean(1)  # (20,)
     winner = chosen.argmax()
     return chosen[winner] - chosen.mean(), fresh[winner] - fresh.mean()
 
@@ -555,7 +556,7 @@ each -= each.mean(1, keepdims=True)  # equally good
 sizes = (25, 50, 100, 200, 400)
 leads = np.array([[lead_of_the_winner(each, m, draw) for _ in range(500)] for m in sizes])  # (sizes, 500, 2)
 mean, error = leads.mean(1), leads.std(1) / 500**0.5
-print("users that choose   lead on them   on others (± standard error; mean of 500 draws)")
+print("users that choose   lead on them   on a second draw (± standard error; mean of 500 repeats)")
 for m, (there, elsewhere), (_, se) in zip(sizes, mean, error, strict=True):
     print(f"{m:17} {there:14.4f} {elsewhere:+11.4f} ± {se:.4f}")
 
@@ -565,7 +566,14 @@ spread = (each - each.mean(0)).std(1, ddof=1).mean()
 ax.plot(sizes, mean[:, 0], "o", color=mv.plots.COLOURS[0], label="on the users who chose it")
 ax.plot(sizes, 1.87 * spread / np.sqrt(sizes), ":", color="0.3", label="$1.87\\,s_d/\\sqrt{m}$")
 ax.errorbar(
-    sizes, mean[:, 1], 1.96 * error[:, 1], fmt="s", ms=3, color=mv.plots.COLOURS[1], capsize=6, label="on other users"
+    sizes,
+    mean[:, 1],
+    1.96 * error[:, 1],
+    fmt="s",
+    ms=3,
+    color=mv.plots.COLOURS[1],
+    capsize=6,
+    label="on a second draw of users",
 )
 ax.axhline(0, color="0.7", linewidth=1)
 ax.set_xscale("log")
@@ -579,12 +587,11 @@ plt.show()
 assert (np.abs(mean[:, 1]) < 3 * error[:, 1]).all()
 assert (mean[:, 0] > 20 * error[:, 1]).all()
 assert np.allclose(mean[:, 0], 1.87 * spread / np.sqrt(sizes), rtol=0.1)
-print("on other users no lead is seen, within 3 standard errors:", True)
+print("on the second draw no lead is seen, within 3 standard errors:", True)
 print("on its own users the lead follows the formula within a tenth:", True)
 
 # %% [markdown]
-# **Reading.** No model is better, and yet the winner leads on the users who chose it; on other users no lead is seen (within 3 standard errors). A
-# model chosen among equals on the test users gets this advantage; a best [epoch](GLOSSARY.md#epoch) is such a choice, too. And a validation score must not stand beside a test score: the model was chosen on it.
+# **Reading.** No model is better, and yet the winner leads on the users who chose it; on the second draw, where none is possible on average, none is seen (within 3 standard errors). A model chosen among equals on the test users gets this advantage; a best [epoch](GLOSSARY.md#epoch) is chosen, too (not measured). And a validation score must not stand beside a test score: the model was chosen on it.
 #
 # ## 1.11 A checklist
 #

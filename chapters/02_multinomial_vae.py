@@ -277,7 +277,7 @@ assert (narrow[:, 1] < 1.2 * narrow[:, 0]).all()
 print("on the mean: own q < wide encoder < narrow encoder, and old users < these new ones, in all 3 seeds:", True)
 
 # %% [markdown]
-# **Reading.** A Gaussian of one's own is nearly the posterior. What a shared encoder misses beyond that is the **amortisation gap**. On the mean over users, the ELBO of a network with one hidden unit lies .03 to .04 nats below $\log p(x)$, with six below .0015; the 21 new
+# **Reading.** A Gaussian of one's own is nearly the posterior. What a shared encoder misses beyond that gap (.0001) is the **amortisation gap**. On the mean over users, the ELBO of a network with one hidden unit lies .03 to .04 nats below $\log p(x)$, with six less than .0015; the 21 new
 # users cost more than the old ones, in all three seeds (the same 21, perhaps harder ones). So
 # a network wide enough costs little on this line, and the number of its parameters does not grow with the users.
 
@@ -385,7 +385,7 @@ print(f"β at the end (update 46,800) if it rose to 0.2 over 200,000 updates: {b
 
 # %% [markdown]
 # The number in the code is 200,000. Who reads it as "a rise to 0.2 over 200,000 updates" trains with a much smaller β: the
-# published cap comes five times earlier. (In 2.8, on other data, β = .02 ranks no worse than .2.) In `mv.TrainConfig` the published schedule is
+# published cap comes five times earlier. In `mv.TrainConfig` the published schedule is
 # `beta=0.2, anneal_steps=40_000`.
 #
 # ## 2.7 The whole of Mult-VAE
@@ -555,8 +555,8 @@ print("best of 60 epochs, mean of 5 seeds: all three within .003:", True)
 
 # %% [markdown]
 # **Reading.** With the best of the first 20 epochs (left of the dashed line) the multinomial loss wins in all five seeds. In 60 epochs the best values are alike, .595 to .596 on the
-# mean over seeds: no order is seen. (A best of 30, on the users that chose it, is too high: 1.10.) The multinomial loss has its best epoch at 16 to 22 and then loses again;
-# the other two at 46 or later, on flat curves, and may not have reached their best. So the multinomial loss learnt faster here, at one step size (two for the Gaussian); that competition gives a better ranking in the end, as Liang et al. argue, these runs do not show.
+# mean over seeds: no order is seen. (A best of 30, on the users that chose it, is too high: [chapter 01](01_protocol.ipynb).) The multinomial loss has its best epoch at 16 to 22 and then loses again;
+# the other two at 46 or later, on flat curves, and may not have reached their best. So the multinomial loss learnt faster at these step sizes (one each, two for the Gaussian: no search); that competition gives a better ranking in the end, as Liang et al. argue, these runs do not show.
 #
 # Now β. Five stored seeds on the full [embedded data](GLOSSARY.md#embedded-data) (`minivae theory --seeds 5`), another
 # population:
@@ -620,7 +620,7 @@ for seed in range(5):
         if (beta, rise) == (0.2, 100):
             prices.append(torch.stack([kl, nll]))
 price = torch.stack(prices)  # (5, 2, 900): KL and ℓ of each training user; `ramp` holds mean KL and best nDCG of a run
-lost = np.mean(ranked[1.0], 0) - np.mean(ranked[0.2], 0)  # (300,) of each test user, mean of 5 seeds
+change = np.mean(ranked[1.0], 0) - np.mean(ranked[0.2], 0)  # (300,) of each test user, mean of 5 seeds
 
 
 def fifths(numbers):
@@ -639,7 +639,7 @@ print(f"share of β KL, lightest fifth: {by_fifth[:, 0].min():.1%} to {by_fifth[
 print(f"share of β KL, busiest fifth:  {by_fifth[:, 4].min():.1%} to {by_fifth[:, 4].max():.1%}")
 print("test nDCG@100, β = 1 minus β = 0.2, mean of 5 seeds ± 95 % over users:")
 for k, name in enumerate(("lightest fifth", "second", "third", "fourth", "busiest fifth")):
-    d = lost[of_tested == k]
+    d = change[of_tested == k]
     print(f"  {name:15} {np.nanmean(d):+.3f} ± {2 * np.nanstd(d, ddof=1) / np.isfinite(d).sum() ** 0.5:.3f}")
 print("β rises or is constant: KL per user and best validation nDCG@100, mean of 5 seeds")
 for (beta, rise), values in ramp.items():
@@ -676,16 +676,16 @@ assert max(slopes_of_nll) < 1.2
 assert (by_fifth[:, 0] > 1.5 * by_fifth[:, 4]).all()
 assert 0.03 < by_fifth[:, 0].min() < by_fifth[:, 0].max() < 0.04
 assert by_fifth[:, 4].max() < 0.01
-mean_lost = [np.nanmean(lost[of_tested == k]) for k in range(5)]
-assert max(mean_lost) < 0
-assert np.allclose([mean_lost[0], mean_lost[4]], [-0.034, -0.011], atol=0.006)
+mean_change = [np.nanmean(change[of_tested == k]) for k in range(5)]
+assert max(mean_change) < 0
+assert np.allclose([mean_change[0], mean_change[4]], [-0.034, -0.011], atol=0.006)
 
 
 def rank_correlation(users):
-    return spearmanr(of_test[users], lost[users]).statistic
+    return spearmanr(of_test[users], change[users]).statistic
 
 
-ranked_users = np.flatnonzero(np.isfinite(lost))
+ranked_users = np.flatnonzero(np.isfinite(change))
 resample = np.random.default_rng(0)
 trend = [rank_correlation(resample.choice(ranked_users, len(ranked_users))) for _ in range(2_000)]
 ends = np.quantile(trend, [0.025, 0.975])
@@ -696,7 +696,7 @@ print(
 by_seed = np.array(ranked[1.0]) - np.array(ranked[0.2])  # (5, 300)
 extremes = [[np.nanmean(d[of_tested == k]) for k in (0, 4)] for d in by_seed]
 apart = np.diff(extremes)[:, 0]
-two = [lost[of_tested == k][np.isfinite(lost[of_tested == k])] for k in (0, 4)]
+two = [change[of_tested == k][np.isfinite(change[of_tested == k])] for k in (0, 4)]
 half = 2 * np.hypot(*(d.std(ddof=1) / len(d) ** 0.5 for d in two))
 print(f"lightest minus busiest fifth: {two[0].mean() - two[1].mean():+.3f} ± {half:.3f} over users;", end=" ")
 print(f"seed by seed {-apart.max():+.3f} to {-apart.min():+.3f}")
@@ -718,7 +718,7 @@ print("the KL grows more slowly than N, and weighs more for light users, in all 
 # [rank correlation](GLOSSARY.md#rank-correlation) of the change with $N$, .10 [−.01, .21]: who loses more is open.
 # [RecVAE](GLOSSARY.md#recvae) makes the weight of the KL proportional to $N$.
 #
-# Without the rise of 2.6 no [collapse](GLOSSARY.md#collapse) of all dimensions is seen: the mean KL is 12.6 and 14.2 % smaller (β = 0.2, 1), and the best nDCG@100 in 14 epochs is .007 (β = 0.2) and .010 (β = 1) lower, in all five seeds.
+# Without the rise of 2.6 no [collapse](GLOSSARY.md#collapse) of all dimensions is seen: the mean KL is 12.6 and 14.2 % smaller (β = 0.2, 1), and the best nDCG@100 of 14 epochs .007 and .010 lower, in all five seeds. But the rise fills 100 of the 126 updates: β was smaller on the mean, which alone may rank better (2.8).
 #
 # ## 2.10 Mistakes that were made
 #
@@ -733,14 +733,14 @@ print("the KL grows more slowly than N, and weighs more for light users, in all 
 # | logsumexp | log(softmax + a small constant) | Cornac, VAECF |
 # | an empty row is the zero vector | $x/\|x\|$ is NaN | RecVAE |
 #
-# Such mistakes raise no error: compare formulas *and settings* with the paper's.
+# So compare formulas *and settings* with the paper's.
 #
 # ## 2.11 Recap
 #
 # * $\log p(x)$ = ELBO + KL$(q\,\|\,$posterior$)$. With β < 1 the objective is not a bound.
 # * Two noises: the mask on the input, and ε on the latent vector. The target is the whole row, and in evaluation there is
 #   neither.
-# * The model is forty lines. The sparse form avoids dense inputs and targets, with the same numbers up to rounding.
+# * The model is forty lines.
 #
 # ## 2.12 Exercises
 #
@@ -783,8 +783,7 @@ mv.checks.check_nll_of_lists(nll_of_lists)
 
 # %% [markdown]
 # **★★★ (open) Task 2.3.** How loose is the ELBO of a real model? With $S$ draws $z_k\sim q$ and weights
-# $w_k = p(x,z_k)/q(z_k)$, the *importance-weighted* bound is $\log\frac1S\sum_k w_k$. It lies between the ELBO and
-# $\log p(x)$ on average, and rises to it with $S$. Write `importance_bound(log_w)`, (S, B) → (B,); the weights
+# $w_k = p(x,z_k)/q(z_k)$, the *importance-weighted* bound is $\log\frac1S\sum_k w_k$. On average it lies between the ELBO and $\log p(x)$ (Jensen), and rises to the latter with $S$ (Burda et al., 2016). Write `importance_bound(log_w)`, (S, B) → (B,); the weights
 # themselves are too small for floating point. Check it on the line of 2.3. Then, with the [clean input](GLOSSARY.md#clean-input) and without $\log N!$,
 # measure $S=1, 10, 100, 1000$ for a
 # Mult-VAE trained with β = 1 and one with β = 0.2: which one has the higher bound, which one ranks better? How does
@@ -803,16 +802,26 @@ def importance_bound(log_w):
 mv.checks.check_importance_bound(importance_bound)
 
 # %% [markdown] tags=["investigation"]
-# To compare your numbers: `mv.MultVAE(hidden=100, latent=16)`, `mv.TrainConfig(lr=3e-3, batch_size=100, epochs=20, anneal_steps=100)`, and the histories
-# of the 300 test users.
+# To compare your numbers: `mv.MultVAE(split.n_items, hidden=100, latent=16)`, `mv.TrainConfig(lr=3e-3, batch_size=100, epochs=20, anneal_steps=100)`, and the histories
+# of the 300 test users. `model.encode(split.test.history)` returns their $\mu$ and $\sigma$, (300, 16) each, and `model.decode(z)` the logits, (300, I).
 #
 # <details><summary>Solution</summary>
 #
 # **One investigation** (`python chapters/investigate.py 02`; five seeds of each β, the histories of the 300 test users as [clean input](GLOSSARY.md#clean-input), 1,000 draws).
-# In nats a user, without $\log N!$: with β = 1 the bound rises from −127.1 at one draw, the ELBO, to −125.8 at 1,000; with β = 0.2 from −130.4
-# to −127.3. So β = 1 has the higher *bound*, by 1.44 [1.25, 1.63] nats (95 %, over users), and β = 0.2 ranks better: nDCG@100 .585 against
-# .560, a difference of .024 [.016, .032] before rounding. The rise, a lower end of the gap, grows with $N$: from the lightest fifth to the busiest 0.40 to 2.90 nats for β = 1, 2.15 to 4.94 for
-# β = 0.2. From 100 to 1,000 draws the bound of β = 0.2 still rises by 0.50, that of β = 1 by 0.06. So the likelihood of β =
-# 0.2 is not known well, and which is higher is not shown. On the line of 2.3 (the user of four items, $q$ of mean .8 and sd .7) the bound lies .33 nats below $\log p(x)$ as the ELBO, by integral; with draws .33 at one ([standard error](GLOSSARY.md#standard-error) .03), .015 at ten, .0014 at 100 and .00013 at 1,000 (standard errors below a twentieth of each). (1,000 repeats. To lower their noise the mean of $w_k/p(x)-1$ was added to the bound of each repeat: its expectation is 0, so the mean stays; a *control variate*.)
+# In nats a user, without $\log N!$:
+#
+# | | β = 1 | β = 0.2 |
+# |---|---:|---:|
+# | bound, one draw (the ELBO) | −127.1 | −130.4 |
+# | bound, 1,000 draws | −125.8 | −127.3 |
+# | rise from 100 to 1,000 draws | 0.06 | 0.50 |
+# | rise from one to 1,000 draws: lightest fifth | 0.40 | 2.15 |
+# | the same: busiest fifth | 2.90 | 4.94 |
+# | nDCG@100 | .560 | .585 |
+#
+# So β = 1 has the higher *bound*, by 1.44 [1.25, 1.63] nats (95 %, over users), and β = 0.2 ranks better, by .024 [.016, .032] before rounding. The gap is at least
+# the rise, and the rise is larger for busy users. With β = 0.2 the bound still rises at 1,000 draws: its likelihood is not known well, and which is higher is not shown.
+#
+# On the line of 2.3 (the user of four items, $q$ of mean .8 and sd .7) the bound lies .33 nats below $\log p(x)$ as the ELBO, by integral; with draws .33 at one ([standard error](GLOSSARY.md#standard-error) .03), .015 at ten, .0014 at 100 and .00013 at 1,000 (standard errors below a twentieth of each). (1,000 repeats. To lower their noise the mean of $w_k/p(x)-1$ was added to the bound of each repeat: its expectation is 0, so the mean stays; a *control variate*.)
 #
 # </details>

@@ -48,7 +48,7 @@ for ax, (name, (mu_u, sd_u, mu_v, sd_v)) in zip(axes, pairs.items(), strict=True
     ax.scatter(*(mu_u + sd_u * noise(120, 2)).T, s=14, color=BLUE, marker="o", linewidths=0, label="u")
     ax.set(title=name, xlabel="$z_1$", aspect="equal")
 axes[0].set_ylabel("$z_2$")
-axes[0].legend(markerscale=2)
+axes[0].legend(*(entries[::-1] for entries in axes[0].get_legend_handles_labels()), markerscale=2)  # u first
 plt.show()
 
 # %% [markdown]
@@ -315,7 +315,7 @@ for d in dims:
 
 # %% [markdown]
 # ("Exact" here: for the 500 directions drawn.) A shift of length 2 is seen as $2\,|\cos|$ of an angle, and in high $d$
-# almost all angles are right angles. Sliced $W_1$
+# almost all angles are nearly right. Sliced $W_1$
 # falls below $\|\mu_u-\mu_v\|$, the lower end of the bracket. It does not replace $W_1$ in a theorem.
 #
 # ## 3.6 What $W_1$ bounds
@@ -409,8 +409,7 @@ print(f"wider: W1 = {1.5 * (np.pi / 2) ** 0.5:.2f}, exact")
 #
 # because $\log\sigma\le\sigma-1$. Equality holds if all $\sigma_j=1$: then $W_1=W_2=\|\mu\|=\sqrt{2\mathrm{KL}}$, so no
 # constant smaller than 2 would do, not even in T1. And $W$ is a metric, so the triangle inequality over the prior gives
-# $W_1(q_u,q_v)\le\sqrt{2\mathrm{KL}_u}+\sqrt{2\mathrm{KL}_v}$, where $\mathrm{KL}_u=\mathrm{KL}(q_u\|p)$: **a small KL
-# term bounds the distance of every pair.** [Chapter 06](06_beta_kl.ipynb) uses this line.
+# $W_1(q_u,q_v)\le\sqrt{2\mathrm{KL}_u}+\sqrt{2\mathrm{KL}_v}$, where $\mathrm{KL}_u=\mathrm{KL}(q_u\|p)$: **small KLs of two users bound their distance.** [Chapter 06](06_beta_kl.ipynb) uses this line.
 
 # %% tags=["checks", "nbval-check-output"] jupyter={"source_hidden": true}
 mu, sd = 2 * noise(500, 16), noise(500, 16).exp()
@@ -623,7 +622,7 @@ print("more items, smaller spreads, farther out; nearest by W2 have more alike t
 # %% [markdown]
 # **Reading.** *Common items go with nearness among users of like [activity](GLOSSARY.md#activity).* Over all pairs their number does not: its rank correlation with $W_2$ is near 0,
 # and the curve of the figure falls and rises again. But busy users have many items in common with others on the mean, and
-# lie farther from them (last two rows). Hold $N$ of both: inside a fifth by $N$ the correlation is about −.65 on the mean, weakest in the busiest, where $N$ varies most (43 to 120), and it is there in each fifth and seed;
+# lie farther from them (last two rows). Hold $N$ of both: inside a fifth by $N$ the correlation is about −.65 on the mean, weakest in the busiest (43 to 120 items), and it is there in each fifth and seed;
 # with one user in each of two given fifths it is about −.5. So $N$ hides it (akin to *Simpson's paradox*). The Jaccard
 # index, which divides by the items of either, shows it over all pairs, too, and inside each fifth it is the stronger one.
 
@@ -636,25 +635,26 @@ table("taste")
 # ## 3.9 What a distance does not say
 #
 # $W$ has a unit. Let the encoder multiply all $z$ by ten and the decoder divide: the same model, ten times the distances.
-# KL between users does not change; the KL to the prior does, so the objective differs, but it recommends the same. So "$W_1=4$" says nothing alone. Chapter 04 compares it with a radius, which is a
-# length of the same space: where the decoder's first layer is fixed, as in the toy there, it becomes ten times as large,
-# too.
+# KL between users does not change; the KL to the prior does, so the objective differs, but it recommends the same. So "$W_1=4$" says nothing alone. Chapter 04 compares it with a radius, which is a length of the same space. In the toy there the gradients, taken behind the decoder's first layer, stay; their slope in $z$ becomes a tenth, and the radius ten times as large.
 
 # %% tags=["checks", "nbval-check-output"] jupyter={"source_hidden": true}
 with torch.no_grad():
     z = torch.randn(5, 16, generator=rng)
     before = models[0].decode(z)
-    models[0].decoder[0].weight /= 10
+    weight = models[0].decoder[0].weight
+    kept = weight.clone()
+    weight /= 10
     torch.testing.assert_close(models[0].decode(10 * z), before)
+    weight.copy_(kept)  # the model as it was, for the exercises
 torch.testing.assert_close(distances.w2_matrix(10 * mu, 10 * sd), 10 * far)
 torch.testing.assert_close(kl(10 * mu[0], 10 * sd[0], 10 * mu[1], 10 * sd[1]), kl(mu[0], sd[0], mu[1], sd[1]))
-x, _ = toy.toy_users(30, 30, seed=0)
+lists, _ = toy.toy_users(30, 30, seed=0)
 small = toy.ToyVAE(30, generator=torch.Generator().manual_seed(0))
-mu, sd = (t.detach() for t in small.encode(x))
-at = mu[:, None] + sd[:, None] * noise(1, 8, 2)  # (30, 8, 2) samples
-radius = transfer.sharing(small, x, z=at, lipschitz="user").radius
+centres, spreads = (t.detach() for t in small.encode(lists))
+at = centres[:, None] + spreads[:, None] * noise(1, 8, 2)  # (30, 8, 2) samples
+radius = transfer.sharing(small, lists, z=at, lipschitz="user").radius
 small.decoder[0].a /= 10
-torch.testing.assert_close(transfer.sharing(small, x, z=10 * at, lipschitz="user").radius, 10 * radius)
+torch.testing.assert_close(transfer.sharing(small, lists, z=10 * at, lipschitz="user").radius, 10 * radius)
 assert (radius > 0).any()
 print("same recommendations, same KL between users; distances, and the toy's radius, times ten:", True)
 
@@ -746,6 +746,6 @@ mv.checks.check_lower_bound(lower_bound)
 # 0.50 before. With the direction of $\mu_u-\mu_v$ among the columns the bound is never below $\|\mu_u-\mu_v\|$: the projection on it keeps
 # the whole difference of means. Users of the
 # trained model (2,000 random pairs, 2,000 random directions, five seeds): none of the random directions raises a lower end; it is .996 to .997 of the upper one at the median
-# and .946 or more for each of the 2,000, and common noise takes less than a thousandth off the upper end.
+# and .946 or more for each of the 2,000, and common noise takes less than a thousandth off the upper end at the median (of the first 200 pairs).
 #
 # </details>
