@@ -140,7 +140,6 @@ class SearchPlan:
             raise InputError(f"nothing to search for {names}: give a space, for instance --space ease.l2=50:2000:log")
         columns = []
         for spec in specs:
-            spec.check_lists()
             column, own = [], {key: spec.value(key) for key in spec.search}
             for k, settings in enumerate(space.trials(spec.search, method, budget, seed, own)):
                 changed = spec.changed(settings)
@@ -148,6 +147,7 @@ class SearchPlan:
                 jobs = tuple(Job(changed, changed.config(seed=s, **options)) for s in used)
                 column.append(Trial(spec, k, settings, jobs))
             columns.append(column)
+            spec.check_lists()
         resolve_device(columns[0][0].job.config.device)
         order = [c[k] for k in range(max(map(len, columns))) for c in columns if k < len(c)]
         return cls(preset, order, method, budget, seed, options, seeds)
