@@ -69,16 +69,16 @@ SAID = {
         "training ends the certificates: $\\Deltax$ overtakes $\\|gu\\|$, $W2$ grows, and so does the proved $K$",
         "All of the star's community help, all others harm",
         "lies well inside the circle for equal content, and yet its steps do the most harm",
-        "Before training the proved constant costs .14 to .22 more than the first bound, $\\|gu-gv\\|$; whether "
+        "Before training the proved constant costs .14 to .22 more (95 %) than the first bound, $\\|gu-gv\\|$; whether "
         "more than "
-        "along samples, five seeds do not say. After 100 steps they do not order these three",
+        "along samples, five seeds do not say. After 100 steps they do not order these three links",
         "in the end hardly any",
         "And the proved constant grows, twelvefold",
         "their distance is a smaller part of the radius, too, in every seed",
         "This $K$ is too large to certify anybody here",
         "after 100 steps it misses most pairs that help",
-        "after 300 steps nearly no pair of a community has $\\|gu-gv\\|<\\|gu\\|$, and only about half of these pairs "
-        "still help (single seeds: .39 to .73)",
+        "after 300 steps nearly no pair of a community has $\\|gu-gv\\|<\\|gu\\|$, and about half of the pairs of a "
+        "community help (single seeds: .39 to .73)",
     ),
     "05": (
         "Over all pairs helping goes with the Jaccard index, and hardly with nearness in $W2$.",
