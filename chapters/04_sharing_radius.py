@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 4. When does a step on one user help another?
-# **Study** 95 min · **runs** 74 CPU seconds (509 s when it was built), 0.9 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), gradients, norms; [chapter 03](03_latent_geometry.ipynb) helps
+# **Study** 95 min · **runs** 45 CPU seconds (46 s when it was built), 0.8 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), gradients, norms; [chapter 03](03_latent_geometry.ipynb) helps
 #
 # **You will be able to** (1) state Theorem 2.3 and derive it in three steps, (2) compute the [sharing radius](GLOSSARY.md#sharing-radius) in a few
 # lines and check it against the package, (3) find the links of the proof that lose most, (4) measure which of
