@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 5. What do clean inputs share?
-# **Study** 80 min · **runs** 29 CPU seconds (188 s when it was built), 0.9 GB on 1 core · **needs** [chapter 03](03_latent_geometry.ipynb), [chapter 04](04_sharing_radius.ipynb); singular values
+# **Study** 80 min · **runs** 24 CPU seconds (132 s when it was built), 0.9 GB on 1 core · **needs** [chapter 03](03_latent_geometry.ipynb), [chapter 04](04_sharing_radius.ipynb); singular values
 #
 # **You will be able to** (1) prove Lemma 2.4 and say which two norms it compares, (2) multiply the constants of a chain of
 # maps to a [Lipschitz](GLOSSARY.md#lipschitz) constant of an encoder, (3) take a proved constant apart and find its weakest factor for the rows at hand, (4) say for how many
@@ -108,7 +108,7 @@ plt.show()
 # *Proof.* By chapter 03 $W_2^2=\|\mu_u-\mu_v\|^2+\|\sigma_u-\sigma_v\|^2$. Each of the two terms is at most its constant times
 # $\|x_u-x_v\|_1$, squared. $\blacksquare$
 #
-# Read it in two steps. A diagonal Gaussian is a *point* $(\mu,\sigma)$ with $2d$ coordinates, and $W_2$ is the ordinary distance
+# A diagonal Gaussian is a *point* $(\mu,\sigma)$ with $2d$ coordinates, and $W_2$ is the ordinary distance
 # of such points. So the lemma is about one map, $x\mapsto(\mu,\sigma)$. On the right stands $\|x_u-x_v\|_1$: for rows of zeros
 # and ones it *counts* the items in which the two differ. The constant is therefore a length per item: how far can one item more
 # or less move a posterior?
@@ -207,7 +207,7 @@ print(
 some_rng = torch.Generator().manual_seed(0)
 inputs = (torch.rand(400, 60, generator=some_rng) < 0.3).float()
 inputs = inputs / inputs.norm(dim=1, keepdim=True)  # (B, I), length 1
-layer = torch.randn(60, 5, generator=some_rng)  # (I, H)
+layer = torch.randn(60, 5, generator=some_rng)  # (I, H): the transpose of V
 seen = torch.pdist(inputs @ layer) / torch.pdist(inputs)
 proved = layer.norm(dim=1).max()
 print(f"proved: at most {proved:.2f} times, seen: {seen.max():.2f} times")
@@ -215,15 +215,14 @@ print(f"proved: at most {proved:.2f} times, seen: {seen.max():.2f} times")
 # %% [markdown] tags=["fault"]
 # <details><summary>Hint</summary>
 #
-# `layer.norm(dim=1)` holds the lengths of the rows of $V$, one for each item. If one item of a row $x$ of zeros and ones is added, $Vx$ moves by one such length. But
+# `layer` is $V^\top$: `layer.norm(dim=1)` holds the lengths of its rows, the columns of $V$, one for each item. If one item of a row $x$ of zeros and ones is added, $Vx$ moves by one such length. But
 # here the inputs have length 1, and their distance is Euclidean.
 #
 # </details>
 #
 # <details><summary>Solution</summary>
 #
-# Write `torch.linalg.matrix_norm(layer, 2)`, not `layer.norm(dim=1).max()`; then it prints `proved: at most 8.76 times, seen: 4.94 times`. The longest row is the constant from
-# $\|\cdot\|_1$; from the Euclidean norm it is the largest singular value. A constant belongs to two norms, and in a chain the second norm of
+# Write `torch.linalg.matrix_norm(layer, 2)`, not `layer.norm(dim=1).max()`; then it prints `proved: at most 8.76 times, seen: 4.94 times`. The longest column of $V$ is the constant from $\|\cdot\|_1$; from the Euclidean norm it is the largest singular value. A constant belongs to two norms, and in a chain the second norm of
 # one map is the first of the next.
 #
 # </details>
@@ -288,7 +287,7 @@ inputs = torch.cat([differ[u, v], torch.ones(len(near[0]))])
 latent = torch.cat([(at[u] - at[v]).norm(dim=1), distance_per_item(model, *near)])
 shown = torch.cat([torch.randperm(len(u), generator=rng)[:3_000], torch.arange(len(u), len(inputs))])
 mv.plots.lipschitz_line(inputs[shown].numpy(), latent[shown].numpy(), proved.joint, ax=left)
-left.set_title("seed 4: users and themselves less one item (at 1), pairs (from 9 on)", fontsize=10)
+left.set_title("seed 4 (at 1: a user less one item)", fontsize=10)
 mv.plots.dots(list(labels.values()), {"five seeds": [found[k] for k in labels]}, ax=right)
 right.set_xscale("log")
 right.set_xlabel("$W_2$ per item")
@@ -339,7 +338,7 @@ print(f"constant {many.mean():.1f} ± {many.std(ddof=1):.1f} million, from {many
 # **Reading.** The lemma holds, and its constant is about two thousand times the largest ratio seen. The
 # figure on the right takes it apart. $K_\mu$ alone is only about thirteen times the largest ratio. Nearly all the rest is
 # $K_\sigma$: the bounds of step 4 allow spreads of 172 and more, those that occur end near 1. If no spread exceeded those
-# seen, $K_\sigma$ would be *smaller* than $K_\mu$. So for the rows that we looked at, the weak link is the bound on $s$, which the exponential magnifies. (All users of one item, too, stay below 1.1; other rows were not searched.)
+# seen, $K_\sigma$ would be *smaller* than $K_\mu$. So for the rows that we looked at, the weak link is the bound on $s$, which the exponential magnifies; which of its steps is loose was not measured. (All users of one item, too, stay below 1.1; other rows were not searched.)
 #
 # Of the pairs searched the steepest are near-duplicates, one item removed. On MovieLens-1M
 # the constant is 4.8 million on average and differs between seeds by more than its mean.
@@ -385,7 +384,7 @@ print("with the proved constants no ball of 100 users in five models reaches one
 # inside. Even with the largest ratio seen in place of the constants, which proves nothing, it is about two items, and no two of
 # our users differ in fewer than four. So in these trained models lemma and theorem together promise no help between any of these users and
 # another one. Two masked *views* of one user want the same, but with `keep=0.5`
-# they, too, differ in about half of the user's items, some 15 of 30 (the mean $N$). Only Theorem 2.3 alone, with $W_2\ge W_1$ measured, reaches them: in chapter 04 more than half of them (mean of five seeds), with a $K$ seen on the pair.
+# they, too, differ on average in about half of the user's items, some 15 of 30 (the mean $N$). Theorem 2.3 alone, with $W_2\ge W_1$ measured, reaches more than half of them in chapter 04 (mean of five seeds), with a $K$ seen on the pair.
 #
 # About users outside of the ball the lemma says *nothing*. It bounds from above; it does not say that they are far. That clean input
 # *helps* neighbours only has to be measured.
@@ -466,6 +465,8 @@ mv.plots.heat_map(helped.mean(0), *intervals, ax=axes[2])
 axes[2].set(xlabel="cosine of true tastes", ylabel="Jaccard index")
 axes[2].set_title("fraction of pairs that help, 10 to 20 items each", fontsize=11)
 plt.show()
+in_band = np.histogram2d(jaccard[u, v][few], taste[u, v][few], bins=(jaccards, tastes))[0]
+print(f"pairs in a band of the heat map: {in_band.min():.0f} to {in_band.max():,.0f}")
 for name, values in order.items():
     print(f"rank correlation of {name:13} with helping, 500 users: {min(values):5.2f} to {max(values):4.2f} (5 seeds)")
 print("the same, users of 10 to 20 items only:", end=" ")
@@ -522,13 +523,10 @@ print(
 # correlation of helping with $W_2$ is near 0, with taste, too; with the Jaccard index it is .26 to .29. Among users of 10 to 20 items it is .4 against less than .1. With the number of common items alone the correlation is lower (.18 to .19; among users of 10 to 20 items nearly as high, .37 to .41). In the bands
 # (right) pairs of a higher Jaccard index help more often, whatever the tastes; and in each band below .2 users of *alike* taste help each other *less* (above .2, too, on the mean).
 #
-# *No measure of nearness here orders the four kinds.* Both near kinds help more than both far kinds. But within either half the kind with the *higher* Jaccard index helps less (middle). By the lemma's distance, the items that differ, "far, related", the nearest, help least (5.1). And by place (left) far and unrelated pairs, at more than twice the rank, help more than three times as often as far but related ones, which harm each other in about nine of ten cases. (Drawn again, 5 % of these signs turn, 13 % of those of far and unrelated pairs.) So
-# helping in these clean models is local, as the paper says, only by tendency: from band to band of the Jaccard index, not from kind to kind.
+# *None of these three measures of nearness orders the four kinds* (their means). Both near kinds help more than both far kinds. But within either half the kind with the *higher* Jaccard index helps less (middle). By the lemma's distance, the items that differ, "far, related", the nearest, help least (5.1). And by place (left) far and unrelated pairs, at more than twice the rank, help more than three times as often as far but related ones, which harm each other in about nine of ten cases. (Drawn again, 5 % of these signs turn, 13 % of those of far and unrelated pairs.) The paper calls helping local. In these clean models it is so by tendency: from band to band of the Jaccard index, and from the far half to the near one, not inside a half. (Both near kinds are rare: over all pairs place hardly counts.)
 #
-# *Where they lie.* Far but related pairs lie clearly nearer than far and unrelated ones. They also differ in fewer
-# items, so this alone proves nothing about taste. We guess two things, and measured neither: users without a
-# common item meet through the items of others; where they meet, they compete for
-# probability. [Chapter 5b](05b_compromise_gap.ipynb) asks what it costs to share a place, [chapter 07](07_masking.ipynb) how masks change all this.
+# *Where they lie.* Near but unrelated pairs are closest. Far but related pairs lie clearly nearer than far and unrelated ones. They also differ in fewer
+# items, so this alone proves nothing about taste. [Chapter 5b](05b_compromise_gap.ipynb) asks what it costs to share a place, [chapter 07](07_masking.ipynb) how masks change all this.
 #
 # ## 5.7 Recap
 #
@@ -542,7 +540,7 @@ print(
 # %% [markdown]
 # ## 5.8 Exercises
 #
-# `minivae course --out my_work` makes copies with empty cells. The checks draw new numbers each time.
+# `minivae course --out my_work` makes copies with empty cells.
 #
 # **★ (10 min) Task 5.1.** In how many items may a neighbour differ? From radii `radius` (P,) and constants `k_mu`, `k_sigma` (P,)
 # return the largest whole number $D\ge0$ for which the lemma promises $W_2<r_{\text{share}}$, (P,); 0 where it promises no item at all. Mind the strict

@@ -504,7 +504,7 @@ for name in groups:
     print(
         f"{last.mean():.4f} [{last.min():.4f}, {last.max():.4f}]"
         if last.mean() > unseen
-        else f"at most about {unseen:.4f}"
+        else f"at most about {unseen:.5f}"
     )
 
 # %% tags=["checks", "nbval-check-output"] jupyter={"source_hidden": true}
@@ -533,7 +533,7 @@ print("in all 5 seeds and for all four kinds the price falls from over a half to
 
 # %% [markdown]
 # **Reading.** After one epoch pairs pay two thirds to nine tenths of the full gap, on average, so the clouds overlap.
-# After 25 epochs all four kinds pay next to nothing, on average: probably their clouds hardly overlap (5b.3). *Near, related* pairs pay most at the end, one or two hundredths, far but related ones about a thousandth. For the other two the table gives limits: 20,000 draws may miss that much. The rule of 5b.6 needs equal $N$. For two users alone with unequal $N$ there is a local threshold (task 5b.3): each pair parts below its own $\beta$, from 2.2 to 43, and here $\beta$, 0.2 by default, is below all of them. It is no test: at $\beta=1$ pairs that differ in 4 to 9 items
+# After 25 epochs all four kinds pay next to nothing, on average: probably their clouds hardly overlap (5b.3). *Near, related* pairs pay most at the end, one or two hundredths (far, unrelated ones differ in as many items), far but related ones about a thousandth. For the other two the table gives limits: 20,000 draws may miss that much. The rule of 5b.6 needs equal $N$. For two users alone with unequal $N$ there is a local threshold (task 5b.3): each pair parts below its own $\beta$, from 2.2 to 43, and here $\beta=0.2$ is below all of them. It is no test: at $\beta=1$ pairs that differ in 4 to 9 items
 # still pay more than half (.57, table of task 5b.3), though their thresholds lie at 1.5 to 4.5, where the rule, for equal $N$, says .26 to .05; and these models have many users, 16 dimensions and decoders of limited slope. Nor does it show that
 # *different content* drives them apart: no training without reconstruction was run.
 #
@@ -551,7 +551,7 @@ print("in all 5 seeds and for all four kinds the price falls from over a half to
 # * For equal $N$ the whole price is $D\cdot H(U|Z)$: the items that differ, times what a point leaves open about its
 #   user. For equal spreads $H$ depends only on the distance in spreads.
 # * For two users alone, with equal $N$, free posteriors and a free decoder, to merge is best if and only if they differ in at most $2\beta$ items. In the
-#   Mult-VAEs here, on [planted](GLOSSARY.md#planted) data, clean input and $\beta=0.2$, the four kinds of pairs pay next to nothing on average.
+#   Mult-VAEs here, on [planted](GLOSSARY.md#planted) data, clean input and $\beta=0.2$, the four kinds of pairs pay next to nothing.
 
 # %% [markdown]
 # ## 5b.9 Exercises
