@@ -214,7 +214,7 @@ print(f"users whom all others together help: {(others > 0).mean():.0%}")
 # <details><summary>Solution</summary>
 #
 # Write `T_random.sum(1) - T_random.diagonal()`, not `T_random.sum(1)`; then it prints `users whom all others together help: 51%`. The diagonal is
-# $\|g_u\|^2$, the help of users for themselves. It is never negative, and here larger than the sum over the 199 others.
+# $\|g_u\|^2$, the help of users for themselves. It is never negative, and here the 199 others together never pull it below 0.
 #
 # </details>
 
@@ -229,12 +229,15 @@ print(f"users whom all others together help: {(others > 0).mean():.0%}")
 #
 # $$\mathrm{LDS} = \mathrm{mean}_u\ \mathrm{Spearman}_k\Big(\sum_{v\in D_k}T(u,v),\ -\mathrm{loss}_u(D_k)\Big).$$
 #
-# Chance is 0. The sharing radius enters as the score $-(\kappa W_2+\Delta_x)$: by Theorem 2.3 $v$ helps $u$ if $\kappa W_2+\Delta_x<\|g_u\|$ ($\kappa$ is $K$ there). How large can LDS be? Train
-# each half twice, with two seeds: the [**repeatability**](GLOSSARY.md#repeatability) is the
-# correlation of the two losses. It is no upper limit: both losses vary by chance with the seed, and a score does not. Suppose that a
-# loss is the sum of a part that the half decides and of independent chance, each with a fixed variance. Then a score that knows the first
-# part exactly correlates with *one* training like the **root** of the repeatability (Pearson's correlation; Spearman's
-# nearly): with $S$ the decided part and $\varepsilon$ the chance, $\mathrm{corr}(S,S+\varepsilon)^2=\sigma_S^2/(\sigma_S^2+\sigma_\varepsilon^2)=\mathrm{corr}(S+\varepsilon,S+\varepsilon')$. That root is the **ceiling** (a little too high where users differ in it):
+# Chance is 0. The sharing radius enters as the score $-(\kappa W_2+\Delta_x)$: by Theorem 2.3 $v$ helps $u$ if $\kappa W_2+\Delta_x<\|g_u\|$ ($\kappa$ is $K$ there).
+#
+# **How large can LDS be?** Train each half twice, with two seeds. The [**repeatability**](GLOSSARY.md#repeatability) is the
+# correlation of the two losses. It is no upper limit: both losses vary by chance with the seed, and a score does not.
+#
+# Suppose that a user's loss is $S+\varepsilon$. The half decides $S$; $\varepsilon$ is independent chance; over the halves their variances are $\sigma_S^2$ and $\sigma_\varepsilon^2$.
+# Two trainings share $S$ only: $\mathrm{corr}(S+\varepsilon,S+\varepsilon')=\sigma_S^2/(\sigma_S^2+\sigma_\varepsilon^2)$, the repeatability.
+# A score that knows $S$ exactly has $\mathrm{corr}(S,S+\varepsilon)^2$ equal to the same fraction. So it correlates with *one* training like the **root** of the repeatability. This root is the
+# **ceiling** (Pearson's correlation; Spearman's nearly; a little too high where users differ in it):
 
 
 # %% tags=["from-scratch"]
@@ -255,9 +258,8 @@ print(
 # *Rivals*: the radius of Theorem 2.3, the distance of posteriors, the Jaccard index, the helpers' number of items (a distance
 # counts with a minus).
 # *A control*: the rows of $T$ that belong to *another* user. If $T$ knew only which halves are good for everybody, they would score like $T$.
-# (In the figure, blue: from gradients; orange: from items; red: the distance and the radius; black: the number of items and the control; green: of the losses.)
 #
-# `minivae explain lds` does this. (Debian: a user is a source package, its items are the packages that it needs.) $T$ was on disk before the first retraining, so it could not be fitted to its judge.
+# `minivae explain lds` does this. (Debian: a user is a source package, its items are the packages that it needs.) It writes $T$ before the first retraining, so no loss of the judge is in it.
 
 # %% jupyter={"source_hidden": true}
 experiments = {name: mv.course.stored(f"lds-{name}.json") for name in ("planted", "debian", "ml-1m")}
@@ -306,9 +308,9 @@ print(
 )
 
 # %% [markdown]
-# **Reading.** On the embedded data $T$ scores .30 where another seed scores .57, so the ceiling, if a loss is such a sum, is about .76: $T$ knows a
-# part of who helps whom; it reaches less than half of the ceiling. The rows of another user score about 0: what $T$
-# knows is not the same for everybody. The sharing radius cannot be told apart from 0; with what is common to all users taken off (task 12.3) it scores .12, where
+# **Reading.** On the embedded data $T$ scores .30 where another seed scores .57, so the ceiling, if a loss is such a sum, is about .76: $T$ orders
+# the halves of a user better than chance (no single pair is judged), and reaches less than half of the ceiling. The rows of another user score about 0: this
+# order is not the same for everybody. The sharing radius cannot be told apart from 0; with what is common to all users taken off (task 12.3) it scores .12, where
 # $T$ scores .30 after the same step. Its theorem is not contradicted: it promises help for pairs that meet its condition, and on the trained models of chapter 04
 # hardly any pair did (here they were not counted). The trained model alone scores more than the sum along training on two of the three data sets,
 # and less on the third; no paired difference was computed.
@@ -355,7 +357,7 @@ print(
 # **Reading.** Here helpers are missed: the loss of the held-out items, 7.9 nats on average, is .705 nats [.235, 1.174] higher without them than without the
 # others, and it is higher for 74 % of the users (50 test users, 1 seed; sign test: p = .0009). Five users make up more than half of the mean; the
 # median is .2. So on average it matters which ten of 7,215 users are left out, if the chance of two trainings, which each bar contains (one seed), is independent between users: how large it is
-# was not measured. Thirteen bars lie below 0, five of them by less than .02. *Limits*: one data set, one seed, and the first 50 of its test users, not a random 50.
+# was not measured. Thirteen bars lie below 0, five of them by less than .02. *Limits*: one data set, one seed, the first 50 of its test users, not a random 50; and the others match the helpers in number of items, not in likeness.
 #
 # ## 12.8 Far but related
 #
@@ -394,7 +396,7 @@ for a, b in (("masked", "clean"), ("masked + PIA", "masked")):
         print("     {:9} {:+.4f} [{:+.4f}, {:+.4f}]".format(m, *mean_and_interval(d)), "*" if least * most > 0 else "")
 
 # %% [markdown]
-# **Reading.** These are cosines: no $T$, no retraining. After three epochs the mean cosine is a little larger for related users than for strangers, in every variant.
+# **Reading.** These are cosines: no $T$, no retraining; so (c) is answered for the directions of gradients only. After three epochs the mean cosine is a little larger for related users than for strangers, in every variant.
 # At the end it is the other way round, in every variant: the difference is negative, and so are both
 # cosines. Paired over the seeds, masks raise the difference a little after 3, 8 and 13 epochs;
 # at the end masks changed nothing that
