@@ -315,3 +315,21 @@ def test_users_of_several_parts_are_in_the_file_once(tmp_path):
     assert len(set(shown)) == len(shown)
     assert not {(u, i) for u, i, _ in rows} & set(shown)
     assert table["user"].n_unique() == 40
+
+
+def test_a_result_does_not_take_the_place_of_what_it_is_made_from(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wanted = tmp_path / "wanted.csv"
+    wanted.write_text("-u000\n")
+    (tmp_path / "link.csv").symlink_to(wanted)
+    for out in (wanted, tmp_path / "link.csv", "./wanted.csv"):
+        assert main(["recommend", "--model", str(run), "--users", str(wanted), "--out", str(out)]) == 2
+        assert "a file that the result is made from; choose another name" in capsys.readouterr().err
+        assert wanted.read_text() == "-u000\n"
+    note = (run / "config.json").read_bytes()
+    assert main(["evaluate", "--model", str(run), "--json-file", str(run / "config.json")]) == 2
+    assert "minivae reads files of this name again" in capsys.readouterr().err
+    assert (run / "config.json").read_bytes() == note
+    for _ in range(2):  # its own result of before is replaced
+        assert main(["recommend", "--model", str(run), "--users", str(wanted), "--out", "found.csv"]) == 0
+        assert main(["evaluate", "--model", str(run), "--json-file", "numbers.json"]) == 0

@@ -7,6 +7,7 @@ import numpy as np
 from msgspec import UNSET, UnsetType, field
 
 from minivae.cli import flags
+from minivae.cli.commands.folder import refuse_to_replace
 from minivae.cli.commands.sources import load_for, on_device
 from minivae.errors import InputError
 from minivae.metrics import cutoff, named
@@ -38,6 +39,8 @@ def evaluate_model(options: flags.Evaluate) -> None:
     """Metrics of a trained model, by activity too."""
     metrics = METRICS if options.metrics is None else [m.strip() for m in options.metrics.split(",") if m.strip()]
     named(metrics)
+    if options.json_file:
+        refuse_to_replace("--json-file", options.json_file, options.data, options.model)
     model, split, others = load_for(options.model, options)
     if others is None:
         check_evaluable(split)

@@ -1,10 +1,31 @@
-"""A command and its folder: what is left there when the command is cut off."""
+"""A command and its files: what is left when the command is cut off, and what a result must not take the place of."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from minivae.errors import Interrupted, ProcessLost, Resumable, WriteError
+from minivae.errors import InputError, Interrupted, ProcessLost, Resumable, WriteError
+
+READ_AGAIN = ("config.json", "metrics.json", "results.json", "study.json", "search.json", "theory.json", "explain.json")
+
+
+def refuse_to_replace(flag: str, out: Path, *inputs: object) -> None:
+    """Raise `InputError` if a result would take the place of a file that it is made from, or of a note of a run.
+
+    Parameters
+    ----------
+    out : Path
+        Where the result is to go.
+    inputs : object
+        What was named beside it: paths, names of data, None.
+    """
+    if not out.is_file():
+        return
+    for path in (Path(str(given)) for given in inputs if given is not None):
+        if path.is_file() and out.samefile(path):
+            raise InputError(f"{flag} {out} is a file that the result is made from; choose another name")
+    if out.name in READ_AGAIN:
+        raise InputError(f"{flag} {out} is there already, and minivae reads files of this name again; choose another")
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import polars as pl
 import scipy.sparse as sp
 
 from minivae.cli import flags
+from minivae.cli.commands.folder import refuse_to_replace
 from minivae.cli.commands.sources import load_both, on_device
 from minivae.data import lookup
 from minivae.data.content import line_of
@@ -47,6 +48,8 @@ def recommend_items(options: flags.Recommend) -> None:
         raise InputError(f"say for whom with one of --user LABEL, --items TITLE …, --users FILE, --similar ITEM{got}")
     if options.out is not None:
         check_format(options.out)
+        given_files = (options.data, options.users, options.among, options.exclude)
+        refuse_to_replace("--out", options.out, *given_files)
     labels, history = _users(options, split)
     if options.rank is not None:
         if options.among or options.exclude:
