@@ -422,7 +422,8 @@ SAID = {
         "P1, P2 and P4 held on all ten draws, P3 on half of them, P5 on two. P6 fails wherever it could be asked, "
         "P7 holds on the embedded mean. On MovieLens P3, P6 and P7 fail",
         "P5 fails on eight of ten",
-        "on Debian two of five show the gain, and their mean does",
+        "on Debian two of five show the gain",
+        "after 16 trials for each model no gain is left there",
     ),
     "01": (
         "How much of their difference it is we cannot say: paper 2 also trained anew",
@@ -1150,6 +1151,17 @@ def test_13_on_movielens_anchors_help_one_model_and_harm_the_other_at_every_weig
     assert least[0]["low"] < 0 < least[0]["high"]
     assert least[1]["high"] < 0
     assert (turned[0]["low"] < 0 < turned[0]["high"], turned[1]["high"] < 0) == (True, True)
+
+
+def test_13_after_an_equal_search_no_gain_is_left_on_the_embedded_data_sets():
+    for name, high in (("debian", 0.0030), ("planted", -0.0003)):
+        study = mv.course.stored(f"benchmark-{name}-searched.json")
+        (claim,) = study["claims"]
+        assert (claim["with"], claim["without"]) == ("multvae+anchor", "multvae")
+        assert claim["difference"] < 0
+        assert round(claim["high"], 4) == high
+        assert claim["verdict"] == ("hurts" if name == "planted" else "cannot be told apart")
+        assert set(study["preset"]["origin"]["trials_run"].values()) == {16}
 
 
 def test_13_codes_of_hvamp_shrink_to_less_than_half_as_predicted():
