@@ -29,7 +29,7 @@ def protocol_in_words(split: StrongSplit) -> str:
     if p.get("rule") == "last":
         return (
             "Leave the last out: each user's last item is for test, the one before for validation; the users are the "
-            "training users." + ties(split)
+            "training users." + "".join(f" {tie[0].upper()}{tie[1:]}." for tie in ties(split))
         )
     text = "The split was given by the user; how it was made is not known."
     if known:
@@ -37,13 +37,15 @@ def protocol_in_words(split: StrongSplit) -> str:
     return text
 
 
-def ties(split: StrongSplit) -> str:
-    """For how many users the order of the file decides which item is the last, in a sentence; "" for none."""
-    tied = split.protocol.get("tied", 0)
-    if not tied:
-        return ""
-    of = f"{tied:,} of {split.train.shape[0]:,} users"
-    return f" For {of} two items come last at the same time; the order of the file decides."
+def ties(split: StrongSplit) -> list[str]:
+    """For how many users the order of the file decides which item is held out, a sentence for each part."""
+    sentences = {
+        "tied": "two items come last at the same time; the order of the file decides which is for test",
+        "tied_validation": "the item for validation has the same time as the one before; the order of the file decides "
+        "which is for validation and which for training",
+    }
+    users = f"{split.train.shape[0]:,} users"
+    return [f"for {n:,} of {users} {text}" for name, text in sentences.items() if (n := split.protocol.get(name, 0))]
 
 
 def moment(time: float) -> str:
@@ -123,8 +125,7 @@ def warnings(split: StrongSplit) -> list[str]:
     counts = np.bincount(split.train.indices, minlength=split.n_items)
     if split.n_items > 1 and counts.min() == counts.max():
         found.append("all items have equally many training users: popularity ties everywhere")
-    if tied := ties(split).strip():
-        found.append(f"{tied[0].lower()}{tied[1:].rstrip('.')}")
+    found += ties(split)
     leaks = [r for r in leakage(split) if r.leak]
     found += [f"leak in the {r.part} part: {r.number:,} of {r.of:,} {r.question}" for r in leaks]
     return found

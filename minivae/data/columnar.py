@@ -87,7 +87,7 @@ def read_frame(frame: Any, columns: Columns) -> Rows:
             frame = frame.collect()
         elif type(frame).__module__.startswith("pyarrow"):
             frame = pl.from_arrow(frame)
-    except pl.exceptions.PolarsError as e:
+    except (pl.exceptions.PolarsError, OSError) as e:
         why = next(iter(str(e).strip().splitlines()), type(e).__name__)
         raise InputError(f"the data frame cannot be made: {why}") from e
     names = list(frame.columns)

@@ -12,8 +12,9 @@ from minivae.data.text_form import canonical
 from minivae.errors import InputError, option
 
 Columns = Mapping[str, str | int]  # role -> name or position
-ZONE = r"(:\d\d)([.,]\d+)? ?([+-]\d\d(?::?\d\d)?)$"  # after a time of the day
-FRACTION = r"(:\d\d:\d\d)[.,](\d+)"  # of a second
+UTC = r"(:[0-9]{2}(?:[.,][0-9]+)?|^[0-9/-]+)(?:Z| UTC)$"  # after a time of the day, or after a date alone
+ZONE = r"(:[0-9]{2})([.,][0-9]+)? ?([+-][0-9]{2}(?::?[0-9]{2})?)$"  # after a time of the day
+FRACTION = r"(:[0-9]{2}:[0-9]{2})[.,]([0-9]+)"  # of a second
 RECBOLE = {"user": "user_id", "item": "item_id"}  # what these columns are called in its files
 
 
@@ -98,7 +99,7 @@ def as_plain_numbers(text: pl.Series) -> pl.Series:
     words = text.str.to_lowercase()
     if words.is_in(["true", "false"]).all():
         return (words == "true").cast(pl.String).replace({"true": "1", "false": "0"})
-    if text.str.contains(r"^[+-]?\d+(,\d\d?)?$").all() and text.str.contains(",", literal=True).any():
+    if text.str.contains(r"^[+-]?[0-9]+(,[0-9]{1,2})?$").all() and text.str.contains(",", literal=True).any():
         return text.str.replace(",", ".", literal=True)
     return text
 
@@ -123,7 +124,7 @@ def as_dates(values: pl.Series, name: str, where: Where) -> pl.Series:
     """Dates in the order year, month, day; with a time of the day or without, to the microsecond; in universal time, as
     zones are said."""
     east = minutes_east(values)
-    plain = values.str.replace(r"(:\d\d(?:[.,]\d+)?)(?:Z| UTC)$", "$1").str.replace(ZONE, "$1$2")
+    plain = values.str.replace(UTC, "$1").str.replace(ZONE, "$1$2")
     digits = plain.str.extract(FRACTION, 2).fill_null("")
     micro = digits.str.slice(0, 6).str.pad_end(6, "0").cast(pl.Int64)
     plain = plain.str.replace(FRACTION, "$1").str.replace("T", " ", literal=True)
@@ -160,6 +161,6 @@ def minutes_east(times: pl.Series) -> pl.Series:
     >>> minutes_east(pl.Series(["2020-01-02T22:00:00+02:00", "2020-01-02 22:00 -0030", "22:00:00-05"])).to_list()
     [120, -30, -300]
     """
-    of_four = times.str.extract(ZONE, 3).str.replace(r"^([+-]\d\d)$", "${1}00")
+    of_four = times.str.extract(ZONE, 3).str.replace(r"^([+-][0-9]{2})$", "${1}00")
     said = of_four.str.replace_all("[+:]", "").cast(pl.Int64, strict=False).fill_null(0)
     return said.sign() * (said.abs() // 100 * 60 + said.abs() % 100)

@@ -17,7 +17,8 @@ from minivae.errors import InputError, option
 from minivae.runtime.limits import COPIES, allowed_memory, read_limited, refuse_large
 from minivae.runtime.text import visible
 
-PIECE = 1 << 24
+PIECE = 1 << 24  # bytes at once
+TAKEN = 1 << 13  # packed bytes at once: each stream copies those of them that belong to the next
 TABLES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".inter", ".json", ".jsonl", ".ndjson")
 PACKED = (".gz", ".bz2", ".xz", ".zip")
 
@@ -33,14 +34,18 @@ def streams(raw: bytes, decompressor: Callable[[], Any]) -> Iterator[bytes]:
 
     The file objects of `bz2` and `lzma` pass over a stream that is damaged at its start, and all that comes after it.
     """
-    while raw:
+    view, at = memoryview(raw), 0
+    while at < len(raw):
         stream = decompressor()
-        yield stream.decompress(raw, PIECE)
         while not stream.eof:
-            if stream.needs_input:
+            packed = view[at : at + TAKEN] if stream.needs_input else b""
+            if stream.needs_input and not packed:
                 raise EOFError("Compressed file ended before the end-of-stream marker was reached")
-            yield stream.decompress(b"", PIECE)
-        raw = stream.unused_data.lstrip(b"\0")  # .xz may be filled up with zeros
+            at += len(packed)
+            yield stream.decompress(packed, PIECE)
+        at -= len(stream.unused_data)
+        while at < len(raw) and raw[at] == 0:  # .xz may be filled up with zeros
+            at += 1
 
 
 UNPACKING: dict[bytes, Callable[[bytes], Iterator[bytes]]] = {

@@ -83,6 +83,8 @@ class Interactions:
             raise InputError(f"user and item must be equally long, found {self.user.size} and {self.item.size} events")
         if self.time is not None:
             wanted = f"time must hold one finite number for each of the {self.user.size} events"
+            if (kind := np.asarray(self.time).dtype).kind in "mc":  # NumPy would read them as numbers
+                raise InputError(f"{wanted}, not {kind}")
             try:
                 object.__setattr__(self, "time", np.asarray(self.time, np.float64))
             except (TypeError, ValueError) as e:

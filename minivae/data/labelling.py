@@ -26,6 +26,7 @@ MISSING = ("", "nan", "null", "none", "<na>", "nat", "\\n", "n/a", "#n/a", "#ref
 AMONG_NUMBERS = ("na", "-", "--", "?", "unknown", "missing")  # no label where all others are numbers
 EXCEL = r"^-?[0-9](\.[0-9]+)?E\+[0-9]+$"
 SEVERAL = r"^[0-9]+([ ,;|]+[0-9]+)*$"
+LABELS = "labels must be integers or text"
 WANTED = {"rating": "ratings must be numbers", "time": "times must be numbers or dates", "title": "titles must be text"}
 Where = Callable[[int], str]  # row, counted from 0 -> how a message names it
 
@@ -60,9 +61,12 @@ def as_series(values: object, role: str = "") -> pl.Series:
             raise InputError(f"the {role or 'column'} must be one-dimensional, not of shape {values.shape}")
         if values.dtype.kind == "M":
             return pl.Series(values.astype("M8[us]"))
+        if values.dtype.kind == "m":
+            raise InputError(f"the {f'{role} column'.strip()} holds {values.dtype}; {WANTED.get(role, LABELS)}")
         if values.dtype == np.float16 and role in ("user", "item"):  # polars may make it wider
-            refuse_lost_digits(pl.Series(values.astype(np.float64)), role, by_row, *FLOATS["Float16"])
-        return from_objects(values.tolist(), role) if values.dtype.kind in "OSUTm" else pl.Series(values)
+            finite = pl.Series(np.where(np.isfinite(values), values, 0).astype(np.float64))
+            refuse_lost_digits(finite, role, by_row, *FLOATS["Float16"])
+        return from_objects(values.tolist(), role) if values.dtype.kind in "OSUT" else pl.Series(values)
     if isinstance(values, str | bytes | set | frozenset | Mapping) or not isinstance(values, Iterable):
         raise InputError(f"the {role or 'column'} is a {type(values).__name__}; give a list, one entry for each event")
     return from_objects(values, role)
@@ -105,12 +109,12 @@ def as_text(value: object, row: int, role: str) -> str | None:
     """One entry as text; None if it is missing."""
     if value is None or isinstance(value, str):
         return value
-    wanted = WANTED.get(role, "labels must be integers or text")
+    wanted = WANTED.get(role, LABELS)
     if isinstance(value, bool | np.bool_):
         raise InputError(f"{by_row(row)}: {value!r} is no {role or 'label'}; {wanted}")
     if isinstance(value, float | np.floating) and np.isinf(value):
         raise InputError(f"{by_row(row)}: {value} is no {role or 'label'}; {wanted}")
-    if isinstance(value, int | float | np.integer | np.floating):
+    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, np.timedelta64):
         return None if value != value else str(value.item() if isinstance(value, np.generic) else value)
     if isinstance(value, bytes):
         try:
@@ -170,7 +174,7 @@ def plain(labels: pl.Series, role: str, where: Where) -> pl.Series:
     if not labels.dtype.is_float():
         if kind == pl.Binary:
             return from_objects(labels.to_list(), role)
-        raise InputError(f"the {role} column holds {kind}; labels must be integers or text")
+        raise InputError(f"the {role} column holds {kind}; {LABELS}")
     labels = labels.fill_nan(None)
     whole = labels.cast(pl.Int64, strict=False)
     odd = ((whole.cast(pl.Float64) != labels) | (whole.is_null() & labels.is_not_null())).arg_true()

@@ -85,7 +85,7 @@ def without_preamble(
             raw, blank = raw[1:], blank + 1
             continue
         lines = head(raw, path)
-        named = set(map(str.strip, re.split(r"[\t,;|: ]", lines[0].lstrip("#% "))))
+        named = {f.strip() for x in (lines[0], lines[0].lstrip("#% ")) for f in re.split(r"[\t,;|: ]", x)}
         if asked & named or len(lines) < 2:
             break
         if asked or re.match(r"[#%]+(\s|$)", lines[0]) or lines[0].startswith("%"):
@@ -145,7 +145,7 @@ def find_layout(
     if not header:
         return Layout(separator, quoted, [str(k) for k in range(len(fields[0]))], False, skipped, numbers)
     names = [f.partition(":")[0] for f in fields[0]] if typed else fields[0]
-    if lines[0].startswith(("#", "%")):
+    if lines[0].startswith(("#", "%")) and names[0].strip() not in columns.values():
         names = [names[0].lstrip("#% "), *names[1:]]
     return Layout(separator, quoted, names, True, skipped, numbers)
 

@@ -212,7 +212,7 @@ class Counts(msgspec.Struct, forbid_unknown_fields=True):
 
 
 NUMBERS = {"n_heldout", "seed", "min_user", "min_item", "fold", "folds", "tied", "train_until", "validation_until"}
-NUMBERS |= {"validation_before_train", "test_before_train"}
+NUMBERS |= {"tied_validation", "validation_before_train", "test_before_train"}
 MATRICES = ("train", "validation.history", "validation.heldout", "test.history", "test.heldout")
 LABELS = ("item_labels", "item_titles", "train_labels", "validation_labels", "test_labels")
 

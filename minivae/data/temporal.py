@@ -110,8 +110,9 @@ def leave_last_out(data: Interactions, min_user: int = 5, min_item: int = 0) -> 
     part[order[np.append(last[1:], False)]] = VALIDATION
     protocol = {"rule": "last", "min_user": max(min_user, 3), "min_item": min_item}
     when = time[order]
-    if tied := int((last[1:] & (when[1:] == when[:-1])).sum()):  # a user has three events, so the one before is theirs
-        protocol["tied"] = tied
+    same = when[1:] == when[:-1]  # as the event before, which is of the same user: each has three
+    tied = {"tied": (last[1:] & same).sum(), "tied_validation": (last[2:] & same[:-1]).sum()}
+    protocol |= {name: int(users) for name, users in tied.items() if users}
     return built(data, part, protocol, filters)
 
 

@@ -286,6 +286,10 @@ def test_bad_npz(tmp_path):
         ({"user": np.array([0, 1, 1])}, "equally long"),
         ({"user_labels": np.array(["b", "a"])}, "sorted"),
         ({"item_titles": np.array(["x", "y"])}, "item_titles"),
+        (
+            {"time": np.array([1, 2], "m8[ns]")},
+            "time must hold one finite number for each of the 2 events, not timedelta",
+        ),
         ({"time": ["2020-01-01", "2020-01-02"]}, "time must hold one finite number for each of the 2 events ("),
     ],
 )

@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from minivae.data.content import TAKEN, streams
 from minivae.data.delimited import first_ragged, skeleton_of
 from minivae.data.read_interactions import read_interactions
 from minivae.errors import InputError, at_shell
@@ -104,6 +105,8 @@ def test_what_is_no_table_is_said(thing, sentence):
         (lambda: sp.coo_array(np.ones((2, 2, 2))), {}, "the matrix has 3 axes; give two, users and items"),
         (lambda: sp.coo_array(np.ones(3)), {}, "the matrix has 1 axes"),
         (lambda: TABLE.lazy().select("film"), {}, "the data frame cannot be made: "),
+        (lambda: pl.scan_csv("nope.csv"), {}, "the data frame cannot be made: No such file"),
+        (lambda: pl.scan_parquet("nope.parquet"), {}, "the data frame cannot be made: No such file"),
         (lambda: TABLE.lazy().with_columns(pl.col("item").cast(pl.Int8)), {}, "the data frame cannot be made: "),
         (lambda: pd.DataFrame({1: [1], 0: [2]}), {"user": 0, "item": 1}, "called 0 at position 1, so user=0 may mean"),
     ],
@@ -222,6 +225,9 @@ def test_titles_of_a_second_file(tmp_path):
         (["1970-01-01 00:00:10.25", "1970-01-01 00:00:10.750"], [10.25, 10.75]),
         (["1970-01-01 00:00:10 UTC", "1970-01-01 00:01:00.5 UTC"], [10.0, 60.5]),
         (["1970-01-01T00:00:10Z", "1970-01-01T05:31:00+05:30"], [10.0, 60.0]),
+        (["1970-01-01Z", "1970-01-02Z"], [0.0, 86400.0]),
+        (["19700101Z", "19700102"], [0.0, 86400.0]),
+        (["1970/01/01", "1970/01/02Z"], [0.0, 86400.0]),
     ],
 )
 def test_times(tmp_path, when, seconds):
@@ -258,6 +264,21 @@ def test_a_time_that_is_none_is_named(tmp_path, text):
         read_interactions(path, time="at")
 
 
+@pytest.mark.parametrize("text", ["2005-04-02 23:53:47.\u0665", "2005-04-02 23:53:47 +\u0660\u0662:00", "2005-04-02ZZ"])
+def test_a_time_in_other_digits_is_refused(tmp_path, text):
+    path = write(tmp_path, "t.csv", f"user,item,at\n1,2,{text}\n")
+    with pytest.raises(InputError, match=re.escape(f"line 2: '{text}' is no time")):
+        read_interactions(path, time="at")
+
+
+@pytest.mark.parametrize("sign", ["%", "#"])
+@pytest.mark.parametrize("asked", [{"item": "item"}, {"item": 1}])
+def test_a_sign_before_the_first_name_may_be_part_of_it(tmp_path, sign, asked):
+    path = write(tmp_path, "t.csv", f"{sign}id,item\n1,a\n2,b\n")
+    for user in (f"{sign}id", "id"):
+        assert read_interactions(path, user=user, **asked).user_labels.tolist() == [1, 2]
+
+
 @pytest.mark.parametrize("name", ["t.csv.bz2", "t.csv.xz"])
 def test_a_packed_file_is_read_to_its_last_byte(tmp_path, name):
     """Joined files are one table; the libraries pass over a second part that is damaged at its start."""
@@ -267,6 +288,30 @@ def test_a_packed_file_is_read_to_its_last_byte(tmp_path, name):
     for damaged in (b"x" + two[1:], two[:-3], two[:20], b"more"):
         with pytest.raises(InputError, match="cannot be read as a table"):
             read_interactions(write(tmp_path, name, one + damaged))
+
+
+@pytest.mark.parametrize(
+    ("pack", "decompressor"), [(bz2.compress, bz2.BZ2Decompressor), (lzma.compress, lzma.LZMADecompressor)]
+)
+def test_of_many_packed_parts_none_is_handed_the_rest_of_the_file(pack, decompressor):
+    """Each part copies what is left behind it: of some megabytes in small parts that took minutes."""
+    handed = []
+
+    class Counting:
+        def __init__(self):
+            self.real = decompressor()
+
+        def decompress(self, data, most):
+            handed.append(len(data))
+            return self.real.decompress(data, most)
+
+        def __getattr__(self, name):
+            return getattr(self.real, name)
+
+    n = 3000
+    packed = pack(b"1,a\n") + pack(b"") * n + pack(b"2,b\n")
+    assert b"".join(streams(packed, Counting)) == b"1,a\n2,b\n"
+    assert len(packed) <= sum(handed) <= len(packed) + TAKEN * n < len(packed) * n // 2
 
 
 def test_zeros_after_a_packed_table_are_no_part_of_it(tmp_path):

@@ -236,9 +236,28 @@ def test_last_items_at_the_same_time_are_counted_and_said(tmp_path, capsys):
     rng = np.random.default_rng(0)
     user, item = np.repeat(np.arange(30), 6), np.concatenate([rng.permutation(20)[:6] for _ in range(30)])
     for moments in (np.arange(180.0), rng.integers(0, 3, 180).astype(float)):
-        latest = [sorted(moments[user == u])[-2:] for u in range(30)]
-        tied = sum(a == b for a, b in latest)
+        latest = [sorted(moments[user == u])[-3:] for u in range(30)]
         split = leave_last_out(Interactions.from_labels(user, item, time=moments))
-        assert split.protocol.get("tied", 0) == tied
-        said = f"{tied} of 30 users two items come last at the same time; the order of the file decides"
-        assert (said in protocol_in_words(split)) == (said in " ".join(warnings(split))) == (tied > 0)
+        for name, tied, said in (
+            ("tied", sum(b == c for _, b, c in latest), "two items come last at the same time; the order of the file"),
+            ("tied_validation", sum(a == b for a, b, _ in latest), "the item for validation has the same time as"),
+        ):
+            assert split.protocol.get(name, 0) == tied
+            said = f"or {tied} of 30 users {said}"
+            assert (said in protocol_in_words(split)) == (said in " ".join(warnings(split))) == (tied > 0)
+
+
+def test_a_tie_before_the_last_item_is_said():
+    """The order of the file decides between validation and training, though each user's last item is known."""
+    user, when = np.repeat(np.arange(9), 4), np.tile([1.0, 2.0, 2.0, 3.0], 9)
+    splits = [
+        leave_last_out(Interactions.from_labels(user, (user + np.tile(order, 9)) % 9, time=when), min_user=4)
+        for order in ([0, 1, 2, 3], [0, 2, 1, 3])
+    ]
+    first, second = (held(split, split.validation)[1] for split in splits)
+    assert first.isdisjoint(second)
+    for split in splits:
+        assert split.protocol == {"rule": "last", "min_user": 4, "min_item": 0, "tied_validation": 9}
+        assert "For 9 of 9 users the item for validation has the same time as the one before" in protocol_in_words(
+            split
+        )
