@@ -79,11 +79,13 @@ def outcomes(
 ) -> dict[str, np.ndarray]:
     """Every subset trained on with the seed of `config`: outcome -> (K, R); what `folder` holds already is read."""
     found: dict[str, list[np.ndarray]] = {t: [] for t in TARGETS}
+    shapes = dict.fromkeys(TARGETS, (receivers.n_users,))
+    undefined = {"ndcg": np.diff(receivers.heldout.indptr) == 0}
     for k, users in enumerate(subsets):
         path = folder / f"seed{config.seed}-subset{k:03d}.safetensors"
         if not path.is_file():
             save_arrays(path, OUTCOME, asdict(retrain(build, split, config, users, receivers)), {})
-        arrays = read_kept(path, OUTCOME, dict.fromkeys(TARGETS, (receivers.n_users,)))
+        arrays = read_kept(path, OUTCOME, shapes, undefined)
         for t in TARGETS:
             found[t].append(arrays[t])
         progress(k + 1)

@@ -9,7 +9,9 @@ from minivae.errors import InputError
 from minivae.runtime.storage import load_arrays
 
 
-def read_kept(path: Path, kind: str, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+def read_kept(
+    path: Path, kind: str, shapes: Mapping[str, tuple[int, ...]], undefined: Mapping[str, np.ndarray] | None = None
+) -> dict[str, np.ndarray]:
     """The arrays of a file by their names.
 
     Parameters
@@ -20,20 +22,24 @@ def read_kept(path: Path, kind: str, shapes: Mapping[str, tuple[int, ...]]) -> d
         Its kind.
     shapes : mapping
         The name of every array in it, and its shape.
+    undefined : mapping, optional
+        Of some arrays, bool in their shape: where they have no value, which NaN says.
 
     Raises
     ------
     InputError
         If the file is damaged or of another kind, or an array is missing, new, of another shape, or holds something
-        else than finite numbers.
+        else than finite numbers where it has values.
     """
     arrays, _ = load_arrays(path, kind)
-    if why := _misfit(arrays, shapes):
+    if why := _misfit(arrays, shapes, undefined or {}):
         raise InputError(f"{path} does not hold what minivae writes there ({why}); remove it, then it is made again")
     return arrays
 
 
-def _misfit(arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]) -> str:
+def _misfit(
+    arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]], undefined: Mapping[str, np.ndarray]
+) -> str:
     """What is wrong, in words; "" if nothing is."""
     for name in sorted(arrays.keys() ^ shapes.keys()):
         return f"{name!r} is {'missing' if name in shapes else 'not part of it'}"
@@ -41,6 +47,7 @@ def _misfit(arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ..
         a = arrays[name]
         if a.shape != shape:
             return f"{name!r} has shape {a.shape} instead of {shape}"
-        if a.dtype not in (np.float32, np.float64) or not np.isfinite(a).all():
+        numbers = a.dtype in (np.float32, np.float64)
+        if not numbers or not (np.isfinite(a) | (np.isnan(a) & undefined.get(name, False))).all():
             return f"{name!r} holds something else than finite numbers"
     return ""

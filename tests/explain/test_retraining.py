@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from minivae import FoldIn, InputError, MultVAE, TrainConfig, evaluate, fit, planted, strong_split
 from minivae.explain import experiment
 from minivae.explain.datamodel import lds_of_sums
-from minivae.explain.experiment import OUTCOME, PREDICTED, measure, receivers_of, table
+from minivae.explain.experiment import OUTCOME, PREDICTED, measure, outcomes, receivers_of, table
 from minivae.explain.retraining import losses, outcome, retrain
 from minivae.explain.snapshots import record
 from minivae.runtime.storage import load_arrays, save_arrays
@@ -190,6 +190,25 @@ def test_an_experiment_is_continued_from_its_folder(few_draws, tmp_path):
                 run(nothing)
         save_arrays(path, kind, whole, {})
     assert run(nothing) == first
+
+
+def test_a_receiver_without_heldout_items_has_no_ndcg_and_is_read_again(toy_split, tmp_path):
+    """NaN, where it is written and where it is read; anywhere else it is refused, and so is infinity there."""
+    heldout = toy_split.test.heldout[:3].tolil()
+    heldout[1] = 0
+    receivers = FoldIn(toy_split.test.history[:3], heldout.tocsr())
+    everybody = np.ones((1, toy_split.train.shape[0]), bool)
+    ask = partial(outcomes, lambda: MultVAE(toy_split.n_items, 8, 4), toy_split, CONFIG, receivers, everybody, tmp_path)
+    first, again = ask(), ask()
+    assert np.isnan(first["ndcg"]).tolist() == [[False, True, False]]
+    for target, values in first.items():
+        np.testing.assert_array_equal(again[target], values)
+    (path,) = tmp_path.glob("*.safetensors")
+    whole, _ = load_arrays(path, OUTCOME)
+    for name, odd in (("ndcg", [np.nan, np.nan, 0]), ("ndcg", [0, np.inf, 0]), ("heldout", [0, np.nan, 0])):
+        save_arrays(path, OUTCOME, whole | {name: np.array(odd)}, {})
+        with pytest.raises(InputError, match=f"'{name}' holds something else than finite numbers"):
+            ask()
 
 
 def odd_arrays(whole):
