@@ -13,7 +13,7 @@ from torch import Tensor
 from minivae.batches import UserBatch
 from minivae.errors import InputError
 from minivae.options import AnchorSchedule, AnchorVariant
-from minivae.runtime.registry import Registry, require_arguments
+from minivae.runtime.registry import Registry
 
 # A user's anchors are far from 0 and near each other: a scatter below this share of Σ w_i ‖e_i‖² has lost its digits.
 FAR, LOST_SHARE = 1024.0, 1 / 1024
@@ -221,6 +221,7 @@ ANCHOR_LOSSES: Registry[AnchorLoss] = Registry(
         "softmin": softmin_loss,
         "direction": lambda mu, variance, anchors, batch, temperature: direction_loss(mu, anchors, batch),
     },
+    ("mu", "variance", "anchors", "batch", "temperature"),
 )
 
 
@@ -237,13 +238,7 @@ def register_anchor_loss(name: str) -> Callable[[AnchorLoss], AnchorLoss]:
     >>> "distance_in_example" in ANCHOR_LOSSES
     True
     """
-    add = ANCHOR_LOSSES.register(name)
-
-    def register(loss: AnchorLoss) -> AnchorLoss:
-        require_arguments(loss, "anchor loss", "mu", "variance", "anchors", "batch", "temperature")
-        return add(loss)
-
-    return register
+    return ANCHOR_LOSSES.register(name)
 
 
 def anchor_loss(

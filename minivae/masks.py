@@ -17,7 +17,7 @@ from minivae.data.users import Users, as_csr
 from minivae.errors import InputError
 from minivae.options import Mask
 from minivae.runtime import streams
-from minivae.runtime.registry import Registry, require_arguments
+from minivae.runtime.registry import Registry
 
 
 def input_weights(rows: Tensor, counts: Tensor, kept: Tensor, keep: float | Tensor, mask: Mask | str) -> Tensor:
@@ -68,7 +68,9 @@ def raw_mask(rows: Tensor, counts: Tensor, kept: Tensor, keep: float | Tensor) -
 
 MaskFunction = Callable[[Tensor, Tensor, Tensor, float | Tensor], Tensor]
 MASKS: Registry[MaskFunction] = Registry(
-    "mask", {"normalize-then-mask": normalize_then_mask, "mask-then-normalize": mask_then_normalize, "raw": raw_mask}
+    "mask",
+    {"normalize-then-mask": normalize_then_mask, "mask-then-normalize": mask_then_normalize, "raw": raw_mask},
+    ("rows", "counts", "kept", "keep"),
 )
 
 
@@ -85,13 +87,7 @@ def register_mask(name: str) -> Callable[[MaskFunction], MaskFunction]:
     >>> mask_input(np.array([[1, 1, 1, 1]]), keep=0.5, mask="never_in_example").toarray()
     array([[0.5, 0.5, 0.5, 0.5]], dtype=float32)
     """
-    add = MASKS.register(name)
-
-    def register(mask: MaskFunction) -> MaskFunction:
-        require_arguments(mask, "mask", "rows", "counts", "kept", "keep")
-        return add(mask)
-
-    return register
+    return MASKS.register(name)
 
 
 def normalizes(mask: str) -> bool:

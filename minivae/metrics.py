@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from minivae.errors import InputError
-from minivae.runtime.registry import Registry, require_arguments
+from minivae.runtime.registry import Registry
 
 ALIASES = {"p": "precision", "r": "recall", "ap": "map", "rr": "mrr", "hr": "hit", "hit_rate": "hit", "hitrate": "hit"}
 
@@ -115,6 +115,7 @@ KINDS: Registry[Metric] = Registry(
         "hit": hit_rate,
         "novelty": novelty,
     },
+    ("ranking", "k"),
 )
 UNDEFINED_WITHOUT_ITEMS = ("recall", "ndcg", "map", "novelty")
 """What is divided by something possible, and has no value where no item can be ranked."""
@@ -141,13 +142,7 @@ def register_metric(name: str) -> Callable[[Metric], Metric]:
     """
     if name != name.lower():
         raise InputError(f"write the metric {name!r} in small letters; it is found in any")
-    add = KINDS.register(name)
-
-    def register(metric: Metric) -> Metric:
-        require_arguments(metric, "metric", "ranking", "k")
-        return add(metric)
-
-    return register
+    return KINDS.register(name)
 
 
 def parse_metric(name: str) -> tuple[str, int]:
@@ -225,8 +220,10 @@ def metric_values(ranking: Ranking, metric: str | Metric) -> np.ndarray:
         values = KINDS.find(kind)(ranking, min(k, width))
     must = f"for {len(ranking.hits)} users; it must give one number for each"
     try:
+        if np.iscomplexobj(values):
+            raise TypeError("they are complex")
         values = np.asarray(values, np.float64)
-    except (TypeError, ValueError) as e:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as e:  # the last of a tensor with a gradient
         raise InputError(f"metric {canonical(metric)} gave no numbers ({' '.join(str(e).split())}) {must}") from e
     if values.shape != ranking.n_heldout.shape:
         raise InputError(f"metric {canonical(metric)} gave values of shape {values.shape} {must}")

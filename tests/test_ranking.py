@@ -233,7 +233,7 @@ def test_functions_are_metrics_and_can_be_registered():
     np.testing.assert_array_equal(upto5, np.where(np.isnan(fifth), np.nan, np.maximum(fifth, upto4)))
     with pytest.raises(InputError, match=r"metric wrong gave values of shape \(3,\) for 40 users"):
         evaluate(Fixed(scores), fold_in, [wrong])
-    with pytest.raises(InputError, match="there is a metric 'ndcg' already"):
+    with pytest.raises(InputError, match="metric='ndcg' is there already"):
         register_metric("ndcg")(last_hit)
 
 

@@ -17,7 +17,7 @@ from minivae.errors import InputError, UserError, at_shell
 from minivae.runtime import progress, signals
 from minivae.runtime.limits import limit_memory
 from minivae.runtime.memory import lack_of_memory
-from minivae.runtime.registry import place_among_others
+from minivae.runtime.registry import load_plugins, place_among_others, words_of
 from minivae.runtime.text import visible
 from minivae.version import __version__
 
@@ -155,7 +155,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(e, MemoryError | RuntimeError) and (lack := lack_of_memory(e)) is not None:
             print_ending(f"error: {lack}; {LESS_MEMORY.get(argv[0], 'take a larger machine')}")
         elif place := place_among_others(e):
-            print_ending(f"error: {place}: {type(e).__name__}: {' '.join(str(e).split())}; mend your own part there")
+            print_ending(f"error: {place}: {words_of(e)}; mend your own part there")
         else:
             raise
         return 2
@@ -197,6 +197,7 @@ def dispatch(command: flags.Command) -> None:
     size = os.environ.get("WORLD_SIZE", "1")
     if not size.isascii() or not size.isdigit() or int(size) < 1:
         raise InputError(f"WORLD_SIZE={size} is no number of processes; unset it, or start several with torchrun")
+    load_plugins()
     if int(size) == 1:
         commands.run(command)
         return

@@ -5,12 +5,13 @@ package registers are known wherever it is imported; the command line imports th
 point of the group ``minivae`` and those that the variable MINIVAE_PLUGINS names (separated by commas).
 """
 
+import importlib
 import inspect
 import os
 import sys
 import sysconfig
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -33,10 +34,13 @@ class Registry(Generic[T]):
         How messages call a part, for instance "mask".
     parts : dict, optional
         Those of the package itself.
+    arguments : sequence of str, optional
+        What every part is called with; None: that differs from part to part.
     """
 
-    def __init__(self, what: str, parts: dict[str, T] | None = None) -> None:
+    def __init__(self, what: str, parts: dict[str, T] | None = None, arguments: Sequence[str] | None = None) -> None:
         self.what = what
+        self._arguments = arguments
         self._parts = dict(parts or {})
         self._own = frozenset(self._parts)
 
@@ -46,16 +50,17 @@ class Registry(Generic[T]):
         Raises
         ------
         InputError
-            If the name is no word, or belongs to a part of minivae or of another module.
+            If the name is no word, or belongs to a part of minivae or of another module, or if the part cannot be
+            called as parts of this kind are.
         """
         if not (isinstance(name, str) and name.replace("-", "_").replace("+", "_").isidentifier()):
-            raise InputError(f"{name!r} cannot name a {self.what}; use letters, digits and _, - or +")
+            raise InputError(f"{self.what}={name!r} is no possible name; use letters, digits and _, - or +")
 
         def add(part: T) -> T:
             old = self._parts.get(name)
             if name in self._own or (old is not None and module_of(old) != module_of(part)):
-                raise InputError(f"there is a {self.what} {name!r} already; choose another name")
-            self._parts[name] = part
+                raise InputError(f"{self.what}={name!r} is there already; choose another name")
+            self._parts[name] = self._callable(name, part)
             return part
 
         return add
@@ -85,7 +90,8 @@ class Registry(Generic[T]):
             If there is none; the message lists the names.
         """
         if isinstance(name, str):
-            load_plugins()
+            if name not in self._own:
+                load_plugins()
             if name in self._parts:
                 return self._parts[name]
             if ":" in name:
@@ -102,7 +108,16 @@ class Registry(Generic[T]):
                 f"{self.what} {name!r} lies in a module that is not loaded, and a file must not choose what code runs; "
                 f"import {module} first (at the shell: {PLUGINS}={module})"
             )
-        return imported(self.what, name)
+        return self._callable(name, imported(self.what, name))
+
+    def _callable(self, name: str, part: T) -> T:
+        """The part; `InputError` if it cannot be called, or not with the arguments that parts of this kind get."""
+        if not callable(part):
+            raise InputError(f"{self.what}={name!r} is {part!r}, which cannot be called; give a function or a class")
+        if self._arguments is not None and (why := misfit(part, *self._arguments)):
+            called = f"fn({', '.join(self._arguments)})"
+            raise InputError(f"{self.what}={name!r} is called as {called}, which {part!r} does not take ({why})")
+        return part
 
     def name_of(self, part: T) -> str | None:
         """The name under which `find` gives this very part, in other programs too; None if there is none.
@@ -144,38 +159,51 @@ def load_module(name: str, subject: str) -> ModuleType:
 
 def told(e: BaseException) -> str:
     """An error of the code of others, in one line: its kind, its words, and where it arose."""
-    words = " ".join(str(e).split())
-    return f"{type(e).__name__}{f': {words}' if words else ''}{place_of(e)}"
+    return f"{words_of(e)}{place_of(e)}"
+
+
+def words_of(e: BaseException) -> str:
+    """The kind of an error and its words, in one line."""
+    said = " ".join(str((e.msg or "") if isinstance(e, SyntaxError) else e).split())
+    return f"{type(e).__name__}{f': {said}' if said else ''}"
 
 
 def place_of(e: BaseException) -> str:
     """The file and line of an error, the innermost outside Python's import; "" if there is none."""
-    if isinstance(e, SyntaxError):
-        return f" ({e.filename}, line {e.lineno})"
-    frames = [f for f in traceback.extract_tb(e.__traceback__) if "importlib" not in f.filename]
-    inner = [f for f in frames if f.filename != __file__]
-    return f" ({inner[-1].filename}, line {inner[-1].lineno})" if inner else ""
+    import_itself = Path(importlib.__file__).parent
+    inner = [p for p in _places(e) if p[0] != Path(__file__) and not p[0].is_relative_to(import_itself)]
+    return " ({}, line {})".format(*inner[-1]) if inner else ""
 
 
 def place_among_others(e: BaseException) -> str:
     """The file and line of an error that arose in code that is neither minivae's nor installed; "" if it did not."""
-    paths = sysconfig.get_paths()
-    known = (str(Path(__file__).parents[1]), *(paths[k] for k in ("stdlib", "platstdlib", "purelib", "platlib")), "<")
-    frames = traceback.extract_tb(e.__traceback__)
-    inner = next((f for f in reversed(frames) if not f.filename.startswith(known)), None)
-    return f"{inner.filename}, line {inner.lineno}" if inner else ""
+    python = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
+    known = [Path(__file__).parents[1], *map(Path, python)]
+    inner = [
+        (file, line)
+        for file, line in _places(e)
+        if not ({"site-packages", "dist-packages"} & set(file.parts) or any(file.is_relative_to(k) for k in known))
+    ]
+    return "{}, line {}".format(*inner[-1]) if inner else ""
 
 
-def require_arguments(part: Callable[..., Any], what: str, *names: str) -> None:
-    """Raise `InputError` if a function of others cannot be called with so many arguments."""
+def _places(e: BaseException) -> list[tuple[Path, int]]:
+    """The files and lines that an error came through, the innermost last; an error of syntax began in its own."""
+    places = [(f.filename, f.lineno) for f in traceback.extract_tb(e.__traceback__)]
+    if isinstance(e, SyntaxError):
+        places.append((e.filename or "", e.lineno))
+    return [(Path(file), line) for file, line in places if file and line and not file.startswith("<")]
+
+
+def misfit(part: Callable[..., Any], *arguments: object) -> str:
+    """Why a class or function of others cannot be called with these arguments; "" if it can, or does not say."""
     try:
-        signature = inspect.signature(part)
-    except (TypeError, ValueError):  # of a function in C
-        return
-    try:
-        signature.bind(*names)
+        inspect.signature(part).bind(*arguments)
     except TypeError as e:
-        raise InputError(f"a {what} is called as fn({', '.join(names)}), which {part!r} does not take ({e})") from e
+        return str(e)
+    except ValueError:  # of a function in C
+        pass
+    return ""
 
 
 def module_of(part: Any) -> str:

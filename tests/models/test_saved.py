@@ -214,7 +214,7 @@ def test_classes_of_others_are_saved_under_their_names(x, tmp_path, monkeypatch)
         save_model(Forgetful(25, factor=3.0), tmp_path / "local")
     with pytest.raises(InputError, match=r"derive it from minivae\.VAE or minivae\.Baseline"):
         mv.register_model("torch_module")(torch.nn.Linear)
-    with pytest.raises(InputError, match="there is a model 'EASE' already"):
+    with pytest.raises(InputError, match="model='EASE' is there already"):
         mv.register_model("EASE")(Nearest)
 
 

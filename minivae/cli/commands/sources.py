@@ -1,6 +1,5 @@
 """The data and the saved model that flags name."""
 
-import inspect
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from minivae.errors import InputError
 from minivae.models import VAE, Baseline, load_model
 from minivae.models.registry import model_class
 from minivae.runtime.device import resolve_device
-from minivae.runtime.registry import imported
+from minivae.runtime.registry import imported, misfit
 from minivae.study.run.runs import read_note
 from minivae.study.run.sources import EMBEDDED, TABLE_OPTIONS, Source, fingerprint
 
@@ -109,10 +108,9 @@ def outside(path: Path) -> "Known":
 
     found = imported("--model", str(path))
     made = callable(found) and not isinstance(found, nn.Module | type)
-    try:
-        model = found() if made and inspect.signature(found).bind() is not None else found
-    except TypeError as e:
-        raise InputError(f"--model {path} cannot be called without arguments ({e}); give a function of none") from e
+    if made and (why := misfit(found)):
+        raise InputError(f"--model {path} cannot be called without arguments ({why}); give a function of none")
+    model = found() if made else found
     if not isinstance(model, VAE | Baseline | Wrapped):
         raise InputError(
             f"--model {path} is of class {type(model).__name__}; give what minivae.theory.wrap(encode, decode) returns"

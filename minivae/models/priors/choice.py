@@ -57,13 +57,15 @@ def make_prior(name: PriorName | str, encoder: nn.Module, n_items: int, componen
     """
     make = PRIORS.find(name)
     given = {"encoder": encoder, "n_items": n_items, "components": components, "latent": latent}
-    named = inspect.signature(make).parameters
     try:
-        prior = make(**{k: v for k, v in given.items() if k in named})
-    except TypeError as e:
+        signature = inspect.signature(make)
+        arguments = {k: v for k, v in given.items() if k in signature.parameters}
+        signature.bind(**arguments)
+    except (TypeError, ValueError) as e:  # a class in C does not say what it takes
         raise InputError(
             f"prior={name!r} cannot be made ({e}); it may name {', '.join(given)}, and nothing else"
         ) from e
+    prior = make(**arguments)
     if not isinstance(prior, Prior):
         raise InputError(
             f"prior={name!r} gives a {type(prior).__name__}; it must derive from minivae.models.priors.Prior"
