@@ -22,7 +22,8 @@ from minivae.study.run.space import Choice, Range
 from minivae.study.search import report as search_report
 from minivae.study.search import search
 from minivae.study.search.records import Tried
-from minivae.study.search.search import SearchPlan, Trial
+from minivae.study.search.search import SearchPlan
+from minivae.study.search.trial import Trial
 
 
 def metrics(score, seed=0, epochs=9, best=4, seconds=1.5):

@@ -26,6 +26,7 @@ def tune(options: flags.Tune) -> None:
         preset, specs, options.method, options.trials, options.seed, options.space, options.seeds, **given
     )
     if options.dry_run:
+        plan.check(split.n_items)
         rows = [[t.spec.name, t.number, ", ".join(f"{k} {v}" for k, v in t.values().items())] for t in plan.trials]
         columns = [words("model"), numbers("trial"), words("settings")]
         print_table(Table.make(columns, rows), f"{split.name}: nothing was run")

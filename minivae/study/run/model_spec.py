@@ -77,13 +77,6 @@ class ModelSpec:
         arguments = {k: v for k, v in values.items() if k not in settings}
         return replace(self, arguments={**self.arguments, **arguments}, settings={**self.settings, **settings})
 
-    def check_lists(self) -> None:
-        """Raise `InputError` if a list of `search` holds a value that is not possible."""
-        for key, values in self.search.items():
-            for value in values.values if isinstance(values, Choice) else ():
-                changed = self.changed({key: value})
-                _ = changed.config() if self.trained else changed.build_baseline()
-
     def build(self, n_items: int) -> VAE | Baseline:
         """A new model, not trained."""
         return self.build_vae(n_items) if self.trained else self.build_baseline()

@@ -4,11 +4,13 @@ Test users take no part: they are cut off before the first trial, so that nothin
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from msgspec.structs import asdict
 
 from minivae.data.splits import FoldIn, StrongSplit
@@ -25,51 +27,11 @@ from minivae.study.run.records import DivergedTrial, Metrics, Part
 from minivae.study.run.runs import Job, Result, check_evaluable, means
 from minivae.study.run.sources import fingerprint
 from minivae.study.search.records import Design, SearchData, Searched, SearchResults, Space, TrialNote, Tried
+from minivae.study.search.trial import Trial
 
 PART: Part = "validation"
 FIXED = {"seed", "device", "precision", "epochs"}
 """What no search may vary: the seed, the machine, and the budget."""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One setting of one model.
-
-    Attributes
-    ----------
-    spec : ModelSpec
-        The model as it is in the preset.
-    number : int
-        0, 1, ... within its model.
-    settings : Mapping[str, space.Value]
-        What is changed.
-    jobs : tuple of Job
-        What is run, once per seed.
-    """
-
-    spec: ModelSpec
-    number: int
-    settings: Mapping[str, space.Value]
-    jobs: tuple[Job, ...]
-
-    @property
-    def name(self) -> str:
-        """For people."""
-        return f"{self.spec.name}, trial {self.number}"
-
-    @property
-    def job(self) -> Job:
-        """The run with the first seed."""
-        return self.jobs[0]
-
-    def folder(self, out: Path, job: Job) -> Path:
-        """Where a run of it is kept."""
-        later = "" if job is self.job else f"-seed{job.config.seed}"
-        return out / "trials" / self.spec.name / f"{self.number:03d}{later}"
-
-    def values(self) -> dict[str, space.Value]:
-        """The value of every key that is searched, changed or not."""
-        return {key: self.settings.get(key, self.spec.value(key)) for key in self.spec.search}
 
 
 @dataclass(frozen=True)
@@ -147,10 +109,16 @@ class SearchPlan:
                 jobs = tuple(Job(changed, changed.config(seed=s, **options)) for s in used)
                 column.append(Trial(spec, k, settings, jobs))
             columns.append(column)
-            spec.check_lists()
         resolve_device(columns[0][0].job.config.device)
         order = [c[k] for k in range(max(map(len, columns))) for c in columns if k < len(c)]
         return cls(preset, order, method, budget, seed, options, seeds)
+
+    def check(self, n_items: int) -> None:
+        """Make the model of every trial, without its weights; `InputError` if one is not possible."""
+        for trial in self.trials:
+            # A class of others may look at its first weights, which "meta" does not hold: its training will make it.
+            with suppress(RuntimeError, TypeError), torch.device("meta"):
+                trial.job.spec.build(n_items)
 
 
 def widened(specs: Sequence[ModelSpec], extra: Sequence[str]) -> list[ModelSpec]:
@@ -187,6 +155,7 @@ def run_search(plan: SearchPlan, split: StrongSplit, out: Path, resume: bool, jo
     """
     split = without_test(split)
     check_evaluable(split, (PART,))
+    plan.check(split.n_items)
     digest = fingerprint(split, (PART,))
     note = SearchNote(
         method=plan.method,
