@@ -141,3 +141,8 @@ def test_documents_name_only_files_that_exist():
             page.read_text(encoding="utf-8"),
         ):
             assert "NN_" in path or (root / path).exists(), f"{page.name} names {path}, which is not there"
+
+
+def test_no_two_test_files_have_one_name():
+    names = sorted(p.name for p in (PACKAGE.parent / "tests").rglob("test_*.py"))
+    assert len(names) == len(set(names))  # pytest imports them by it

@@ -226,7 +226,7 @@ def test_what_does_not_belong_together_is_refused(case, folders, tmp_path, capsy
         (["--split-seeds", "1,1"], "at least two"),
         (["--split-seeds", "1,-2"], "at least two"),
         (["--split-seeds", "1,2", "--split-seed", "3"], "--split-seed cannot go"),
-        (["--split-seeds", "1,2", "--data", "{split}"], "it is split already"),
+        (["--split-seeds", "1,2", "--data", "{split}"], "is split already"),
         (["--split-seeds", "1,2", "--models", "gpt"], "gpt"),
     ],
 )

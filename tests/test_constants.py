@@ -1,7 +1,7 @@
 """Numbers that are taken where nothing is said: those of `defaults.txt`, or those that a docstring gives.
 
 They are constants of modules and defaults of functions; stored results and chapters were made with them.
-`python -m tests.test_defaults` writes the file anew; read the difference before it is committed. The commands are left
+`python -m tests.test_constants` writes the file anew; read the difference before it is committed. The commands are left
 out: their flags say their defaults themselves. So is how much is worked on at a time: no number depends on it.
 """
 
