@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-EVERYWHERE = tuple(f"tests/test_{name}.py" for name in ("records_are_frozen", "record_keys", "defaults", "docstrings"))
+EVERYWHERE = tuple(f"tests/test_{name}.py" for name in ("records_are_frozen", "record_keys", "constants", "docstrings"))
 """Tests of all sources at once: they concern what stands outside of functions, whatever the file."""
 
 
