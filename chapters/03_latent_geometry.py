@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 3. How far apart are two posteriors?
-# **Study** 105 min · **runs** 16 CPU seconds (17 s when it was built), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb); expectation, covariance, Gaussians
+# **Study** 105 min · **runs** 15 CPU seconds (16 s when it was built), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb); expectation, covariance, Gaussians
 #
 # **You will be able to** (1) define $W_1$ and $W_2$ by [couplings](GLOSSARY.md#coupling), (2) derive $W_2$ of diagonal Gaussians, (3) bracket
 # $W_1$ and prove both sides, (4) say why $W_1$ from samples is too large on average, and how the excess depends on the dimension,

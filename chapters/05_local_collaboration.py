@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 5. What do clean inputs share?
-# **Study** 80 min · **runs** 24 CPU seconds (132 s when it was built), 0.9 GB on 1 core · **needs** [chapter 03](03_latent_geometry.ipynb), [chapter 04](04_sharing_radius.ipynb); singular values
+# **Study** 80 min · **runs** 19 CPU seconds (20 s when it was built), 0.8 GB on 1 core · **needs** [chapter 03](03_latent_geometry.ipynb), [chapter 04](04_sharing_radius.ipynb); singular values
 #
 # **You will be able to** (1) prove Lemma 2.4 and say which two norms it compares, (2) multiply the constants of a chain of
 # maps to a [Lipschitz](GLOSSARY.md#lipschitz) constant of an encoder, (3) take a proved constant apart and find its weakest factor for the rows at hand, (4) say for how many

@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 11. What does a training cost, and does the theory apply to my own model?
-# **Study** 60 min · **runs** 48 CPU seconds (90 s when it was built), 1.5 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), matrix products; chapters 04 to 08 for the [report card](GLOSSARY.md#report-card)
+# **Study** 60 min · **runs** 51 CPU seconds (50 s when it was built), 1.4 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), matrix products; chapters 04 to 08 for the [report card](GLOSSARY.md#report-card)
 #
 # **You will be able to** (1) count the operations of one training step and predict what grows with users, items and
 # latent size, (2) say how much memory a training needs before you start it, (3) explain why several processes can give
@@ -194,7 +194,7 @@ assert round(6 * 250 * 300 * items[-1] / count_items[-1], 2) == 0.94
 # because two parts do not grow: in the smallest update the layers in between are a third of the count, the input layer a twentieth. The time grew less than that: updates with few items took longer than the dotted line says. Sixteen
 # times the latent size are 1.27 times the operations: $d$ stands only in the small layers. The last doublings answer your (a) (with $d=100$) and (b); (c) is the same update.
 # The times are of one run on one machine. At 8,000 items, where the dotted line meets the points by construction, the three products are 94 % of the count, and alone (dashed) they take about half of the time. The other half may be what the count leaves out or holds small (softmax, masks and noise, Adam, memory, costs per call), or the same
-# products, slower inside an update; neither was measured. A difference no larger than between the two times of one update says nothing.
+# products, slower inside an update; neither was measured. A difference no larger than between the two times of one update says nothing. Why $d=200$ took less than $d=100$ is open.
 
 # %% [markdown]
 # ## 11.4 Memory before you start
