@@ -117,8 +117,6 @@ KINDS: Registry[Metric] = Registry(
     },
     ("ranking", "k"),
 )
-UNDEFINED_WITHOUT_ITEMS = ("recall", "ndcg", "map", "novelty")
-"""What is divided by something possible, and has no value where no item can be ranked."""
 
 
 def register_metric(name: str) -> Callable[[Metric], Metric]:
@@ -228,7 +226,7 @@ def metric_values(ranking: Ranking, metric: str | Metric) -> np.ndarray:
     if values.shape != ranking.n_heldout.shape:
         raise InputError(f"metric {canonical(metric)} gave values of shape {values.shape} {must}")
     counts = ranking.n_heldout > 0
-    if kind not in UNDEFINED_WITHOUT_ITEMS and not np.isfinite(values[counts]).all():
+    if not KINDS.is_own(kind) and not np.isfinite(values[counts]).all():
         row = int(np.flatnonzero(counts & ~np.isfinite(values))[0])
         raise InputError(f"metric {canonical(metric)} gave {values[row]} for a user; it must give a finite number")
     return np.where(counts, values, np.nan)

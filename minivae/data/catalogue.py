@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from minivae.data.audit import Finding, leakage, protocol_in_words, warnings
-from minivae.data.splits import StrongSplit
+from minivae.data.splits import StrongSplit, refuse_no_events
 from minivae.errors import InputError
 from minivae.runtime.records import Record
 
@@ -183,8 +183,7 @@ class Description(Record, frozen=True):
 
 def describe(split: StrongSplit) -> Description:
     """What is to be known of a split."""
-    if not split.train.nnz:
-        raise InputError(f"{split.name or 'the split'} holds no training events, so there is nothing to learn from")
+    refuse_no_events(split)
     activity = np.diff(split.train.indptr)
     popularity = np.bincount(split.train.indices, minlength=split.n_items)
     quantiles = {"minimum": 0, "lower quartile": 25, "median": 50, "upper quartile": 75, "maximum": 100}

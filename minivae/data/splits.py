@@ -226,6 +226,12 @@ def check_protocol(protocol: Mapping[str, Any]) -> None:
         raise ValueError("its protocol says nothing of the moments of the cut")
 
 
+def refuse_no_events(split: StrongSplit) -> None:
+    """Raise `InputError` if the training users have no items."""
+    if not split.train.nnz:
+        raise InputError(f"{split.name or 'the split'} holds no training events, so there is nothing to learn from")
+
+
 def refuse_misfit(labels: np.ndarray | None, size: int, what: str, of: str) -> None:
     """Labels and rows must be the same number."""
     if labels is not None and len(labels) != size:

@@ -14,9 +14,17 @@ from minivae.theory.numerics.coupling import coupled
 from minivae.theory.numerics.samples import dense, float64_decoder, still
 
 SCORES = (
-    *("transfer", "gradient cosine", "last checkpoint", "posterior distance", "transfer of another user"),
-    *("activity", "Jaccard", "popularity overlap", "sharing radius"),
+    "transfer",
+    "gradient cosine",
+    "last checkpoint",
+    "posterior distance",
+    "transfer of another user",
+    "activity",
+    "Jaccard",
+    "popularity overlap",
+    "sharing radius",
 )
+"""The names of what `rival_scores` gives; the last one is asked for by `sharing`."""
 
 
 def rival_scores(

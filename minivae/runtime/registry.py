@@ -73,6 +73,10 @@ class Registry(Generic[T]):
         load_plugins()
         return [name for name in self._parts if name not in self._own]
 
+    def is_own(self, name: str) -> bool:
+        """Whether it is the name of a part of minivae itself."""
+        return name in self._own
+
     def find(self, name: object, imports: bool = True) -> T:
         """The part of that name.
 

@@ -110,6 +110,7 @@ def test_the_score_of_the_sharing_radius_is_theorem_2_3s_penalty(world):
             w2 = float(torch.cat([mu_u[u] - mu_v[v], sd_u[u] - sd_v[v]]).norm())
             expected[u, v] = slope * w2 + float((there[v] - gradient(model, mu_v[v], x[v])).norm())
     scores = rivals.rival_scores(model, snapshots, x, seen, target)
+    assert scores.keys() == set(rivals.SCORES)  # what a kept file of sums is compared with
     np.testing.assert_allclose(-scores["sharing radius"], expected, rtol=1e-6)
     rows = [rivals.as_csr(m) for m in (x, seen, target)]
     for block in (1, 3, 100):  # however many users are taken at a time

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from msgspec.structs import replace
 
 from minivae.config import TrainConfig
-from minivae.data.splits import FoldIn, StrongSplit
+from minivae.data.splits import FoldIn, StrongSplit, refuse_no_events
 from minivae.data.users import shape_of
 from minivae.errors import InputError
 from minivae.models import VAE, Baseline, save_model
@@ -194,8 +194,7 @@ def check_users(metrics: Mapping[str, np.ndarray], n_heldout: np.ndarray) -> Non
 
 def check_evaluable(split: StrongSplit, parts: Sequence[str] = PARTS) -> None:
     """Raise `InputError` if there is nothing to train on, or no mean with a standard error over held-out users."""
-    if not split.train.nnz:
-        raise InputError(f"{split.name or 'the split'} holds no training events, so there is nothing to learn from")
+    refuse_no_events(split)
     for part in parts:
         n = int((np.diff(getattr(split, part).heldout.indptr) > 0).sum())
         if n < 2:

@@ -102,7 +102,8 @@ class SearchPlan:
             raise InputError(f"nothing to search for {names}: give a space, for instance --space ease.l2=50:2000:log")
         columns = []
         for spec in specs:
-            column, own = [], {key: spec.value(key) for key in spec.search}
+            column = []
+            own = {key: spec.value(key) for key in spec.search}
             for k, settings in enumerate(space.trials(spec.search, method, budget, seed, own)):
                 changed = spec.changed(settings)
                 used = range(seed, seed + (seeds if spec.trained else 1))
