@@ -12,7 +12,7 @@ from minivae.errors import InputError
 from minivae.masks import MASKS, input_weights
 from minivae.metrics import KINDS
 from minivae.models.priors.choice import PRIORS
-from minivae.runtime import registry
+from minivae.runtime import outside_code
 from minivae.runtime.registry import load_plugins
 
 SETTINGS = {"epochs": 2, "batch_size": 50, "anneal_steps": 10, "device": "cpu", "precision": "fp32"}
@@ -311,8 +311,8 @@ def raised_in(folder):
     ],
 )
 def test_code_of_others_is_neither_ours_nor_installed(tmp_path, monkeypatch, place, of_others):
-    monkeypatch.setattr(registry, "__file__", str(tmp_path / "minivae" / "runtime" / "registry.py"))
-    said = registry.place_among_others(raised_in(tmp_path / place))
+    monkeypatch.setattr(outside_code, "__file__", str(tmp_path / "minivae" / "runtime" / "outside_code.py"))
+    said = outside_code.place_among_others(raised_in(tmp_path / place))
     assert said == (f"{tmp_path / place / 'mine.py'}, line 2" if of_others else "")
 
 
@@ -330,4 +330,4 @@ def test_a_place_is_said_once_and_is_a_file(tmp_path, monkeypatch, source, sente
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "of_my_own.py").write_text(f"\n{source}\n")
     with pytest.raises(InputError, match=f"^it cannot be imported: {sentence}; mend it there$"):
-        registry.load_module("of_my_own", "it")
+        outside_code.load_module("of_my_own", "it")

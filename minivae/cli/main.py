@@ -17,7 +17,8 @@ from minivae.errors import InputError, UserError, at_shell
 from minivae.runtime import progress, signals
 from minivae.runtime.limits import limit_memory
 from minivae.runtime.memory import lack_of_memory
-from minivae.runtime.registry import load_plugins, place_among_others, words_of
+from minivae.runtime.outside_code import place_among_others, words_of
+from minivae.runtime.registry import load_plugins
 from minivae.runtime.text import visible
 from minivae.version import __version__
 

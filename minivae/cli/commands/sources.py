@@ -14,7 +14,7 @@ from minivae.errors import InputError
 from minivae.models import VAE, Baseline, load_model
 from minivae.models.registry import model_class
 from minivae.runtime.device import resolve_device
-from minivae.runtime.registry import imported, misfit
+from minivae.runtime.outside_code import imported, misfit
 from minivae.study.run.runs import read_note
 from minivae.study.run.sources import EMBEDDED, TABLE_OPTIONS, Source, fingerprint
 

@@ -15,7 +15,7 @@ what differs. The tables of such a file:
 
 import re
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from importlib.resources import files
@@ -97,9 +97,7 @@ class Preset:
     def model(self, name: str) -> ModelSpec:
         """The model of that name; `InputError` with a suggestion if there is none."""
         if name not in self.models:
-            close = get_close_matches(name, self.models, 1)
-            hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(self.models)}"
-            raise InputError(f"model {name!r} is not in preset {self.name}; {hint}")
+            raise InputError(f"model {name!r} is not in preset {self.name}; {_hint(name, self.models)}")
         return self.models[name]
 
 
@@ -197,11 +195,17 @@ def refuse_section(section: Section, models: Mapping[str, ModelSpec], where: str
     """Raise `InputError` if a section compares what is no model, or a model with itself."""
     for name in section.names:
         if name not in models:
-            close = get_close_matches(name, models, 1)
-            hint = f"; did you mean {close[0]}?" if close else f"; choose some of {', '.join(models)}"
-            raise InputError(f"{where}: section {section.title!r} names {name!r}, which is no model{hint}")
+            raise InputError(
+                f"{where}: section {section.title!r} names {name!r}, which is no model; {_hint(name, models)}"
+            )
     if same := next((a for a, b in section.pairs if a == b), None):
         raise InputError(f"{where}: section {section.title!r} compares {same} with itself; name two models")
+
+
+def _hint(name: str, models: Iterable[str]) -> str:
+    """What to do about a model that is not there."""
+    close = get_close_matches(name, models, 1)
+    return f"did you mean {close[0]}?" if close else f"choose one of {', '.join(models)}"
 
 
 def _table(name: str, layers: Collection[Mapping[str, Any]], where: str, above: tuple[str, ...] = ()) -> Toml:
