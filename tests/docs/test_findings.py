@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 NUMBER = r"[+−-]?\d*\.\d+"
 INTERVAL = re.compile(rf"({NUMBER}) \[({NUMBER}), ({NUMBER})\]")
@@ -49,9 +51,10 @@ def unknown(text: str) -> list[tuple[str, ...]]:
     ]
 
 
-def test_every_interval_of_the_findings_is_a_stored_one():
-    text = (ROOT / "docs/findings.md").read_text(encoding="utf-8")
-    assert len(written(text)) > 80
+@pytest.mark.parametrize(("page", "at_least"), [("findings.md", 100), ("guides/anchor-draws.md", 90)])
+def test_every_interval_of_a_page_is_a_stored_one(page, at_least):
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    assert len(written(text)) > at_least
     assert unknown(text) == []
 
 
