@@ -14,6 +14,7 @@ import os
 import re
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -33,12 +34,6 @@ def zipped(**members):
     with zipfile.ZipFile(file, "w") as z:
         for name, text in members.items():
             z.writestr(name.replace("__", "."), text)
-    return file.getvalue()
-
-
-def written(method, **options):
-    file = io.BytesIO()
-    getattr(TABLE, method)(file, **options)
     return file.getvalue()
 
 
@@ -169,9 +164,9 @@ READ = {  # name of the file, content, arguments
     "cp1252, told": ("t.csv", CSV.replace("c", "é").encode("cp1252"), {"encoding": "cp1252"}),
     "Latin-1, told": ("t.csv", CSV.replace("c", "é").encode("latin-1"), {"encoding": "latin-1"}),
     "UTF-16, told": ("t.csv", CSV.encode("utf-16"), {"encoding": "utf-16"}),
-    "Parquet": ("t.parquet", written("write_parquet"), {}),
-    "Parquet by its first bytes": ("t.bin", written("write_parquet"), {}),
-    "Feather": ("t.feather", written("write_ipc"), {}),
+    "Parquet": ("t.parquet", pl.DataFrame.write_parquet, {}),
+    "Parquet by its first bytes": ("t.bin", pl.DataFrame.write_parquet, {}),
+    "Feather": ("t.feather", pl.DataFrame.write_ipc, {}),
     "a sparse matrix of SciPy": ("m.npz", matrix(), {"n": 3}),
 }
 REFUSED = {  # … and what the sentence must say
@@ -416,14 +411,21 @@ Every row of these files is an event; the last column is what the command says a
 """
 
 
-def write(folder: Path, name: str, content: str | bytes) -> Path:
+Content = str | bytes | Callable[[pl.DataFrame, Path], object]
+"""Of a file; a function writes `TABLE`, later: it starts threads, which those who import this must not have."""
+
+
+def write(folder: Path, name: str, content: Content) -> Path:
     """The file."""
     path = folder / name
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    if callable(content):
+        content(TABLE, path)
+    else:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
 
 
-def read(name: str, content: str | bytes, arguments: dict) -> Interactions:
+def read(name: str, content: Content, arguments: dict) -> Interactions:
     """The file, read in an empty folder by its bare name; arguments but `n` as of `read_interactions`."""
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
@@ -444,8 +446,10 @@ def cell(text: str, marked: bool = False) -> str:
     return re.sub(r"([\\`*_{}\[\]<>|$])", r"\\\1", text)
 
 
-def content_of(content: str | bytes) -> str:
+def content_of(content: Content) -> str:
     """The beginning of a file, if it is text."""
+    if callable(content):
+        return ""
     try:
         text = content if isinstance(content, str) else content.decode()
     except UnicodeDecodeError:

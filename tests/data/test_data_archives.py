@@ -17,11 +17,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from unittest.mock import patch
 
+import numpy as np
 import pytest
+import scipy.sparse as sp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from minivae.data.catalogue import DATASETS, describe, find, folders, listing, resolve
+from minivae.data.splits import FoldIn, StrongSplit
 from minivae.errors import InputError
 from minivae.preparation import archives, download, inflate
 from minivae.preparation.archives import blocks, streams, whole
@@ -502,6 +505,21 @@ def test_a_description_counts(toy_split):
     assert facts.heldout_events == {"validation": 200, "test": 200}
     assert facts.density == pytest.approx(toy_split.train.toarray().mean())
     assert facts.items_per_user["median"] == sorted(toy_split.train.toarray().sum(1))[200]
+
+
+def test_a_description_of_six_users_by_hand():
+    """Three training users with 2, 1 and 2 items, of three items with 3, 1 and 1 users."""
+    rows = [[[1, 1, 0], [1, 0, 0], [1, 0, 1]], [[1, 0, 0], [0, 1, 1]], [[0, 1, 0], [0, 0, 0]], [[0, 0, 1]], [[1, 1, 0]]]
+    train, history, heldout, seen, hidden = (sp.csr_matrix(np.array(r, dtype=np.float32)) for r in rows)
+    facts = describe(StrongSplit(train, FoldIn(history, heldout), FoldIn(seen, hidden), np.array(["a", "b", "c"])))
+    assert facts.users == {"training": 3, "validation": 2, "test": 1}
+    assert facts.events == {"training": 5, "validation": 4, "test": 3}
+    assert facts.heldout_events == {"validation": 1, "test": 2}
+    assert facts.users_without_heldout == {"validation": 1, "test": 0}
+    assert (facts.items, facts.titles, facts.density) == (3, False, 5 / 9)
+    quantiles = ["minimum", "lower quartile", "median", "upper quartile", "maximum"]
+    assert facts.items_per_user == dict(zip(quantiles, [1, 1.5, 2, 2, 2], strict=True))
+    assert facts.users_per_item == dict(zip(quantiles, [1, 1, 1, 2, 3], strict=True))
 
 
 def test_scripts_named_in_the_catalogue_exist():

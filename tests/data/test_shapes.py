@@ -348,6 +348,26 @@ def test_negative_entries_of_a_matrix_are_no_likes(tmp_path):
     assert read_interactions(tmp_path / "m.npz", min_rating=1).n_events == 2
 
 
+@pytest.mark.parametrize(
+    ("stated", "events"),
+    [
+        ("3 1", None),  # as many users as lines, and no item above the number of items
+        ("3 1 3", None),  # and as many pairs
+        ("3 0", 4),  # no data has no item: user 3 has item 0
+        ("4 1", 4),  # four users, of whom three are there
+        ("3 1 4", 5),
+        ("3 2 1", 5),
+    ],
+)
+def test_numbers_above_lists_are_those_of_the_lists_below(tmp_path, stated, events):
+    path = write(tmp_path, "t.txt", f"{stated}\n0 0\n1 0\n2 0\n")
+    if events is None:
+        with pytest.raises(InputError, match=f"line 1 holds {stated.replace(' ', ' and ')}, which look like"):
+            read_interactions(path, adjacency=True)
+    else:
+        assert read_interactions(path, adjacency=True).n_events == events
+
+
 def test_a_damaged_zip_is_refused(tmp_path):
     """Found by tests/faults/fuzz.py: a directory that points before the file makes zipfile seek there."""
     sound = zipped(t__csv=CSV)

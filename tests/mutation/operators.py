@@ -7,8 +7,9 @@ its opposite, and what an f-string computes is changed like any other expression
 
 import ast
 import copy
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from tests.mutation.words import falsified
@@ -78,7 +79,18 @@ def mutants(source: str) -> list[Mutant]:
         for path, node in _walk(tree, ())
         for what, new in _variants(node, path, tree)
     ]
-    return sorted(found, key=lambda m: (m.line, m.what))
+    return _told_apart(sorted(found, key=lambda m: (m.line, m.what)))
+
+
+def _told_apart(found: list[Mutant]) -> list[Mutant]:
+    """Of errors in one line that read alike, the second and later ones say which they are: results go by the words."""
+    seen: Counter[tuple[int, str]] = Counter()
+    apart = []
+    for m in found:
+        seen[m.line, m.what] += 1
+        nth = seen[m.line, m.what]
+        apart.append(m if nth == 1 else replace(m, what=f"{m.what}, place {nth}"))
+    return apart
 
 
 def _planted(tree: ast.Module, path: "Path", old: ast.AST, new: ast.AST) -> ast.Module:

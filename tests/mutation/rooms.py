@@ -58,9 +58,9 @@ ROOMS = {
     "models": Room(("minivae/models/*.py",), ("tests/models/test_*.py", "tests/test_own_parts.py")),
     "streams": Room(("minivae/runtime/streams.py",), ("tests/runtime/test_streams.py", "tests/test_batches.py")),
     "training": Room(
-        ("minivae/training.py", "minivae/update.py"),
+        ("minivae/training.py", "minivae/update.py", "minivae/runtime/checkpoint*.py"),
         (
-            *("tests/test_training.py", "tests/test_core_numbers.py"),
+            *("tests/test_training.py", "tests/test_core_numbers.py", "tests/runtime/test_storage.py"),
             *("tests/models/test_multdae.py", "tests/models/test_recvae.py"),
         ),
     ),

@@ -1,6 +1,8 @@
 """The tool that plants errors: what it plants, where, and that a planted error is noticed and a file never changed."""
 
 import ast
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -45,6 +47,11 @@ def test_every_mutant_is_one_change_of_what_the_program_does():
         assert text != original
         assert len(changed) <= 1 or line == 9  # an `if` that is deleted takes its body along
         assert "Ten times nothing" in text
+
+
+def test_errors_that_read_alike_are_told_apart():
+    found = [(m.what, ast.unparse(m.build())) for m in mutants("x = a[0] + b[0]") if m.what.startswith("0 → 1")]
+    assert found == [("0 → 1", "x = a[1] + b[0]"), ("0 → 1, place 2", "x = a[0] + b[1]")]
 
 
 @pytest.mark.parametrize(
@@ -182,6 +189,41 @@ def test_what_a_thread_of_a_test_runs_is_run_by_the_test(tmp_path):
     ((seconds, touched),) = found.values()
     assert seconds >= 0
     assert errors.counted.__code__.co_firstlineno in {line for file, line in touched if file.endswith("errors.py")}
+
+
+STARTED = """
+import os, sys, pytest
+for name in sys.argv[1].split():
+    __import__(name)
+
+class Threads:
+    def __init__(self):
+        self.known = set(os.listdir("/proc/self/task"))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(self, collector):
+        report = yield
+        started = set(os.listdir("/proc/self/task")) - self.known
+        self.known |= started
+        if started:
+            print("STARTED BY", collector.nodeid)
+        return report
+
+pytest.main([*sys.argv[2:], "--collect-only", "-q", "--no-summary"], plugins=[Threads()])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="lists threads as Linux does")
+def test_no_test_file_starts_threads_when_it_is_imported(tmp_path):
+    """A forked child does not have them, and waits for ever for a table that they should make."""
+    twin = tmp_path / "test_twin.py"
+    twin.write_text("import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n")
+    suites = sorted({str(path) for room in ROOMS.values() for path in room.suite()})
+    command_line = [sys.executable, "-c", STARTED, " ".join(command.HEAVY), *server.OPTIONS, *suites, str(twin)]
+    done = subprocess.run(command_line, capture_output=True, text=True, cwd=ROOT, check=False)
+    guilty = [line for line in done.stdout.splitlines() if line.startswith("STARTED BY")]
+    assert [line.rpartition("/")[2] for line in guilty] == [twin.name]
 
 
 def test_a_child_gives_its_result_or_the_reason_why_not():
