@@ -191,7 +191,7 @@ print(f"gap at a place where v has hardly any mass: {gap_at(half, half.flip(0), 
 # %% [markdown]
 # ## 5b.4 Over the whole space
 #
-# Two clouds meet at many places. Sum up all of them: $\int\text{gap}(z)\,dz$. Again 20 items each, 10 of them common, now as
+# Two clouds meet at many places. Sum them up: $\int\text{gap}(z)\,dz$. Again 20 items each, 10 of them common, now as
 # clouds on a line:
 
 
@@ -304,7 +304,7 @@ print("gap = items that differ × H(U|Z), falls with distance; at W2 = 4 it can 
 #
 # $$C = D\,H(U|Z)+\beta(\mathrm{KL}_u+\mathrm{KL}_v).$$
 #
-# *Step 2: one currency.* What $z$ tells is $I(U;Z)=\log2-H(U|Z)$. The KL terms contain the same $I$: let $\bar q$ be the
+# *Step 2: both by $I$.* What $z$ tells is $I(U;Z)=\log2-H(U|Z)$. The KL terms contain the same $I$: let $\bar q$ be the
 # mean of both densities and $p$ the density of the prior (no profile), and write $\log\frac{q_u}p=\log\frac{q_u}{\bar q}+\log\frac{\bar q}p$. The first parts sum to $2\,I(U;Z)$, the second to
 # $2\,\mathrm{KL}(\bar q\|p)\ge0$ ([chapter 06](06_beta_kl.ipynb) does this for a crowd). Put both in, and leave out what is $\ge0$:
 #
@@ -348,7 +348,7 @@ ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
 plt.show()
 
 # %% [markdown]
-# **Predict.** $\beta=5$: by the rule 8 items merge, 12 part. Does a *real* network, trained by Adam, follow it, or part later? Each of the
+# **Predict.** $\beta=5$: by the rule 8 items merge, 12 part. Does a *real* network follow it, or part later? Each of the
 # 40 pairs below has a network of its own: one hidden layer as decoder, and two free Gaussians on a line.
 
 
@@ -533,7 +533,7 @@ print("in all 5 seeds and for all four kinds the price falls from over a half to
 
 # %% [markdown]
 # **Reading.** After one epoch pairs pay two thirds to nine tenths of the full gap, on average, so the clouds overlap.
-# After 25 epochs all four kinds pay next to nothing, on average: probably their clouds hardly overlap (5b.3). *Near, related* pairs pay most at the end, one or two hundredths (far, unrelated ones differ in as many items), far but related ones about a thousandth. For the other two the table gives limits: 20,000 draws may miss that much. The rule of 5b.6 needs equal $N$. For two users alone with unequal $N$ there is a local threshold (task 5b.3): each pair parts below its own $\beta$, from 2.2 to 43, and here $\beta=0.2$ is below all of them. It is no test: at $\beta=1$ pairs that differ in 4 to 9 items
+# After 25 epochs all four kinds pay next to nothing, on average: probably their clouds hardly overlap (5b.3). *Near, related* pairs pay most at the end, one or two hundredths (far, unrelated ones differ in as many items), far but related ones about a thousandth. For the other two the table gives limits: 20,000 draws may miss that much. The rule of 5b.6 needs equal $N$. For two users alone with unequal $N$ there is a local threshold (task 5b.3): each pair parts below its own $\beta$, from 2.2 to 43, and here $\beta=0.2$ is below all of them. Paying little is no test of it: at $\beta=1$ pairs that differ in 4 to 9 items
 # still pay more than half (.57, table of task 5b.3), though their thresholds lie at 1.5 to 4.5, where the rule, for equal $N$, says .26 to .05; and these models have many users, 16 dimensions and decoders of limited slope. Nor does it show that
 # *different content* drives them apart: no training without reconstruction was run.
 #
@@ -596,7 +596,7 @@ mv.checks.check_crowd_gap(crowd_gap)
 # **★★★ (open) Task 5b.3.** In many dimensions one must sample. With the $\mathrm{JS}(z)$ of 5b.3 show $\int\text{gap}\,dz=N_u\mathbb E_{q_u}\mathrm{JS}(z)+N_v\mathbb E_{q_v}\mathrm{JS}(z)$, and write `sampled_gap(mu, sd, x, eps)`
 # for two users: `mu`, `sd` (2, d), `x` (2, I), and noise `eps` (2, S, d), `eps[0]` for the first user; return a number.
 # Then investigate: train with $\beta$ from 0.2 to 20. Which pairs of users merge, and does $2\beta$ tell? How does the fraction
-# of the gap that is paid grow? Use five seeds. Is there a line for $N_u\ne N_v$?
+# of the gap that is paid grow? Use five seeds. Is there a threshold for $N_u\ne N_v$?
 
 
 # %% tags=["solution"] jupyter={"source_hidden": true} nbgrader={"grade": false, "grade_id": "sampled-gap", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -618,7 +618,7 @@ def sampled_gap(mu, sd, x, eps):
 mv.checks.check_sampled_gap(sampled_gap)
 
 # %% [markdown] tags=["investigation"]
-# <details><summary>Hint for the line</summary>
+# <details><summary>Hint for the threshold</summary>
 #
 # Start from two merged users and the answer $m$ of 5b.3. Let the [logits](GLOSSARY.md#logit) be $\log m+zw$, with a small $w$, and move the two means a little. Expand to second order.
 #
@@ -636,10 +636,10 @@ mv.checks.check_sampled_gap(sampled_gap)
 # | 5 | .85 | .52 | .29 |
 # | 20 | .97 | .89 | .78 |
 #
-# So with a larger β users pay a larger part of their gap, and from β = 1 on those who differ less (and have fewer items) a larger part. Whether $2\beta$ is a border here, they do not say: at β = 1 pairs that differ in 4 to 9 items pay more than half, where the rule for equal $N$ says .26 to .05 (5b.7). The identity: $\text{gap}(z)=(w_u+w_v)\,\mathrm{JS}(z)$ with $w_u=N_uq_u(z)$; integrate both terms. For $N_u\ne N_v$ there is a local line for two users alone. Merged, both are the prior, and the answer is
+# So with a larger β users pay a larger part of their gap, and from β = 1 on those who differ less (and have fewer items) a larger part. Whether $2\beta$ is a border here, they do not say: at β = 1 pairs that differ in 4 to 9 items pay more than half, where the rule for equal $N$ says .26 to .05 (5b.7). The identity: $\text{gap}(z)=(w_u+w_v)\,\mathrm{JS}(z)$ with $w_u=N_uq_u(z)$; integrate both terms. For $N_u\ne N_v$ there is a local threshold for two users alone. Merged, both are the prior, and the answer is
 # $m=\frac{N_up_u+N_vp_v}{N_u+N_v}$. Move a little away: logits $\log m+zw$ on a line, means $\mu_u,\mu_v$, with $w$ and the means small. To second order $u$ pays
 # $\frac12N_u\mathrm{Var}_m(w)-\mu_ua_u+\frac\beta2\mu_u^2$ more, with $a_u=N_u\langle p_u-m,w\rangle$; the best $\mu_u=a_u/\beta$ saves $a_u^2/(2\beta)$. And
-# $a_v=-a_u$, since $m$ is the weighted mean. So they part if and only if $a_u^2/\beta>\frac12(N_u+N_v)\mathrm{Var}_m(w)$ for some $w$; by Cauchy and Schwarz the best is
+# $a_v=-a_u$, since $m$ is the weighted mean. So to this order they part if and only if $a_u^2/\beta>\frac12(N_u+N_v)\mathrm{Var}_m(w)$ for some $w$; by Cauchy and Schwarz the best is
 # $w=(p_u-p_v)/m$. This is $\beta<\frac{2(N_uN_v)^2}{(N_u+N_v)^3}\sum_i\frac{(p_{ui}-p_{vi})^2}{m_i}$ (`minivae.theory.merging`; for equal $N$ it is $\beta<D/2$). For the pairs of 5b.7 it is printed there.
 #
 # </details>

@@ -15,7 +15,7 @@ import torch
 
 import minivae as mv
 from minivae.study.output import published
-from minivae.theory import anchoring, masking, toy, transfer
+from minivae.theory import anchoring, locality, masking, toy, transfer
 
 CHAPTERS = Path(__file__).resolve().parent.parent / "chapters"
 DATA = ("ml-20m", "netflix", "msd")
@@ -90,11 +90,13 @@ SAID = {
         "They also differ in fewer items, so this alone proves nothing about taste",
         "no step is longer than the distance above, and the triangle inequality sums the steps",
         "harm each other in about nine of ten cases",
-        "Near but unrelated pairs are closest. Far but related pairs lie clearly nearer than far and unrelated ones",
-        "from the far half to the near one, not inside a half",
+        "Both near kinds are closest. Far but related pairs lie clearly nearer than far and unrelated ones",
+        "None of three measures of nearness orders the four kinds, by their means: Jaccard index, items that differ, "
+        "place",
+        "from the far kinds to the near ones, not among either",
         "Far but related pairs lie clearly nearer than far and unrelated ones",
         "with the Jaccard index it is .26 to .29",
-        "Drawn again, 5 % of these signs turn, 13 % of those of far and unrelated pairs",
+        "With new samples 5 % of these signs change, 13 % of those of far and unrelated pairs",
         "With the number of common items alone the correlation is lower (.18 to .19; among users of 10 to 20 items "
         "nearly as high, .37 to .41)",
         '"far, related", the nearest, help least (5.1)',
@@ -103,7 +105,7 @@ SAID = {
         "$K_\\mu$ alone is only about thirteen times the largest ratio",
         "If no spread exceeded those seen, $K_\\sigma$ would be smaller than $K_\\mu$",
         "for the rows that we looked at, the weak link is the bound on $s$, which the exponential magnifies",
-        "within either half the kind with the higher Jaccard index helps less",
+        "of the two near kinds, and of the two far ones, that with the higher Jaccard index helps less",
         "the largest ball has a radius of about a thousandth of an item",
         "it is about two items, and no two of our users differ in fewer than four",
         "promise no help between any of these users and another one",
@@ -114,6 +116,8 @@ SAID = {
         "After one epoch pairs pay two thirds to nine tenths of the full gap, on average, so the clouds overlap",
         "After 25 epochs all four kinds pay next to nothing, on average: probably their clouds hardly overlap",
         "each pair parts below its own $\\beta$, from 2.2 to 43",
+        "there is a local threshold (task 5b.3)",
+        "Is there a threshold for $N_u\\ne N_v$?",
         "still pay more than half (.57, table of task 5b.3), though their thresholds lie at 1.5 to 4.5, "
         "where the rule, for equal $N$, says .26 to .05",
         "far but related ones about a thousandth. For the other two the table gives limits",
@@ -521,6 +525,8 @@ RETRACTED = (
     "each as long as before",
     "so the last bits differ",
     "hardly depend on the user",
+    "Near but unrelated pairs are closest",
+    "kinds are rare: over all pairs",
 )
 
 
@@ -635,6 +641,15 @@ def test_05_the_proved_constant_of_movielens_varies_by_more_than_its_mean():
     proved = np.array([row["proved"] for row in rows])
     assert proved.std(ddof=1) > proved.mean()
     assert f"{proved.mean() / 1e6:.1f}" == "4.8"
+
+
+def test_05b_clouds_with_one_mean_and_unlike_spreads_pay_a_hundredth_of_the_full_gap():
+    place, wide, small, n = torch.tensor([[0.0], [1.0], [0.001], [20.0]], dtype=torch.float64)
+    profiles = torch.tensor([[0.5, 0.5, 0.0], [0.5, 0.0, 0.5]], dtype=torch.float64)
+    paid = locality.compromise_integral(place, wide, place, small, *profiles, n, n)
+    assert 0.01 < float(paid) / (20 * np.log(2)) < 0.015
+    oral = plain((CHAPTERS / "lecturer" / "oral.md").read_text(encoding="utf-8"))
+    assert "with spreads 1 and .001 even clouds with one mean pay about a hundredth of the full gap" in oral
 
 
 def test_07_strangers_come_closer_and_near_duplicates_move_apart():
