@@ -264,7 +264,7 @@ print("the interval of Mult-VAE − EASE contains 0 for each of the four seeds, 
 
 # %% [markdown]
 # **Reading.** Pairing makes the interval nearly three times narrower here. An interval that contains 0 says: with these users we cannot tell the two models apart. It does not say that they
-# are equal. And it covers the choice of users, not the randomness of training: another `seed` gives another Mult-VAE: of the four above one is .004 above EASE, one .007 below, two equal it to three digits. So a comparison has at least two kinds of chance, users and
+# are equal. And it covers the choice of users, not the randomness of training: another `seed` gives another Mult-VAE: of the four above one is .004 above EASE, one .007 below, two differ from it by .0002 or less. So a comparison has at least two kinds of chance, users and
 # seeds; later chapters use several seeds
 # whenever they compare.
 
@@ -413,5 +413,5 @@ print("popularity < Mult-VAE < the best possible list:", ordered)
 # ## 0.8 Recap
 #
 # * A recommender sees zeros and ones. A zero may be something that the user would love.
-# * A fair evaluation uses users that the model was not trained on, ranks all items, and compares user by user, with intervals.
+# * To see how a model serves new people, evaluate it on users that it was not trained on. Rank all items, and compare user by user, with intervals.
 # * Popularity and EASE belong in every comparison. A VAE should be compared with both.
