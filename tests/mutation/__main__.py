@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("rooms", nargs="+", help=f"{', '.join(ROOMS)}, or a source file; 'planted': the kept list")
     parser.add_argument("--limit", type=int, default=30, help="mutants drawn from each file (0: all)")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument("--only", default="", help="words that the errors must have: of one kind, 'exchanged'")
     parser.add_argument("--seconds", type=float, default=20, help="of tests for one mutant; its time-out is twice that")
     parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "minivae-mutation")
     parser.add_argument("--tests", nargs="+", help="globs from the root: these test files alone, not those of the room")
@@ -44,7 +45,7 @@ def main() -> None:
         for path, of in _files(name):
             room = Room(of.sources, tuple(chosen.tests)) if chosen.tests else of
             log = chosen.out / f"{name.replace('/', '.')}.jsonl"
-            work = _planted(path) if name == "planted" else _drawn(path, chosen.limit, chosen.seed)
+            work = _planted(path) if name == "planted" else _drawn(path, chosen.limit, chosen.seed, chosen.only)
             _file(path, room, work, log, chosen.seconds, chosen.again, ["-m", "not slow"] if chosen.quick else [])
         print(summary(chosen.out / f"{name.replace('/', '.')}.jsonl"))
 
@@ -64,8 +65,8 @@ def _files(name: str) -> list[tuple[Path, Room]]:
     return [(p, next(r for r in ROOMS.values() if p in r.files())) for p in listed]
 
 
-def _drawn(path: Path, limit: int, seed: int) -> list[Mutant]:
-    every = mutants(path.read_text(encoding="utf-8"))
+def _drawn(path: Path, limit: int, seed: int, only: str) -> list[Mutant]:
+    every = [m for m in mutants(path.read_text(encoding="utf-8")) if only in m.what]
     if not limit or len(every) <= limit:
         return every
     drawn = random.Random(f"{seed} {path.relative_to(ROOT).as_posix()}").sample(range(len(every)), limit)

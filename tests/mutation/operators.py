@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
+from tests.mutation.exchanges import exchanges
 from tests.mutation.words import falsified
 
 ARITHMETIC: dict[type, tuple[type, ...]] = {
@@ -46,10 +47,10 @@ OPPOSITES = (
 OTHER = {a: b for pair in OPPOSITES for a, b in (pair, pair[::-1])} | {"mT": "contiguous"}
 STATUSES = {"proved": "measured", "measured": "proved", "exact": "bound holds", "bound holds": "exact"}
 DROPPABLE = {"sqrt", "square", "abs", "clamp_min", "clamp", "clip", "log", "exp", "mT", "T", "double", "sort"}
-SYMMETRIC = {"min", "max", "minimum", "maximum", "equal", "array_equal"}
 REDUCTIONS = {"sum", "mean", "std", "var", "min", "max", "amin", "amax", "argmin", "argmax", "any", "all", "cumsum"}
 AXES = {"dim", "axis", "dim1", "dim2"}
 FREEDOM = {"ddof", "correction", "unbiased"}
+SPREADS = {"std", "var"}
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,7 @@ def _at(tree: ast.AST, path: Path) -> ast.AST:
 
 
 def _variants(node: ast.AST, path: Path, tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
+    yield from ((f"{_show(node)}: {what}", new) for what, new in exchanges(node))
     match node:
         case ast.BinOp(left, op, right):
             for other in ARITHMETIC.get(type(op), ()):
@@ -212,7 +214,7 @@ def _numbers(value: float, path: Path) -> Iterator[tuple[str, ast.AST]]:
     axis = isinstance(value, int) and path and path[-1] in (("args", 0), ("elts", 0), ("elts", 1), "slice")
     if value + 1 != value:
         yield f"{value!r} → {value + 1!r}", ast.Constant(value + 1)
-    if value and not axis:
+    if value not in (0, 1) and not axis:
         yield f"{value!r} → {value * 2!r}", ast.Constant(value * 2)
     if value and isinstance(value, float):
         yield f"{value!r} → {value * 1e6!r}", ast.Constant(value * 1e6)
@@ -235,10 +237,9 @@ def _calls(node: ast.Call) -> Iterator[tuple[str, ast.AST]]:
             yield f"{_show(node)} over the other axis", ast.Call(node.func, [ast.Constant(1 - axis)], node.keywords)
         case [*start, stop] if name == "range" and len(start) < 2:
             yield f"{_show(node)}: one more", ast.Call(node.func, [*start, _plus(stop)], node.keywords)
-    ordered = len(node.args) >= 2 and name not in SYMMETRIC
-    if ordered and not any(isinstance(a, (ast.Starred, ast.Constant)) for a in node.args[:2]):
-        swapped = [node.args[1], node.args[0], *node.args[2:]]
-        yield f"{_show(node)}: first two arguments exchanged", ast.Call(node.func, swapped, node.keywords)
+    if name in SPREADS and not FREEDOM & {k.arg for k in node.keywords}:
+        fewer = [*node.keywords, ast.keyword("correction", ast.Constant(2))]
+        yield f"{_show(node)} with correction=2", ast.Call(node.func, node.args, fewer)
     for k, keyword in enumerate(node.keywords):
         if keyword.arg in AXES | FREEDOM and isinstance(keyword.value, ast.Constant):
             value = keyword.value.value

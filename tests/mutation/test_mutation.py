@@ -49,6 +49,33 @@ def test_every_mutant_is_one_change_of_what_the_program_does():
         assert "Ten times nothing" in text
 
 
+@pytest.mark.parametrize(
+    ("source", "changed"),
+    [
+        ("f(a, b, c)", ["f(b, a, c)", "f(a, c, b)"]),
+        ("f(a, 0)", []),
+        ("min(a, b)", []),
+        ("f(low=a, high=b)", ["f(low=b, high=a)"]),
+        ("low, high = pair", ["high, low = pair"]),
+        ("[a for a, b in pairs]", ["[a for b, a in pairs]"]),
+        ("x = {'sold': a, 'kept': b}", ["x = {'sold': b, 'kept': a}"]),
+        ("x = {'sold': a, **b}", []),
+        ("x = f'{a} of {b}, not {c}'", ["x = f'{b} of {a}, not {c}'", "x = f'{a} of {c}, not {b}'"]),
+        ("x = f'{a} of {a}'", []),
+    ],
+)
+def test_what_stands_beside_another_changes_places(source, changed):
+    found = [ast.unparse(m.build()) for m in mutants(source) if "exchanged" in m.what]
+    assert sorted(found) == sorted(changed)
+
+
+def test_a_spread_has_other_degrees_of_freedom():
+    assert [ast.unparse(m.build()) for m in mutants("x.std()") if "correction" in m.what] == ["x.std(correction=2)"]
+    changed = {ast.unparse(m.build()) for m in mutants("y = x.var(ddof=1)")}
+    assert changed == {"y = x.var(ddof=0)", "y = x.var(ddof=2)", "y = x.std(ddof=1)"}
+    assert len(mutants("y = x.var(ddof=1)")) == 3
+
+
 def test_errors_that_read_alike_are_told_apart():
     found = [(m.what, ast.unparse(m.build())) for m in mutants("x = a[0] + b[0]") if m.what.startswith("0 → 1")]
     assert found == [("0 → 1", "x = a[1] + b[0]"), ("0 → 1, place 2", "x = a[0] + b[1]")]
@@ -198,7 +225,7 @@ for name in sys.argv[1].split():
 
 class Threads:
     def __init__(self):
-        self.known = set(os.listdir("/proc/self/task"))
+        self.known, self.guilty = set(os.listdir("/proc/self/task")), []
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(self, collector):
@@ -206,10 +233,12 @@ class Threads:
         started = set(os.listdir("/proc/self/task")) - self.known
         self.known |= started
         if started:
-            print("STARTED BY", collector.nodeid)
+            self.guilty.append(collector.name)
         return report
 
-pytest.main([*sys.argv[2:], "--collect-only", "-q", "--no-summary"], plugins=[Threads()])
+threads = Threads()
+pytest.main([*sys.argv[2:], "--collect-only", "-q"], plugins=[threads])
+print("GUILTY", *threads.guilty)
 """
 
 
@@ -222,8 +251,7 @@ def test_no_test_file_starts_threads_when_it_is_imported(tmp_path):
     suites = sorted({str(path) for room in ROOMS.values() for path in room.suite()})
     command_line = [sys.executable, "-c", STARTED, " ".join(command.HEAVY), *server.OPTIONS, *suites, str(twin)]
     done = subprocess.run(command_line, capture_output=True, text=True, cwd=ROOT, check=False)
-    guilty = [line for line in done.stdout.splitlines() if line.startswith("STARTED BY")]
-    assert [line.rpartition("/")[2] for line in guilty] == [twin.name]
+    assert done.stdout.splitlines()[-1] == f"GUILTY {twin.name}"
 
 
 def test_a_child_gives_its_result_or_the_reason_why_not():
