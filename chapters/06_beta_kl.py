@@ -5,8 +5,8 @@
 # **You will be able to** (1) split the KL term into information and a distance of the whole population, (2) recognise a check
 # that cannot fail, (3) bound the distance of *any* two users by their KL and prove the bound,
 # (4) say which latent dimensions of a *linear* [VAE](GLOSSARY.md#vae) die at a given β, and test its shift rule on a trained network,
-# (5) say what a nat costs, and which statements are an argument rather than a theorem. Words:
-# [glossary](GLOSSARY.md).
+# (5) say what a nat costs, and which statements are an argument rather than a theorem.
+# [Glossary](GLOSSARY.md).
 
 # %% [markdown]
 # ## 6.1 Question
@@ -169,7 +169,7 @@ assert wrong[0] < 0
 # * *Left out:* the mean $\bar q_{B-1}$ is over others. By Jensen its expected logarithm is at most that of $\bar q_{-u}$, the mean of
 #   *all* others, so the estimate is at least $\mathrm{KL}(q_u\|\bar q_{-u})\ge\mathrm{KL}(q_u\|\bar q)$ ($\bar q$ mixes in $q_u$ itself): too high.
 #
-# The sweep for the rest of the chapter: four values of $\beta$, five seeds, 16 dimensions, training with
+# For the rest of the chapter: four values of $\beta$, five seeds, 16 dimensions, training with
 # the usual masks.
 
 # %%
@@ -202,7 +202,7 @@ assert seen[1.0].lower[3] < 0.6 * seen[1.0].ceiling[3]
 assert seen[1.0].upper[4] - seen[1.0].lower[4] < 0.1
 
 # %% [markdown]
-# **Reading.** At β = 0.02 the lower estimate is $\log B$ for every batch size: it has measured the batch. The upper one (arrows: off the scale) is far above. At $B=500$ everybody is in the batch: of these users $I$ is nearly $\log 500$. At β = 1 and $B=500$ the two meet within .1 [nats](GLOSSARY.md#nats) (one seed).
+# **Reading.** At β = 0.02 the lower estimate is $\log B$ for every batch size: it shows only the batch size. The upper one (arrows: off the scale) is far above. At $B=500$ everybody is in the batch: of these users $I$ is nearly $\log 500$. At β = 1 and $B=500$ the two meet within .1 [nats](GLOSSARY.md#nats) (one seed).
 
 # %% [markdown] tags=["fault"]
 # **Find the fault.** Four users on a line, estimated from samples. A point can tell at most which of the four it is, $\log 4 = 1.4$ nats. The
@@ -247,7 +247,7 @@ print(f"information about four users: {(own - log_mean).mean():.1f} nats")
 # $$2\,\mathrm{KL}_u - W_2(q_u,p)^2 = \sum_j\big(\mu_j^2+\sigma_j^2-1-2\log\sigma_j\big)-\sum_j\big(\mu_j^2+(\sigma_j-1)^2\big)
 # = 2\sum_j(\sigma_j-1-\log\sigma_j)\;\ge\;0,$$
 #
-# because $\log\sigma\le\sigma-1$. $\blacksquare$ (For any $q$, Gaussian or not, this is Talagrand's inequality T2; the paper uses the weaker T1, for $W_1$.)
+# because $\log\sigma\le\sigma-1$. $\blacksquare$ (For any $q$ this is Talagrand's inequality T2; the paper uses the weaker T1, for $W_1$.)
 #
 # Two users who share no item and two with equal rows have the same bound if their KLs are
 # the same.
@@ -306,8 +306,8 @@ print(f"users whose KL is lower at the next larger β: {lower.min():.1%} or more
 #
 # ## 6.6 Near and far pairs
 #
-# **Predict.** The *bound* knows only the users' KLs. Do the *distances*? Take the model at β = 0.02, sort the pairs into
-# fifths by their distance, and see what is left of it at a larger β.
+# **Predict.** Does a larger β shrink all distances by one factor, or near pairs more, or far ones? We sort the pairs into
+# fifths by their distance at β = 0.02, and see what is left of it at a larger β.
 
 
 # %% tags=["from-scratch"]
@@ -355,12 +355,12 @@ print("at β = 1 near pairs shrink more than far ones, in all 5 seeds:", near_fi
 # **Reading.** From β = 0.02 to 0.2 all fifths shrink by one factor, within a tenth: on average like a change of scale. At β = 1 the *near* pairs shrink most in proportion. At β = 4 the seeds disagree. (The two models have different seeds. The control shows what that alone
 # does: a small tilt, and that of β = 0.2 is as large.)
 #
-# So to 6.1: a summand of the penalty holds one cloud's place and width; distances and crowd follow.
+# So to 6.1: each term of the penalty is about the place and width of one cloud; distances and crowd change with them.
 #
 # ## 6.7 Which dimensions die?
 #
-# **[Collapse](GLOSSARY.md#collapse).** A dimension is dead if its posterior is the prior, $\mu_j=0$, $\sigma_j=1$, for every user. When does this
-# happen? For a *linear* VAE one can say exactly (worked out for this course). One
+# **[Collapse](GLOSSARY.md#collapse).** A dimension is dead if its posterior is the prior, $\mu_j=0$, $\sigma_j=1$, for every user.
+# For a *linear* VAE one can say exactly when (ours). One
 # direction of the data with variance $\lambda$, $x\sim\mathcal N(0,\lambda)$; decoder $wz$ with noise $s^2$; encoder
 # $q=\mathcal N(ax,\tau^2)$, centred: without an offset. The loss is
 #
@@ -487,7 +487,7 @@ print("there β = 0.02 beats 0.2 in", int((big[0.02] > big[0.2]).sum()), "of 5 s
 # **Reading.** The shift rule fails here. From β = 0.2 to 1 it predicts that 11 to 13 of 16 dimensions die, and none does;
 # from 1 to 4 that all die, and 8 to 11 live. From dimension 2 on (right: 1) more is left (dots) than predicted (lines).
 # It belongs to the linear model with fixed noise and centred codes; what breaks it here is open. (Water-filling with an $s^2$ chosen afterwards can still give the right *counts*: task 6.3.)
-# At β = 4 one crowd lies far off the prior: $\mathrm{KL}(\bar q\|p)$ is .82 nats of its $\mathbb E\,\mathrm{KL}$ of .90, above all of β = 1.
+# At β = 4 one crowd of the five lies far off the prior: $\mathrm{KL}(\bar q\|p)$ is .82 nats of its $\mathbb E\,\mathrm{KL}$ of .90, above all of β = 1.
 # Mean accuracy falls with β here, and in the stored runs of the larger
 # population (β below 0.02 was not run).
 #

@@ -155,6 +155,9 @@ SAID = {
         "At β = 4 the mean is lowest where the users' mean $\\mu$ lies farthest from 0",
         "At β = 1 and $B=500$ the two meet within .1 nats (one seed)",
         "Mean accuracy falls with β here, and in the stored runs of the larger population",
+        "At β = 4 one crowd of the five lies far off the prior",
+        "Does a larger β shrink all distances by one factor, or near pairs more, or far ones?",
+        "At $B=500$ everybody is in the batch: of these users $I$ is nearly $\\log 500$",
     ),
     "07": (
         "For $0\\le\\rho<1$ a pair contracts in expectation if and only if $d > 2\\rho s$",
