@@ -21,6 +21,8 @@ class Sharing:
         (..., U, U) W2(q_u, q_v), an upper bound on W1.
     mismatch : Tensor
         (..., U, U) Δ_x(u, v) = E_{z~q_v} ‖∇ℓ(z, x_u) − ∇ℓ(z, x_v)‖.
+    mismatch_mean : Tensor
+        (..., U, U) ‖E_{z~q_v}[∇ℓ(z, x_u) − ∇ℓ(z, x_v)]‖ ≤ Δ_x(u, v), the norm of the mean.
     lipschitz : Tensor
         (..., U, U) the constant L_θz that `penalty`, `radius` and `certified` use.
     penalty : Tensor
@@ -34,6 +36,8 @@ class Sharing:
     radius_sharp, certified_sharp : Tensor
         (..., U, U) the same from the polarisation identity, see `sharing`; certified is a pair within radius_sharp in
         either direction.
+    certified_mean : Tensor
+        (..., U, U) bool, L_θz · distance + mismatch_mean < ‖g_u‖: the theorem with the norm of the mean, see `sharing`.
     links : dict[str, Tensor]
         Bounds on ‖g_u − g_v‖, (..., U, U) each, from exact to the one that is easiest to read.
     z : Tensor
@@ -54,6 +58,7 @@ class Sharing:
     norm: Tensor
     distance: Tensor
     mismatch: Tensor
+    mismatch_mean: Tensor
     lipschitz: Tensor
     penalty: Tensor
     radius: Tensor
@@ -61,6 +66,7 @@ class Sharing:
     slack: Tensor
     radius_sharp: Tensor
     certified_sharp: Tensor
+    certified_mean: Tensor
     links: dict[str, Tensor]
     z: Tensor
     status: dict[str, str] = field(repr=False)

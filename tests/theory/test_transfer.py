@@ -18,7 +18,7 @@ from minivae import plots, theory
 from minivae.errors import InputError
 from minivae.models import MultVAE
 from minivae.theory import toy, transfer
-from minivae.theory.numerics import coupling, gram, layers, samples
+from minivae.theory.numerics import content, coupling, gram, layers, samples
 from minivae.theory.numerics.layers import nll
 
 seeds = st.integers(0, 10_000)
@@ -274,6 +274,36 @@ def test_coupled_check_rejects_targets_exchanged():
         check_coupled(exchanged, "mult-vae")
 
 
+def check_mean_content(compute, decoder, seed=0):
+    """‖mean_s [∇ℓ(z_vs, x_u) − ∇ℓ(z_vs, x_v)]‖ from a gradient for every sample and target."""
+    model, x, z = world(decoder, seed, n_users=5)
+    expected = torch.zeros(5, 5, dtype=torch.float64)
+    for v in range(5):
+        at_v = [explicit(model.decoder, z[v], t.expand(z.shape[1], -1)).mean(0) for t in x]
+        for u in range(5):
+            expected[u, v] = (at_v[u] - at_v[v]).norm()
+    with torch.no_grad():
+        torch.testing.assert_close(compute(model.eval().decoder, z, x), expected, rtol=1e-8, atol=1e-7)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_the_mean_of_the_content_is_that_of_explicit_gradients(decoder):
+    check_mean_content(content.mean_content, decoder)
+
+
+@pytest.mark.parametrize(
+    "twin",
+    [
+        lambda decoder, z, x: content.mean_content(decoder, z, x).mT,  # at the samples of u
+        lambda decoder, z, x: coupling.coupled(decoder, z, x).mismatch,  # the mean of the norms
+        lambda decoder, z, x: content.mean_content(decoder, z.mean(1, keepdim=True), x),  # at the mean of the samples
+    ],
+)
+def test_mean_content_check_rejects(twin):
+    with pytest.raises(AssertionError):
+        check_mean_content(twin, "mult-vae")
+
+
 def test_neighbours_lose_no_digits():
     model, x, z = world(n_samples=1)
     near = z[:1] + 1e-7 * torch.randn_like(z)
@@ -320,6 +350,9 @@ def check_theorem(s, decoder, x):
     assert bool((inner[s.certified] > -tiny).all())
     assert bool((inner[s.certified_sharp] > -tiny).all())
     assert bool((s.certified <= s.certified_sharp).all())
+    assert bool((inner[s.certified_mean] > -tiny).all())
+    assert bool((s.certified <= s.certified_mean).all())
+    assert bool((torch.cdist(g, g) <= s.lipschitz * s.distance + s.mismatch_mean + tiny**0.5).all())
     inside = s.distance < s.radius
     assert bool((inside == s.certified)[~torch.isclose(s.penalty, norm[:, None].expand_as(inner))].all())
 
@@ -369,6 +402,19 @@ def test_theorem_check_rejects_a_missing_content_mismatch():
         check_theorem(without_mismatch(s), model.decoder, x)
 
 
+def test_the_norm_of_the_mean_certifies_pairs_that_the_mean_of_the_norms_does_not():
+    """On five toys before training, users of one community, with the proved constant."""
+    for seed in range(5):
+        x, community = toy.toy_users(seed=seed)
+        model = toy.ToyVAE(60, latent=2, generator=torch.Generator().manual_seed(seed))
+        goal = x / x.sum(1, keepdim=True)
+        proved = toy.proved_lipschitz(model.decoder, goal)
+        s = transfer.sharing(model, x, 8, torch.Generator().manual_seed(seed), proved, target=goal)
+        mates = torch.as_tensor(community[:, None] == community) & ~torch.eye(60, dtype=torch.bool)
+        shares = [float(c[mates].double().mean()) for c in (s.certified, s.certified_mean, s.exact > 0)]
+        assert shares[0] + 0.05 < shares[1] <= shares[2]
+
+
 def test_theorem_check_rejects_a_lower_bound_for_the_distance():
     sd = torch.tensor([[0.1, 0.1], [2.0, 2.0]], dtype=torch.float64)
     model = Planted(toy.ToyVAE(6, generator=torch.Generator().manual_seed(0)).decoder, torch.zeros_like(sd), sd)
@@ -386,8 +432,10 @@ def test_masked_views_of_one_user_have_no_content_mismatch():
     assert s.exact.shape == (6, 3, 3)
     assert float(s.mismatch.abs().max()) < 1e-6
     for u in range(len(x)):
-        one = replace(s, **{k: getattr(s, k)[u] for k in ("penalty", "certified", "certified_sharp", "z")})
-        one = replace(one, **{k: getattr(s, k)[u] for k in ("distance", "radius")})
+        one = replace(
+            s, **{k: getattr(s, k)[u] for k in ("penalty", "certified", "certified_sharp", "certified_mean", "z")}
+        )
+        one = replace(one, **{k: getattr(s, k)[u] for k in ("distance", "radius", "lipschitz", "mismatch_mean")})
         check_theorem(one, model.decoder, x[u].expand(3, -1))
         g = mean_gradients(model.decoder, s.z[u], x[u].expand(3, -1))
         torch.testing.assert_close(s.exact[u], g @ g.T)
