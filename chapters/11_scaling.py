@@ -97,7 +97,7 @@ print(f"by hand {by_hand:,}, with the bias {by_hand + bias:,}; by PyTorch {seen:
 #
 # Operations are not seconds: memory and costs per call may take part. So we
 # measure: one update, the fastest of 20, with one thing changed at a time, and all in turns, so that a slow second of the machine hits all alike. One update stands in both
-# panels (4,000 items, $d=100$): its two times differ by chance alone, the others at least as much. The
+# panels (4,000 items, $d=100$): its two times differ by chance alone; the others may hold more. The
 # dashed line of the left panel is three products of the same shape, run alone. The dotted line is the
 # count of 11.2, laid through the last point.
 
@@ -445,7 +445,7 @@ assert (quiet[:, 1] < heavy[:, 1]).all()
 # [chapter 05b](05b_compromise_gap.ipynb) (what two users lose in reconstruction if they must share one answer where their posteriors
 # overlap) shows both beside the healthy row: the median pair of healthy users pays next to nothing of the compromise
 # gap, of heavy KL nearly all, of quiet noise nearly half. Beware of the certificates of
-# [chapter 04](04_sharing_radius.ipynb): by exact gradient distance quiet noise certifies 6 to 17 % of the pairs, the healthy
+# [chapter 04](04_sharing_radius.ipynb): by exact gradient distance quiet noise certifies 6.5 to 17 % of the pairs, the healthy
 # model hardly any. Many certificates are no sign of health.
 #
 # | kind | what the numbers say | what to do |

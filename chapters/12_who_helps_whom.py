@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 12. Who helps whom?
-# **Study** 75 min · **runs** 6 CPU seconds (7 s when it was built), 0.6 GB on 1 core · **needs** [chapter 04](04_sharing_radius.ipynb); rank correlation
+# **Study** 75 min · **runs** 7 CPU seconds (26 s when it was built), 0.6 GB on 1 core · **needs** [chapter 04](04_sharing_radius.ipynb); rank correlation
 #
 # **You will be able to** (1) derive and compute the [transfer](GLOSSARY.md#transfer) of one user to another along a training, (2) test a
 # first-order formula by halving the step, (3) score a claim "v helps u" against [retraining](GLOSSARY.md#retraining), with a [ceiling](GLOSSARY.md#ceiling) and
@@ -128,7 +128,7 @@ assert all(abs(s - 2) < 0.1 for s in slopes)
 # %% [markdown]
 # ## 12.5 Who helps whom in a small model
 #
-# Now $T$ over all snapshots, for all pairs of training users (the cosine is a mean over the snapshots, with the weights $\eta_t$). What two users share can be counted: their common items.
+# Now $T$ over all snapshots, for all pairs of training users (the cosine is a mean over the snapshots, with the weights $\eta_t$). Common items can be counted.
 
 # %%
 T = explain.transfer(snapshots, split.train)
@@ -231,7 +231,7 @@ print(f"users whom all others together help: {(others > 0).mean():.0%}")
 #
 # Chance is 0. The sharing radius enters as the score $-(\kappa W_2+\Delta_x)$: by Theorem 2.3 $v$ helps $u$ if $\kappa W_2+\Delta_x<\|g_u\|$ ($\kappa$ is $K$ there).
 #
-# **How large can LDS be?** Train each half twice, with two seeds. The [**repeatability**](GLOSSARY.md#repeatability) is the
+# **How large can LDS be?** Train each half twice (20 of the 50 on the embedded data), with two seeds. The [**repeatability**](GLOSSARY.md#repeatability) is the
 # correlation of the two losses. It is no upper limit: both losses vary by chance with the seed, and a score does not.
 #
 # Suppose that a user's loss is $S+\varepsilon$. The half decides $S$; $\varepsilon$ is independent chance; over the halves their variances are $\sigma_S^2$ and $\sigma_\varepsilon^2$.
@@ -257,7 +257,7 @@ print(
 # %% [markdown]
 # *Rivals*: the radius of Theorem 2.3, the distance of posteriors, the Jaccard index, the helpers' number of items (a distance
 # counts with a minus).
-# *A control*: the rows of $T$ that belong to *another* user. If $T$ knew only which halves are good for everybody, they would score like $T$.
+# *A control*: the rows of $T$ of *another* user. If $T$ knew only which halves are good for everybody, they would score like $T$.
 #
 # `minivae explain lds` does this. (Debian: a user is a source package, its items are the packages that it needs.) It writes $T$ before the first retraining, so no loss of the judge is in it.
 
@@ -274,17 +274,19 @@ rows = {
     "helpers' number of items": "activity",
     "T of another user": "transfer of another user",
     "repeatability, another seed": "ceiling",  # the stored files call it so; the ceiling of the text is its root
-    "ceiling: its root": "root",
 }
 titles = {"planted": "embedded data", "debian": "Debian", "ml-1m": "MovieLens-1M"}
-fig, axes = plt.subplots(1, 3, figsize=(14, 3.8), sharex=True, sharey=True)
+fig, axes = plt.subplots(1, 3, figsize=(11, 4), sharex=True, sharey=True)
 for ax, (name, scores) in zip(axes, stored.items(), strict=True):
-    root = {k: max(v, 0) ** 0.5 for k, v in scores["reconstruction"]["ceiling"].items()}
-    of = [(scores["reconstruction"] | {"root": root})[key] for key in rows.values()]
+    of = [scores["reconstruction"][key] for key in rows.values()]
     columns = [[line[k] for line in of] for k in ("lds", "low", "high")]
-    colours = [mv.plots.COLOURS[k] for k in (0, 0, 0, 1, 3, 3, 6, 6, 2, 2)]
-    mv.plots.intervals(list(rows), *columns, "LDS (95 % interval)", 0, colours, ax)
+    colours = [mv.plots.COLOURS[k] for k in (0, 0, 0, 1, 3, 3, 6, 6, 2)]
+    mv.plots.intervals(list(rows), *columns, "rank correlation (95 %)", 0, colours, ax)
+    ceiling, low, high = (max(column[-1], 0) ** 0.5 for column in columns)
+    ax.axvspan(low, high, color=mv.plots.COLOURS[2], alpha=0.2, linewidth=0)
+    ax.axvline(ceiling, color=mv.plots.COLOURS[2], label="ceiling, with its interval")
     ax.set_title(f"{titles[name]}, K = {experiments[name]['subsets']}", fontsize=11)
+fig.legend(*ax.get_legend_handles_labels(), loc="lower left", frameon=False)
 fig.tight_layout()
 
 # %% tags=["nbval-check-output"]
@@ -323,7 +325,7 @@ print(
 #
 # A sharper question: leave out the ten best helpers of one test user (for the loss of the held-out items, which $T$ therefore knows), train again;
 # leave out ten others with about as many items each, train again (`minivae explain removal`, Debian's 7,215 packages for training; the first 50 of its test
-# users). Each bar is a test user, in order of the difference:
+# users). Each bar: one test user's loss without helpers − without others.
 
 # %%
 removal = mv.course.stored("removal-debian.json")
@@ -333,7 +335,11 @@ mean = removal["difference"]
 # %% jupyter={"source_hidden": true}
 fig, ax = plt.subplots(figsize=(7.5, 3.4))
 mv.plots.in_order(gap, mean["mean"], mean["low"], mean["high"], ax=ax)
-ax.set(xlabel="test user, in order", ylabel="loss without helpers − without others, nats")
+ax.axhline(np.median(gap), color=mv.plots.COLOURS[2], linestyle=":", label="median")
+ax.text(8, 3, f"{(gap > 0).sum()} users: higher without their helpers", color=mv.plots.COLOURS[0])
+ax.text(8, -1.2, f"{(gap < 0).sum()} users: lower", color=mv.plots.COLOURS[3])
+ax.set(xlabel="test user, in order", ylabel="difference of losses, nats", xlim=(0, len(gap) + 1))
+ax.legend(frameon=False, loc="upper left")
 fig.tight_layout()
 
 
@@ -356,7 +362,7 @@ print(
 # %% [markdown]
 # **Reading.** Here helpers are missed: the loss of the held-out items, 7.9 nats on average, is .705 nats [.235, 1.174] higher without them than without the
 # others, and it is higher for 74 % of the users (50 test users, 1 seed; sign test: p = .0009). Five users make up more than half of the mean; the
-# median is .2. So on average it matters which ten of 7,215 users are left out, if the chance of two trainings, which each bar contains (one seed), is independent between users: how large it is
+# median is .2. So on average it matters which ten of 7,215 users are left out, if the chance of two trainings, which each bar contains, is independent between users: how large it is
 # was not measured. Thirteen bars lie below 0, five of them by less than .02. *Limits*: one data set, one seed, the first 50 of its test users, not a random 50; and the others match the helpers in number of items, not in likeness.
 #
 # ## 12.8 Far but related
@@ -376,7 +382,9 @@ fig, ax = plt.subplots(figsize=(7.5, 3.4))
 bands = {name: (low[name], high[name]) for name in far}
 mv.plots.lines(at, value, bands, colours=[mv.plots.COLOURS[k] for k in (6, 0, 3)], ax=ax)
 ax.axhline(0, color="black", linewidth=0.8)
-ax.set(xlabel="epoch (band: 95 % over seeds)", ylabel="cosine, related − unrelated", xticks=at)
+ax.text(20, 0.001, "gradients of related users agree more than those of strangers", ha="right", va="bottom")
+ax.text(20, -0.001, "less", ha="right", va="top")
+ax.set(xlabel="epoch (band: 95 % over seeds)", ylabel="cosine, related − strangers", xticks=at)
 ax.legend(frameon=False)
 fig.tight_layout()
 
@@ -401,7 +409,7 @@ for a, b in (("masked", "clean"), ("masked + PIA", "masked")):
 # cosines. Paired over the seeds, masks raise the difference a little after 3, 8 and 13 epochs;
 # at the end masks changed nothing that
 # can be seen. Anchors lower it at first (after one epoch: −.0006, the others +.0057), raise it after 8 and 13, and
-# at the end, by .0023, a tenth of its size. Corrected for twelve intervals (09.8), masks after 3 and anchors at the end cannot be told apart from 0. Neither masks nor anchors changed the sign at the end. *Limits*: the pairs were chosen
+# at the end, by .0023, a tenth of its size. Corrected for twelve intervals (9.8), masks after 3 and anchors at the end cannot be told apart from 0. Neither masks nor anchors changed the sign at the end. *Limits*: the pairs were chosen
 # for having hardly a common item, so they are no random related pairs; and a gradient at the end of training says
 # nothing about what was learned before it.
 #

@@ -20,6 +20,7 @@ def _users(generator: torch.Generator) -> Tensor:
 def check_direction_loss(fn: Callable[[Tensor, Tensor], Tensor], generator: torch.Generator) -> Compared:
     """Chapter 13, exercise 1: ``fn(mu, centroid)`` gives ``‖ μ/‖μ‖ − ē/‖ē‖ ‖²``, (B,), from (B, d) twice."""
     mu, centroid = (torch.randn(6, 3, generator=generator, dtype=torch.float64) for _ in range(2))
+    mu[5] *= 1e-9  # very short, and no zero
     cosine = (mu * centroid).sum(1) / (mu.square().sum(1) * centroid.square().sum(1)).sqrt()
     half = (mu - centroid / centroid.norm(dim=1, keepdim=True)).square().sum(1)
     wrong = {
@@ -27,13 +28,16 @@ def check_direction_loss(fn: Callable[[Tensor, Tensor], Tensor], generator: torc
         "a loss in which only the centroid has length 1; μ must have it too": half,
         "the distance; its square is asked for": (2 - 2 * cosine).sqrt(),
         "half of the squared distance, 1 − cosine": 1 - cosine,
+        "a cosine that takes very short vectors for zeros; it needs a smaller eps": (
+            2 - 2 * torch.cosine_similarity(mu, centroid)
+        ),
     }
     return Compared(fn(mu, centroid), 2 - 2 * cosine, wrong)
 
 
 @self_check
 def check_smoothing_matrix(fn: Callable[[Tensor], Tensor], generator: torch.Generator) -> Compared:
-    """Chapter 13, exercise 2: ``fn(x)`` gives ``W = P diag(1/w) Pᵀ``, (U, U), from users (U, I)."""
+    """Chapter 13, exercise 2: ``fn(x)`` gives ``S = P diag(1/w) Pᵀ``, (U, U), from users (U, I)."""
     x = _users(generator)
     profile = x / x.sum(1, keepdim=True)
     taken = profile.sum(0)
