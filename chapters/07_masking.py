@@ -113,7 +113,7 @@ np.testing.assert_allclose(law.mean, np.arange(7) @ counted.numpy())
 # %% [markdown]
 # ## 7.4 What the law says
 #
-# All masks:
+# The pairs of 7.1, all masks:
 
 # %% jupyter={"source_hidden": true}
 fig, axes = plt.subplots(1, 2, figsize=(8.5, 3.2), sharey=True)
@@ -142,7 +142,7 @@ for name, (s, d) in pairs.items():
 assert all(masking.masked_distance(s, d, 0.5, shared=True).prob_expand() == 0 for s, d in pairs.values())
 
 # %% [markdown] tags=["explorable"]
-# **Move it by hand.** Move ρ from .95 to .05, then give both users one mask. Run the cell; a viewer without scripts shows a picture.
+# **Move it by hand.** Move ρ from .95 to .05: which pairs are still driven apart? Then give both users one mask. Run the cell; a viewer without scripts shows a picture.
 
 # %% tags=["explorable"]
 mv.explorable("masked-distance")
@@ -248,7 +248,7 @@ assert (strangers < 1 / 3).mean() > 0.95
 # the *same* for every pair, so near pairs grow most in proportion. *Raw* is $\rho\|x\|$ times Mult-VAE's
 # input: the same sum with $x_i$ in place of $\hat x_i$, times $\rho^2$. *Mask, then normalise* has length 1, so
 # $\|\tilde x_u-\tilde x_v\|^2=2-2\langle\tilde x_u,\tilde x_v\rangle$, and the masks are independent
-# (leaving aside that a mask may keep nothing; the code does not):
+# (the formula ignores that a mask may keep nothing, the code does not):
 #
 # $$\text{raw: } \rho^2\Big(\|x_u-x_v\|^2 + (N_u+N_v)\tfrac{1-\rho}\rho\Big), \qquad
 # \text{mask, then normalise: } 2 - 2\,c_uc_v\,\langle\hat x_u,\hat x_v\rangle .$$
@@ -436,7 +436,7 @@ assert exact["normalise, then mask"][-1] - first > 3 * (first - last)  # most of
 assert (alike < 0.5).mean() > 0.99
 
 # %% [markdown]
-# **Reading.** The *order* is the theorem's, for all three inputs: pairs that are alike [drift](GLOSSARY.md#drift) apart relative to pairs that are not. The
+# **Reading.** The *order* is the theorem's, for all three inputs: pairs that are alike move apart relative to pairs that are not. The
 # *sign* is not: in latent space pairs came closer if $c<1$, moved apart if $c=1$ (three inputs, which differ in more than $c$). With *mask, then
 # normalise* pairs move apart in the input and closer
 # in latent space: for the least alike a little above $c\approx0.71$. Raw inputs stay above
@@ -459,7 +459,7 @@ for name, what in stored.items():
 # %% [markdown]
 # ## 7.8 Do the neighbours stay?
 #
-# Take a user's ten nearest neighbours under one set of
+# To measure [drift](GLOSSARY.md#drift), take a user's ten nearest neighbours under one set of
 # masks and under another: how much do the two sets overlap (Jaccard)? And, free of any scale: how large is the
 # variance of $\mu$ over masks *within* a user, against that *between* users? (All models were trained at ρ = ½; the axis is the
 # ρ of the masks at the test.)
@@ -524,8 +524,8 @@ for name, what in stored.items():
 #
 # ## 7.9 What do masks carry between users?
 #
-# In chapter 04 certificates between users were rare. Ask
-# for the best decoder, the minimiser of the loss. Let it be free, one answer $\pi$ for each input.
+# In chapter 04 certificates between users were rare. Take
+# the best decoder, the minimiser of the loss, free: one answer $\pi$ for each input.
 #
 # With clean input each user has an input of their own (if nobody has the same items), so the best answer to $x_u$ is
 # $x_u/N_u$: no other user is in it.
@@ -536,8 +536,8 @@ for name, what in stored.items():
 #
 # $$\pi^*_i \;\propto\; \sum_{u:\,V\subseteq S_u} (1-\rho)^{N_u}\, x_{ui} .$$
 #
-# **The best answer to a view is a mixture of users.** (Not in the paper. Mult-VAE divides by $\sqrt{N_u}$: its input
-# reveals $N_u$, and only owners with as many items remain: terms of the sum fall away, so others have at most as much of it. What follows is for raw masks.)
+# **The best answer to a view is a mixture of users.** (Not in the paper. What follows is for raw masks. Mult-VAE's input, divided by $\sqrt{N_u}$,
+# shows $N_u$: of the sum only users with as many items remain, so others have at most as large a part.)
 
 
 # %% tags=["from-scratch"]
@@ -628,7 +628,7 @@ assert short > 0.5 > middle > 0.1 > long
 
 # %% [markdown]
 # **Reading.** At ρ = 0.1 a large part of the best answer to a view belongs to other users, most of all for short histories; for the long
-# third it is less than a tenth. (Others' weight, also on the owner's items.)
+# third it is less than a tenth. (This counts others on the owner's items, too.)
 # At ρ = ½, the usual choice, nearly all of it is the owner's, though half of the views fit others, too:
 # nearly all of those have more items, and the weight $2^{-(N_v-N_u)}$ of the owner's.
 #

@@ -162,7 +162,7 @@ SAID = {
     "07": (
         "For $0\\le\\rho<1$ a pair contracts in expectation if and only if $d > 2\\rho s$",
         "\\sim\\; \\mathrm{Bin}(d,\\,\\rho) + \\mathrm{Bin}(s,\\,2\\rho(1-\\rho)).$$",
-        "pairs that are alike drift apart relative to pairs that are not. The sign is not: in latent space pairs came "
+        "pairs that are alike move apart relative to pairs that are not. The sign is not: in latent space pairs came "
         "closer",
         "training with masks raises the overlap, and the fraction of views within the radius of chapter 04, in as "
         "many seeds as printed above",
@@ -175,7 +175,7 @@ SAID = {
         "Strangers come closer under practically every mask, near-duplicates move apart under nearly every one",
         "Below $J=\\frac13$ a pair contracts at every $\\rho<1$. Nearly all random pairs are there",
         "there the zone of expansion is almost empty",
-        "The order is the theorem's, for all three inputs: pairs that are alike drift apart",
+        "The order is the theorem's, for all three inputs: pairs that are alike move apart",
         "in latent space pairs came closer if $c<1$, moved apart if $c=1$",
         "for the least alike a little above $c\\approx0.71$",
         "it is at the tanh that they leave it: before it",
