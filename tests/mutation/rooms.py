@@ -60,7 +60,7 @@ ROOMS = {
     "training": Room(
         ("minivae/training.py", "minivae/update.py", "minivae/runtime/checkpoint*.py"),
         (
-            *("tests/test_training.py", "tests/test_core_numbers.py"),
+            *("tests/test_training.py", "tests/test_training_parts.py", "tests/test_core_numbers.py"),
             *("tests/runtime/test_storage.py", "tests/runtime/test_checkpoint.py"),
             *("tests/models/test_multdae.py", "tests/models/test_recvae.py"),
         ),
