@@ -137,8 +137,8 @@ def importance() -> dict[str, Any]:
 def _line(space: dict[str, Any], bound: Any, sizes: tuple[int, ...]) -> dict[str, Any]:
     """What the bound of 2.3's user of four items lacks to log p(x), by draws: q has mean 0.8, sd 0.7; 1,000 blocks.
 
-    A block's mean weight over p(x) has mean 1, so that mean less 1 is added, which changes the expectation by 0 and
-    removes most of the noise. For each number of draws: mean and standard error.
+    A block's mean weight over p(x) has mean 1. That mean less 1 is added to what the block's bound lacks, which changes
+    the expectation by 0 and removes most of the noise. For each number of draws: mean and standard error.
     """
     evidence, _, _, lacking, _ = space["terms"](space["heavy"], 0.8, 0.7)
     q = Normal(torch.tensor(0.8, dtype=torch.float64), 0.7)
