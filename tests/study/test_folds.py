@@ -136,6 +136,23 @@ def test_other_intervals_do_not():
     assert coverage(6, 0.0, corrected) > 0.97
 
 
+def test_shared_training_users_make_the_interval_too_short():
+    """K = 6, four parts of six train: a fold's mean owes as much chance to its training users as to its tested ones."""
+    rng, hits = np.random.default_rng(0), {by_folds: 0, corrected: 0}
+    for _ in range(1000):
+        own, taught = rng.normal(0, 0.1, 600), rng.normal(0, 0.2, 600)
+        order = rng.permutation(600)
+        values = []
+        for test in np.split(order, 6):
+            train = rng.permutation(np.setdiff1d(order, test))[:400]
+            values.append(own[test] + taught[train].mean())
+        for interval in hits:
+            mean, half = interval(values)
+            hits[interval] += abs(mean) <= half
+    assert 0.71 < hits[by_folds] / 1000 < 0.79
+    assert 0.86 < hits[corrected] / 1000 < 0.92
+
+
 def test_the_pooled_mean_and_its_interval_by_hand():
     """Folds with means 1, 2, 6: mean 3, S² = 7, half = t₂ √(7 / 3)."""
     values = [np.array([0.0, 2.0]), np.array([1.0, np.nan, 3.0]), np.array([5.0, 7.0])]
