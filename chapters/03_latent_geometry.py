@@ -315,8 +315,8 @@ for d in dims:
 
 # %% [markdown]
 # ("Exact" here: for the 500 directions drawn.) A shift of length 2 is seen as $2\,|\cos|$ of an angle, and in high $d$
-# almost all angles are nearly right. Sliced $W_1$
-# falls below $\|\mu_u-\mu_v\|$, the lower end of the bracket. It does not replace $W_1$ in a theorem.
+# almost all angles are nearly right. So here, from $d=2$ on, sliced $W_1$
+# lies below $\|\mu_u-\mu_v\|$, the lower end of the bracket. It does not replace $W_1$ in a theorem.
 #
 # ## 3.6 What $W_1$ bounds
 #
@@ -432,7 +432,7 @@ mv.explorable("transport")
 # %% [markdown]
 # ## 3.8 The users of a trained model
 #
-# We train a [Mult-VAE](GLOSSARY.md#mult-vae) as in chapter 00, smaller ($d=16$), five seeds, and look at 600 users. Our data is
+# We train a [Mult-VAE](GLOSSARY.md#mult-vae) as in chapter 00, smaller ($d=16$), five seeds, and look at 600 training users. Our data is
 # [planted](GLOSSARY.md#planted), so the truth is known: each user has a hidden community and a hidden taste, a
 # vector; how alike two tastes are, their cosine says. Orders are compared by Spearman's [*rank correlation*](GLOSSARY.md#rank-correlation).
 #
@@ -672,8 +672,6 @@ print("same recommendations, same KL between users; distances, and the toy's rad
 
 # %% [markdown]
 # ## 3.11 Exercises
-#
-# `minivae course --out my_work` makes copies with empty cells.
 #
 # **★ (10 min) Task 3.1.** From `mu` (U, d) and `sd` (U, d) compute $W_2$ of all pairs, shape (U, U), without a loop.
 

@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 4. When does a step on one user help another?
-# **Study** 95 min · **runs** 45 CPU seconds (46 s when it was built), 0.8 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), gradients, norms; [chapter 03](03_latent_geometry.ipynb) helps
+# **Study** 120 min · **runs** 45 CPU seconds (46 s when it was built), 0.8 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), gradients, norms; [chapter 03](03_latent_geometry.ipynb) helps
 #
 # **You will be able to** (1) state Theorem 2.3 and derive it in three steps, (2) compute the [sharing radius](GLOSSARY.md#sharing-radius) in a few
 # lines and check it against the package, (3) find the links of the proof that lose most, (4) measure which of
@@ -10,8 +10,8 @@
 # %% [markdown]
 # ## 4.1 Question
 #
-# A recommender learns from user $v$: one step of gradient descent on $v$'s loss. The decoder has changed, and the
-# decoder is shared. Did user $u$ gain or lose?
+# A recommender learns from user $v$: one step of gradient descent on $v$'s loss. The shared decoder has
+# changed. Did user $u$ gain or lose?
 #
 # A toy: 60 users, 60 items, three communities. A user is a row of zeros and ones; the ones
 # are the items taken, mostly those of the own community. The encoder turns the row into a Gaussian cloud, the
@@ -214,7 +214,7 @@ for label, group in {"same community": mates, "other communities": others}.items
     print(f"{if_seen} within the radius seen, {proved} certified")
 
 # %% [markdown]
-# **Reading.** All of the star's community help, all others harm. With the largest ratio seen most of its community
+# **Reading.** All 19 of the star's community help, all 40 others harm. With the largest ratio seen most of its community
 # is within the radius; with the proved constant few are, and only these are certified. The circles are drawn around means; a ring compares $W_2$ of *clouds*, which are wider than the communities. On the left the community beside the
 # star lies well inside the circle for equal content, and yet its steps do the most harm. These users are *close in
 # place and different in content*; their radius is 0:
@@ -408,8 +408,8 @@ ax.set_xlabel("fraction of the pairs of one community (mean and standard error o
 plt.show()
 
 # %% [markdown]
-# **Reading.** Each constant seen costs little (together .12 after 100 steps). Before training the proved constant costs .14 to .22 more (95 %) than the first bound, $\|g_u-g_v\|$; whether more
-# than *along samples*, five seeds do not say. After 100 steps they do not order these three links. Part of the loss
+# **Reading.** Each constant seen costs little (together .12 after 100 steps). Before training the proved constant costs .14 to .22 more (95 %) than the first bound, $\|g_u-g_v\|$, and cannot be told
+# apart from *along samples*. After 100 steps it cannot be told apart from either. Part of the loss
 # can be won back: Cauchy and Schwarz do not use $\|g_v\|$; the identity
 # $\langle g_u,g_v\rangle = \tfrac12(\|g_u\|^2+\|g_v\|^2-\|g_u-g_v\|^2)$ does. So already
 # $D_{uv}^2 < \|g_u\|^2+\|g_v\|^2$ certifies the pair, with the same constants (ours), for $\eta<(\|g_u\|^2+\|g_v\|^2-D_{uv}^2)/(M\|g_v\|^2)$.
@@ -617,9 +617,9 @@ mv.explorable("sharing-plane")
 # %% [markdown]
 # ## 4.9 Where its condition is not met
 #
-# We train a [Mult-VAE](GLOSSARY.md#mult-vae) as in chapter 00, only smaller, on [clean input](GLOSSARY.md#clean-input)
+# We train a [Mult-VAE](GLOSSARY.md#mult-vae) as in chapter 00, smaller, on [clean input](GLOSSARY.md#clean-input)
 # and with [masks](GLOSSARY.md#mask) (`keep=0.5`), five seeds each. Then we ask the theorem about 100 test users (gradients of all weights of the
-# decoder; 8 draws of its own for each user; loss not divided by $N_u$), even with the exact $\|g_u-g_v\|$.
+# decoder; 8 draws a user; loss not divided by $N_u$), even with the exact $\|g_u-g_v\|$ (of common noise).
 
 # %%
 data = mv.planted(n_users=2_000, n_items=300, n_events=60_000, seed=0)
