@@ -16,6 +16,7 @@ from minivae.config import TrainConfig
 from minivae.masks import clean, masked
 from minivae.models.initialisation import linear_layers
 from minivae.models.phase import Phase
+from minivae.models.sparse_linear import products_in
 from minivae.models.vae import VAE
 from minivae.objective import beta_at, multinomial_nll
 from minivae.runtime import streams
@@ -65,7 +66,8 @@ def loss_terms(
     )
     terms = {"nll": nll}
     loss = terms["nll"]
-    kl = model.kl(draw, batch) if phase.encoder else None  # (B,)
+    with products_in(products):  # pseudo-inputs of a VampPrior are dense rows
+        kl = model.kl(draw, batch) if phase.encoder else None  # (B,)
     if kl is not None:
         terms["kl"] = kl.mean()
         loss = loss + beta_at(step, config.beta, config.anneal_steps) * terms["kl"]

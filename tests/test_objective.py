@@ -186,13 +186,13 @@ def test_nll_refuses_to_be_differentiated_twice():
 
 
 def check_bf16(nll):
-    """bf16 keeps 8 significant bits: unit roundoff u = 2⁻⁹. Bounds follow from the roundings that take place.
+    """bf16 keeps 8 significant bits: unit roundoff u = 2⁻⁸. Bounds follow from the roundings that take place.
 
     A logit is a sum of products of two rounded factors, with a rounded bias, rounded once more:
     |error| ≤ e = 2u Σ_k |h_k W_ik| + u|b| + u|f|, to first order; the softmax is rounded once, so the relative error of
-    π_i is at most exp(2 max e) − 1 + u, and log Z is off by max e + u. Twice the bound covers second order.
+    π_i is at most exp(2 max e) − 1 + u, and log Z is off by max e + u. A tenth more covers second order.
     """
-    u = 2.0**-9
+    u = 2.0**-8
     x, batch = users(7)
     parameters = layers(7, dtype=torch.float32)
     value, *got = value_and_gradients(nll(*parameters, batch), parameters)
@@ -202,7 +202,7 @@ def check_bf16(nll):
     e = 2 * u * h.abs() @ weight.T.abs() + u * bias.abs() + u * logits.abs()  # (B, I)
     worst = e.amax(1)
     w = 1 / len(x)
-    assert abs(float(value) - float(dense_nll(h, weight, bias, x, torch.full_like(n, w)))) <= 2 * w * float(
+    assert abs(float(value) - float(dense_nll(h, weight, bias, x, torch.full_like(n, w)))) <= 1.1 * w * float(
         (n * (worst + u)).sum() + (x * e).sum()
     )
     pi = torch.softmax(logits, 1)
@@ -216,7 +216,7 @@ def check_bf16(nll):
     )
     for a, b, error in zip(got, expected, errors, strict=True):
         assert a.dtype == torch.float32
-        assert bool(((a - b).abs() <= 2 * error).all())
+        assert bool(((a - b).abs() <= 1.1 * error).all())
 
 
 def test_bf16_products_stay_within_their_rounding():
@@ -251,7 +251,7 @@ def test_bf16_products_follow_those_of_float64(monkeypatch, hidden, alpha, cells
         pairs = zip(value_and_gradients(loss, parameters), expected, strict=True)
         return max(float((a.double() - b).norm() / b.norm()) for a, b in pairs)
 
-    assert far() < 0.02  # some roundings of 2⁻⁹ each
+    assert far() < 0.02  # some roundings of 2⁻⁸ each
     assert far(smoothing=alpha + 0.2) > 0.02
 
 

@@ -1,10 +1,29 @@
 """The first layer of an encoder, fed with interactions instead of dense rows."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minivae.batches import UserBatch
+
+_PRODUCTS: ContextVar[torch.dtype | None] = ContextVar("products", default=None)
+
+
+@contextmanager
+def products_in(dtype: torch.dtype | None) -> Iterator[None]:
+    """Inside, the product of dense rows and W is made in `dtype`; None: in that of W.
+
+    What a layer multiplies while a loss is computed is no property of the layer, so it is not kept there.
+    """
+    before = _PRODUCTS.set(dtype)
+    try:
+        yield
+    finally:
+        _PRODUCTS.reset(before)
 
 
 class SparseLinear(nn.Module):
@@ -45,5 +64,6 @@ class SparseLinear(nn.Module):
         return y + self.bias  # (B, hidden)
 
     def dense(self, x: Tensor) -> Tensor:
-        """The same for dense rows (B, I) -> (B, hidden); differentiable in x."""
-        return x @ self.weight + self.bias
+        """The same for dense rows (B, I) -> (B, hidden); differentiable in x. See `products_in` for its precision."""
+        products = _PRODUCTS.get() or self.weight.dtype
+        return (x.to(products) @ self.weight.to(products)).to(self.weight.dtype) + self.bias

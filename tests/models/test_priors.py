@@ -11,7 +11,7 @@ from torch import nn
 from minivae import InputError
 from minivae.batches import DeviceCSR
 from minivae.models.priors import CompositePrior, NormalPrior, VampPrior, make_prior
-from minivae.models.sparse_linear import SparseLinear
+from minivae.models.sparse_linear import SparseLinear, products_in
 from minivae.objective import log_normal
 
 I_ITEMS, D = 6, 2
@@ -108,6 +108,50 @@ def test_the_vamp_prior_keeps_its_digits_far_out_and_narrow():
     exact = torch.distributions.Normal(torch.tensor([30.0, -20.0]).double(), math.exp(-6)).log_prob(z.double()).sum(-1)
     got = prior.log_prob(z, rows(0, 1), encoder)
     torch.testing.assert_close(got.double(), exact, rtol=1e-5, atol=1e-5)
+
+
+def dense_product(products, n_items=400):
+    """A layer's output and its gradients for rows like pseudo-inputs, and what float64 gives, in units of roundoff."""
+    g = torch.Generator().manual_seed(3)
+    layer = SparseLinear(n_items, 8)
+    with torch.no_grad():
+        layer.weight.normal_(generator=g)
+        layer.bias.normal_(generator=g)
+    x = torch.rand(5, n_items, generator=g).requires_grad_()
+    towards = torch.randn(5, 8, generator=g)
+    with products_in(products):
+        y = layer(x)
+    y.backward(towards)
+    wide, rows = layer.weight.detach().double(), x.detach().double()
+    exact = rows @ wide + layer.bias.detach().double(), towards.double() @ wide.T, rows.T @ towards.double()
+    sizes = rows.abs() @ wide.abs(), towards.abs().double() @ wide.abs().T, rows.abs().T @ towards.abs().double()
+    found = y.detach(), x.grad, layer.weight.grad
+    return [float(((f - e).abs() / s).max()) for f, e, s in zip(found, exact, sizes, strict=True)]
+
+
+def test_products_of_dense_rows_in_bf16_stay_within_their_rounding():
+    """Two factors and the result are each rounded to 8 bits: at most 3 units of 2⁻⁸ of the sum of magnitudes."""
+    low, full = dense_product(torch.bfloat16), dense_product(None)
+    assert max(low) <= 3.1 * 2**-8
+    assert min(low) > 50 * max(full)  # they were made in bf16, and the others were not
+    assert max(full) < 1e-6
+    with pytest.raises(ZeroDivisionError), products_in(torch.bfloat16):
+        raise ZeroDivisionError
+    assert max(dense_product(None)) < 1e-6  # nothing is left of it after an error
+
+
+def test_only_products_of_the_prior_follow_the_precision_of_a_step(encoder):
+    prior = prior_of("vamp", encoder).float()
+    batch = rows(0, 3)
+    z = torch.randn(3, D, generator=torch.Generator().manual_seed(4))
+    single = encoder.float()
+    plain = prior.log_prob(z, batch, single)
+    with products_in(torch.bfloat16):
+        low = prior.log_prob(z, batch, single)
+        sparse = single(batch)
+    assert not torch.equal(low, plain)
+    torch.testing.assert_close(low, plain, rtol=0.05, atol=0.05)
+    assert torch.equal(sparse, single(batch))
 
 
 def test_pseudo_inputs_start_as_published():
