@@ -118,7 +118,7 @@ def read_adjacency(path: Path, raw: bytes, columns: Columns, separator: str | No
         table["line"].to_numpy(),
         1,
         "line",
-        {"blank lines at the end": max(blank, 0), "users without items": alone},
+        {"blank lines at the end": blank, "users without items": alone},
     )
 
 

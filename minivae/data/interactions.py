@@ -24,7 +24,7 @@ from minivae.runtime.storage import load_arrays, save_arrays
 KIND = "interactions"
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False)
 class Interactions:
     """The implicit feedback of U users on I items: E events in file order, every (user, item) pair once.
 

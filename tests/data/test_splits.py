@@ -115,6 +115,43 @@ def test_labels_lead_back_to_the_events():
     assert len(set(np.concatenate(groups).tolist())) == split.n_users == sum(map(len, groups))
 
 
+@pytest.mark.parametrize("min_item", [0, 1, 2, 12])
+def test_the_filters_count_what_each_step_leaves(min_item):
+    """Users, items and events after every step, from the rows themselves."""
+    rows = {(u, i) for u, i, _ in events()}
+    split = strong_split(interactions(events()), n_heldout=9, min_user=6, min_item=min_item)
+
+    def sizes(rows):
+        return len({u for u, _ in rows}), len({i for _, i in rows}), len(rows)
+
+    expected = {"data": sizes(rows)}
+    users_of = {i: sum(j == i for _, j in rows) for _, i in rows}
+    if min_item > 1:
+        rows = {(u, i) for u, i in rows if users_of[i] >= min_item}
+        expected[f"without items of fewer than {min_item} users"] = sizes(rows)
+    items_of = {u: sum(v == u for v, _ in rows) for u, _ in rows}
+    rows = {(u, i) for u, i in rows if items_of[u] >= 6}
+    expected["without users of fewer than 6 items"] = sizes(rows)
+    known = set(split.item_labels.tolist())
+    n_users = len({u for u, _ in rows})
+    rows = {(u, i) for u, i in rows if i in known}
+    expected["without items that no training user has"] = (n_users, len(known), len(rows))
+    assert dict(split.filters) == expected
+    parts = (split.train, *(m for p in (split.validation, split.test) for m in (p.history, p.heldout)))
+    assert sum(m.nnz for m in parts) == len(rows)
+    assert split.protocol == {"n_heldout": 9, "seed": 98765, "min_user": 6, "min_item": min_item}
+
+
+@pytest.mark.parametrize(("users", "heldout"), [(3, 1), (19, 1), (20, 2), (39, 3), (9_999, 999), (10_010, 1000)])
+def test_a_tenth_of_the_users_is_held_out_if_nothing_is_said(users, heldout):
+    """At least one and at most a thousand, of those that the filters leave: one user has a single item."""
+    user = np.append(np.repeat(np.arange(users), 2), users)
+    item = np.append(np.tile([0, 1], users), 0)
+    split = strong_split(Interactions.from_labels(user, item), n_heldout=None, min_user=2)
+    assert split.validation.n_users == split.test.n_users == split.protocol["n_heldout"] == heldout
+    assert split.train.shape[0] == users - 2 * heldout
+
+
 def test_too_few_users_says_how_many_fit():
     rows = [(u, i, 1) for u in range(7) for i in range(6)]
     with pytest.raises(InputError, match=r"7 of 7 users.*at most 3$"):
@@ -145,7 +182,7 @@ def assert_same(a, b):
         assert matrix.indptr.dtype == other.indptr.dtype == np.int32
     for key, labels in a._labels().items():
         np.testing.assert_array_equal(labels, b._labels()[key])
-    assert (a.name, dict(a.protocol)) == (b.name, dict(b.protocol))
+    assert (a.name, dict(a.protocol), dict(a.filters)) == (b.name, dict(b.protocol), dict(b.filters))
 
 
 def test_saved_and_loaded_is_the_same(split, tmp_path):

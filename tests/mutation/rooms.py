@@ -84,6 +84,13 @@ ROOMS = {
         ("tests/study/test_*.py",),
     ),
     "explain": Room(("minivae/explain/*.py",), ("tests/explain/test_*.py", "tests/cli/test_explain.py")),
+    "runtime": Room(
+        ("minivae/runtime/*.py",),
+        (
+            *("tests/runtime/test_*.py", "tests/test_training_parts.py"),
+            *("tests/faults/test_text.py", "tests/faults/test_records.py"),
+        ),
+    ),
 }
 
 

@@ -9,6 +9,7 @@ from minivae.models.item_item import BLOCK
 from minivae.objective import CHUNK_CELLS
 from minivae.ranking import BLOCK_CELLS
 from minivae.study import forecast, memory_forecast
+from minivae.study.run import presets
 from minivae.study.run.model_spec import ModelSpec
 from minivae.study.run.runs import Job
 
@@ -102,3 +103,83 @@ def test_memory_of_a_vae_by_hand():
     ease = memory_forecast.ease_memory(20, 7, 5)
     assert (ease.data, ease.state, ease.passing) == (112, 5 * 4 * 400, 12 * BLOCK * 20)
     assert ease.libraries == memory_forecast.LIBRARIES_OF_EASE == 6 * 2**20
+
+
+# ------------------------------------------------------------------------------------------------------------- of a VAE
+
+
+def test_the_time_of_a_vae_is_that_of_its_phases_rankings_and_checkpoints(split, ticks, monkeypatch):
+    """RecVAE of 50 users in batches of 15: 4 updates a pass, 3 passes of 2 seconds an update and one of 5.
+
+    The first update of a phase takes 10 and 20 seconds more, building takes a tick, a user 0.5 to rank, a model 7 to
+    write: twice two moments, best epoch and model, and the model once more.
+    """
+    seconds = iter([(2.0, 10.0), (5.0, 20.0)])
+    phases = []
+    monkeypatch.setattr(forecast, "_step_time", lambda t, o, phase, c: phases.append((phase, len(o))) or next(seconds))
+    monkeypatch.setattr(forecast, "_ranking_time", lambda *_: 0.5)
+    monkeypatch.setattr(forecast, "_saving_time", lambda *_: 7.0)
+    spec = ModelSpec("recvae", "RecVAE", {"hidden": 8, "latent": 4}, {"batch_size": 15, "beta": 0.0, "gamma": 0.01})
+    config = spec.config(epochs=3, device="cpu", precision="fp32")
+    found = forecast.forecast(Job(spec, config), split, ticks)
+    model = mv.RecVAE(30, hidden=8, latent=4)
+    n, kept = sum(p.numel() for p in model.parameters()), sum(v.numel() for v in model.state_dict().values())
+    assert kept > n  # the prior keeps an older encoder
+    assert phases == [(phase, 4) for phase in model.phases]
+    assert (found.parameters, found.updates, found.epochs) == (n, 16, 3)
+    assert found.update == pytest.approx((3 * 4 * 2 + 4 * 5) / 16)
+    assert found.validation == 4 * 0.5
+    written = (2 * (2 * n + 2 * kept) + kept) / kept
+    assert found.setup == pytest.approx(1 + 10 + 20 + (4 + 6) * 0.5 + written * 7)
+    last = 30 * 4 + 30
+    assert found.memory == memory_forecast.vae_memory(
+        n, kept, last, (50, 30), split.train.nnz, 15, forecast.torch.float32
+    )
+    seconds = iter([(1.0, 0.0), (1.0, 0.0)])
+    assert (
+        forecast.forecast(Job(spec, spec.config(batch_size=999, device="cpu")), split, ticks).updates == 4
+    )  # one batch a pass
+
+
+# ----------------------------------------------------------------------------------------------------- of all together
+
+
+def test_the_median_leaves_out_what_warms_up_and_the_first_pays_for_code():
+    """Nine seconds, then two, then five timed steps of 1, 2, 3, 4 and 10: median 3, and 9 − 3 more for the first."""
+    steps = [9, 2, 1, 2, 3, 4, 10]
+    looks, done = iter([t for k, s in enumerate(steps) for t in (100 * k, 100 * k + s)]), []
+    assert forecast._median(done.append, lambda: next(looks)) == (3, 6)
+    assert done == list(range(7))
+    short = iter([t for k in range(100) for t in (k, k + 1 / 16)])  # eight of them are half a second
+    assert forecast._median(done.append, lambda: next(short)) == (1 / 16, 0)
+    assert done[7:] == list(range(10))
+    quick = iter([t for k, s in enumerate([0, 0, 1, 1, 1, 1, 1]) for t in (100 * k, 100 * k + s)])
+    assert forecast._median(done.append, lambda: next(quick)) == (1, 0)  # a first that was quicker pays nothing
+
+
+def test_the_table_of_a_study_row_by_row(split, monkeypatch):
+    """Two seeds of a VAE of 10 + 3 · (4 · 2 + 5) = 49 seconds, and a baseline of 7: together 105, the larger memory."""
+    memory = {"multvae": memory_forecast.Memory(1, 2, 3, 4), "popularity": memory_forecast.Memory(0, 0, 0, 50)}
+    costs = {
+        "multvae": forecast.Cost(1234, memory["multvae"], 10, update=2, validation=5, updates=4, epochs=3),
+        "popularity": forecast.Cost(30, memory["popularity"], 7),
+    }
+    assert (costs["multvae"].epoch, costs["multvae"].longest) == (13, 49)
+    monkeypatch.setattr(forecast, "forecast", lambda job, of: costs[job.spec.name])
+    preset = presets.load("default")
+    jobs = [Job(preset.model(n), preset.model(n).config()) for n in ("multvae", "popularity", "multvae")]
+    for held in (1000, None):
+        monkeypatch.setattr(forecast, "status", lambda name, held=held: held if name == "VmRSS" else 10**9)
+        rows = forecast.table(jobs, split).rows
+        more = held or 0
+        assert [list(row) for row in rows] == [
+            ["multvae", 2, 1234, more + 10, 4, 13, 3, 98],
+            ["popularity", 1, 30, more + 50, None, None, None, 7],
+            ["together", "", "", more + 50, "", "", "", 105],
+        ]
+
+
+def test_a_study_is_long_from_a_hundred_trillion_operations_on(split, monkeypatch):
+    for operations, long in ((1e14, False), (np.nextafter(1e14, 2e14), True)):
+        monkeypatch.setattr(forecast, "operations", lambda jobs, of, n=operations: n)
+        assert forecast.long([], split) == long
