@@ -312,12 +312,18 @@ print(
 # %% [markdown]
 # **Reading.** On the embedded data $T$ scores .30 where another seed scores .57, so the ceiling, if a loss is such a sum, is about .76: $T$ orders
 # the halves of a user better than chance (no single pair is judged), and reaches less than half of the ceiling. The rows of another user score about 0: this
-# order is not the same for everybody. The sharing radius cannot be told apart from 0; with what is common to all users taken off (task 12.3) it scores .12, where
+# order is not the same for everybody.
+#
+# The sharing radius cannot be told apart from 0; with what is common to all users taken off (task 12.3) it scores .12, where
 # $T$ scores .30 after the same step. Its theorem is not contradicted: it promises help for pairs that meet its condition, and on the trained models of chapter 04
-# hardly any pair did (here they were not counted). The trained model alone scores more than the sum along training on two of the three data sets,
+# hardly any pair did (here they were not counted).
+#
+# The trained model alone scores more than the sum along training on two of the three data sets,
 # and less on the third; no paired difference was computed.
 #
-# On Debian the radius is above 0, and below $T$. On MovieLens-1M $T$ is above chance, and inside the interval of the Jaccard index (not compared pair by pair);
+# On Debian the radius is above 0, and below $T$.
+#
+# On MovieLens-1M $T$ is above chance, and inside the interval of the Jaccard index (not compared pair by pair);
 # the repeatability cannot be told apart from 0: if a loss is a sum as above, the seed moves those losses more than the halves do. That $T$ scores more than another seed (.22 and .14) is no contradiction: the ceiling is the root, .38. The mean loss of *two* seeds has half of $\sigma_\varepsilon^2$:
 # its ceiling is $\sqrt{2r/(1+r)}=.50$ for $r=.14$, and $T$ rises too, to .29.
 #

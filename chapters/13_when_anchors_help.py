@@ -261,7 +261,7 @@ assert along_the_code(z, anchors, x).abs().max() < 1e-12
 #
 # ## 13.5 Anchors are a smoothing of users
 #
-# What does $L_A$ ask of the geometry, once the anchors have done their best? Let $P_{ui}=x_{ui}/N_u$, $w_i=\sum_uP_{ui}$.
+# What does $L_A$ ask of the users, with the best anchors? Let $P_{ui}=x_{ui}/N_u$, $w_i=\sum_uP_{ui}$.
 #
 # **Theorem** (not in the paper). With $\mathcal S=P\,\mathrm{diag}(1/w)\,P^\top$, which is symmetric with rows that sum to 1,
 #
@@ -534,7 +534,7 @@ print(f"5–10 items, alone: helped on {helped} of ten draws, hurt on {hurt}")
 #   There those of the Mult-VAE shrank more, and it lost on none; at 10 it lost on eight of ten. Its gain on Debian is at .1, on MovieLens at all three. Why they differ stays open.
 # * The *best* anchors [smooth](GLOSSARY.md#smoothing) users over the items they share; learned ones point roughly the same way, not always.
 # * Predictions first: P1, P2 and P4 held on all ten draws, P3 on half of them, P5 on two. P6 fails wherever it could be asked, P7 holds on the embedded mean. On MovieLens P3, P6 and P7 fail (`results/predictions-anchors.md`).
-# * One draw proves little: on Debian two of five show the gain. Nor one setting: after 16 trials for each model no gain can be seen there (`benchmark-debian-searched.json`).
+# * One draw proves little: on Debian two of five show the gain. Nor one setting: after 16 trials for each model no gain can be seen there, on the embedded data a loss (`benchmark-*-searched.json`).
 
 # %% [markdown]
 # ## 13.9 Exercises
