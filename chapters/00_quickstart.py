@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 0. Does my machine work, and what does the whole thing look like?
-# **Study** 40 min · **runs** 8 CPU seconds (9 s when it was built), 0.5 GB on 1 core · **needs** Python and basic PyTorch; nothing about recommenders
+# **Study** 40 min · **runs** 12 CPU seconds (29 s when it was built), 0.5 GB on 1 core · **needs** Python and basic PyTorch; nothing about recommenders
 #
 # **You will be able to** (1) say what a recommender gets and what it must predict, (2) say how data is split for a fair evaluation, (3) train a variational autoencoder and compare it with two simple baselines, (4) compute nDCG by hand, (5) name two kinds of chance in a comparison. New words are in the [glossary](GLOSSARY.md).
 
@@ -89,7 +89,7 @@ print("communities of the history:", *{title.split(" · ")[0] for title in split
 
 # %% [markdown]
 # **Predict.** One list shows everybody the most popular items. A personal list is computed from your
-# history. Which fraction of a user's hidden items stands among the first 20 of a list, on the mean over users? (If more than 20 are hidden, divide what is found by 20.) Do not guess the fraction, but how much
+# history. Which fraction of a user's hidden items stands among the first 20 of a list, on average over users? (If more than 20 are hidden, divide what is found by 20.) Do not guess the fraction, but how much
 # larger it is for the personal list: by a tenth, by a third, or twice as large? Write it down.
 #
 # ## 0.4 Three models
@@ -299,7 +299,7 @@ print(f"of 20 recommended items the user already has {known.gather(1, listed).su
 # that the user took both. Below, `together` counts for any two items the training users who took both, and every score is 0. Replace the
 # marked line by one that computes `(users, items)` scores, a torch tensor; `history` is a sparse matrix of scipy. How does it compare with popularity (.457) and EASE (.614)?
 # With every score 0 all items are tied. `mv.evaluate` leaves the order of ties to `torch.topk`; here the 100 items recommended to a test user have 52
-# training users on the mean (all items: 121). Perhaps therefore the unchanged cell prints .043, less than a random order (.125); more on ties in [chapter 01](01_protocol.ipynb).
+# training users on average (all items: 121). Perhaps therefore the unchanged cell prints .043, less than a random order (.125); more on ties in [chapter 01](01_protocol.ipynb).
 #
 # <details><summary>Hint</summary>
 #
@@ -310,7 +310,7 @@ print(f"of 20 recommended items the user already has {known.gather(1, listed).su
 # <details><summary>Solution</summary>
 #
 # `return torch.tensor(history @ self.together)`. Then the cell prints `nDCG@100 0.525` and, minus popularity, `+0.068 [+0.056, +0.081]`: above popularity on the same users, and below
-# EASE. Its first 10 items have 510 training users on the mean. Now divide, at the end of `fit`, each count by the square roots of both items' own counts:
+# EASE. Its first 10 items have 510 training users on average. Now divide, at the end of `fit`, each count by the square roots of both items' own counts:
 # `size = np.sqrt(self.together.diagonal())`, `self.together = self.together / size / size[:, None]`. The cell prints `nDCG@100 0.570`,
 # and 453 training users, not 510; whether that is the reason, the numbers do not say. EASE starts from the same counts, too (chapter 01).
 #
@@ -336,7 +336,7 @@ taken_by = np.asarray(split.train.sum(0)).ravel()  # training users of every ite
 for k in (10, 100):
     listed = mv.recommend(mine, split.test.history, k=k)[0].numpy()
     print(
-        f"its first {k} items have {taken_by[listed].mean():.0f} training users on the mean (all: {taken_by.mean():.0f})"
+        f"its first {k} items have {taken_by[listed].mean():.0f} training users on average (all: {taken_by.mean():.0f})"
     )
 
 # %% [markdown]

@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 2. Where does the objective come from, and how little code is it?
-# **Study** 130 min · **runs** 62 CPU seconds (175 s when it was built), 0.6 GB on 1 core · **needs** [chapter 01](01_protocol.ipynb), Gaussians, Bayes' rule, PyTorch
+# **Study** 130 min · **runs** 69 CPU seconds (194 s when it was built), 0.6 GB on 1 core · **needs** [chapter 01](01_protocol.ipynb), Gaussians, Bayes' rule, PyTorch
 #
 # **You will be able to** (1) derive the [ELBO](GLOSSARY.md#elbo) and say how far below $\log p(x)$ it lies, (2) derive the KL term and the
 # gradient of the [logits](GLOSSARY.md#logit), (3) write [Mult-VAE](GLOSSARY.md#mult-vae) in 32 lines that give the loss of the package, (4) say where its noise
@@ -280,7 +280,7 @@ assert (wide[:, 1] > wide[:, 0]).all()
 assert (narrow[:, 1] > narrow[:, 0]).all()
 assert wide.max() < 0.0015
 assert (narrow[:, 1] < 1.2 * narrow[:, 0]).all()
-print("on the mean: own q < wide encoder < narrow encoder, and old users < these new ones, in all 3 seeds:", True)
+print("on average: own q < wide encoder < narrow encoder, and old users < these new ones, in all 3 seeds:", True)
 for width in (1, 6):  # the other two thirds of the users as the new ones
     for third in (1, 2):
         trained = torch.arange(63) % 3 != third
@@ -290,7 +290,7 @@ for width in (1, 6):  # the other two thirds of the users as the new ones
         assert max(more) < 0 if (width, third) == (1, 2) else min(more) > 0
 
 # %% [markdown]
-# **Reading.** A Gaussian of one's own is nearly the posterior. What a shared encoder misses beyond that gap (.0001) is the **amortisation gap**. On the mean over users, the ELBO of a network with one hidden unit lies .03 to .04 nats below $\log p(x)$, with six less than .0015; the 21 new
+# **Reading.** A Gaussian of one's own is nearly the posterior. What a shared encoder misses beyond that gap (.0001) is the **amortisation gap**. On average over users, the ELBO of a network with one hidden unit lies .03 to .04 nats below $\log p(x)$, with six less than .0015; the 21 new
 # users cost more than the old ones, in all three seeds. With the other thirds as the new ones six hidden units keep this order; one hidden unit turns it once. So
 # a network wide enough costs little on this line, and the number of its parameters does not grow with the users.
 
@@ -397,7 +397,7 @@ print(f"cap reached at update {at}, in epoch {-(-at // 234)} of 200")
 print(f"β at the end (update 46,800) if it rose to 0.2 over 200,000 updates: {beta_at(46_800, 0.2, 200_000):.3f}")
 
 # %% [markdown]
-# Who reads the 200,000 as "a rise to 0.2 over 200,000 updates" trains with a much smaller β: the
+# If you read the 200,000 as "a rise to 0.2 over 200,000 updates", you train with a much smaller β: the
 # published cap comes five times earlier. In `mv.TrainConfig` the published schedule is
 # `beta=0.2, anneal_steps=40_000`.
 #
@@ -567,8 +567,8 @@ print("best of the first 20 epochs: multinomial > Gaussian > logistic, in all 5 
 print("best of 60 epochs, mean of 5 seeds: all three within .003:", True)
 
 # %% [markdown]
-# **Reading.** With the best of the first 20 epochs (left of the dashed line) the multinomial loss wins in all five seeds. In 60 epochs the best values are alike, .595 to .596 on the
-# mean over seeds: no order is seen. (A best of 30, on the users that chose it, is too high: [chapter 01](01_protocol.ipynb).) The multinomial loss has its best epoch at 16 to 22 and then loses again;
+# **Reading.** With the best of the first 20 epochs (left of the dashed line) the multinomial loss wins in all five seeds. In 60 epochs the best values are alike, .595 to .596 on average
+# over seeds: no order is seen. (A best of 30, on the users that chose it, is too high: [chapter 01](01_protocol.ipynb).) The multinomial loss has its best epoch at 16 to 22 and then loses again;
 # the other two at 46 or later, on flat curves, and may not have reached their best. So the multinomial loss learnt faster at these step sizes (one each, two for the Gaussian: no search); that competition gives a better ranking in the end, as Liang et al. argue, these runs do not show.
 #
 # Now β. Five stored seeds on the full [embedded data](GLOSSARY.md#embedded-data) (`minivae theory --seeds 5`), another
@@ -636,6 +636,7 @@ price = torch.stack(prices)  # (5, 2, 900): KL and ℓ of each training user; `r
 change = np.mean(ranked[1.0], 0) - np.mean(ranked[0.2], 0)  # (300,) of each test user, mean of 5 seeds
 
 
+# %%
 def fifths(numbers):
     edges = np.quantile(numbers, [0, 0.2, 0.4, 0.6, 0.8, 1])
     return np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, 4)
@@ -727,11 +728,11 @@ print("the KL grows more slowly than N, and weighs more for light users, in all 
 # %% [markdown]
 # **Reading.** Between: like $N^{.46}$, about $\sqrt N$; $\ell$ grows like $N^{1.1}$. So busy users pay more nats,
 # and a smaller part of their loss: β KL is 3 to 4 % of the loss of the lightest fifth, less than 1 % of that of the busiest. (At
-# $z=\mu$, with the whole input.) That share does not say who pays in *ranking*. With β = 1 all fifths lose on the mean, the lightest .034, the busiest .011 ± .012, but the difference of the two, −.023 ± .028 (seeds: −.044 to −.014), may be 0, and so may the
+# $z=\mu$, with the whole input.) That share does not say who pays in *ranking*. With β = 1 all fifths lose on average, the lightest .034, the busiest .011 ± .012, but the difference of the two, −.023 ± .028 (seeds: −.044 to −.014), may be 0, and so may the
 # [rank correlation](GLOSSARY.md#rank-correlation) of the change with $N$, .10 [−.01, .21]: who loses more is open.
 # [RecVAE](GLOSSARY.md#recvae) makes the weight of the KL proportional to $N$.
 #
-# Without the rise of 2.6 no [collapse](GLOSSARY.md#collapse) of all dimensions is seen: the mean KL is 12.6 and 14.2 % smaller (β = 0.2, 1), and the best nDCG@100 of 14 epochs .007 and .010 lower, in all five seeds. But the rise fills 100 of the 126 updates: β was smaller on the mean, which alone may rank better (2.8).
+# Without the rise of 2.6 no [collapse](GLOSSARY.md#collapse) of all dimensions is seen: the mean KL is 12.6 and 14.2 % smaller (β = 0.2, 1), and the best nDCG@100 of 14 epochs .007 and .010 lower, in all five seeds. But the rise fills 100 of the 126 updates: β was smaller on average, which alone may rank better (2.8).
 #
 # ## 2.10 Mistakes that were made
 #

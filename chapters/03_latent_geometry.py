@@ -621,8 +621,8 @@ print("more items, smaller spreads, farther out; nearest by W2 have more alike t
 
 # %% [markdown]
 # **Reading.** *Common items go with nearness among users of like [activity](GLOSSARY.md#activity).* Over all pairs their number does not: its rank correlation with $W_2$ is near 0,
-# and the curve of the figure falls and rises again. But busy users have many items in common with others on the mean, and
-# lie farther from them (last two rows). Hold $N$ of both: inside a fifth by $N$ the correlation is about −.65 on the mean, weakest in the busiest (43 to 120 items), and it is there in each fifth and seed;
+# and the curve of the figure falls and rises again. But busy users have many items in common with others on average, and
+# lie farther from them (last two rows). Hold $N$ of both: inside a fifth by $N$ the correlation is about −.65 on average, weakest in the busiest (43 to 120 items), and it is there in each fifth and seed;
 # with one user in each of two given fifths it is about −.5. So $N$ hides it (akin to *Simpson's paradox*). The Jaccard
 # index, which divides by the items of either, shows it over all pairs, too, and inside each fifth it is the stronger one.
 

@@ -283,7 +283,7 @@ def tighter_constant(decoder, goal):
 
 
 # %% [markdown]
-# This is the package's $K$. So the theorem can be refuted: **with the
+# This is the package's $K$. So a test could refute the theorem: **with the
 # learning rate of 4.3, no certified step may fail.**
 
 # %%
@@ -604,7 +604,7 @@ assert 1.2 < min(steeper) < max(steeper) < 2
 # **Reading.** Fewer: in the end hardly any. Three things work against them. $\|g_u\|$ falls and $\Delta_x$ rises, until $\Delta_x\ge\|g_u\|$ for nearly all pairs of a community: radius
 # 0, whatever $K$ is. $W_2$ grows (between communities not measured). And the *proved*
 # constant grows, twelvefold. If only one changes: after 100 steps each alone has lost a
-# good part of the certificates, on the mean ($W_2$ in four seeds of five); after 300 the numerator alone is enough, and so is the proved constant.
+# good part of the certificates, on average ($W_2$ in four seeds of five); after 300 the numerator alone is enough, and so is the proved constant.
 # Its growth may be mostly looseness: on a grid of the plane, for five users, the steepest slope rises, but not even twofold, and the largest ratio *seen* falls.
 # Yet no constant could save more than a few of the theorem's certificates: after 300 steps nearly no pair of a community has $\|g_u-g_v\|<\|g_u\|$, and about half of the pairs of a community help (single seeds: .39 to .73).
 

@@ -45,8 +45,8 @@ SAID = {
         "Pairing makes the interval nearly three times narrower here",
         "of the four above one is .004 above EASE, one .007 below, two differ from it by .0002 or less",
         "The popularity list has one item of it among eight, the Mult-VAE seven, down to place 79",
-        "here the 100 items recommended to a test user have 52 training users on the mean (all items: 121)",
-        "Its first 10 items have 510 training users on the mean",
+        "here the 100 items recommended to a test user have 52 training users on average (all items: 121)",
+        "Its first 10 items have 510 training users on average",
         "and 453 training users, not 510",
         "even a random list would hold only 1.6 known ones",
         "`nDCG@100 0.525` and, minus popularity, `+0.068 [+0.056, +0.081]`: above popularity on the same users, and "
@@ -58,7 +58,7 @@ SAID = {
         "Three things work against them. $\\|gu\\|$ falls and $\\Deltax$ rises",
         "and the largest ratio seen falls",
         "$W2$ grows (between communities not measured)",
-        "after 100 steps each alone has lost a good part of the certificates, on the mean ($W2$ in four seeds of five)",
+        "after 100 steps each alone has lost a good part of the certificates, on average ($W2$ in four seeds of five)",
         "after 300 the numerator alone is enough, and so is the proved constant",
         "on a grid of the plane, for five users, the steepest slope rises, but not even twofold",
         'would be certified if $K$ were that"',
@@ -463,7 +463,7 @@ SAID = {
         "Alone $\\pi5(z)$ is largest at 1.88, but times the prior at .90",
         "With β < 1 the objective is not a bound",
         "With the best of the first 20 epochs (left of the dashed line) the multinomial loss wins in all five seeds",
-        "In 60 epochs the best values are alike, .595 to .596 on the mean over seeds: no order is seen",
+        "In 60 epochs the best values are alike, .595 to .596 on average over seeds: no order is seen",
         "has its best epoch at 16 to 22 and then loses again; the other two at 46 or later",
         "the multinomial loss learnt faster at these step sizes (one each, two for the Gaussian: no search)",
         "Without the rise of 2.6 no collapse of all dimensions is seen: the mean KL is 12.6 and 14.2 % smaller (β = "
@@ -473,7 +473,7 @@ SAID = {
         "a batch has 500 × 20,108 cells and about 36,500 ones (73 a user)",
         "busy users pay more nats, and a smaller part of their loss",
         "3 to 4 % of the loss of the lightest fifth, less than 1 % of that of the busiest",
-        "With β = 1 all fifths lose on the mean, the lightest .034, the busiest .011 ± .012",
+        "With β = 1 all fifths lose on average, the lightest .034, the busiest .011 ± .012",
         "the difference of the two, −.023 ± .028 (seeds: −.044 to −.014), may be 0, and so may the rank correlation "
         "of "
         "the change with $N$, "
@@ -481,7 +481,7 @@ SAID = {
         "like $N^{.46}$, about $\\sqrt N$; $\\ell$ grows like $N^{1.1}$",
     ),
     "03": (
-        "inside a fifth by $N$ the correlation is about −.65 on the mean, weakest in the busiest (43 to 120 items)",
+        "inside a fifth by $N$ the correlation is about −.65 on average, weakest in the busiest (43 to 120 items)",
         "with one user in each of two given fifths it is about −.5",
         "and inside each fifth it is the stronger one",
         "Over all pairs their number does not: its rank correlation with $W_2$ is near 0",
