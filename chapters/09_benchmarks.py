@@ -404,10 +404,10 @@ assert fair["recvae", "ease"]["high"] < 0
 # the search *lowered* PIA's own row by .001. (None of the three has an interval.) PIA helps Mult-VAE, RecVAE and our H+Vamp. It hurts Mult-DAE a little by the
 # interval over users; with the chance of seeds 0 is inside. RecVAE without anchors is behind EASE; with anchors it cannot be told apart from EASE.
 #
-# **Draws and folds.** EASE and the three autoencoders, with and without anchors, were trained again on four other **draws** of held-out users, and on six **folds**: each of the 6,034 users is tested once
+# **Draws and folds.** EASE and the three autoencoders, with and without anchors, were trained again on four other **draws** of users, and on six **folds**: each of 6,034 users is tested once
 # (five seeds a draw, one a fold): $K=5$ or 6 differences.
 #
-# **One rule for the interval**, the wider of two (a rule of thumb; $t_f$: Student's t, $f$ degrees of freedom):
+# **One rule for the interval**, the wider of two (a rule of thumb; $t_f$: quantile of Student's t, $f$ degrees of freedom):
 #
 # * *Users*: half width $h$, $t_{n-1}$ times the error over the $n$ different users; one tested in several draws counts once. For draws
 #   that differ in nothing but users.
@@ -415,7 +415,7 @@ assert fair["recvae", "ease"]["high"] < 0
 #   Draws share test users, too: add $q$, the part of $h^2$ due to users tested twice (folds: 0).
 #   In all $\sqrt{t_{K-1}^2s^2(1/K+n_\text{test}/n_\text{train})+q}$; the spread of $K$ numbers may be small by chance.
 #
-# **Predict**, for a simulation: much depends on *whom* one trained on. Which interval is too short, five draws', six folds', both?
+# **Predict** (simulated below): if much depends on *whom* one trained on, is the interval too short over five draws, six folds, both?
 
 
 # %% tags=["from-scratch"]
@@ -507,7 +507,7 @@ for name in ("multdae", "recvae"):
 # EASE by .0040 [.0015, .0064]; without them it is behind.
 #
 # *Limits*: the settings come from the search on the first draw, whose users are among
-# those tested; two models that were searched alike differ in more than λ; in some folds the best epoch of Mult-VAE was its last.
+# those tested; two models searched alike differ in more than λ; in some folds the best epoch of Mult-VAE was its last.
 # In the count above the rule is too wide if draws differ in users and seeds (.99). How much it matters *whom* one trained on was not measured. With the same standard deviation as the tested users, six folds hold the truth in .89, five draws in .93 (two errors below .95). With three times it, in .74 and .77.
 #
 # On the embedded data, over users, PIA hurts Mult-DAE (five seeds) and helps RecVAE (two seeds).
