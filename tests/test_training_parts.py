@@ -97,8 +97,17 @@ def test_patience_counts_epochs_after_the_best(split, monkeypatch):
     for patience, last in ((1, 3), (2, 4), (3, 5)):
         scores = iter([0.1, 0.3, 0.2, 0.3, 0.2, 0.9, 0.9])
         monkeypatch.setattr(training, "mean_metric", lambda *a, scores=scores: next(scores))
-        run = fit(model_of(), split, replace(CONFIG, epochs=7, patience=patience))
+        kept = []
+        run = fit(
+            model_of(),
+            split,
+            replace(CONFIG, epochs=7, patience=patience),
+            callback=lambda model, _, kept=kept: kept.append([p.detach().clone() for p in model.parameters()]),
+        )
         assert (run.best_epoch, len(run.log), run.validation) == (2, last, 0.3)
+        assert all(map(torch.equal, run.model.parameters(), kept[1]))  # those of the best epoch, not of the last
+        assert not all(map(torch.equal, kept[-1], kept[1]))
+        assert not run.model.training
 
 
 # ------------------------------------------------------------------------------------------------------------ optimizer

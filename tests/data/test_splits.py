@@ -235,7 +235,11 @@ def test_a_split_and_its_parts_say_their_sizes(split):
 
 
 @pytest.mark.parametrize(
-    "change", ["indices out of range", "indptr falls", "negative end", "missing part", "labels short", "bad json"]
+    "change",
+    [
+        *("indices out of range", "indptr falls", "negative end", "missing part", "labels short", "no labels"),
+        "bad json",
+    ],
 )
 def test_a_file_with_a_valid_checksum_and_wrong_content_is_refused(split, tmp_path, change):
     path = tmp_path / "s.safetensors"
@@ -250,6 +254,8 @@ def test_a_file_with_a_valid_checksum_and_wrong_content_is_refused(split, tmp_pa
         arrays["train.indptr"] = np.append(arrays["train.indptr"][:-1], -1)
     elif change == "missing part":
         del arrays["test.heldout.indices"]
+    elif change == "no labels":  # an item must have one
+        arrays = {name: a for name, a in arrays.items() if not name.startswith("item_labels")}
     elif change == "labels short":
         arrays["item_labels.offsets"] = arrays["item_labels.offsets"][:-1]
     else:
