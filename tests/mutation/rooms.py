@@ -84,11 +84,12 @@ ROOMS = {
         ("tests/study/test_*.py",),
     ),
     "explain": Room(("minivae/explain/*.py",), ("tests/explain/test_*.py", "tests/cli/test_explain.py")),
-    "runtime": Room(
-        ("minivae/runtime/*.py",),
+    "runtime": Room(("minivae/runtime/*.py",), ("tests/runtime/test_*.py", "tests/test_training_parts.py")),
+    "plots": Room(
+        ("minivae/plots/*.py",),
         (
-            *("tests/runtime/test_*.py", "tests/test_training_parts.py"),
-            *("tests/faults/test_text.py", "tests/faults/test_records.py"),
+            *("tests/test_course_figures.py", "tests/study/test_figures.py", "tests/theory/test_card_figures.py"),
+            "tests/explain/test_explain_figures.py",
         ),
     ),
 }
