@@ -4,6 +4,7 @@
 import atexit
 import gc
 import os
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from minivae.runtime.limits import limit_memory
 from minivae.runtime.memory import lack_of_memory
 from minivae.runtime.outside_code import place_among_others, words_of
 from minivae.runtime.registry import load_plugins
+from minivae.runtime.surroundings import check_surroundings
 from minivae.runtime.text import visible
 from minivae.version import __version__
 
@@ -194,9 +196,10 @@ def parse(argv: list[str]) -> flags.Command:
 
 def dispatch(command: flags.Command) -> None:
     """Do it, in one process or, for training, in several."""
+    check_surroundings()
     limit_memory(getattr(command, "max_memory", None))
     size = os.environ.get("WORLD_SIZE", "1")
-    if not size.isascii() or not size.isdigit() or int(size) < 1:
+    if not re.fullmatch(r"[1-9]\d{0,8}", size, re.ASCII):
         raise InputError(f"WORLD_SIZE={size} is no number of processes; unset it, or start several with torchrun")
     load_plugins()
     if int(size) == 1:

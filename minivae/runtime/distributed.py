@@ -20,6 +20,7 @@ process its cores: OMP_NUM_THREADS = cores / processes.
 """
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ STALLED = 20
 torchrun leaves the others before it kills them, so that the first can still save."""
 _prompt: dist.ProcessGroup | None = None
 """The same processes as by default, but impatient; None before they have met."""
+NUMBER = r"\d{1,9}"  # of processes, of one of them, of a port
 LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -163,7 +165,7 @@ def team() -> Team:
 def launched() -> bool:
     """Whether this is one of several processes that torchrun has started."""
     size = os.environ.get("WORLD_SIZE", "1")
-    return size.isdigit() and int(size) > 1
+    return bool(re.fullmatch(NUMBER, size, re.ASCII)) and int(size) > 1
 
 
 @contextmanager
@@ -181,6 +183,9 @@ def joined() -> Iterator[Team]:
     missing = [name for name in LAUNCHER if name not in os.environ]
     if missing:
         raise InputError(f"WORLD_SIZE is set but {', '.join(missing)} is not; start several processes with torchrun")
+    for name in (name for name in LAUNCHER if name != "MASTER_ADDR"):
+        if not re.fullmatch(NUMBER, os.environ[name], re.ASCII):
+            raise InputError(f"{name}={os.environ[name]} is no number; start several processes with torchrun")
     cuda = torch.cuda.is_available() and dist.is_nccl_available()
     if cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
