@@ -102,6 +102,21 @@ def record(path):
     return {k: v for k, v in json.loads(path.read_text()).items() if k != "sha256"}
 
 
+def odd(*path, to):
+    """A change of the value at that path."""
+
+    def change(value):
+        at = value
+        for step in path[:-1]:
+            at = at[step]
+        assert path[-1] in at
+        at[path[-1]] = to
+        return value
+
+    return change
+
+
+METRICS = f"study/{RUN}metrics.json"
 ODD = {
     "an empty note": (f"study/{RUN}config.json", lambda v: {}, "evaluate"),
     "data that is a word": (f"study/{RUN}config.json", lambda v: v | {"data": "x"}, "evaluate"),
@@ -117,6 +132,18 @@ ODD = {
     "no metrics": (f"study/{RUN}metrics.json", lambda v: v | {"test": {}}, "study"),
     "a mean in words": (f"study/{RUN}metrics.json", lambda v: v | {"test": dict.fromkeys(v["test"], "x")}, "study"),
     "a model that is a path": (f"study/{RUN}metrics.json", lambda v: v | {"model": "../x"}, "study"),
+    "an nDCG of 7": (METRICS, odd("test", "ndcg@100", "mean", to=7.0), "study"),
+    "a negative recall": (METRICS, odd("validation", "recall@20", "mean", to=-0.1), "study"),
+    "a negative error": (METRICS, odd("test", "recall@50", "se", to=-0.1), "study"),
+    "an nDCG of 7 of a group": (METRICS, odd("groups", "5–10", "metrics", "ndcg@100", "mean", to=7.0), "study"),
+    "a coverage of 2": (METRICS, odd("recommended", "test", "coverage", to=2.0), "study"),
+    "another nDCG than that of the users": (METRICS, odd("test", "ndcg@100", "mean", to=0.5), "study"),
+    "another error than that of the users": (METRICS, odd("test", "ndcg@100", "se", to=0.5), "study"),
+    "an nDCG of 7 of a trial": (
+        "tuned/trials/ease/001/metrics.json",
+        odd("validation", "ndcg@100", "mean", to=7.0),
+        "tune",
+    ),
     "negative seconds": (f"study/{RUN}metrics.json", lambda v: v | {"seconds": -1}, "study"),
     "a trial without metrics": ("tuned/trials/ease/001/metrics.json", lambda v: v | {"validation": None}, "tune"),
     "a trial that diverged by 5": ("tuned/trials/ease/001/metrics.json", lambda v: {"diverged": 5}, "tune"),
@@ -134,7 +161,7 @@ ODD = {
 def test_a_right_checksum_of_wrong_content_does_not_help(made, copied, capsys, case):
     name, change, reader = ODD[case]
     write_record(copied / name, change(record(copied / name)))
-    assert_refused(command(reader, made, copied), capsys, Path(name).name)
+    assert_refused(command(reader, made, copied), capsys, "multvae-seed0" if name == METRICS else Path(name).name)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +174,10 @@ def test_json_that_is_none_is_refused(made, copied, capsys, name, reader):
         assert_refused(command(reader, made, copied), capsys, Path(name).name)
 
 
-@pytest.mark.parametrize("text", ["5\n", "{}\n", "[" * 100_000, '{"epoch": "x"}\n', "\xff\n"])
+GREAT = '{"epoch": 1, "updates": 1, "validation": 7.0, "seconds": 1.0}\n'
+
+
+@pytest.mark.parametrize("text", [GREAT, "5\n", "{}\n", "[" * 100_000, '{"epoch": "x"}\n', "\xff\n"])
 def test_an_odd_log_is_refused(made, copied, capsys, text):
     """With the checksum that a forger would put into metrics.json."""
     from minivae.study.run.runs import file_digest
@@ -162,10 +192,19 @@ def test_an_odd_log_is_refused(made, copied, capsys, text):
 
 @pytest.mark.parametrize(
     "change",
-    [lambda a: a[:3], lambda a: np.append(a, a[:1]), lambda a: a.astype(np.float32), lambda a: a.reshape(-1, 1)],
+    [
+        lambda a: a[:3],
+        lambda a: np.append(a, a[:1]),
+        lambda a: a.astype(np.float32),
+        lambda a: a.reshape(-1, 1),
+        lambda a: a + np.array(7, a.dtype),
+        lambda a: -a - np.array(1, a.dtype),
+        lambda a: np.where(np.arange(len(a)) == 0, np.array(np.nan), a),
+        lambda a: a[::-1] * 0.5,
+    ],
 )
 @pytest.mark.parametrize("names", [["test/ndcg@100"], ["test/n_heldout"], None])
-def test_users_of_another_length_are_refused(made, copied, capsys, change, names):
+def test_other_users_and_impossible_metrics_are_refused(made, copied, capsys, change, names):
     from minivae.study.run.runs import file_digest
 
     users, metrics = (copied / "study" / RUN / name for name in ("users.safetensors", "metrics.json"))

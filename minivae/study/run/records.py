@@ -17,7 +17,8 @@ from minivae.study.run.notes import Setting
 from minivae.study.run.settings import Section
 
 Whole = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
-Seconds = Annotated[float, msgspec.Meta(ge=0)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Name = Annotated[str, msgspec.Meta(min_length=1, pattern=r"^[^/\\]*$")]  # it becomes part of a path
 Part = Literal["test", "validation"]
 IN_EVERY_LINE = ("epoch", "updates", "validation", "seconds")
@@ -27,19 +28,29 @@ class Level(Record, frozen=True, omit_defaults=True):
     """A mean over users and its standard error; that over seeds, where there are several."""
 
     mean: float
-    se: float
-    seed_se: float | None = None
+    se: NotNegative
+    seed_se: NotNegative | None = None
 
 
 Levels = Mapping[str, Level]
 """Metric -> level."""
+HIGHEST = 1 + 1e-9
+"""A metric of `METRICS` is at most 1, up to rounding."""
+
+
+def check_levels(levels: Levels) -> None:
+    """Raise `ValueError` if a metric that every run has lies outside 0 to 1; others may be in bits."""
+    for metric in METRICS:
+        level = levels.get(metric)
+        if level is not None and not (0 <= level.mean <= HIGHEST and level.se <= HIGHEST):
+            raise ValueError(f"{metric} of {level.mean} ± {level.se} is not between 0 and 1")
 
 
 class Recommended(Record, frozen=True):
     """What a model recommends: share of the items, mean popularity."""
 
-    coverage: float
-    popularity: float
+    coverage: Share
+    popularity: NotNegative
 
 
 class Group(Record, frozen=True):
@@ -47,6 +58,9 @@ class Group(Record, frozen=True):
 
     users: Whole
     metrics: Levels
+
+    def __post_init__(self) -> None:
+        check_levels(self.metrics)
 
 
 class Metrics(Record, frozen=True, kw_only=True, omit_defaults=True):
@@ -58,7 +72,7 @@ class Metrics(Record, frozen=True, kw_only=True, omit_defaults=True):
     validation: Levels
     epochs: Whole
     best_epoch: Whole | None
-    seconds: Seconds
+    seconds: NotNegative
     parameters: Whole
     peak_memory: Peak
     files: Mapping[str, str]
@@ -69,6 +83,7 @@ class Metrics(Record, frozen=True, kw_only=True, omit_defaults=True):
         for levels in (self.test, self.validation):
             if levels is not None and (missing := [m for m in METRICS if m not in levels]):
                 raise ValueError(f"there is no {missing[0]}")
+            check_levels(levels or {})
 
     def levels(self, part: Part = "test") -> Levels:
         """The metrics of one part; `InputError` if the run has not looked at it."""
@@ -171,7 +186,7 @@ class RunRow(Record, frozen=True):
     validation: Levels
     epochs: Whole
     best_epoch: Whole | None
-    seconds: Seconds
+    seconds: NotNegative
     parameters: Whole
     peak_memory: Peak
     recommended: Mapping[Part, Recommended]

@@ -1,6 +1,7 @@
 """One run: one model, one seed, in a folder of its own."""
 
 import hashlib
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from minivae.data.users import shape_of
 from minivae.errors import InputError
 from minivae.models import VAE, Baseline, save_model
 from minivae.models.saved import require_savable
-from minivae.options import METRICS
+from minivae.options import METRICS, SELECTION
 from minivae.ranking import Evaluation, activity_groups, evaluate
 from minivae.runtime.checkpoint_schema import LogLine
 from minivae.runtime.device import resolve_device
@@ -28,6 +29,7 @@ from minivae.runtime.storage import load_arrays, save_arrays
 from minivae.study.run.model_spec import ModelSpec
 from minivae.study.run.notes import SPLIT, DataNote, RunNote, Setting
 from minivae.study.run.records import (
+    HIGHEST,
     IN_EVERY_LINE,
     Group,
     Level,
@@ -116,6 +118,7 @@ class Result:
                 if missing := [name for name in METRICS if name not in own]:
                     raise KeyError(missing[0])
                 scored[part] = Evaluation(own, n_heldout, **metrics.recommended[part].as_dict())
+                check_means(metrics.levels(part), scored[part], part)
             return cls(folder, metrics, scored, read_log(folder / "log.jsonl"))
         except (KeyError, TypeError, ValueError, OSError) as e:
             raise InputError(f"{folder} holds a damaged run ({e}); remove the folder and run it again") from e
@@ -179,6 +182,8 @@ def read_log(path: Path) -> list[LogLine]:
     for line in log:
         if missing := [name for name in IN_EVERY_LINE if name not in line]:
             raise ValueError(f"a line of {path.name} has no {missing[0]}")
+        if not 0 <= line["validation"] <= HIGHEST:
+            raise ValueError(f"{SELECTION} of {line['validation']} in {path.name} is not between 0 and 1")
     return log
 
 
@@ -187,9 +192,19 @@ def check_users(metrics: Mapping[str, np.ndarray], n_heldout: np.ndarray) -> Non
     if n_heldout.ndim != 1 or n_heldout.dtype.kind not in "iu" or (n_heldout < 0).any():
         raise ValueError("the numbers of held-out items are not one whole number for every user")
     for name, values in metrics.items():
-        sound = values.shape == n_heldout.shape and values.dtype == np.float64 and not np.isinf(values).any()
-        if name not in METRICS or not sound:
-            raise ValueError(f"{name} is not one finite number for every user")
+        if name not in METRICS or values.shape != n_heldout.shape or values.dtype != np.float64:
+            raise ValueError(f"{name} is not one number for every user")
+        counts = n_heldout > 0  # others have no value
+        if not np.isnan(values[~counts]).all() or not ((values >= 0) & (values <= HIGHEST))[counts].all():
+            raise ValueError(f"{name} is not between 0 and 1 for every user with held-out items, and for them alone")
+
+
+def check_means(stated: Levels, scored: Evaluation, part: Part) -> None:
+    """Raise `ValueError` unless the stated means are those of the users."""
+    for name, found in means(scored).items():
+        pairs = ((found.mean, stated[name].mean), (found.se, stated[name].se))
+        if not all(math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12) for a, b in pairs):
+            raise ValueError(f"metrics.json and users.safetensors give different {name} of {part} users")
 
 
 def check_evaluable(split: StrongSplit, parts: Sequence[str] = PARTS) -> None:
