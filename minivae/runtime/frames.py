@@ -1,4 +1,8 @@
-"""Tables for other programs: Parquet, CSV or JSON lines, block after block."""
+"""Tables for other programs: Parquet, CSV or JSON lines, block after block.
+
+Labels stand in them as in the data, so that other programs find the same users and items again. The CSV files of a
+report are for people: there `text.csv_cell` keeps a spreadsheet from taking a name for a formula.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -155,14 +155,15 @@ def test_other_data_in_the_same_place_is_not_gone_on_with(what, tmp_path, monkey
     [
         (["--groups", "nowhere.csv"], "nowhere.csv does not exist"),
         (["--model", "nowhere"], "nowhere"),
-        (["lds", "--model", "anything"], "leave --model out"),
+        (["lds", "--model", "anything"], "--model belongs to another question of minivae explain (transfer)"),
         (["lds", "--subsets", "1"], "--subsets 1 is not possible; it must be a whole number, at least 2"),
     ],
 )
 def test_bad_input_is_one_sentence(extra, says, data, tmp_path, capsys):
     what = [e for e in extra if e == "lds"]
     rest = [e for e in extra if e != "lds"]
-    command = ["explain", *what, "--data", str(data), *rest, "--epochs", "1", "--out", str(tmp_path / "o")]
+    rest += [] if "--model" in rest else ["--epochs", "1"]
+    command = ["explain", *what, "--data", str(data), *rest, "--out", str(tmp_path / "o")]
     assert main(command) == 2
     message = capsys.readouterr().err.strip()
     assert message.startswith("error: ")

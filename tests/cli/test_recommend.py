@@ -222,8 +222,8 @@ def test_results_name_no_place_of_this_machine(tmp_path, monkeypatch):
         (["--users", "all", "--among", "{latin}"], "line 2: byte 0xe9 is not UTF-8; save the file as UTF-8"),
         (["--user", "-nobody"], "user '-nobody' is not in the data"),
         (["--users", "{zero}"], "label 1: user '-u003\\x00' is not in the data; some that are: -u003"),
-        (["--users", "all", "--rank", "i1", "--among", "{latin}"], "leave --among out"),
-        (["--users", "all", "--rank", "i1", "--exclude", "{latin}"], "leave --exclude out"),
+        (["--users", "all", "--rank", "i1", "--among", "{latin}"], "--among cannot go with --rank"),
+        (["--users", "all", "--rank", "i1", "--exclude", "{latin}"], "--exclude cannot go with --rank"),
     ],
 )
 def test_bad_words_are_one_sentence(run, words, sentence, tmp_path, capsys):
@@ -333,3 +333,22 @@ def test_a_result_does_not_take_the_place_of_what_it_is_made_from(run, tmp_path,
     for _ in range(2):  # its own result of before is replaced
         assert main(["recommend", "--model", str(run), "--users", str(wanted), "--out", "found.csv"]) == 0
         assert main(["evaluate", "--model", str(run), "--json-file", "numbers.json"]) == 0
+
+
+FORMULAS = ["=1+1", "+1", "-1+1", "@SUM(A1)", '=HYPERLINK("http://example.org")', "a,b", "plain", "0007"]
+
+
+def test_labels_come_back_from_a_csv_of_recommendations_as_they_were(tmp_path):
+    """For other programs: nothing is put in front of a label that a spreadsheet would take for a formula."""
+    rows = [(f"={u}", item) for u in range(40) for k, item in enumerate(FORMULAS) if (u + k) % 4]
+    table = tmp_path / "t.csv"
+    pl.DataFrame(rows, schema=["user", "item"], orient="row").write_csv(table, quote_style="always")
+    columns = ["--user", "user", "--item", "item"]
+    argv = ["--data", str(table), *columns, "--models", "popularity", "--heldout", "4", "--out", str(tmp_path / "s")]
+    assert main(["study", *argv]) == 0
+    run, out = tmp_path / "s/runs/popularity-seed0", tmp_path / "r.csv"
+    assert main(["recommend", "--model", str(run), "--users", "all", "--out", str(out)]) == 0
+    back = pl.read_csv(out, infer_schema=False)
+    assert set(back["user"]) == {user for user, _ in rows}
+    assert set(back["item"]) <= set(FORMULAS)
+    assert {"=1+1", "@SUM(A1)"} <= set(back["item"])

@@ -1,6 +1,6 @@
 """`minivae explain`: who helps whom in a model; the experiments that retrain stand in `retraining.py`."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from minivae.cli.commands.folder import resumable
 from minivae.cli.commands.page import save_figures
 from minivae.cli.commands.retraining import explain_far, explain_lds, explain_removal, leave
 from minivae.cli.commands.sources import load_vae, noted, source_of
+from minivae.cli.commands.unread import given, refuse_unread
 from minivae.data import lookup
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.data.users import shape_of
@@ -38,17 +39,29 @@ from minivae.theory.adapter import Wrapped
 
 def explain_model(options: flags.Explain) -> None:
     """Who helps whom in a model, or whether such scores agree with retraining."""
-    kind, answer = {
-        "transfer": (notes.TransferNote, explain_transfer),
-        "lds": (notes.LdsNote, explain_lds),
-        "far": (notes.FarNote, explain_far),
-        "anchors": (notes.AnchorsNote, explain_anchors),
-        "removal": (notes.RemovalNote, explain_removal),
+    kind = notes.QUESTIONS[options.what]
+    answer = {
+        "transfer": explain_transfer,
+        "lds": explain_lds,
+        "far": explain_far,
+        "anchors": explain_anchors,
+        "removal": explain_removal,
     }[options.what]
+    refuse_flags_of_others(options)
     with folders.hold(options.out), resumable("what is finished is", options.out):
         folders.claim(options.out, kind.of(options), options.resume, frozenset({"again"}))
         answer(options)
     print(visible(f"results: {options.out}"))
+
+
+def refuse_flags_of_others(options: flags.Explain) -> None:
+    """Raise `InputError` if a flag of another question is given, or one that a trained model leaves nothing to say."""
+    for name in (f.name for f in fields(options) if f.name not in notes.QUESTIONS[options.what].flags()):
+        if flag := "".join(given(options, [name])):
+            belongs = ", ".join(what for what, kind in notes.QUESTIONS.items() if name in kind.flags())
+            raise InputError(f"{flag} belongs to another question of minivae explain ({belongs}); leave it out")
+    if options.model is not None:
+        refuse_unread(options, ("epochs",), "--model", "it is trained again as it was")
 
 
 def explain_transfer(options: flags.Explain) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from msgspec.structs import replace
 
@@ -39,14 +39,23 @@ class TrainedOnNote(Note, frozen=True):
 
 
 class ExplainNote(Note, frozen=True):
-    """explain.json: the question, and the flags that its answer depends on, each as a word."""
+    """explain.json: the question, and the flags that its answer depends on, each as a word.
+
+    UNREAD: fields that only keep the notes of every question alike.
+    """
 
     FILE = "explain.json"
+    UNREAD: ClassVar[frozenset[str]] = frozenset()
     PLACES = frozenset({"data", "model", "groups", "features", "study"})
     what: str = Explain.what
     data: str = str(Explain.data)
     heldout: str = str(Explain.heldout)
     split_seed: str = str(Explain.split_seed)
+
+    @classmethod
+    def flags(cls) -> set[str]:
+        """The flags that this question reads."""
+        return {*cls.__struct_fields__, "out", "resume"} - cls.UNREAD
 
     @classmethod
     def of(cls, options: Explain) -> Self:
@@ -78,6 +87,7 @@ class LdsNote(ExplainNote, frozen=True):
 class AnchorsNote(ExplainNote, frozen=True):
     """`minivae explain anchors`."""
 
+    UNREAD = frozenset({"data", "heldout", "split_seed"})
     study: tuple[str, ...] | str = ()
 
     @classmethod
@@ -110,3 +120,13 @@ class RemovalNote(ExplainNote, frozen=True):
     epochs: str = str(Explain.epochs)
     hidden: str = str(Explain.hidden)
     latent: str = str(Explain.latent)
+
+
+QUESTIONS: dict[str, type[ExplainNote]] = {
+    "transfer": TransferNote,
+    "lds": LdsNote,
+    "far": FarNote,
+    "anchors": AnchorsNote,
+    "removal": RemovalNote,
+}
+"""The note of each question of `minivae explain`."""

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from minivae.cli import flags
 from minivae.cli.commands.folder import refuse_to_replace
 from minivae.cli.commands.sources import load_both, on_device
+from minivae.cli.commands.unread import refuse_unread
 from minivae.data import lookup
 from minivae.data.content import line_of
 from minivae.data.splits import StrongSplit
@@ -52,9 +53,8 @@ def recommend_items(options: flags.Recommend) -> None:
         refuse_to_replace("--out", options.out, *given_files)
     labels, history = _users(options, split)
     if options.rank is not None:
-        if options.among or options.exclude:
-            flag = "--among" if options.among else "--exclude"
-            raise InputError(f"--rank counts all items that a user does not have; leave {flag} out")
+        refuse_unread(options, ("among", "exclude"), "--rank", "it counts all items that a user does not have")
+        refuse_unread(options, ("k",), "--rank", "one item is shown")
         return _show_rank(options, model, split, labels, history)
     among, exclude = (None if f is None else _items(split, _lines(f)) for f in (options.among, options.exclude))
     if exclude is not None and np.isin(np.arange(split.n_items) if among is None else among, exclude).all():

@@ -48,8 +48,6 @@ def of_same_data(split: StrongSplit, folder: Path) -> None:
 
 def explain_lds(options: flags.Explain) -> None:
     """Scores against retraining on halves of the users."""
-    if options.model is not None:
-        raise InputError("minivae explain lds trains its own models; leave --model out")
     split = source_of(options).load(tables=False)
     of_same_data(split, options.out)
     build, config = retrained(options, split)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from minivae.cli import flags
+from minivae.cli.commands.unread import refuse_unread
 from minivae.data.newcomers import NewUsers, new_users
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
@@ -17,6 +18,8 @@ from minivae.runtime.device import resolve_device
 from minivae.runtime.outside_code import imported, misfit
 from minivae.study.run.runs import read_note
 from minivae.study.run.sources import EMBEDDED, TABLE_OPTIONS, Source, fingerprint
+
+OTHER_USERS = "a table of other users"
 
 if TYPE_CHECKING:  # the theory loads what a training need not wait for
     from minivae.theory.adapter import Wrapped
@@ -131,10 +134,10 @@ def load_for(path: Path, options: flags.ColumnFlags) -> "tuple[Known, StrongSpli
         return *load_both(path, options), None
     if is_name(path):
         raise InputError(f"--model {path} says nothing of its items' labels; give a split file or a data set as --data")
-    own = flags.SplitFlags()
-    model, split = load_both(path, own)
-    if options.heldout is not None:
-        raise InputError("--heldout cannot go with a table of other users: all of them are evaluated; leave it out")
+    everybody = [name for name in ("heldout", "part") if hasattr(options, name)]  # theory has no parts
+    refuse_unread(options, everybody, OTHER_USERS, "all of them are looked at")
+    refuse_unread(options, ("title", "title_file", "time"), OTHER_USERS, "who has which item is all that counts")
+    model, split = load_both(path, flags.SplitFlags())
     others = new_users(table.events(), split, options.split_seed, options.min_user)
     print(others, file=sys.stderr)
     return model, split, others

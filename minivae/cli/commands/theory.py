@@ -15,6 +15,7 @@ from minivae.cli.commands.folder import leaving, resumable
 from minivae.cli.commands.notes import TheoryNote
 from minivae.cli.commands.page import write_page
 from minivae.cli.commands.sources import load_for, noted, only_vae, source_of
+from minivae.cli.commands.unread import refuse_unread
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.runtime.records import write_result
@@ -39,6 +40,10 @@ def theory(options: flags.Theory) -> None:
 
 def check_model(options: flags.Theory) -> bool:
     """Whether no statement of the report card is broken; card and observations are written on the way."""
+    if options.model is not None:
+        refuse_unread(options, ("epochs",), "--model", "it is trained already")
+    if options.study is not None:
+        refuse_unread(options, ("seeds",), "--study", "its models are looked at in place of small ones")
     model, split, known, folder = None, None, None, None
     users: StrongSplit | sp.csr_matrix | None = None
     if options.model is not None:

@@ -20,6 +20,17 @@ from minivae.study.run.runs import Job, check_evaluable, execute
 from minivae.study.run.sources import fingerprint
 from minivae.training import fit
 
+SHAPES: dict[str, tuple[str, float | str]] = {
+    "keep_exponent": ("keep", 1.0),
+    "anneal_steps": ("beta", 0.0),
+    "anchor_variant": ("anchor", 0.0),
+    "anchor_weights": ("anchor", 0.0),
+    "anchor_steps": ("anchor", 0.0),
+    "anchor_schedule": ("anchor_steps", 0),
+    "anchor_temperature": ("anchor_variant", "full"),
+}
+"""Flag -> the setting that it shapes, and the value with which there is nothing to shape."""
+
 
 def train(options: flags.Train) -> None:
     """Train one VAE and evaluate it on both held-out parts; under torchrun this is what each process does."""
@@ -61,5 +72,18 @@ def train_job(options: flags.Train, data: str) -> Job:
         if settings.get(e.name) is None:
             raise
         raise InputError(f"{option(e.name, settings[e.name])} is not possible; it must be {e.rule}") from e
+    refuse_idle(options, job)
     resolve_device(job.config.device)
     return job
+
+
+def refuse_idle(options: flags.Train, job: Job) -> None:
+    """Raise `InputError` for a flag that only shapes a setting which the model does not use, and that is not given."""
+    for flag, (shaped, unused) in SHAPES.items():
+        if getattr(options, flag) is None or getattr(options, shaped) is not None:
+            continue
+        if getattr(job.config, shaped) == unused:
+            raise InputError(
+                f"{option(flag, getattr(options, flag))} does nothing while {option(shaped)} is {unused}, as it is of "
+                f"{job.spec.name}; give {option(shaped)} too, or leave {option(flag)} out"
+            )

@@ -17,7 +17,7 @@ class Evaluate(ColumnFlags):
     model: Annotated[Path, tyro.conf.arg(metavar="DIR")] = tyro.MISSING
     """Folder of a trained model, its model.safetensors, or package.module:name, a model of your own in Python."""
     part: Annotated[Literal["test", "validation"], option("{test,validation}", "test")] = "test"
-    """Which held-out users."""
+    """Which held-out users; of a table all users count."""
     metrics: Annotated[str | None, option("NAME@K,…", "recall@20,recall@50,ndcg@100")] = None
     """recall, ndcg, precision, map, mrr, hit or novelty at any cutoff, for instance ndcg@10,map@10; or your own."""
     device: Annotated[str, option("DEVICE", "cuda, else cpu")] = "auto"
@@ -45,8 +45,9 @@ class Recommend(SplitFlags):
     rank: Annotated[str | None, option("ITEM", "none")] = None
     """Show instead where this item stands in the list of each user."""
     k: Annotated[int, option("N", "10", aliases=["-k"])] = 10
-    """How many."""
+    """How many; with --rank one item is shown."""
     out: Annotated[Path | None, option("FILE", "shown on the screen")] = None
-    """Write user, rank, item and score there; .parquet, .csv or .jsonl."""
+    """Write user, rank, item and score there; .parquet, .csv or .jsonl. Labels stand there as in the data: a
+    spreadsheet would take one such as =1+1 for a formula, so open a CSV of strangers' labels as text."""
     device: Annotated[str, option("DEVICE", "cuda, else cpu")] = "auto"
     """Where to score."""

@@ -58,7 +58,8 @@ class PerUser:
     studies: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="STUDY …")]
     """Folders of finished studies, or of the draws or folds of one."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = tyro.MISSING
-    """Write study, model, seed, part, user, numbers of items and metrics there; .parquet, .csv or .jsonl."""
+    """Write study, model, seed, part, user, numbers of items and metrics there; .parquet, .csv or .jsonl. Labels of
+    users stand there as in the data, so open a CSV of strangers' labels as text in a spreadsheet."""
 
 
 @dataclass(frozen=True)

@@ -153,6 +153,11 @@ class Source:
                 "--rating does nothing without --min-rating: say from which rating on a row counts, for instance "
                 "--min-rating 4 (or 1 for a column of 0 and 1), or leave --rating out to count every row"
             )
+        if self.time is not None and self.split not in ("time", "last") and self.test is None:
+            raise InputError(
+                "--time does nothing without --split time or --split last, or --test with events that came later: give "
+                "one of them, or leave --time out"
+            )
         chosen = {k: int(v) if v.isdecimal() else v for k in COLUMNS if (v := getattr(self, k)) is not None}
         form = {k: getattr(self, k) for k in FORM}
         return read_interactions(path, **chosen, min_rating=self.min_rating, **form)
@@ -175,6 +180,8 @@ class Source:
             self._refuse(("heldout", "split", "min_user", "min_item"), "the parts are given")
             if self.test is None:
                 raise InputError("--validation needs --test, the events of the test part")
+            if self.validation is not None:
+                self._refuse(("split_seed",), "nothing is drawn")
             validation = None if self.validation is None else self._read_table(self.validation)
             test = self._read_table(self.test)
             for path, part in ((self.test, test), (self.validation, validation)):
