@@ -35,6 +35,7 @@ from tests.faults.values import environment, flags, notes, settings
 SECONDS, WALL, MEMORY, FILE = 60, 300, 4 << 30, 1 << 28  # what is written to counts as memory, not what is mapped
 BAD = ("traceback", "crash", "hang", "silently wrong")
 ENDINGS = ("accepted", "refused", "refused by the parser", *BAD)
+KINDS = ("flags", "settings", "variables", "notes")
 FAST = ["--epochs", "1", "--device", "cpu", "--precision", "fp32"]
 
 
@@ -159,6 +160,8 @@ def _make() -> None:
     rows = [f"u{u},{i},{1 + (u + i) % 5},{97 + u * i},Film {i}\n" for u, i in zip(data.user, data.item, strict=True)]
     Path("tiny.csv").write_text("user,item,rating,time,title\n" + "".join(rows), encoding="utf-8")
     Path("labels.txt").write_text("1\n2\n", encoding="utf-8")
+    features = "".join(f"{i},g{i % 4}|h{i % 7}\n" for i in range(120))
+    Path("features.csv").write_text(f"item,features\n{features}", encoding="utf-8")
     Path("groups.csv").write_text("user,group\n" + "".join(f"{u},g{u % 2}\n" for u in range(300)), encoding="utf-8")
     dat = "".join(f"{u}::{i}::{1 + (u + i) % 5}::978300760\n" for u, i in zip(data.user, data.item, strict=True))
     Path("ml-1m").mkdir()
@@ -186,10 +189,12 @@ def cases(made: Path) -> dict[str, list[Case]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.breaking", description=__doc__.splitlines()[0])
-    parser.add_argument("--kinds", default="flags,settings,variables,notes")
+    parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--cases", type=int, help="so many of each kind, drawn at random; all of them if not given")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
     options = parser.parse_args()
+    if unknown := set(options.kinds.split(",")) - set(KINDS):
+        parser.error(f"no kind is called {', '.join(sorted(unknown))}; there are {', '.join(KINDS)}")
     assert LOADED
     torch.set_num_threads(1)
     bad, total, started = [], Counter(), time.monotonic()

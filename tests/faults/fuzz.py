@@ -257,7 +257,7 @@ def targets(folder: Path) -> dict[str, tuple[Path, Callable, Callable]]:
         "checkpoint": (folder / "checkpoint.safetensors", in_place, lambda p: load_arrays(p, "checkpoint")),
         "csv": (folder / "t.csv", in_place, lambda p: accounted(p, **rated)),
         "tsv": (folder / "t.tsv", in_place, lambda p: accounted(p, **rated)),
-        "quoted": (folder / "quoted.csv", in_place, lambda p: accounted(p, **rated)),
+        "quoted.csv": (folder / "quoted.csv", in_place, lambda p: accounted(p, **rated)),
         "jsonl": (folder / "t.jsonl", in_place, lambda p: accounted(p, **rated)),
         "json": (folder / "list.json", in_place, lambda p: accounted(p, **rated)),
         "adjacency": (folder / "train.txt", in_place, lambda p: accounted(p, user=0, item=1)),
@@ -379,11 +379,13 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
+        readers = targets(Path(folder))
+        if unknown := {name for name in options.readers.split(",") if name} - set(readers):
+            parser.error(f"no reader is called {', '.join(sorted(unknown))}; there are {', '.join(readers)}")
         if os.fork() == 0:
             prepare(Path(folder), not options.readers or "study" in options.readers)
             os._exit(0)
         assert os.wait()[1] == 0
-        readers = targets(Path(folder))
         bad = False
         for name in options.readers.split(",") if options.readers else readers:
             result = fuzz(name, readers[name], options.seconds, options.seed, options.keep, options.cases)

@@ -111,6 +111,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--commands", default=",".join(COMMANDS))
     options = parser.parse_args()
+    if unknown := set(options.commands.split(",")) - set(COMMANDS):
+        parser.error(f"no command is called {', '.join(sorted(unknown))}; there are {', '.join(COMMANDS)}")
     for module in ("study", "train"):  # here, once, and not in every child
         import_module(f"minivae.cli.commands.{module}")
     torch.set_num_threads(1)

@@ -17,6 +17,7 @@ from minivae.models import EASE, MultVAE
 from minivae.models.registry import arguments_of
 from minivae.runtime.records import CHECKSUM, write_record
 from minivae.runtime.storage import load_arrays, save_arrays
+from minivae.runtime.surroundings import THREADS
 
 FAST = ["--epochs", "1", "--device", "cpu", "--precision", "fp32"]
 OUTPUTS = {"out", "json_file", "export_csv"}
@@ -27,8 +28,12 @@ POSITIONAL = {
     ("Info", "data"),
     ("Prepare", "name"),
 }
+BESIDE = {  # without which a flag says nothing
+    "rating": {"min_rating": 3},
+    "min_rating": {"rating": "rating"},
+    "time": {"split": "last", "heldout": None},
+}
 BELOW_ZERO = {"keep_exponent", "min_rating"}
-SOMETIMES = {"study", "features", "groups"}  # of `explain`: each is read for one of its questions
 FREE_NAMES = {"title", "metrics", "user", "item", "items", "similar", "rank"}
 
 # Per kind: (value, whether success with it would be wrong).
@@ -80,32 +85,39 @@ def _values(name: str, kind: str) -> list[tuple[str, bool]]:
     if kind == "path" and name in OUTPUTS:
         return [(v, v in ("taken", "loop", "taken/below", LONG) and name == "out") for v in RESULTS]
     if kind == "path":
-        return [(v, name not in SOMETIMES) for v in INPUTS]
+        return [(v, True) for v in INPUTS]
     if kind in ("choice", "str"):
         return [(v, kind == "choice" or (name not in FREE_NAMES and v not in ("", " "))) for v in TEXTS]
     return []
 
 
 def _sound(made: Path) -> dict[type, list[dict[str, Any]]]:
-    """Arguments with which each command works; two sets where tables have flags of their own."""
+    """Arguments with which each command works; a set for each kind of data or question that has flags of its own."""
     split, table, run = str(made / "tiny.safetensors"), str(made / "tiny.csv"), str(made / "run")
     fast = {"epochs": 1, "device": "cpu", "precision": "fp32"}
     study = {"models": "ease", "dry_run": True}
     read = {"data": table, "user": "user", "item": "item", "title": "title", "heldout": 30}
-    small = {"users": 10, "model": run}
-    lds = {"what": "lds", "data": split, "subsets": 2, "again": 0, "hidden": 8, "latent": 4, "epochs": 1, "out": "o"}
+    small = {"users": 20, "model": run}
+    others = {"data": table, "user": "user", "item": "item"}
+    again = {"data": split, "hidden": 8, "latent": 4, "epochs": 1, "out": "o"}
+    lds = {"what": "lds", **again, "subsets": 2, "again": 0, "receivers": 20}
+    removal = {"what": "removal", **again, "receivers": 2, "helpers": 3}
+    far = {"what": "far", **again, "users": 300, "seeds": 1, "features": made / "features.csv"}
+    anchors = {"what": "anchors", "study": (made / "study-1",), "out": "o"}
+    transfer = {"what": "transfer", "data": split, "users": 10, "groups": made / "groups.csv", "epochs": 1, "out": "o"}
+    of_model = {"what": "transfer", "model": run, "users": 10, "out": "o"}
     shown = {"model": run, "users": "all", "out": "o.csv"}
     return {
         of.Study: [{"data": split, **study}, {**read, **study}],
         of.Combine: [{"studies": (made / "study-1", made / "study-2"), "out": "o"}],
         of.Tune: [{"data": split, "trials": 2, **study}],
-        of.Train: [{"data": split, **fast, "out": "o", "anchor": 1}],
-        of.Evaluate: [{"model": run, "device": "cpu"}, {"model": run, "data": table, "user": "user", "item": "item"}],
+        of.Train: [{"data": split, **fast, "out": "o", "anchor": 1, "anchor_variant": "softmin", "anchor_steps": 2}],
+        of.Evaluate: [{"model": run, "device": "cpu"}, {"model": run, **others}],
         of.Recommend: [{"model": run, "items": ("1", "2"), "device": "cpu"}, shown],
-        of.Theory: [{"data": split, **small}],
-        of.Explain: [lds, {"what": "transfer", **small, "epochs": 1, "out": "o"}],
+        of.Theory: [{"data": split, **small}, {"data": split, "users": 20, "epochs": 1}, {**small, **others}],
+        of.Explain: [anchors, far, removal, lds, of_model, transfer],
         of.Course: [{"out": "o"}],
-        of.Info: [{"data": split}],
+        of.Info: [{"data": split}, read],
         of.PerUser: [{"studies": (made / "study-1",), "out": "o.csv"}],
         of.Prepare: [{"name": "ml-1m", "from_file": made / "ml-1m", "no_verify": True, "heldout": 30, "out": "o"}],
     }
@@ -114,14 +126,14 @@ def _sound(made: Path) -> dict[type, list[dict[str, Any]]]:
 def _words(command: type, given: dict[str, Any]) -> list[str]:
     name = "per-user" if command.__name__ == "PerUser" else command.__name__.lower()
     argv = ["data", name] if name in ("info", "prepare") else [name]
-    for flag, value in given.items():
+    for flag, value in ((flag, value) for flag, value in given.items() if value is not None):
         several = value if isinstance(value, tuple) else (value,)
         if (command.__name__, flag) in POSITIONAL:
             argv += map(str, several)
         elif value is True:
             argv.append(f"--{flag.replace('_', '-')}")
         elif len(several) == 1:
-            argv.append(f"--{flag.replace('_', '-')}={value}")
+            argv.append(f"--{flag.replace('_', '-')}={several[0]}")
         else:
             argv += [f"--{flag.replace('_', '-')}", *map(str, several)]
     return argv
@@ -134,9 +146,11 @@ def flags(made: Path) -> Iterator[tuple[str, list[str], bool, dict[str, str], Ca
         for f in fields(command):
             kind = _kind(hints[f.name])
             table = f.name in {g.name for g in fields(of.ColumnFlags)}
-            given = sets[-1] if table or f.name in sets[-1] else sets[0]
+            given = sets[-1] if table else next((s for s in reversed(sets) if f.name in s), sets[0])
+            beside = BESIDE.get(f.name, {})
+            beside = beside if beside.keys() <= hints.keys() else {}
             for value, refuse in _values(f.name, kind):
-                argv = _words(command, {**given, f.name: value})
+                argv = _words(command, {**given, **beside, f.name: value})
                 yield f"{command.__name__.lower()} {f.name}={value[:40]!r}", argv, refuse, {}, _strange
     assert {c for c in COMMANDS if c is not of.List} == set(_sound(made))
 
@@ -175,7 +189,7 @@ def _write(text: str) -> None:
 ODD = ["", "abc", "-1", "1.5", "9" * 30, "\x1b[31m", "/missing", "a" * 5000]
 READ_LATER = ["WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_PORT", "MINIVAE_DATA", "MINIVAE_MAX_MEMORY", "COLUMNS"]
 READ_AT_START = ["MINIVAE_PLUGINS", "MPLBACKEND", "MPLCONFIGDIR", "TERM", "LANG", "LC_ALL", "HOME", "TMPDIR"]
-READ_AT_START += ["TZ", "OMP_NUM_THREADS"]
+READ_AT_START += ["TZ", "POLARS_VERBOSE", "POLARS_TEMP_DIR", "RAYON_NUM_THREADS"]
 
 
 def environment(made: Path) -> Iterator[tuple[str, list[str], bool, dict[str, str], bool]]:
@@ -190,6 +204,9 @@ def environment(made: Path) -> Iterator[tuple[str, list[str], bool, dict[str, st
     for name in READ_AT_START:
         for value in ("", "abc", "-1", "/missing"):
             yield f"{name}={value!r}", evaluate, False, {name: value}, True
+    for name in THREADS:
+        for value in ("", "abc", "-1", "0", "1.5", "999999"):
+            yield f"{name}={value!r}", table, bool(value), {name: value}, True
     for encoding in ("cp1252", "latin-1", "ascii", "utf-16"):
         for argv in (evaluate, ["train", "--help"], ["data", "list"]):
             yield f"{argv[0]} in {encoding}", argv, False, {"PYTHONIOENCODING": encoding}, True
@@ -197,6 +214,7 @@ def environment(made: Path) -> Iterator[tuple[str, list[str], bool, dict[str, st
 
 WRONG = {"null": None, "yes": True, "-1": -1, "1e308": 1e308, "word": "x", "nothing": "", "list": [], "table": {}}
 WRONG |= {"escape": "\x1b[31m[/x]", "huge": 10**18, "nested": [[[{}]]]}
+SHARES = ("mean", "se", "coverage")  # of metrics.json: between 0 and 1
 ALIKE = {bool: "yes", int: "number", float: "number", str: "word", list: "list", dict: "table", type(None): "null"}
 
 
@@ -243,6 +261,7 @@ def notes(made: Path) -> Iterator[tuple[str, list[str], bool, Callable[[], None]
             yield f"{where} dropped", argv, False, partial(_note, made / folder, name, path, ...)
             for word, new in WRONG.items():
                 refuse = not _alike(before, new) and None not in (before, new)
+                refuse |= name.endswith("metrics.json") and path[-1] in SHARES and word in ("-1", "1e308", "huge")
                 yield f"{where} = {word}", argv, refuse, partial(_note, made / folder, name, path, new)
     train = ["train", f"--data={made / 'tiny.safetensors'}", *FAST, "--batch-size=50", "--out=x", "--resume"]
     split = ["data", "info", "x/split.safetensors"]
