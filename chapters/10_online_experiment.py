@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 10. How would one know that it works for people?
-# **Study** 75 min · **runs** 28 CPU seconds (29 s when it was built), 0.7 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), variance, the normal distribution
+# **Study** 75 min · **runs** 33 CPU seconds (104 s when it was built), 0.7 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), variance, the normal distribution
 #
 # **You will be able to** (1) write a model of how people look at a list and click, (2) say how far an offline metric
 # predicts clicks, (3) plan the size of an experiment, (4) find the unit of randomisation and its standard error,
@@ -651,7 +651,7 @@ mv.checks.check_first_success(first_success)
 # <details><summary>Solution</summary>
 #
 # **One investigation** (`python chapters/investigate.py 10`; popularity against one Mult-VAE, about the lift of 10.8, 14 days, 100 repetitions
-# each). With 2,000 people and a hoped-for lift of 50 % ($h$ = half of the control's rate) every experiment stops, at the median on day 3; the size that 10.5 plans for this lift, 392 people (power .7 with clicks), is there
+# each). With 2,000 people and a hoped-for lift of 50 % ($h$ = half of the control's rate) every experiment stops, at the median on day 3; the size that 10.5 plans for this lift, some 400 people (power .7 with clicks), is there
 # by that day: half of the experiments or more stop no earlier and save nothing. With 600 people 85 % stop, half of these by day 7, where the planned size comes on day 10; the other
 # 15 % have no result after 14 days. With fewer people for the same effect, 200, it is 26 % that stop. A smaller effect, which the task asks for, was not run.
 # *A wrong scale*: with a hope of 10 % and 200 people
