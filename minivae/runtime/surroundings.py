@@ -11,11 +11,14 @@ from minivae.errors import InputError
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 THREADS += ("POLARS_MAX_THREADS", "POLARS_ASYNC_THREAD_COUNT", "POLARS_MAX_BLOCKING_THREAD_COUNT")
-MOST_THREADS = 1024  # polars starts all that are asked for: four times as many take it minutes
+MOST_THREADS = 1024  # polars starts all that are asked for: with 4,096 it took over 100 s
+
+FORMS = {"GOMP_CPU_AFFINITY": r"[\d\s,:-]+", "POLARS_OVERRIDE_TOTAL_MEMORY_MB": r"\d{1,12}"}
+"""What the libraries can read of variables with which they otherwise hang or end in a backtrace."""
 
 
 def check_surroundings() -> None:
-    """Raise `InputError` if the current folder is gone, or a variable asks for a number of threads that is none."""
+    """Raise `InputError` if the current folder is gone, or a variable says what its library cannot use."""
     try:
         os.getcwd()
     except FileNotFoundError as e:
@@ -32,3 +35,7 @@ def check_surroundings() -> None:
             raise InputError(
                 f"{name}={value} is no number of threads; unset it, or set a whole number from 1 to {most:,}"
             )
+    for name, form in FORMS.items():
+        value = os.environ.get(name, "")
+        if value and not re.fullmatch(form, value, re.ASCII):
+            raise InputError(f"{name}={value} cannot be read by the library that it is for; unset it")

@@ -9,7 +9,7 @@ import pytest
 
 import minivae as mv
 from minivae.cli.main import main
-from minivae.runtime.surroundings import THREADS
+from minivae.runtime.surroundings import FORMS, THREADS
 
 
 def program(*argv, folder, before="pass", **variables):
@@ -29,11 +29,20 @@ def test_a_number_of_threads_that_is_none_is_refused(monkeypatch, capsys, name, 
     assert capsys.readouterr().err.startswith(f"error: {name}={value} is no number of threads; unset it, or ")
 
 
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("value", ["x", "1.5", "1e3"])
+def test_what_a_library_hangs_with_is_refused(monkeypatch, capsys, name, value):
+    monkeypatch.setenv(name, value)
+    assert main(["data", "list"]) == 2
+    assert capsys.readouterr().err == f"error: {name}={value} cannot be read by the library that it is for; unset it\n"
+
+
 SOUND = [("OMP_NUM_THREADS", "2,1"), ("MKL_NUM_THREADS", "4"), ("POLARS_MAX_THREADS", "")]
+SOUND += [("GOMP_CPU_AFFINITY", "0 3 1-2 4-15:2"), ("POLARS_OVERRIDE_TOTAL_MEMORY_MB", "4096")]
 
 
 @pytest.mark.parametrize(("name", "value"), SOUND)
-def test_a_sound_number_of_threads_is_taken_and_an_empty_one_is_none(monkeypatch, name, value):
+def test_a_sound_value_is_taken_and_an_empty_number_of_threads_is_none(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     assert main(["data", "list"]) == 0
     assert os.environ.get(name, "") == value

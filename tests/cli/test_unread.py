@@ -53,7 +53,9 @@ def made(tmp_path_factory):
         ("train --data {split} --anchor 1 --anchor-schedule geometric --out {new}", "--anchor-schedule"),
         ("train --data {split} --anchor 1 --anchor-temperature 2 --out {new}", "--anchor-temperature"),
         ("train --data {split} --model multvae-clean --keep-exponent 1 --out {new}", "--keep-exponent"),
-        ("train --data {split} --model multdae --anneal-steps 9 --out {new}", "--anneal-steps"),
+        ("train --data {split} --model recvae --anneal-steps 9 --out {new}", "--anneal-steps"),
+        ("train --data {split} --model multdae+anchor --beta 1 --out {new}", "--beta"),
+        ("train --data {split} --model multdae --gamma 1 --out {new}", "--gamma"),
     ],
 )
 def test_a_flag_that_nothing_reads_is_refused(made, tmp_path, capsys, words, flag):

@@ -17,7 +17,7 @@ from minivae.models import EASE, MultVAE
 from minivae.models.registry import arguments_of
 from minivae.runtime.records import CHECKSUM, write_record
 from minivae.runtime.storage import load_arrays, save_arrays
-from minivae.runtime.surroundings import THREADS
+from minivae.runtime.surroundings import FORMS, THREADS
 
 FAST = ["--epochs", "1", "--device", "cpu", "--precision", "fp32"]
 OUTPUTS = {"out", "json_file", "export_csv"}
@@ -207,6 +207,8 @@ def environment(made: Path) -> Iterator[tuple[str, list[str], bool, dict[str, st
     for name in THREADS:
         for value in ("", "abc", "-1", "0", "1.5", "999999"):
             yield f"{name}={value!r}", table, bool(value), {name: value}, True
+    for name in FORMS:
+        yield f"{name}='x'", table, True, {name: "x"}, True
     for encoding in ("cp1252", "latin-1", "ascii", "utf-16"):
         for argv in (evaluate, ["train", "--help"], ["data", "list"]):
             yield f"{argv[0]} in {encoding}", argv, False, {"PYTHONIOENCODING": encoding}, True

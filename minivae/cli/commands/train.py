@@ -5,9 +5,12 @@ from contextlib import ExitStack
 from minivae.cli import flags
 from minivae.cli.commands.folder import resumable
 from minivae.cli.commands.sources import source_of
+from minivae.cli.commands.unread import refuse_unread
 from minivae.config import SettingError
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError, option
+from minivae.models import MultDAE
+from minivae.models.registry import model_class
 from minivae.runtime import distributed
 from minivae.runtime.device import resolve_device
 from minivae.runtime.portable import seen_from
@@ -79,6 +82,8 @@ def train_job(options: flags.Train, data: str) -> Job:
 
 def refuse_idle(options: flags.Train, job: Job) -> None:
     """Raise `InputError` for a flag that only shapes a setting which the model does not use, and that is not given."""
+    if issubclass(model_class(job.spec.kind), MultDAE):
+        refuse_unread(options, ("beta", "gamma", "anneal_steps"), f"--model {job.spec.name}", "it has no KL term")
     for flag, (shaped, unused) in SHAPES.items():
         if getattr(options, flag) is None or getattr(options, shaped) is not None:
             continue
