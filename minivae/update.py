@@ -64,8 +64,7 @@ def loss_terms(
     nll = multinomial_nll(
         model.decoder[:-1](draw.z), output.weight, output.bias, batch, None, products, config.label_smoothing
     )
-    terms = {"nll": nll}
-    loss = terms["nll"]
+    loss, terms = nll, {"nll": nll}
     with products_in(products):  # pseudo-inputs of a VampPrior are dense rows
         kl = model.kl(draw, batch) if phase.encoder else None  # (B,)
     if kl is not None:
