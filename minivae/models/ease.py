@@ -1,6 +1,6 @@
 """EASE: a linear item-item model in closed form (Steck, WWW 2019), in the memory of one matrix."""
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -44,7 +44,7 @@ class EASE(ItemItem):
     def sizes(self) -> dict[str, Any]:
         return {"l2": self.l2}
 
-    def fit(self, train: Users) -> "EASE":
+    def fit(self, train: Users) -> Self:
         """Solve for `train`, (U, I) binary, by LAPACK's Cholesky routines in place.
 
         Raises

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -75,7 +75,7 @@ class IALS(Baseline):
         """Numbers that are learned: a vector for every training user and item."""
         return (n_users + n_items) * self.factors
 
-    def fit(self, train: Users) -> "IALS":
+    def fit(self, train: Users) -> Self:
         """Alternate over `train`, (U, I) binary."""
         csr = binary(train, "train")
         with _one_blas_thread():

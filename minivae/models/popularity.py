@@ -1,7 +1,7 @@
 """The floor of every benchmark: the same list for all users."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ class Popularity(Baseline):
         """Numbers that are learned: one count per item."""
         return n_items
 
-    def fit(self, train: Users) -> "Popularity":
+    def fit(self, train: Users) -> Self:
         """Count the users of each item in `train`, (U, I)."""
         csr = binary(train, "train")
         self.set_state({"counts": np.bincount(csr.indices, minlength=shape_of(csr)[1]).astype(np.float32)})

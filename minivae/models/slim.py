@@ -1,6 +1,6 @@
 """SLIM: a sparse, non-negative item-item model (Ning and Karypis, ICDM 2011), by ADMM (Steck et al., WSDM 2020)."""
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -79,7 +79,7 @@ class SLIM(ItemItem):
         own = {"l1": self.l1, "l2": self.l2, "rho": self.rho}
         return own | {"iterations": self.iterations, "tolerance": self.tolerance}
 
-    def fit(self, train: Users) -> "SLIM":
+    def fit(self, train: Users) -> Self:
         """Solve for `train`, (U, I) binary.
 
         Raises
