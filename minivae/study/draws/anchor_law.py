@@ -13,13 +13,13 @@ from minivae.data.splits import StrongSplit
 from minivae.data.users import shape_of
 from minivae.errors import InputError
 from minivae.models import VAE, load_model
+from minivae.options import SELECTION
 from minivae.ranking import activity_groups, compare, paired_difference
 from minivae.runtime.records import MeanInterval, Record
 from minivae.runtime.table import Table, numbers, words
 from minivae.study.draws.pooling import pool
 from minivae.study.run.runs import Result, read_note
 
-SELECTION = "ndcg@100"
 NAME = re.compile(r"(?P<model>[a-z]+)-(?P<form>full|centroid\+variance|direction)-(?P<weight>[\d.]+)")
 
 

@@ -176,7 +176,7 @@ def curves(models: Sequence[ModelResult], others: Mapping[str, tuple[Sequence[in
     trained = {m.name: [[line["validation"] for line in r.log] for r in m.runs] for m in models if m.runs[0].log}
     if not trained:
         return None
-    levels = {m.name: m.pooled("validation")["ndcg@100"][0] for m in models if m.name == "ease"}
+    levels = {m.name: m.pooled("validation")[SELECTION][0] for m in models if m.name == "ease"}
     figure = Figure(figsize=(8, 4.6), layout="constrained")
     plots.learning_curves(trained, levels, others, colours=colours(trained), ax=figure.subplots())
     return figure
