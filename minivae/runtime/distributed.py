@@ -128,13 +128,11 @@ class Team:
     @contextmanager
     def in_turn(self) -> Iterator[None]:
         """The first process does what follows before the others start with it."""
-        if self.size > 1 and not self.first:
-            with _together():
-                dist.barrier()
+        if not self.first:
+            self.wait_for_all()
         yield
-        if self.size > 1 and self.first:
-            with _together():
-                dist.barrier()
+        if self.first:
+            self.wait_for_all()
 
     def sum(self, values: Tensor) -> Tensor:
         """Add up a tensor over all processes, in place; without others it is left as it is."""
