@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 
 from minivae.data.audit import Finding
+from minivae.errors import counted
 from minivae.metrics import shown
 from minivae.options import METRICS, SELECTION
 from minivae.runtime import text
@@ -75,7 +76,7 @@ def differences(rows: Sequence[Comparison]) -> Table:
 def groups(by_model: Mapping[str, Mapping[str, Group]], name: str = "model") -> Table:
     """nDCG@100 by activity group, with the number of users in each; one user alone has no standard error."""
     sizes = {label: g.users for label, g in next(iter(by_model.values())).items()}
-    columns = [numbers(f"{label} ({n:,} user{'' if n == 1 else 's'})", _group) for label, n in sizes.items()]
+    columns = [numbers(f"{label} ({counted(n, 'user')})", _group) for label, n in sizes.items()]
     return Table.make([words(name), *columns], ([model, *of.values()] for model, of in by_model.items()))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from minivae.config import TrainConfig
+from minivae.errors import counted
 from minivae.study.run.records import Doubt
 from minivae.study.run.runs import Result
 
@@ -66,7 +67,7 @@ def of_training(name: str, runs: Sequence[Result], config: TrainConfig | None) -
         return []
     found = []
     if (n := len(runs)) < SEEDS:
-        many = f"{n} seed" if n == 1 else f"{n} seeds"
+        many = counted(n, "seed")
         found.append(Doubt(name, many, f"{name} ran with {many}; at least {SEEDS} are needed.", {"seeds": SEEDS}))
     limit = config.epochs
     if any(r.metrics.best_epoch == r.metrics.epochs for r in runs):

@@ -90,7 +90,7 @@ def run_all(
     with progress.board() as board:
         for task in tasks:
             if task not in todo:
-                _tidy(task)
+                remove_checkpoints(task.folder)
                 _say(board, line_of, task)
         if n > 1:
             for task in _side_by_side(todo, split, n, board):
@@ -132,11 +132,7 @@ def run_one(task: Task, split: StrongSplit) -> None:
         if not task.keep_divergence:
             raise
         write_record(task.folder / "metrics.json", DivergedTrial(str(e)))
-    _tidy(task)
-
-
-def _tidy(task: Task) -> None:
-    remove_checkpoints(task.folder)  # as large as four models
+    remove_checkpoints(task.folder)
 
 
 def _say(board: progress.Board, line_of: Callable[[Task], str] | None, task: Task) -> None:
