@@ -115,31 +115,30 @@ def _vae(job: Job, split: StrongSplit, clock: Clock) -> Cost:
     memory = vae_memory(
         n,
         kept,
-        sum(p.numel() for p in model.decoder[-1].parameters()),
-        split.train.shape,
-        split.train.nnz,
-        config.batch_size,
-        trainer.products,
-        device.type == "cuda",
+        item_sized=sum(p.numel() for p in model.decoder[-1].parameters()),
+        shape=split.train.shape,
+        events=split.train.nnz,
+        batch=config.batch_size,
+        products=trainer.products,
+        cuda=device.type == "cuda",
     )
-    per_pass = -(-split.train.shape[0] // config.batch_size)
     order = torch.randperm(split.train.shape[0], generator=torch.Generator().manual_seed(0)).split(config.batch_size)
-    training, updates = 0.0, 0
+    training = 0.0
     for phase in model.phases:
         seconds, once = _step_time(trainer, order, phase, clock)
         setup += once
-        training += phase.passes * per_pass * seconds
-        updates += phase.passes * per_pass
+        training += phase.passes * trainer.updates_per_pass * seconds
     ranking = _ranking_time(model.eval(), split.validation, clock)  # seconds per user
     held = split.validation.n_users + split.test.n_users
+    saving = (SAVED * (2 * n + 2 * kept) + kept) / kept * _saving_time(model, clock)
     return Cost(
-        n,
-        memory,
-        setup + held * ranking + (SAVED * (2 * n + 2 * kept) + kept) / kept * _saving_time(model, clock),
-        training / updates,
-        split.validation.n_users * ranking,
-        updates,
-        config.epochs,
+        parameters=n,
+        memory=memory,
+        setup=setup + held * ranking + saving,
+        update=training / trainer.updates_per_epoch,
+        validation=split.validation.n_users * ranking,
+        updates=trainer.updates_per_epoch,
+        epochs=config.epochs,
     )
 
 

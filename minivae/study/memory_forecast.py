@@ -68,6 +68,10 @@ def vae_memory(
         Interactions of the training users.
     batch : int
         Users per update.
+    products : dtype
+        Of the item-sized products.
+    cuda : bool, default False
+        Whether it runs on a GPU, where no library is loaded into this memory.
     """
     n_users, n_items = shape
     rows = min(batch, max(1, CHUNK_CELLS // n_items))
