@@ -27,14 +27,14 @@ from minivae.errors import InputError
 from minivae.models import VAE
 from minivae.models.registry import MODELS, model_class
 from minivae.study.run.model_spec import CONFIG_KEYS, ModelSpec
-from minivae.study.run.settings import Section, Toml, check_layer, read_toml
+from minivae.study.run.settings import Layer, Section, SectionTable, Toml, check_layer, read_toml
 from minivae.study.run.space import Value, parse
 
 BASE = "default"
 _PRESETS = files("minivae.study") / "presets"
-TABLES = {"title", "data", "over_data", "select", "train", "models", "sections", "search", "origin"}
+TABLES = set(Layer.__struct_fields__)
 DEEPEST = 50  # models that are like one another
-SECTION = {"title", "text", "steps", "models", "against", "axis"}
+SECTION = set(SectionTable.__struct_fields__)
 
 
 @dataclass(frozen=True)
