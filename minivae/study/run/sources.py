@@ -132,8 +132,7 @@ class Source:
     def events(self) -> Interactions:
         """A raw table as it is, with the account of its rows on standard error."""
         data = self._read_table(self.data)
-        if data.reading is not None:
-            print(f"{self.data}: {data.reading}", file=sys.stderr)
+        _say_reading(self.data, data)
         return data
 
     def _refuse(self, options: tuple[str, ...], why: str) -> None:
@@ -164,8 +163,7 @@ class Source:
 
     def _split(self, data: Interactions, n_heldout: int | None) -> StrongSplit:
         split = self._made(data, n_heldout)
-        if data.reading is not None:
-            print(f"{self.data}: {data.reading}", file=sys.stderr)
+        _say_reading(self.data, data)
         steps = [f"{step}: {u:,} users, {i:,} items, {e:,} events" for step, (u, i, e) in split.filters.items()]
         if self.table:
             print(f"left after each step: {'; '.join(steps)}", file=sys.stderr)
@@ -185,13 +183,19 @@ class Source:
             validation = None if self.validation is None else self._read_table(self.validation)
             test = self._read_table(self.test)
             for path, part in ((self.test, test), (self.validation, validation)):
-                if part is not None and part.reading is not None:
-                    print(f"{path}: {part.reading}", file=sys.stderr)
+                if part is not None:
+                    _say_reading(path, part)
             return given_split(data, test, validation, **seed)
         if self.split in ("time", "last"):
             self._refuse(("heldout", "split_seed"), f"--split {self.split} draws no users")
             return (time_split if self.split == "time" else leave_last_out)(data, **filters)
         return strong_split(data, n_heldout=n_heldout if self.heldout is None else self.heldout, **seed, **filters)
+
+
+def _say_reading(source: str | Path | None, data: Interactions) -> None:
+    """What became of the rows of a table, on standard error."""
+    if data.reading is not None:
+        print(f"{source}: {data.reading}", file=sys.stderr)
 
 
 def fingerprint(split: StrongSplit, parts: Sequence[str] = ("validation", "test")) -> str:
