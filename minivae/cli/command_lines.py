@@ -41,7 +41,7 @@ def words(options: Any, changes: Mapping[str, Any] | None = None) -> list[str]:
         if value == default or value is None or value is False:
             continue
         several = [portable(str(v)) for v in (value if isinstance(value, tuple) else [value])]
-        if f.name in ("studies",) or (f.name == "data" and default is None and isinstance(options, Info)):
+        if f.name == "studies" or (f.name == "data" and default is None and isinstance(options, Info)):
             positional += several
         else:
             named += [f"--{f.name.replace('_', '-')}", *(several if value is not True else [])]
@@ -58,7 +58,7 @@ def command(options: Any, changes: Mapping[str, Any] | None = None) -> str:
     return shlex.join(["minivae", name, *words(options, changes)])
 
 
-def deciding(options: "Study", out: Path, changes: Mapping[str, Any], search: Sequence[str]) -> str:
+def deciding(options: Study, out: Path, changes: Mapping[str, Any], search: Sequence[str]) -> str:
     """The command, or two, after which the conclusions of a study may be drawn.
 
     More seeds continue the study in its folder; other settings need another folder.
@@ -73,7 +73,7 @@ def deciding(options: "Study", out: Path, changes: Mapping[str, Any], search: Se
     return command(options, {**changes, **(same if set(changes) <= {"seeds"} else elsewhere)})
 
 
-def after_search(options: "Tune", out: Path) -> str:
+def after_search(options: Tune, out: Path) -> str:
     """The command that looks at the test users once, with the data of the search and the settings that it chose.
 
     >>> after_search(Tune(data="debian", heldout=100, trials=5), Path("runs/t"))

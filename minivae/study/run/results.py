@@ -79,7 +79,7 @@ def group(results: Iterable[Result]) -> list[ModelResult]:
     return [ModelResult(name, runs) for name, runs in by_model.items()]
 
 
-def comparisons(names: Collection[str], sections: Sequence[Section] = ()) -> list[tuple[str, str]]:
+def comparisons(names: Collection[str], sections: Sequence[Section] = ()) -> list[Pair]:
     """Which pairs (a, b) a report compares: with EASE, with and without anchors, and those of its sections.
 
     A model that a section compares is not compared with EASE too, unless the section is about steps of whole models:
@@ -95,19 +95,19 @@ def comparisons(names: Collection[str], sections: Sequence[Section] = ()) -> lis
     return [(a, b) for a, b in dict.fromkeys(pairs) if b in names]
 
 
-def every_pair(names: Collection[str]) -> list[tuple[str, str]]:
+def every_pair(names: Collection[str]) -> list[Pair]:
     """All pairs (a, b), each once; b is the simpler one: popularity, EASE, a model without anchors, the earlier one."""
     simple = [n for n in ("popularity", REFERENCE) if n in names]
     order = [*simple, *sorted((n for n in names if n not in simple), key=lambda n: n.endswith(ANCHORED))]
     return [(a, b) for k, b in enumerate(order) for a in order[k + 1 :]]
 
 
-def with_and_without(names: Collection[str]) -> list[tuple[str, str]]:
+def with_and_without(names: Collection[str]) -> list[Pair]:
     """(model with anchors, the same without) for every model that is there both ways."""
     return [(a, b) for a in names if a.endswith(ANCHORED) and (b := a.removesuffix(ANCHORED)) in names]
 
 
-Doubts = Mapping[tuple[str, str], Sequence[Doubt]]
+Doubts = Mapping[Pair, Sequence[Doubt]]
 """(a, b) -> why the difference a − b allows no conclusion."""
 
 

@@ -150,7 +150,7 @@ def trained_with(note: RunNote, folder: Path) -> TrainConfig:
         raise InputError(f"{folder / 'config.json'} holds settings that no training has ({e}); run it again") from e
 
 
-def refuse_other_users(result: "Result", split: StrongSplit) -> None:
+def refuse_other_users(result: Result, split: StrongSplit) -> None:
     """Raise `InputError` if the metrics of a run are not of the users of `split`."""
     for part in PARTS:
         scored = result.scored.get(part)
