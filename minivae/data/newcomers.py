@@ -11,7 +11,7 @@ import numpy as np
 from minivae.data.codes import binary_csr, lookup, occurrences
 from minivae.data.given import place
 from minivae.data.splits import FoldIn, StrongSplit
-from minivae.data.strong_split import draw_heldout, positions, require_interactions
+from minivae.data.strong_split import draw_heldout, left, positions, require_interactions
 from minivae.errors import InputError, option
 
 if TYPE_CHECKING:
@@ -124,9 +124,3 @@ def new_users(data: Interactions, split: StrongSplit, seed: int | None = None, m
     known = None if split.train_labels is None else int((place(labels, split.train_labels) >= 0).sum())
     without = int((np.diff(fold_in.heldout.indptr) == 0).sum())
     return NewUsers(fold_in, filters, known, without)
-
-
-def left(data: Interactions, events: np.ndarray) -> tuple[int, int, int]:
-    """Users, items and events among some of the events, given by position or by a mask."""
-    item = data.item[events]
-    return np.unique(data.user[events]).size, np.unique(item).size, item.size

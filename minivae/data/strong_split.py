@@ -192,6 +192,12 @@ def assign_events(data: Interactions, n_heldout: int, seed: int, min_user: int, 
     return Assignment(part, users, vocabulary, uid, sid, n_events, n_items, filters)
 
 
+def left(data: Interactions, events: np.ndarray) -> tuple[int, int, int]:
+    """Users, items and events among some of the events, given by position or by a mask."""
+    item = data.item[events]
+    return np.unique(data.user[events]).size, np.unique(item).size, item.size
+
+
 def positions(of: np.ndarray, n: int) -> np.ndarray:
     """Where each of the codes 0..n-1 stands in `of`, int32; -1 if it does not."""
     place = np.full(n, -1, np.int32)

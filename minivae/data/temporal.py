@@ -13,7 +13,7 @@ import numpy as np
 
 from minivae.data.codes import binary_csr, lookup, occurrences, order_of_appearance
 from minivae.data.splits import FoldIn, StrongSplit
-from minivae.data.strong_split import DROPPED, positions, require_interactions
+from minivae.data.strong_split import DROPPED, left, positions, require_interactions
 from minivae.errors import InputError, option
 
 if TYPE_CHECKING:
@@ -137,11 +137,6 @@ def filtered(data: Interactions, min_user: int, min_item: int) -> tuple[np.ndarr
             + (f" or {option('min_item')}" if min_item else "")
         )
     return alive, filters
-
-
-def left(data: Interactions, alive: np.ndarray) -> tuple[int, int, int]:
-    """Users, items and events among those that stay."""
-    return np.unique(data.user[alive]).size, np.unique(data.item[alive]).size, int(alive.sum())
 
 
 def built(
