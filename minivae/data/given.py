@@ -9,7 +9,7 @@ import numpy as np
 
 from minivae.data.codes import binary_csr
 from minivae.data.splits import FoldIn, StrongSplit
-from minivae.data.strong_split import require_interactions
+from minivae.data.strong_split import check_seed, require_interactions
 from minivae.data.text_form import whole
 from minivae.errors import InputError, counted, option
 
@@ -80,8 +80,7 @@ def given_split(
 
 def drawn(known: Any, seed: int) -> Any:
     """A fifth of the items of some users with at least 5, as a matrix over all users."""
-    if not 0 <= seed < 2**32:
-        raise InputError(f"seed must lie in 0..2**32 - 1, not {seed}")
+    check_seed(seed)
     rng = np.random.default_rng(seed)
     active = np.flatnonzero(np.diff(known.indptr) >= 5)
     users = rng.choice(active, min(1000, max(2, active.size // 10), active.size), replace=False)

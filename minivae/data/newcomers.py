@@ -11,7 +11,7 @@ import numpy as np
 from minivae.data.codes import binary_csr, lookup, occurrences
 from minivae.data.given import place
 from minivae.data.splits import FoldIn, StrongSplit
-from minivae.data.strong_split import draw_heldout, left, positions, require_interactions
+from minivae.data.strong_split import check_seed, draw_heldout, left, positions, require_interactions
 from minivae.errors import InputError, option
 
 if TYPE_CHECKING:
@@ -96,8 +96,7 @@ def new_users(data: Interactions, split: StrongSplit, seed: int | None = None, m
     require_interactions(data, "new_users")
     protocol: Mapping[str, Any] = split.protocol
     seed = int(protocol.get("seed", 98765)) if seed is None else seed
-    if not 0 <= seed < 2**32:
-        raise InputError(f"seed must lie in 0..2**32 - 1, not {seed}")
+    check_seed(seed)
     min_user = int(protocol.get("min_user", 5)) if min_user is None else min_user
     kept = np.flatnonzero(occurrences(data.user, data.n_users) >= max(min_user, 1))
     if not kept.size:

@@ -101,6 +101,12 @@ def require_interactions(data: object, caller: str) -> None:
         )
 
 
+def check_seed(seed: int) -> None:
+    """Raise `InputError` for what NumPy's generators take for no seed."""
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed must lie in 0..2**32 - 1, not {seed}")
+
+
 def active(data: Interactions, min_user: int, min_item: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Users with enough items that enough users have, the events of other items, and every user's number of items."""
     dropped = np.empty(0, np.int64)
@@ -148,8 +154,7 @@ def assign_events(data: Interactions, n_heldout: int, seed: int, min_user: int, 
     for name, value in {"min_user": min_user, "min_item": min_item}.items():
         if value < 0:
             raise InputError(f"{option(name)} is a number of items or users and cannot be negative, not {value}")
-    if not 0 <= seed < 2**32:
-        raise InputError(f"seed must lie in 0..2**32 - 1, not {seed}")
+    check_seed(seed)
     kept, dropped, activity = active(data, min_user, min_item)
     if kept.size <= 2 * n_heldout:
         most = (kept.size - 1) // 2
