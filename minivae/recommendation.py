@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from minivae.data.item_labels import ItemLabels
-from minivae.data.lookup import written
+from minivae.data.lookup import known_form
 from minivae.data.users import Users, binary, shape_of
 from minivae.errors import InputError
 from minivae.ranking import Scorer, top_items, users_per_block
@@ -175,15 +175,14 @@ def _items(n_items: int, of: Any, name: str, labels: np.ndarray | None) -> np.nd
     if wanted.ndim != 1:
         raise InputError(f"{name} must be a list of labels of items, not {of!r}")
     place = {str(label): k for k, label in enumerate(np.asarray(labels).tolist())}  # "7" is the item 7
-    forms = [written(str(label)) for label in wanted.tolist()]
-    found = [next((place[form] for form in of if form in place), None) for of in forms]
-    unknown = [label for label, at in zip(wanted.tolist(), found, strict=True) if at is None]
+    found = [known_form(str(label), place) for label in wanted.tolist()]
+    unknown = [label for label, form in zip(wanted.tolist(), found, strict=True) if form is None]
     if unknown:
         raise InputError(
             f"{name} holds {unknown[0]!r}, which no item is called ({len(unknown):,} of {len(wanted):,} are unknown); "
             f"with labels=, {name} holds labels such as {next(iter(place))}, without it positions"
         )
-    return np.array(found, np.int64)
+    return np.array([place[form] for form in found if form is not None], np.int64)
 
 
 def _positions(n_items: int, of: Any, name: str) -> np.ndarray:

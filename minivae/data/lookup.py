@@ -1,6 +1,6 @@
 """From what a person types to what a split holds: a user's label, an item's title."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -29,6 +29,15 @@ def written(text: str) -> Iterator[str]:
     yield text
     yield canonical(text)
     yield whole(canonical(text))
+
+
+def known_form(text: str, place: Mapping[str, int]) -> str | None:
+    """The first form of a typed label that has a place; None if none of them has one.
+
+    >>> known_form("10.0", {"10": 0}), known_form("11", {"10": 0})
+    ('10', None)
+    """
+    return next((form for form in written(text) if form in place), None)
 
 
 def unknown_user(label: str, known: Sequence[str]) -> str:

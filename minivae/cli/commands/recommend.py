@@ -55,7 +55,8 @@ def recommend_items(options: flags.Recommend) -> None:
     if options.rank is not None:
         refuse_unread(options, ("among", "exclude"), "--rank", "it counts all items that a user does not have")
         refuse_unread(options, ("k",), "--rank", "one item is shown")
-        return _show_rank(options, model, split, labels, history)
+        _show_rank(options, model, split, labels, history)
+        return
     among, exclude = (None if f is None else _items(split, _lines(f)) for f in (options.among, options.exclude))
     if exclude is not None and np.isin(np.arange(split.n_items) if among is None else among, exclude).all():
         whose = "of the data" if among is None else f"of {options.among}"
@@ -65,7 +66,7 @@ def recommend_items(options: flags.Recommend) -> None:
     if options.out is not None:
         write_frames(_blocks(labels, items, scores, split), options.out)
         print(visible(f"results: {options.out} ({len(labels):,} users)"))
-        return None
+        return
     names = lookup.names(split)
     if len(labels) == 1:
         known = names[history.indices]
@@ -77,7 +78,6 @@ def recommend_items(options: flags.Recommend) -> None:
         print_table(Table.make(columns, rows), label if len(labels) > 1 else "")
     if len(labels) > SHOWN_USERS:
         print(f"and {len(labels) - SHOWN_USERS:,} more users; --out FILE writes them all")
-    return None
 
 
 def _users(options: flags.Recommend, split: StrongSplit) -> Found:
@@ -95,10 +95,10 @@ def _users(options: flags.Recommend, split: StrongSplit) -> Found:
             )
         return labels, rows
     wanted = options.user or _lines(options.users or Path())
-    forms = [list(lookup.written(w)) for w in wanted]
-    at = labels.is_in(list(chain.from_iterable(forms))).arg_true()
+    forms = list(chain.from_iterable(map(lookup.written, wanted)))
+    at = labels.is_in(forms).arg_true()
     place = dict(zip(labels.gather(at).to_list(), at.to_list(), strict=True))
-    known = [next((form for form in of if form in place), None) for of in forms]
+    known = [lookup.known_form(w, place) for w in wanted]
     for line, (label, found) in enumerate(zip(wanted, known, strict=True), 1):
         if found is None:
             where = f"{options.users}, label {line:,}: " if options.users else ""
@@ -145,8 +145,8 @@ def _lines(path: Path) -> list[str]:
 def _items(split: StrongSplit, wanted: Sequence[str]) -> np.ndarray:
     """Positions of items by their labels, or else by title."""
     place = {str(label): k for k, label in enumerate(split.item_labels.tolist())}
-    known = [next((place[form] for form in lookup.written(w) if form in place), None) for w in wanted]
-    found = [lookup.find_item(split, w) if k is None else k for w, k in zip(wanted, known, strict=True)]
+    known = [lookup.known_form(w, place) for w in wanted]
+    found = [lookup.find_item(split, w) if form is None else place[form] for w, form in zip(wanted, known, strict=True)]
     return np.unique(found).astype(np.int64)
 
 
