@@ -130,7 +130,7 @@ def planted(
     n_users, n_items, n_events : int, optional
         Sizes instead of a shape; by default 8,000 users, 1,500 items, 60 events a user
     law : Law, optional
-        Law, parameters of the model; by default those that match MovieLens-1M
+        Parameters of the model; by default those that match MovieLens-1M
 
     Returns
     -------

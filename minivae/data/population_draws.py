@@ -114,9 +114,9 @@ def successive_sample(
     size : ndarray
         (B,) int64
     items : PlantedItems
-        PlantedItems
+        Of the whole population
     rng : np.random.Generator
-        Numpy Generator
+        Of this chunk
     rounds : int, default 4
         Number of rounds of drawing before the users that are left are completed
 

@@ -39,7 +39,7 @@ class Law:
     tilt : float
         Standard deviation of the users' exponents on popularity
     popularity_exponent, popularity_shift : float
-        A and q
+        Of the power law: a and q
     activity : float
         Standard deviation of log(N_u − 5)
     longest : float

@@ -77,10 +77,10 @@ class StrongSplit:
 
     Parameters
     ----------
-    train : scipy.sparse.csr_matrix
-        (n_train, I) sparse
+    train : (n_train, I) sparse
+        Who has which item.
     validation, test : FoldIn
-        FoldIn over the same I items
+        Over the same I items.
     item_labels : (I,)
         Original labels, in the order of first appearance in the training rows; `ItemLabels`, so that the padding of
         recommendations gets none.

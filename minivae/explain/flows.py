@@ -103,9 +103,9 @@ def distant_helpers(transfer: Transfer, x: Users, k: int = 10) -> tuple[np.ndarr
 
     Returns
     -------
-    pairs : object
+    pairs : ndarray
         (k, 2), each pair once, u < v; fewer if fewer pairs have no common item.
-    cosine : object
+    cosine : ndarray
         (k,) mean cosine of their gradients along training.
 
     Raises

@@ -95,11 +95,11 @@ def record(
 
     Returns
     -------
-    snapshots : object
+    snapshots : list[Snapshot]
         In order of time, all before the end.
-    model : object
+    model : VAE
         At the end.
-    run : object
+    run : Run
         As `fit` returns it.
 
     Raises
