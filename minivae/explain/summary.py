@@ -12,7 +12,7 @@ from minivae.explain.kernel import ALONE, Transfer
 from minivae.explain.radius import compose_radius
 from minivae.explain.records import CommonItems, Example, FarPair, Helper, RadiusStage, Segment, Summary
 from minivae.runtime.table import Part, Table, numbers, words
-from minivae.runtime.text import markdown as escaped
+from minivae.runtime.text import code, markdown
 
 COMMON = ((0, 0), (1, 1), (2, 5), (6, 20), (21, None))
 """Groups of pairs by the number of items that both users have."""
@@ -164,7 +164,7 @@ def compose(s: Summary, remarks: Sequence[str]) -> list[Part]:
     unit = "nats for a step of length 1" if alone else "nats"
     cosines = ", ".join(f"{row.common}: {row.cosine:.3f}" for row in s.by_common_items if row.cosine is not None)
     parts: list[Part] = [
-        f"# Who helps whom: {escaped(s.data)}",
+        f"# Who helps whom: {markdown(s.data)}",
         "## Conclusion",
         f"{s.helping_pairs:.0%} of the pairs of training users help each other, and all training users "
         f"together help {s.test_helped:.0%} of the test users. For half of the users the help from others "
@@ -193,14 +193,15 @@ def compose(s: Summary, remarks: Sequence[str]) -> list[Part]:
         "From training users to the held-out items of test users. Inflow: what a test user of the group gets from all "
         "training users together. Outflow: what a training user of the group gives to all test users. Means, in "
         f"{unit}.",
-        f"![Mean help of training users of a group for test users of a group: {_strongest(s.segments)}](flows.png)",
+        "![Mean help of training users of a group for test users of a group: "
+        f"{markdown(_strongest(s.segments))}](flows.png)",
     ]
     for name, of in s.segments.items():
-        parts += [f"### {name}", flow_table(of)]
+        parts += [f"### {markdown(name)}", flow_table(of)]
     parts += ["## Ten users who helped one user most"]
     for e in s.examples:
         parts += [
-            f"User `{e.user}` has {e.items} items, among them {'; '.join(map(_plain, e.titles))}. "
+            f"User {code(e.user)} has {e.items} items, among them {'; '.join(map(markdown, e.titles))}. "
             f"Help from all others: {short(e.inflow)} {unit}; own effect: {short(e.own_effect)}.",
             _helpers_table(e.helpers),
         ]
@@ -252,8 +253,3 @@ def flow_table(of: Segment) -> Table:
     columns = [words("group"), numbers("training users", "{:,}".format)]
     columns += [numbers(name, short) for name in ("inflow", "outflow")]
     return Table.make(columns, zip(of.names, of.users, of.inflow, of.outflow, strict=True))
-
-
-def _plain(text: str) -> str:
-    """A title inside a sentence of Markdown: nothing in it is read as formatting."""
-    return "".join(f"\\{c}" if c in r"\`*_[]<>#|" else c for c in " ".join(text.split()))
