@@ -139,8 +139,8 @@ class TrainConfig:
                 and (self.anchor_start > 0 or self.anchor_steps == 0 or self.anchor_schedule == "linear"),
                 "finite and at least 0, 0 without anchor and anchor_steps, and more than 0 for a geometric schedule",
             ),
+            "device": (isinstance(self.device, str), "a name: auto, cpu, cuda, cuda:1, …"),
         }
-        rules["device"] = (isinstance(self.device, str), "a name: auto, cpu, cuda, cuda:1, …")
         for name in ("beta", "gamma", "weight_decay", "anchor"):
             rules[name] = (0 <= getattr(self, name) < math.inf, "finite and at least 0")
         for name, least in {"anneal_steps": 0, "anchor_steps": 0, "batch_size": 1, "epochs": 1, "patience": 1}.items():

@@ -280,9 +280,8 @@ def as_integers(text: pl.Series, role: str, where: Where) -> np.ndarray | None:
     numbers = text.cast(pl.Int64, strict=False)
     if (numbers.is_null() & written_whole).any():
         return None
-    return pl.select(pl.when(written_whole).then(numbers).otherwise(floats.cast(pl.Int64, strict=False)))[
-        :, 0
-    ].to_numpy()
+    mixed = pl.when(written_whole).then(numbers).otherwise(floats.cast(pl.Int64, strict=False))
+    return pl.select(mixed).to_series().to_numpy()
 
 
 def check(text: pl.Series, role: str, where: Where) -> None:

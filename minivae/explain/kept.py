@@ -41,8 +41,9 @@ def _misfit(
     arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]], undefined: Mapping[str, np.ndarray]
 ) -> str:
     """What is wrong, in words; "" if nothing is."""
-    for name in sorted(arrays.keys() ^ shapes.keys()):
-        return f"{name!r} is {'missing' if name in shapes else 'not part of it'}"
+    odd = sorted(arrays.keys() ^ shapes.keys())
+    if odd:
+        return f"{odd[0]!r} is {'missing' if odd[0] in shapes else 'not part of it'}"
     for name, shape in shapes.items():
         a = arrays[name]
         if a.shape != shape:

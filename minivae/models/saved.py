@@ -173,9 +173,9 @@ def load_model(path: Path | str) -> VAE | Baseline:
     arrays, meta = load_arrays(path, KIND)
     cls = _class_of(meta, path)
     try:
-        if any(a.dtype.kind == "f" and not np.isfinite(a).all() for a in arrays.values()):
-            odd = next(k for k, a in arrays.items() if a.dtype.kind == "f" and not np.isfinite(a).all())
-            raise ValueError(f"{odd} holds a value that is not finite")
+        odd = [k for k, a in arrays.items() if a.dtype.kind == "f" and not np.isfinite(a).all()]
+        if odd:
+            raise ValueError(f"{odd[0]} holds a value that is not finite")
         sizes = json.loads(meta["sizes"])
         if issubclass(cls, Baseline):
             model = cls(**sizes)
