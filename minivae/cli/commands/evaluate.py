@@ -53,7 +53,8 @@ def evaluate_model(options: flags.Evaluate) -> None:
             f"{scored.n_users} of the users of {options.data} have held-out items, but at least 2 are needed: a user "
             "needs 5 items that the model knows"
         )
-    print_metrics(means(scored), who.format(scored.n_users))
+    levels = means(scored)
+    print_metrics(levels, who.format(scored.n_users))
     groups = by_activity(scored, fold_in)
     if SELECTION in scored.per_user:
         print_table(tables.groups({"nDCG@100": groups}, "by activity"))
@@ -64,7 +65,7 @@ def evaluate_model(options: flags.Evaluate) -> None:
             part=options.part if others is None else UNSET,
             filters=UNSET if others is None else dict(others.filters),
             trained_on=UNSET if others is None else others.trained_on,
-            metrics=means(scored),
+            metrics=levels,
             groups=groups,
             coverage=scored.coverage,
         )

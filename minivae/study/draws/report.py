@@ -100,20 +100,18 @@ def compose(value: Combined, figure: bool) -> list[Part]:
         f"## Test {shown(SELECTION)}",
         levels(value),
     ]
-    if claims(value).rows:
-        parts += ["## Does PIA help?", claims(value)]
+    pia = claims(value)
+    if pia.rows:
+        parts += ["## Does PIA help?", pia]
     if value.differences:
         parts += ["## Paired differences", differences(value)]
     if figure:
         caption = f"Differences of test {shown(SELECTION)} in each {kind} (grey) and pooled, 95 % intervals."
         parts += in_markdown("combined.png", caption)
-    for m in _others(value):
+    others = dict.fromkeys(row.metric for row in value.levels if row.metric != SELECTION)
+    for m in others:
         parts += [f"## Test {shown(m)}", levels(value, m)]
     return parts
-
-
-def _others(value: Combined) -> list[str]:
-    return [m for m in dict.fromkeys(row.metric for row in value.levels) if m != SELECTION]
 
 
 def rows(value: Combined) -> tables.Lines:
