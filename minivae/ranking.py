@@ -131,7 +131,8 @@ def top_items(
         raise InputError(f"the model returned a {type(scores).__name__} in place of scores, (B, I) numbers") from e
     if scores.shape != history.shape:
         raise InputError(
-            f"the model returned scores of shape {tuple(scores.shape)} for a history of shape {history.shape}"
+            f"the model returned scores of shape {tuple(scores.shape)} for a history of shape {history.shape}; they "
+            "must be equal"
         )
     n_users, n_items = shape_of(history)
     rows = np.repeat(np.arange(n_users), np.diff(history.indptr))
@@ -147,7 +148,7 @@ def top_items(
     values, items = torch.topk(scores, min(k, scores.shape[1]), dim=1)
     flat.index_copy_(0, seen, before)
     if bool(torch.isnan(values[:, :1]).any()):  # NaN sorts above everything, so the first column shows it
-        raise InputError("the model returned NaN scores; it has diverged or its file is damaged")
+        raise InputError("the model returned NaN scores; it has diverged or its file is damaged: train it again")
     return values, items
 
 

@@ -81,5 +81,8 @@ class Baseline(ABC):
         csr = binary(history, "history")
         _, n_items = shape_of(csr)
         if n_items != self.n_items:
-            raise InputError(f"history has {n_items} columns, but the model knows {self.n_items} items")
+            raise InputError(
+                f"history has {n_items} columns, but the model knows {self.n_items} items; give a column for each of "
+                "them"
+            )
         return csr

@@ -199,7 +199,9 @@ class VAE(nn.Module):
     def _blocks(self, csr: sp.csr_matrix) -> Iterator[sp.csr_matrix]:
         n_users, n_items = shape_of(csr)
         if n_items != self.n_items:
-            raise InputError(f"x has {n_items} columns, but the model knows {self.n_items} items")
+            raise InputError(
+                f"x has {n_items} columns, but the model knows {self.n_items} items; give a column for each of them"
+            )
         for first in range(0, max(n_users, 1), ENCODE_BLOCK):
             yield csr[first : first + ENCODE_BLOCK]
 

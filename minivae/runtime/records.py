@@ -99,7 +99,7 @@ def read_record(path: Path, kind: type[Record] | None = None) -> Record | Json:
             raise ValueError(f"it has {path.stat().st_size:,} bytes")
         value = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as e:
-        raise InputError(f"{path} cannot be read ({e}); it is missing or damaged") from e
+        raise InputError(f"{path} cannot be read ({e}); it is missing or damaged: restore it, or run it again") from e
     if not isinstance(value, dict):
         raise InputError(f"{path} holds no JSON object; it is damaged or another file")
     if CHECKSUM not in value:

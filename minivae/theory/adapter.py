@@ -80,7 +80,10 @@ class Wrapped(nn.Module):
         elif not isinstance(x, Tensor) or x.ndim != 2:
             x = as_csr(x)
         if shape_of(x)[1] != self.n_items:
-            raise InputError(f"x has {shape_of(x)[1]} columns, but the model knows {self.n_items} items")
+            raise InputError(
+                f"x has {shape_of(x)[1]} columns, but the model knows {self.n_items} items; give a column for each "
+                "of them"
+            )
         parts = []
         for first in range(0, max(shape_of(x)[0], 1), ENCODE_BLOCK):
             rows = self._dense(x[first : first + ENCODE_BLOCK])  # (b, I)

@@ -106,10 +106,10 @@ def check(draws: Sequence[SplitStudy]) -> list[str]:
             raise InputError(f"two of the studies are of the same draw of held-out users ({a.label}); draw again")
     data = sorted({d.results.data.name for d in draws})
     if len(data) > 1:
-        raise InputError(f"the studies are of different data: {', '.join(data)}")
+        raise InputError(f"the studies are of different data: {', '.join(data)}; name studies of one data set")
     names = [n for n in draws[0].models if all(n in d.models for d in draws)]
     if not names:
-        raise InputError("the studies have no model in common")
+        raise InputError("the studies have no model in common; run one that is in all of them")
     for name in names:
         first, *others = (d.results.preset.models[name] for d in draws)
         for draw, other in zip(draws[1:], others, strict=True):
@@ -144,7 +144,10 @@ def are_folds(draws: Sequence[SplitStudy]) -> bool:
     partitions = {(p.get("folds"), p.get("seed")) for p in protocols}
     every = set(range(1, len(protocols) + 1))
     if len(partitions) > 1 or protocols[0].get("folds") != len(every) or {p.get("fold") for p in protocols} != every:
-        raise InputError("some of the studies are folds, but together they are not all folds of one partition")
+        raise InputError(
+            "some of the studies are folds, but together they are not all folds of one partition; name all folders "
+            "that one minivae study --folds has made"
+        )
     return True
 
 

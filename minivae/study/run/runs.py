@@ -105,7 +105,10 @@ class Result:
         metrics = read_record(folder / "metrics.json", Metrics)
         for name, stated in metrics.files.items():
             if name in FILES and stated != file_digest(folder / name):
-                raise InputError(f"{folder / name} is not the file that {folder / 'metrics.json'} was written with")
+                raise InputError(
+                    f"{folder / name} is not the file that {folder / 'metrics.json'} was written with; remove the "
+                    "folder and run it again"
+                )
         arrays, _ = load_arrays(folder / "users.safetensors", PER_USER)
         scored = {}
         try:
