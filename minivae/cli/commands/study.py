@@ -141,7 +141,7 @@ def several_draws(options: flags.Study) -> None:
         one_split(one)
         print(f"and the same for {len(seeds) - 1} more draws")
     out = options.out or Path()
-    split = planned(one, out)[2]
+    plan, _, split = planned(one, out)
     check_evaluable(split)
     n_test = split.test.n_users
     errors = resolution.of_draws(len(seeds), n_test, split.train.shape[0])
@@ -153,7 +153,7 @@ def several_draws(options: flags.Study) -> None:
     with folders.hold(out), resumable("the finished runs and the checkpoint are", out):
         folders.claim(out, CombineNote.of(out, studies), options.resume)
         print_paragraph(said)
-        say_cost(planned(one, out)[0].jobs, split, studies[0], f"draw 1 of {len(seeds)}: ")
+        say_cost(plan.jobs, split, studies[0], f"draw 1 of {len(seeds)}: ")
         for seed, folder in zip(seeds, studies, strict=True):
             one_split(replace(one, split_seed=seed, out=folder, resume=(folder / StudyNote.FILE).is_file()))
         combined(flags.Combine(studies, out), options)
