@@ -37,7 +37,7 @@ def is_adjacency(
     numbers = all(re.fullmatch(rf"[\d{wanted}]+", line.rstrip()) for line in first)
     if not numbers and not (wanted == " " and all(map(alike, first))):
         return False
-    text, _ = single_byte(path, raw, wanted)
+    text, _ = single_byte(raw, wanted)
     text = text.rstrip(b"\n") + b"\n"
     k = head(text, path)[0].count(wanted) + 1
     equal = first_ragged(text, skeleton_of(text, wanted), wanted, k) is None
@@ -102,7 +102,7 @@ def read_adjacency(path: Path, raw: bytes, columns: Columns, separator: str | No
     if separator is None:
         separator = next((s for s in "\t ,;" if s.encode() in raw), " ")
     refuse_weights(path, head(raw, path))
-    raw, separator = single_byte(path, raw, WORDS.get(separator, separator))
+    raw, separator = single_byte(raw, WORDS.get(separator, separator))
     blank = len(raw) - len(raw.rstrip(b"\n")) - raw.endswith(b"\n")
     raw = raw.rstrip(b"\n") + b"\n"
     if (at := raw.find(b"\n\n")) >= 0 or raw.startswith(b"\n"):

@@ -55,7 +55,7 @@ def read_delimited(
     raw, left_out, blank, separator = without_preamble(path, raw, columns, separator, comments is not False)
     skipped = left_out + blank
     separator = WORDS.get(separator, separator) if separator else find_separator(head(raw, path)[0], suffix)
-    raw, separator = single_byte(path, raw, separator)
+    raw, separator = single_byte(raw, separator)
     numbers = None
     if comments:
         before = raw.count(b"\n")

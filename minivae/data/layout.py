@@ -107,7 +107,7 @@ def find_separator(line: str, suffix: str) -> str:
     return best if count[best] else " " if " " in line.strip() else expected or ","
 
 
-def single_byte(path: Path, raw: bytes, separator: str) -> tuple[bytes, str]:
+def single_byte(raw: bytes, separator: str) -> tuple[bytes, str]:
     """The text with one byte between fields."""
     if separator == "::":
         single = "\x1f" if b"\t" in raw else "\t"
