@@ -178,7 +178,7 @@ def evaluate(
         Any object with ``score(history: scipy CSR (B, I)) -> tensor (B, I)``; called block after block in row order.
     fold_in : FoldIn
         `history` and `heldout`, CSR of equal shape.
-    metrics : str | Sequence[str], default METRICS
+    metrics : str | Metric | Sequence[str | Metric], default METRICS
         One or several names such as "recall@20", "ndcg@100", "precision@5", "map@10", "mrr@10", "hit@10" or
         "novelty@20", in capitals or not, at any cutoff k, which is cut to the number of items; or functions
         ``fn(ranking, k)``. The formulas are those of `minivae.metrics`: recall@k is hits / min(k, n) with n items held

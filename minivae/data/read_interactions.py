@@ -56,7 +56,9 @@ def read_interactions(
     ----------
     path : str | Path | data frame | sparse matrix
         The file; its ending and its first bytes decide the format.
-    user, item, rating, title, time : str | int, optional
+    user : str | int, default 'user'
+    item : str | int, default 'item'
+    rating, title, time : str | int, optional
         Columns, by name or by position (counted from 0). In a matrix rows are users, columns items and values
         ratings; these five are ignored.
     min_rating : float, optional

@@ -31,9 +31,12 @@ def time_split(
     ----------
     data : Interactions
         With times.
-    train, validation : float
-        Shares of the events before the first moment, and between the two; events of one moment stay together.
-    min_user, min_item : int
+    train : float, default 0.8
+        Share of the events before the first moment; events of one moment stay together.
+    validation : float, default 0.1
+        Share of the events between the two moments.
+    min_user : int, default 5
+    min_item : int, default 0
         Filters as in `strong_split`, each once: items, then users.
 
     Returns
@@ -81,7 +84,8 @@ def leave_last_out(data: Interactions, min_user: int = 5, min_item: int = 0) -> 
     ----------
     data : Interactions
         With times.
-    min_user, min_item : int
+    min_user : int, default 5
+    min_item : int, default 0
         Filters as in `strong_split`, each once: items, then users; a user needs at least 3 items.
 
     Raises

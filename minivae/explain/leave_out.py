@@ -97,7 +97,7 @@ def removal(
         Of the draw of the others.
     folder : Path, optional
         Where each receiver's two losses are kept; what it holds already is read, so that a run can be continued.
-    progress : callable
+    progress : callable, optional
         Told how many of the receivers are done, and of how many.
 
     Raises

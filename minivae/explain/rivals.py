@@ -57,7 +57,10 @@ def rival_scores(
         Of the same training.
     x : Users
         (U, I) training users.
-    receivers, target : Users
+    receivers : Users
+    target : Users, optional
+        As in `transfer`.
+    n_samples : int, default 0
         As in `transfer`.
     sharing : bool, default True
         Whether to compute the last score, which costs a pass over all pairs with the decoder's hidden width.

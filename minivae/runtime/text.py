@@ -37,7 +37,7 @@ def markdown(text: object, paragraph: bool = False) -> str:
     ----------
     text : object
         The words.
-    paragraph : bool
+    paragraph : bool, default False
         Whether they stand at the start of a line, where some characters begin a heading or a list.
 
     Examples

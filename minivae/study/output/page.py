@@ -89,10 +89,10 @@ def to_html(
         Where its figures are.
     figures : Collection[str]
         Their names: no other image becomes part of the page. Where NAME.svg is beside NAME.png, it is taken.
-    models : Collection[str]
+    models : Collection[str], default ()
         Names of models: rows that begin with one link to its settings, the list item that begins with it, and the item
         links back to the first of these rows.
-    best : Collection[str]
+    best : Collection[str], default ()
         First cells of the rows that are marked.
     """
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
