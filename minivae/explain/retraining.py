@@ -79,11 +79,11 @@ def retrain(
     """
     if not users.any():
         raise InputError("no user is left to train on")
-    last: dict[int, Outcome] = {}
+    last: list[Outcome] = []
 
     def look(model: VAE, line: Mapping[str, float]) -> None:
         if line["epoch"] == config.epochs:
-            last[0] = outcome(model, receivers)
+            last.append(outcome(model, receivers))
 
     few = FoldIn(split.validation.history[:WATCHED], split.validation.heldout[:WATCHED])
     labels = None if split.train_labels is None else split.train_labels[users]
