@@ -1,6 +1,7 @@
 """From runs to numbers: pairs, standard errors, groups, both recalls, flags; each worked by hand."""
 
 import math
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -334,3 +335,9 @@ def test_a_report_counts_its_pairs_and_says_what_two_seeds_mean():
     assert "Each user's value is averaged over seeds first." in two
     assert "averaged over them" in report._reading(of_pairs([], 1, 2).summary)
     assert "averaged over them" not in report._reading(of_pairs([], 1, 1).summary)
+
+
+def test_a_page_says_when_and_with_what_it_was_made(monkeypatch):
+    here = SimpleNamespace(minivae="1.2", torch="3.4", processor="Some CPU")
+    monkeypatch.setattr(results, "environment", lambda device, precision: here)
+    assert re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d UTC, minivae 1\.2, torch 3\.4, Some CPU\.", results.made())
