@@ -12,6 +12,8 @@ from minivae.ranking import Evaluation, activity_groups
 from minivae.runtime.records import MeanInterval
 from minivae.study.draws import anchor_law, draws
 from minivae.study.draws.pooling import pool, pool_folds
+from minivae.study.run import conclusions
+from minivae.study.run.records import Doubt
 
 
 def only(place, content):
@@ -74,8 +76,14 @@ def made(label, sha256, l2, searched, name="ml-1m"):
 def test_other_settings_need_a_search_in_both_draws(searched):
     """A search on one draw explains why that one is different; the other must have been searched as well."""
     one, other = (made(str(k), str(k), 100.0 * (k + 1), was) for k, was in enumerate(searched))
-    with pytest.raises(mv.InputError, match="combine studies with the same settings"):
+    said = (
+        r"ease was run with arguments\.l2 100\.0 in draw 0 and 200\.0 in draw 1; combine studies with the same settings"
+    )
+    with pytest.raises(mv.InputError, match=said):
         draws.check([one, other])
+    third = made("2", "2", 100.0, searched[0])
+    with pytest.raises(mv.InputError, match=said):
+        draws.check([one, other, third])
     assert draws.check([made("0", "0", 100.0, True), made("1", "1", 200.0, True)]) == ["ease"]
     assert draws.check([made("0", "0", 100.0, False), made("1", "1", 100.0, False)]) == ["ease"]
 
@@ -181,8 +189,9 @@ def test_the_table_of_anchors_has_each_number_in_its_column():
     assert "0.5" not in second  # a group that is not there is left empty, not filled by another
 
 
+@pytest.mark.parametrize("known", [(), (Doubt("m", "too short", "It was stopped.", {"epochs": 9}, False),)])
 @pytest.mark.parametrize("protocols", [[{"seed": 1}, {"seed": 2}], [fold(1, 2), fold(2, 2)]])
-def test_draws_and_folds_are_pooled_each_in_their_own_way(protocols, monkeypatch):
+def test_draws_and_folds_are_pooled_each_in_their_own_way(protocols, known, monkeypatch):
     """Two studies of two models, five users each, two of whom are in both draws; against the pooling functions."""
     rng = np.random.default_rng(0)
     folds = "fold" in protocols[0]
@@ -200,7 +209,7 @@ def test_draws_and_folds_are_pooled_each_in_their_own_way(protocols, monkeypatch
         studies.append(SimpleNamespace(label=f"s{k}", results=results, models=models, users=users[k], searched=k == 1))
     monkeypatch.setattr(draws, "check", lambda studies: ["m", "ease"])
     doubted = []
-    monkeypatch.setattr(draws, "doubts", lambda *of: doubted.append(of) or dict.fromkeys(of[2], ()))
+    monkeypatch.setattr(draws, "doubts", lambda *of: doubted.append(of) or dict.fromkeys(of[2], known))
     found = draws.combine(studies)
 
     def over(of):
@@ -220,6 +229,8 @@ def test_draws_and_folds_are_pooled_each_in_their_own_way(protocols, monkeypatch
     for d in found.differences:
         of = [values[k, "m"][d.metric] - values[k, "ease"][d.metric] for k in range(2)]
         assert d.pooled == over(of)
+        assert d.doubts == known
+        assert d.verdict == conclusions.effect(d.pooled, known)
         assert (d.difference, d.low, d.high) == (d.pooled.difference, d.pooled.low, d.pooled.high)
         for each, x in zip(d.draws, of, strict=True):
             interval = stats.ttest_1samp(x, 0).confidence_interval(0.95)
