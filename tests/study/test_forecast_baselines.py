@@ -127,6 +127,7 @@ def test_the_time_of_a_vae_is_that_of_its_phases_rankings_and_checkpoints(split,
     assert kept > n  # the prior keeps an older encoder
     assert phases == [(phase, 4) for phase in model.phases]
     assert (found.parameters, found.updates, found.epochs) == (n, 16, 3)
+    assert isinstance(found.updates, int)
     assert found.update == pytest.approx((3 * 4 * 2 + 4 * 5) / 16)
     assert found.validation == 4 * 0.5
     written = (2 * (2 * n + 2 * kept) + kept) / kept
