@@ -41,8 +41,8 @@ print("environment: ready")
 # A recommender knows who took which item: watched, bought, read. There are no stars and no words, and nobody says what
 # they dislike. This is called [**implicit feedback**](GLOSSARY.md#implicit-feedback). One event, a pair (user, item), is an [**interaction**](GLOSSARY.md#interaction).
 #
-# Our data is [**planted**](GLOSSARY.md#planted): a program draws it from a preference model that we know. So we can later ask what no real
-# data set can answer: was the recommendation right?
+# Our data is [**planted**](GLOSSARY.md#planted): a program draws it from a preference model that we know. So we can later ask what real
+# data can rarely answer: was the recommendation right?
 
 # %%
 data = mv.planted(n_users=2_000, n_items=300, n_events=60_000, seed=0)
@@ -355,7 +355,7 @@ for name, m in {"popularity": popularity, "Mult-VAE": run.model}.items():
 # **Reading.** This user was chosen for a clear taste: one case, no average. All twelve items of this history are from Community 1. The popularity list has one item of it among eight, the Mult-VAE seven, down to place 79 of
 # the popularity list, and all three hidden items among them.
 #
-# Is an item that was *not* hidden a wrong answer? In real data nobody knows. Here we can look: `data.truth` holds the
+# Is an item that was *not* hidden a wrong answer? In most real data nobody knows. Here we can look: `data.truth` holds the
 # preferences that the population was drawn from, and no model has seen them. The program draws the next item of a user by a softmax of these
 # over the items not yet taken. Sum this true probability over a list of ten:
 
@@ -406,7 +406,7 @@ print("popularity < Mult-VAE < the best possible list:", ordered)
 # > When does learning from user $v$ help user $u$?
 #
 # The paper *On the Mechanisms of Collaborative Learning in [VAE](GLOSSARY.md#vae) Recommenders* answers with a few theorems. This course
-# derives each of them, codes it, measures it, and shows where it stops being true. The [syllabus](README.md) lists the
+# derives each of them, codes it, measures it, and shows how far it reaches. The [syllabus](README.md) lists the
 # chapters; [chapter 01](01_protocol.ipynb) is next. If you want the central theorem now, go to
 # [chapter 04, the sharing radius](04_sharing_radius.ipynb).
 #

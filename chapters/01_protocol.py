@@ -86,7 +86,7 @@ axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1))
 plt.show()
 
 # %% [markdown]
-# Take the simplest collaborative model, the truncated SVD: of the matrix $X$ of the
+# Take a simple collaborative model, the truncated SVD: of the matrix $X$ of the
 # training users keep the $R$ directions of the item space in which it extends most, the columns of $V$, (items, $R$), so
 # that $X \approx XVV^\top$. A user with the history $x$ gets the scores $xVV^\top$. We evaluate it on the same 500 users twice: once their histories were among the training rows (weak for *them*), once as many histories of *other* users were (strong). Unlike in the picture, 2,000 more users train with all their items. Five draws.
 
@@ -138,7 +138,7 @@ for k in (16, 32, 64):
 print("from rank 64 on, weak scores are below strong ones, in all 5 draws:", True)
 
 # %% [markdown]
-# **Reading.** Up to rank 16 the two agree within .002, at rank 32 they begin to part, and from rank 64 on the weak score is *lower*, by .02 or more in every draw. (A guess, not tested: a model of high rank remembers single rows, and there the hidden items stood as **zeros**.)
+# **Reading.** On this population the two agree within .002 up to rank 16, at rank 32 they begin to part, and from rank 64 on the weak score is *lower*, by .02 or more in every draw. (A guess, not tested: a model of high rank remembers single rows, and there the hidden items stood as **zeros**.)
 # This course, like the paper, uses strong generalization.
 #
 # ## 1.4 The protocol of Liang et al.
@@ -149,7 +149,7 @@ print("from rank 64 on, weak scores are below strong ones, in all 5 draws:", Tru
 # 3. The vocabulary is what the *training* users took. Other items of the held-out users are dropped.
 # 4. Of a user in these two groups, one fifth of the items left, rounded down and drawn at random, is [held out](GLOSSARY.md#held-out).
 #
-# Two people have the same split only if they agree on every detail. The generator is reseeded for each group.
+# A detail done otherwise can give another split. The generator is reseeded for each group.
 
 
 # %% tags=["from-scratch"]
@@ -289,7 +289,7 @@ mv.explorable("recall-and-ndcg")
 # **Predict.** On this data, 27 % of the test users have more than 20 held-out items. How far does Recall@20 fall if we
 # divide by $n$ instead of $\min(20, n)$? And will another model win?
 #
-# Some code in use calls each of these Recall or nDCG:
+# A table may print each of these as Recall or nDCG:
 
 
 # %% tags=["from-scratch"]
@@ -326,7 +326,7 @@ for metric in measured["EASE"]:
     print(f"{metric:26}", *(f"{float(values[metric].mean()):12.3f}" for values in measured.values()))
 
 # %% [markdown]
-# **Reading.** With the history left in, nDCG@100 is .15 to .30 lower: known items then take nine to fourteen of the first 20 ranks. In *sampled* ranking the held-out items compete with 100 others
+# **Reading.** With the history left in, nDCG@100 is .15 to .30 lower: known items then take nine to fourteen of the first 20 ranks on average. In *sampled* ranking the held-out items compete with 100 others
 # instead of all, so Recall@20 cannot fall. *Without a cut* late hits count. The denominator alone takes .05 to .09 off (five draws of this
 # [planted](GLOSSARY.md#planted) data). In 1.1 paper 1 divides by $\min(k,n)$, paper 2 by $n$ [V], and their figures differ by .035 to .09: on *our* data the formula moves a figure as far. How much of *their* difference it is we cannot say: paper 2 also trained anew.
 #
@@ -493,7 +493,7 @@ print("against the chosen rank less than a third of the difference is left, in a
 # time. Its error is 3.5 to 4.3 times smaller, for nDCG@100: worth 12 to 19 times the users.
 #
 # But *what* does it show? Nobody chose rank 8. With the rank chosen on validation users, 16 each time, less than a third of the difference is
-# left, and the interval excludes 0 in 3 of the 5 draws. So, on these two grids, most of it was the distance to an untuned rival: pairing makes a difference
+# left, and the interval excludes 0 in 3 of the 5 draws. So here, on these two grids, most of it was the distance to an untuned rival: pairing makes a difference
 # visible, not fair.
 
 # %% [markdown] tags=["fault"]

@@ -567,9 +567,8 @@ print("best of the first 20 epochs: multinomial > Gaussian > logistic, in all 5 
 print("best of 60 epochs, mean of 5 seeds: all three within .003:", True)
 
 # %% [markdown]
-# **Reading.** With the best of the first 20 epochs (left of the dashed line) the multinomial loss wins in all five seeds. In 60 epochs the best values are alike, .595 to .596 on average
-# over seeds: no order is seen. (A best of 30, on the users that chose it, is too high: [chapter 01](01_protocol.ipynb).) The multinomial loss has its best epoch at 16 to 22 and then loses again;
-# the other two at 46 or later, on flat curves, and may not have reached their best. So the multinomial loss learnt faster at these step sizes (one each, two for the Gaussian: no search); that competition gives a better ranking in the end, as Liang et al. argue, these runs do not show.
+# **Reading.** With the best of the first 20 epochs (left of the dashed line) the multinomial loss wins in seeds 0 to 4 (not in seed 5, which a test runs). In 60 epochs the best values are alike, .595 to .596 on average: no order is seen. (A best of 30, on the users that chose it, is too high: [1.10](01_protocol.ipynb).) The multinomial loss had its best epoch at 16 to 22 and then lost again;
+# the other two at 46 or later, on flat curves, and may not have reached their best. So on average the multinomial loss learnt faster at these step sizes (one each, two for the Gaussian: no search); that competition gives a better ranking in the end, as Liang et al. argue, these runs do not show.
 #
 # Now β. Five stored seeds on the full [embedded data](GLOSSARY.md#embedded-data) (`minivae theory --seeds 5`), another
 # population:
@@ -610,7 +609,7 @@ print("β = 0.02 > 0.2 (by less than .005) > 1 > 4, in all 5 seeds:", True)
 
 # %% [markdown]
 # **Reading.** The true bound, β = 1, ranks *worse* than β = 0.2, and its $q$ lie nearer to the prior. Here β = 0.02
-# is even a little better. (Test users: a look, not a choice.) [Chapter 06](06_beta_kl.ipynb) has more.
+# is a little better. (Test users: a look, not a choice.) [Chapter 06](06_beta_kl.ipynb) has more.
 #
 # ## 2.9 Who pays for the KL?
 #
@@ -752,7 +751,7 @@ print("the KL grows more slowly than N, and weighs more for light users, in all 
 # ## 2.11 Recap
 #
 # * $\log p(x)$ = ELBO + KL$(q\,\|\,$posterior$)$. With β < 1 the objective is not a bound.
-# * Two noises: the mask on the input, and ε on the latent vector. The target is the whole row, and in evaluation there is
+# * Two noises: the mask on the input, ε on the latent vector. The target is the whole row, and in evaluation there is
 #   neither.
 # * Model, loss and training are 32 lines.
 #

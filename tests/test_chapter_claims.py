@@ -437,10 +437,11 @@ SAID = {
     ),
     "01": (
         "How much of their difference it is we cannot say: paper 2 also trained anew",
-        "Up to rank 16 the two agree within .002, at rank 32 they begin to part",
+        "On this population the two agree within .002 up to rank 16, at rank 32 they begin to part",
         "from rank 64 on the weak score is lower, by .02 or more in every draw",
         "The denominator alone takes .05 to .09 off (five draws of this planted data)",
-        "With the history left in, nDCG@100 is .15 to .30 lower: known items then take nine to fourteen of",
+        "With the history left in, nDCG@100 is .15 to .30 lower: known items then take nine to fourteen of "
+        "the first 20 ranks on average",
         "All six metrics rank these models alike on this draw",
         "On the other four, next cell, popularity stays last, and the SVD is before EASE in 2 of 24 cases",
         "the mean over users must be .099; one random order gave .09",
@@ -449,7 +450,7 @@ SAID = {
         "EASE on draw 3 scores below the SVD of rank 8 on any other draw",
         "Its error is 3.5 to 4.3 times smaller, for nDCG@100: worth 12 to 19 times the users",
         "16 each time, less than a third of the difference is left, and the interval excludes 0 in 3 of the 5 draws",
-        "So, on these two grids, most of it was the distance to an untuned rival",
+        "So here, on these two grids, most of it was the distance to an untuned rival",
         "No model is better, and yet the winner leads on the users who chose it; on the second "
         "draw, where none is possible on average, none is seen",
     ),
@@ -463,10 +464,12 @@ SAID = {
         "in 32 lines that give the loss of the package",
         "Alone $\\pi5(z)$ is largest at 1.88, but times the prior at .90",
         "With β < 1 the objective is not a bound",
-        "With the best of the first 20 epochs (left of the dashed line) the multinomial loss wins in all five seeds",
-        "In 60 epochs the best values are alike, .595 to .596 on average over seeds: no order is seen",
-        "has its best epoch at 16 to 22 and then loses again; the other two at 46 or later",
-        "the multinomial loss learnt faster at these step sizes (one each, two for the Gaussian: no search)",
+        "With the best of the first 20 epochs (left of the dashed line) the multinomial loss wins in seeds 0 to 4 "
+        "(not in seed 5, which a test runs)",
+        "In 60 epochs the best values are alike, .595 to .596 on average: no order is seen",
+        "had its best epoch at 16 to 22 and then lost again; the other two at 46 or later",
+        "So on average the multinomial loss learnt faster at these step sizes (one each, two for the Gaussian: no "
+        "search)",
         "Without the rise of 2.6 no collapse of all dimensions is seen: the mean KL is 12.6 and 14.2 % smaller (β = "
         "0.2, 1), and the "
         "best nDCG@100 of 14 epochs .007 and .010 lower, in all five seeds. But the rise fills 100 of the 126 updates",
@@ -667,6 +670,18 @@ def test_02_the_whole_of_mult_vae_is_32_lines():
     of = [cell for cell in cells_of("02", "from-scratch") if re.match(r"class VAE|def multinomial|def train", cell)]
     assert len(of) == 3
     assert sum(bool(line.strip()) for cell in of for line in cell.splitlines()) == 32
+
+
+def test_02_in_a_sixth_seed_the_multinomial_loss_does_not_lead_after_20_epochs():
+    split = mv.strong_split(mv.planted(n_users=1_500, n_items=300, n_events=45_000, seed=0), n_heldout=300)
+    space = {"mv": mv, "torch": torch, "F": torch.nn.functional, "split": split}
+    space["X"] = torch.tensor(split.train.toarray())
+    for cell in cells_of("02", "from-scratch"):
+        if re.match(r"class VAE|def multinomial|def train|def gaussian", cell):
+            exec(cell, space)
+    train = space["train"]
+    ours, theirs = max(train(5, beta=0.0)[1]), max(train(5, space["gaussian"], beta=0.0, lr=0.03)[1])
+    assert theirs - ours > 0.002
 
 
 def test_02_the_control_variate_calms_what_the_bound_lacks_and_not_the_bound():
