@@ -193,7 +193,7 @@ print(f"all lengths doubled: the distance is {distance(*doubled) / distance(*q):
 # %% [markdown]
 # ## 3.4 $W_1$: a bracket
 #
-# The theorems need $W_1$, and $W_1$ of Gaussians has no closed form in $d>1$. It has bounds:
+# The theorems need $W_1$; for Gaussians in $d>1$ no general closed form is known, but there are bounds:
 #
 # $$\|\mu_u-\mu_v\| \;\le\; W_1(q_u,q_v) \;\le\; \mathbb E\,\|\mu_u-\mu_v+(\sigma_u-\sigma_v)\odot\varepsilon\| \;\le\; W_2(q_u,q_v).$$
 #
@@ -238,8 +238,8 @@ assert abs(exact[0] - low[0]) + abs(exact[0] - high[0]) < 1e-12  # equal spreads
 print("d = 1: sand passing = package, inside the bracket:", True)
 
 # %% [markdown]
-# **Reading.** Here, with $d=1$ and means 1 apart, small differences of spreads hardly count; large ones do, and then the bracket is wide: $W_1$ is at most
-# $W_2$, and *how much* less the bracket does not say.
+# **Reading.** Here ($d=1$, means 1 apart) small differences of spreads hardly count; large ones do, and then the bracket is wide: *how much* $W_1$ is below
+# $W_2$ it does not say.
 #
 # ## 3.5 $W_1$ from samples
 #
@@ -292,7 +292,7 @@ print(
 # the bracket has no such error, but may be wide (3.7).
 #
 # An alternative is **sliced** $W_1$: project on random directions, take the exact $W_1$ there (on a line: sort
-# both, 3.4), average. It needs only sorting (300 points: table). But it is *another quantity*:
+# both, 3.4), average. It needs only sorting (300 points: table), but is *another quantity*:
 
 
 # %% tags=["from-scratch"]
@@ -358,7 +358,7 @@ assert moved > way
 print("the largest constant of the entries is not enough, one needs that of the vector:", bool(moved > way))
 
 # %% [markdown]
-# None of the networks used more than a quarter of the bound ($K$ is an upper estimate itself).
+# For these two clouds no network used more than a quarter of the bound; for others some may ($K$ is an upper estimate itself).
 #
 # ## 3.7 Where KL is large and $W$ small
 #
@@ -392,7 +392,7 @@ assert abs(wider.mean() - 1.5 * (np.pi / 2) ** 0.5) < 5 * wider.std() / len(eps)
 print(f"wider: W1 = {1.5 * (np.pi / 2) ** 0.5:.2f}, exact")
 
 # %% [markdown]
-# **Reading.** The needles are the nearest pair for $W$ and by far the most different for KL; $\mathrm{KL}(u\|v)$ puts
+# **Reading.** The needles are nearest for $W$ and by far most different for KL; $\mathrm{KL}(u\|v)$ puts
 # "wider" before "shifted", $\mathrm{KL}(v\|u)$ after it. With thinner needles KL
 # grows without limit while $W$ stays $0.5$. A $K$-Lipschitz quantity differs by at most $K/2$ between the needles (3.6). And "wider"? Its bracket, 0 to 2.12, says little, but $\phi(z)=\|z\|$ is 1-Lipschitz, so $W_1\ge\mathbb E_{q_v}\|z\|-\mathbb E_{q_u}\|z\|=1.5\sqrt{\pi/2}$ (3.6), and
 # common noise costs just that (3.4). So $W_1=1.88$: "wider" is nearer than "shifted" for $W_1$, and farther for $W_2$.
@@ -528,7 +528,7 @@ table("part of", "bracket", "2 KL")
 
 # %% [markdown]
 # *Means make up nearly all of $W_2$.* About a hundredth of $W_2^2$ comes from the spreads, and the bracket is narrow: for half of the
-# pairs it gives $W_1$ to within one percent, for the widest to within a tenth. So for these models $W_2$ is nearly $W_1$.
+# pairs it gives $W_1$ to within one percent, for the widest to within about a tenth. So for these models $W_2$ is nearly $W_1$.
 # *T2* holds for every user; on average $W_2$ is a fifth below the bound.
 
 # %% tags=["figure"] jupyter={"source_hidden": true}
@@ -630,7 +630,7 @@ print("more items, smaller spreads, farther out; nearest by W2 have more alike t
 table("taste")
 
 # %% [markdown]
-# *The ten neighbours by $W_2$* are more alike in true taste than those by Jaccard, one untuned rival. The gain is small, .04 of a cosine, but it is there in all five seeds (of training; no interval over users).
+# *The ten neighbours by $W_2$* are more alike in true taste than those by Jaccard, one untuned rival. The gain is small, .04 of a cosine, but it is there in all five seeds (one population; no interval over users).
 #
 # ## 3.9 What a distance does not say
 #
@@ -668,7 +668,7 @@ print("same recommendations, same KL between users; distances, and the toy's rad
 #   the points $(\mu,\sigma)$, and $\|\mu_u-\mu_v\|\le W_1\le W_2$.
 # * $W_1$ bounds how far *any* Lipschitz quantity differs between two users. Samples overestimate it on average, in 16 dimensions by
 #   much; sliced $W_1$ is another quantity.
-# * $W\le\sqrt{2\,\mathrm{KL}}$ to the prior; $W$ bounds no KL.
+# * $W\le\sqrt{2\,\mathrm{KL}}$ to the prior; no $W>0$ bounds the KL of two users.
 
 # %% [markdown]
 # ## 3.11 Exercises
@@ -709,7 +709,7 @@ mv.checks.check_middle(middle)
 # <details><summary>Solution</summary>
 #
 # By 3.3 $W_2^2$ is the squared distance of the points $(\mu,\sigma)$, and a weighted sum of squared distances is least at the weighted mean. So means
-# and spreads are averaged, not variances. The mixture is another thing: its variance holds the distance of the means, too. Two users with spread 1 and means
+# and spreads are averaged, not variances. The mixture is another thing: its variance holds the distance of the means, too. Two users of equal weight with spread 1 and means
 # at distance 2 have a middle of spread 1; their mixture has the standard deviation $\sqrt2$ in that direction.
 #
 # </details>

@@ -97,6 +97,12 @@ def batches() -> dict[str, Any]:
         means = np.mean(values, axis=1)
         found[name][key] = round(float(np.mean(values)), 2)
         found[name][f"{key}, lowest and highest seed"] = [round(float(means.min()), 2), round(float(means.max()), 2)]
+    for name, of_name in found.items():
+        rise = np.mean(helped[name, "20 others"], axis=1) - np.mean(helped[name, "1 others"], axis=1)  # of every seed
+        of_name["others, 20 less 1, lowest and highest seed"] = [
+            round(float(rise.min()), 2),
+            round(float(rise.max()), 2),
+        ]
     return found
 
 
