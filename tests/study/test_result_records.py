@@ -55,7 +55,9 @@ def values(t: inspect.Type) -> st.SearchStrategy:
             more = {f.name: values(f.type) for f in t.fields if not f.required}
             return st.fixed_dictionaries(needed, optional=more).map(lambda of: t.cls(**of))
         case inspect.DictType(value_type=inspect.StructType(cls=kind)) if kind is Level:
-            return st.fixed_dictionaries(dict.fromkeys(METRICS, values(t.value_type)))
+            share = st.floats(0, 1)  # of each metric that every run has
+            level = st.builds(Level, share, share, st.none() | share)
+            return st.fixed_dictionaries(dict.fromkeys(METRICS, level))
         case inspect.DictType():
             return st.dictionaries(values(t.key_type), values(t.value_type), max_size=2)
         case inspect.VarTupleType():
@@ -71,7 +73,7 @@ def values(t: inspect.Type) -> st.SearchStrategy:
         case inspect.IntType():
             return st.integers(0, 1 << 50)
         case inspect.FloatType():
-            return st.floats(0, allow_nan=False, allow_infinity=False)
+            return st.floats(0, t.le, allow_nan=False, allow_infinity=False)
         case inspect.StrType():
             return WORDS
         case inspect.BoolType():

@@ -27,7 +27,7 @@ from minivae.study.search.trial import Trial
 
 
 def metrics(score, seed=0, epochs=9, best=4, seconds=1.5):
-    levels = {m: Level(score + k / 10, 0.01) for k, m in enumerate(METRICS)}
+    levels = {m: Level(min(max(score + k / 10, 0.0), 1.0), 0.01) for k, m in enumerate(METRICS)}
     return Metrics(model="m", seed=seed, validation=levels, epochs=epochs, best_epoch=best, seconds=seconds,
                    parameters=77, peak_memory=Peak(1, None), files={}, recommended={})  # fmt: skip
 
