@@ -356,8 +356,8 @@ SAID = {
         "One step of gradient descent on $v$ changes the loss of $u$ by $-\\eta\\langle gu,gv\\rangle$",
         "The sum over snapshots without the minus, $T$, is a hypothesis for a real training",
         "Anchors lower it at first (after one epoch: −.0006, the others +.0057), raise it after 8 and 13",
-        "about half of the pairs help each other (measured, 1 seed). The more common items, the more often "
-        "(such users also have more items)",
+        "about half of the pairs help each other (all of this: measured, 1 seed). The more common items, the more "
+        "often (such users also have more items)",
         "fewer than one in a thousand, and on average their gradients point apart",
         "all others together help, by $T$, more than nine in ten users",
         "A score that knows $S$ exactly has $\\mathrm{corr}(S,S+\\varepsilon)^2$ equal to the same fraction. So it "
@@ -408,12 +408,13 @@ SAID = {
         "than 100; both intervals hold 0, and alone only one draw has that order",
         "P6 On the mean over draws `direction` keeps half of that gain",
         "P7 On the mean over draws users with 5 to 10 items gain least, those with more than 100 most",
-        "no draw shows a gain for those with 5 to 10 items, and one a loss",
+        "in a Mult-VAE no draw shows a gain for those with 5 to 10 items, and one a loss (in a RecVAE one draw shows a "
+        "gain, +.0167 [+.0018, +.0315], not predicted",
         "on both draws the Mult-DAE loses at every weight, the Mult-VAE gains at every one",
         "At $\\lambdaA=1$ the full loss costs a Mult-DAE accuracy on all ten draws, a Mult-VAE on none. At .1 the "
         "Mult-DAE loses on three, the Mult-VAE gains on three. At 10 both lose, the Mult-VAE on eight draws",
         "At 1 it is not that its codes shrink more: those of the Mult-VAE shrank more, on every draw",
-        "`direction` hurts it at 100, on six draws of ten, not at the chosen weight",
+        "`direction` hurts it at 100 on six draws of ten, at 10 on two, not at the chosen weight",
         "the smaller network changes by −.0010 at .1 and +.0005 at 1, the large one by +.0058 and −.0009",
         "On Debian anchors give a Mult-VAE +.0062 [+.0010, +.0115], two draws show it alone",
         "On the embedded data the mean is +.0010 [−.0004, +.0025]: not told apart from 0",
@@ -422,7 +423,7 @@ SAID = {
         "There those of the Mult-VAE shrank more, and it lost on none; at 10 it lost on eight of ten. Its gain on "
         "Debian is at .1, on MovieLens at all three. Why they differ stays open",
         "With the full loss the codes of a Mult-DAE shrink as $\\lambdaA$ rises, as predicted",
-        "With `direction` they do not shrink, but they do not stay either: they grow, at $\\lambdaA=10$ by a quarter "
+        "With `direction` they grow, at $\\lambdaA=10$ by a quarter "
         "of what the full loss takes off there, at 100 by two thirds of that (so P3 fails by its largest weight)",
         "the more users have an item, the better the directions tend to agree (measured, 1 seed",
         "the chosen weight is the smallest, .1, and there no harm is seen",
@@ -1185,11 +1186,13 @@ def test_13_three_predictions_hold_on_every_draw_and_that_of_the_lengths_on_debi
             assert of["multdae", "centroid+variance"]["at every weight"]["1"]["high"] < 0
             assert full["difference"]["low"] < 0 < turned["difference"]["high"]
             assert turned["difference"]["low"] < 0
-            hurt[name] = hurt.get(name, 0) + (turned["at every weight"]["100"]["high"] < 0)
+            at_10, at_100 = (turned["at every weight"][weight]["high"] < 0 for weight in ("10", "100"))
+            hurt.setdefault(name, []).append((at_10, at_100))
             shrunk, grown = (list(row["norm of codes"].values()) for row in (full, turned))
             assert shrunk == sorted(shrunk, reverse=True)
             assert (grown[-1] - grown[0] < (shrunk[0] - shrunk[-1]) / 3) is (name == "debian")
-    assert hurt == {"planted": 1, "planted-large": 0, "debian": 5}
+    counts = {name: tuple(map(sum, zip(*draws, strict=True))) for name, draws in hurt.items()}  # at 10, at 100
+    assert counts == {"planted": (0, 1), "planted-large": (0, 0), "debian": (2, 5)}
 
 
 def test_13_at_one_weight_the_denoising_model_loses_on_every_draw_and_the_variational_one_on_none():
@@ -1219,6 +1222,9 @@ def test_13_the_means_of_five_draws_have_the_order_of_the_seventh_prediction():
         of["multvae", "full"]["by activity"]["5–10"] for name in ("planted", "debian") for of in law(name)[0].values()
     ]
     assert (sum(d["low"] > 0 for d in few), sum(d["high"] < 0 for d in few)) == (0, 1)
+    (recvae,) = law("recvae-planted")[0].values()
+    d = recvae["recvae", "full"]["by activity"]["5–10"]
+    assert [f"{d[k]:+.4f}" for k in ("mean", "low", "high")] == ["+0.0167", "+0.0018", "+0.0315"]
     draws, means = law("debian")
     assert all("101+" not in of["multvae", "full"]["by activity"] for of in draws.values())
     groups = means["multvae", "full"]["by activity"]
