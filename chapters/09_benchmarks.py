@@ -9,9 +9,8 @@
 # %% [markdown]
 # ## 9.1 Question
 #
-# A table says: on MovieLens-20M, Mult-VAE has nDCG@100 .426, with item anchors (PIA) .437. The usual split of
-# these data has 10,000 test users. Would the difference be there with other test users,
-# with another seed?
+# A table says: on MovieLens-20M, Mult-VAE has nDCG@100 .426, with item anchors (PIA) .437. Would the
+# difference be there with 10,000 other test users, with another seed?
 #
 # **Predict.** How large must a difference in that table be before you believe it?
 
@@ -69,7 +68,7 @@ print("standard errors, stated for RecVAE:", ", ".join(f"{d} {se:.4f} [{tag}]" f
 #
 # with $r$ the correlation of the two models' values over users. A table gives $\mathrm{se}_x$ and
 # $\mathrm{se}_y$ at best, never $r$. With $r=0$ the error is $\sqrt2$ times that of one model: the
-# *unpaired* error. It is too large if $r$ is positive. We measure $r$.
+# *unpaired* error. It is too large if $r$ is positive.
 
 # %%
 split = mv.strong_split(mv.planted(n_users=3_000, n_items=400, n_events=80_000, seed=0), n_heldout=500)
@@ -104,7 +103,7 @@ assert r_linear.max() < r.min()
 #
 # So there are three zones, if $r\ge0$ as here: beyond two unpaired errors, the table alone shows that these trained models differ;
 # within two [*paired*](GLOSSARY.md#paired) errors it could be chance even with the models at hand; between the two, **the table cannot say**. The
-# first zone needs no more of $r$: on MovieLens-20M it begins at $2\sqrt2\cdot.0021=.006$, and at .007 if the table is rounded to .001.
+# first needs no more of $r$: on MovieLens-20M it begins at $2\sqrt2\cdot.0021=.006$, and at .007 if the table is rounded to .001.
 
 
 # %% tags=["from-scratch", "nbval-check-output"]
@@ -207,7 +206,7 @@ for name, row in published.paper("by activity").items():
 # for $n$ users and $m$ seeds. $a_u$: one model is better for this user, with every seed. $b_s$: a seed that is better for
 # all users. $e_{us}$: this user with this run. The mean squares of a two-way analysis of variance estimate all three variances. The
 # mean of row $u$ is $\delta+a_u+\bar b+\bar e_u$. Over users $\bar b$ is constant, so $m$ times the variance of the row means is
-# $m\sigma_a^2+\sigma_e^2$. Columns in the same way: $n\sigma_b^2+\sigma_e^2$; what is
+# $m\sigma_a^2+\sigma_e^2$. Columns likewise: $n\sigma_b^2+\sigma_e^2$; what is
 # left: $\sigma_e^2$.
 
 
@@ -225,7 +224,7 @@ def components(d):  # (n, m)
 # *Naive*: all $nm$ values as if independent. *Users*: average each user over seeds, then the
 # paired interval, for these $m$ trained models and new users. *Both*: the formula above with estimates, for new users
 # **and** new seeds, with the normal 1.96, or with a quantile of Student's t, since $\sigma_b$ is estimated from five seeds. Its degrees of freedom
-# are $f=(\sum v_k)^2/\sum (v_k^2/f_k)$ (Satterthwaite): the sum of parts $v_k$ with $f_k$ each has the variance $2\sum v_k^2/f_k$, a scaled $\chi^2$ with the same mean $2(\sum v_k)^2/f$.
+# are $f=(\sum v_k)^2/\sum (v_k^2/f_k)$ (Satterthwaite): the sum of independent parts $v_k$ with $f_k$ each (ours only roughly) has the variance $2\sum v_k^2/f_k$, a scaled $\chi^2$ with the same mean $2(\sum v_k)^2/f$.
 # **Predict**: which covers the truth if whole seeds differ? We plant $\delta=0$ and count.
 
 
@@ -290,7 +289,7 @@ print(f"anchors − masked: {mean:+.4f}; standard errors", ", ".join(f"{k} {v:.4
 
 # %% [markdown]
 # **Reading.** Here the largest part is *user × seed*: for one user the difference of the two models changes from seed to
-# seed by far more than its mean. $\sigma_b$ is estimated as 0. A report stores no $D_{us}$, but
+# seed by far more than its mean. $\sigma_b$ is estimated as 0, from five seeds. A report stores no $D_{us}$, but
 # two errors: over users, $s_u^2\approx\sigma_a^2/n+\sigma_e^2/(nm)$, and over the $m$ means of seeds, $s_s^2\approx\sigma_b^2/m+\sigma_e^2/(nm)$. Their sum is $\mathrm{Var}(\bar D)$
 # and $\sigma_e^2/(nm)$ too much: an interval for *both* whose variance is on average too large.
 
@@ -356,8 +355,9 @@ assert movies["multvae+anchor", "ease"]["high"] < 0
 # %% [markdown]
 # **Reading.** On MovieLens-1M masking beats clean input, anchors beat masking by more than twice that step, and EASE, which
 # has no latent space, is ahead of the anchored VAE. On the embedded data the gain of anchors cannot be told apart from
-# 0, and the anchored VAE is ahead of EASE. (Data, settings and λ differ.) With the chance of seeds neither verdict on anchors changes.
-# The settings are the presets': PIA was searched for (λ, on validation users), its rivals were not.
+# 0, and the anchored VAE is ahead of EASE. (Data and settings differ.) With the chance of seeds neither verdict on anchors changes.
+# λ was chosen on validation users; of its rivals' settings only EASE's penalty and Mult-VAE's sizes were, and only on the
+# embedded data.
 #
 # ## 9.7 The same search for every model
 #
@@ -508,7 +508,7 @@ for name in ("multdae", "recvae"):
 #
 # *Limits*: the settings come from the search on the first draw, whose users are among
 # those tested; two models searched alike differ in more than λ; in some folds the best epoch of Mult-VAE was its last.
-# In the count above the rule is too wide if draws differ in users and seeds (.99). How much it matters *whom* one trained on was not measured. With the same standard deviation as the tested users, six folds hold the truth in .89, five draws in .93 (two errors below .95). With three times it, in .74 and .77.
+# In the count above the rule is too wide if draws differ in users and seeds (.99). How much it matters *whom* one trained on was not measured. With the same standard deviation as the tested users, six folds hold the truth in .89, five draws in .93 (with two other seeds both .90 to .93). With three times it, in .74 and .77.
 #
 # On the embedded data, over users, PIA hurts Mult-DAE (five seeds) and helps RecVAE (two seeds).
 #

@@ -438,7 +438,7 @@ print(f"the wealth ever reached 20 in {ever_rich(20):.1%} of 5,000 games; Ville:
 #
 # $$z^2 = \Big(1+\frac{\mathrm{se}^2}{h^2}\Big)\,\log\frac{1+h^2/\mathrm{se}^2}{\alpha^2}.$$
 #
-# Here $h$, the spread of the effects, is set before the start, to the size one hopes for.
+# $h$, the spread of the effects, is set before the start: what one hopes for.
 
 
 # %% tags=["from-scratch"]
@@ -569,7 +569,7 @@ assert min(truths["EASE"]) > -0.08
 #
 # * Plan the size, randomise persons, count errors over persons, and look once, or with an always-valid interval.
 # * Compare offline and online on the same, and on enough, people: 500 and one fold seldom told EASE and
-#   Mult-VAE apart, 7,000 and five folds always.
+#   Mult-VAE apart, 7,000 and five folds in all five cases.
 # * Ask of every published lift: against which control?
 
 # %% [markdown]

@@ -10,11 +10,18 @@ from minivae.checks.comparison import Compared, self_check
 
 
 @self_check
-def check_needed_correlation(fn: Callable[[float, float, float], float], generator: torch.Generator) -> Compared:
+def check_needed_correlation(
+    fn: Callable[[float, float, float], float], generator: torch.Generator
+) -> tuple[Compared, ...]:
     """Chapter 09, exercise 1: ``fn(difference, se_a, se_b)`` gives r at which the difference is two paired errors."""
     # from the answer to the question: r is drawn, the difference follows
     r, a, b = (torch.rand(3, generator=generator, dtype=torch.float64) * 0.8 + 0.1).unbind()
     a, b = a / 100, b / 100 + 0.001
+    # told apart if the users are so much alike; always; never (of unequal errors, else no difference is so small)
+    return tuple(_needed(fn, *case) for case in ((r, a, b), (-1 - r, a, b), (1 + r, a, 4 * a)))
+
+
+def _needed(fn: Callable[[float, float, float], float], r: Tensor, a: Tensor, b: Tensor) -> Compared:
     variance = a**2 + b**2 - 2 * r * a * b
     difference = 2 * variance.sqrt()
     wrong = {
@@ -22,6 +29,7 @@ def check_needed_correlation(fn: Callable[[float, float, float], float], generat
         "the correlation with the sign turned": -r,
         "a result twice too large: the formula has 2 r se_a se_b": 2 * r,
         "one from the variance of the difference, not its square root": (a**2 + b**2 - difference / 2) / (2 * a * b),
+        "a result cut off at −1 and 1: it may lie beyond them": r.clamp(-1, 1),
     }
     return Compared(fn(float(difference), float(a), float(b)), r, wrong)
 

@@ -73,6 +73,8 @@ MISTAKES = [
     (checks.check_expected_test, with_replacement, "with replacement"),
     (checks.check_needed_correlation, lambda d, a, b: needed_correlation(2 * d, a, b), "one standard error"),
     (checks.check_needed_correlation, lambda d, a, b: -needed_correlation(d, a, b), "sign"),
+    (checks.check_needed_correlation, lambda d, a, b: max(needed_correlation(d, a, b), -1.0), "cut off at"),
+    (checks.check_needed_correlation, lambda d, a, b: min(needed_correlation(d, a, b), 1.0), "cut off at"),
     (checks.check_holm, lambda p: (len(p) * p).clamp(max=1), "Bonferroni"),
     (checks.check_holm, lambda p: holm(p).sort().values, "sorted order"),
     (checks.check_holm, no_maximum, "may fall"),
