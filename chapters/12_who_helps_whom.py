@@ -182,7 +182,7 @@ assert all(0.6 < together[name] < 0.8 for name in ("epoch 2", "epoch 3", "epoch 
 assert together["epoch 0"] > 0.95
 
 # %% [markdown]
-# **Reading.** By $T$, which is still a hypothesis, about half of the pairs help each other (all of this: measured, 1 seed). The more common items, the more often (such users also have more items): of the
+# **Reading.** By $T$, which is still a hypothesis, about half of the pairs help each other (all measured, 1 seed). The more common items, the more often (such users also have more items): of the
 # pairs without one fewer than one in a thousand, and on average their gradients point apart. Yet over the training all others *together*
 # help, by $T$, more than nine in ten users: the sum is not the typical pair. At one moment alone it is .64 to .76
 # of the users, from epoch 2 on.

@@ -526,7 +526,7 @@ print(f"5–10 items, alone: helped on {helped} of ten draws, hurt on {hurt}")
 
 # %% [markdown]
 # **Reading.** In the first study (figure) the mean gain grows with the number of items. The paper motivates anchors by users about whom little is known; in a Mult-VAE no draw shows a gain for those with 5 to 10 items, and one a loss
-# (in a RecVAE one draw shows a gain, +.0167 [+.0018, +.0315], not predicted).
+# (in a RecVAE one does: +.0167 [+.0018, +.0315], not predicted).
 # P7 holds on the embedded mean: −.0037 [−.0154, +.0080] with 5 to 10 items, +.0107 [−.0010, +.0224] with more than 100; both intervals hold 0, and alone only one draw has that order.
 # On Debian, where nobody has so many, those with 11 to 50 gain, +.0113 [+.0031, +.0196] (one of seven groups). On MovieLens those with most items gain most, but those with 11 to 50 least: P7 fails.
 #

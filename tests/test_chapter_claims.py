@@ -358,7 +358,7 @@ SAID = {
         "One step of gradient descent on $v$ changes the loss of $u$ by $-\\eta\\langle gu,gv\\rangle$",
         "The sum over snapshots without the minus, $T$, is a hypothesis for a real training",
         "Anchors lower it at first (after one epoch: −.0006, the others +.0057), raise it after 8 and 13",
-        "about half of the pairs help each other (all of this: measured, 1 seed). The more common items, the more "
+        "about half of the pairs help each other (all measured, 1 seed). The more common items, the more "
         "often (such users also have more items)",
         "fewer than one in a thousand, and on average their gradients point apart",
         "all others together help, by $T$, more than nine in ten users",
@@ -410,8 +410,8 @@ SAID = {
         "than 100; both intervals hold 0, and alone only one draw has that order",
         "P6 On the mean over draws `direction` keeps half of that gain",
         "P7 On the mean over draws users with 5 to 10 items gain least, those with more than 100 most",
-        "in a Mult-VAE no draw shows a gain for those with 5 to 10 items, and one a loss (in a RecVAE one draw shows a "
-        "gain, +.0167 [+.0018, +.0315], not predicted",
+        "in a Mult-VAE no draw shows a gain for those with 5 to 10 items, and one a loss (in a RecVAE one does: "
+        "+.0167 [+.0018, +.0315], not predicted",
         "on both draws the Mult-DAE loses at every weight, the Mult-VAE gains at every one",
         "At $\\lambdaA=1$ the full loss costs a Mult-DAE accuracy on all ten draws, a Mult-VAE on none. At .1 the "
         "Mult-DAE loses on three, the Mult-VAE gains on three. At 10 both lose, the Mult-VAE on eight draws",
