@@ -177,7 +177,40 @@ def test_the_borders_of_the_verdict():
     assert check.bound("s", "c", "", -1.0, 0.0).slack == 1
     assert check.bound("s", "c", "", [], []).verdict == "measured"
     assert check.SIGMA == 6
+    assert check.UNSEEN == 20
+    assert math.exp(-check.UNSEEN) == pytest.approx(2 * norm.sf(check.SIGMA), rel=0.1)
     assert check.measured("s", "c", "o", "v") == check.Check("s", "c", "o", "measured", None, "v")
+
+
+def test_an_overlap_that_no_draw_meets_is_no_failure(subject):
+    """Six posteriors of a trained model, nearly apart: nearly every draw is log 6, which hides the rest."""
+    mu = [
+        [1.5950, -0.9901],
+        [-1.0152, 0.7109],
+        [0.2131, -1.2021],
+        [0.1097, 0.9756],
+        [-0.3593, -0.3903],
+        [1.0859, 0.4088],
+    ]
+    sd = [[0.1155, 0.1429], [0.1158, 0.1729], [0.0641, 0.0768], [0.1470, 0.2142], [0.1066, 0.1757], [0.1472, 0.2210]]
+    apart = Subject(
+        subject.model,
+        subject.x[:6],
+        torch.tensor(mu, dtype=torch.float64),
+        torch.tensor(sd, dtype=torch.float64),
+        0.5,
+        "normalize-then-mask",
+        0,
+    )
+    known = mv.theory.bottleneck.kl_decomposition_quadrature(apart.mu, apart.sd)
+
+    def too_far(seed):
+        drawn = mv.theory.bottleneck.kl_decomposition(apart.mu, apart.sd, 2000, torch.Generator().manual_seed(seed))
+        off = abs(float(drawn.mutual_information - known.mutual_information))
+        return off > check.SIGMA * float(drawn.mutual_information_se)
+
+    false_alarm = next(seed for seed in range(40) if too_far(seed))
+    assert evidence.information(replace(apart, seed=false_alarm))[0][0].verdict == "exact"
 
 
 # ------------------------------------------------------------- both sides of a line, computed here a second time

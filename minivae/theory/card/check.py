@@ -15,6 +15,9 @@ ROUNDING = 1e-9
 """A bound that is attained may be missed by this much, relatively: float64 rounds."""
 SIGMA = 6.0
 """Standard errors that a sampled check may be off: at a thousand numbers a card, one false alarm in 500,000 cards."""
+UNSEEN = 20.0
+"""So many draws may be expected in a region though none falls there: e⁻²⁰ is as rare as six standard errors. What
+posteriors share that hardly overlap lies in such a region, and the standard error of the draws does not know of it."""
 
 
 @dataclass(frozen=True)
