@@ -13,7 +13,7 @@
 # **online experiment** (A/B test) can tell: each person is put by chance into one of two [*arms*](GLOSSARY.md#arm); one arm gets the lists
 # of the old recommender (control), the other those of the new one (treatment); one counts clicks.
 #
-# **Everything here is a simulation**: people with planted preferences, which no recommender sees, look at lists and click. It can test *methods* of deciding, as we know the truth.
+# **Everything here is a simulation**: people with planted preferences, which no recommender sees, look at lists and click. It can test *methods*, as we know the truth.
 
 # %% tags=["setup"]
 import matplotlib.pyplot as plt
@@ -371,7 +371,7 @@ assert abs(wrong["persons"] / 250 - 0.05) < 4 * noise
 assert wrong["impressions"] / 250 > 0.05 + 4 * noise
 
 # %% [markdown]
-# Persons: as promised, within chance. Impressions: far too many false alarms.
+# Persons: as promised, within chance. Impressions: too many false alarms.
 
 # %% [markdown] tags=["fault"]
 # **Find the fault.** What people did before the experiment explains a part of what they buy in it, and subtracting that part makes the interval shorter
@@ -495,7 +495,7 @@ assert valid < 0.02
 assert 2.8 < allowed[:, -1].mean() < 3.3 < 3.7 < allowed[:, 0].mean() < 4.3
 
 # %% [markdown]
-# **Reading.** The lists of both arms are equal, and yet one test in five "succeeds" on some evening. By Ville's
+# **Reading.** The lists of both arms are equal, and yet one test in five (one in four with other draws) "succeeds" on some evening. By Ville's
 # inequality (normal data, known variance) the always-valid interval keeps its promise for any number of looks; in these 14 it needed little of its 5 %. Its price is width:
 # its $z$ falls from about 4 on the first evening to about 3 on the last, in place of 1.96 (far more data raise it again: 3.72). To reach 3 at *one* planned
 # look takes nearly twice the people (10.5, with 3 for $z_{1-\alpha/2}$). But it may stop early.
@@ -561,7 +561,7 @@ assert min(truths["EASE"]) > -0.08
 # is a statement about *two* recommenders. So +267 % against "a weak statistical baseline" says that these lists beat
 # weak ones; it cannot say what PIA adds to a plain VAE. Against Mult-VAE the lift
 # with everybody in both arms (one run) is within a few
-# per cent of zero, and 3,500 people in an arm cannot see that (2 % takes some 80,000). A tiny $p$-value ($p=0.000$ [S]) is no answer either: twelve million people in an arm would see a lift of half a per cent as well, with our pilot's spread (10.5).
+# per cent of zero, and 3,500 people in an arm cannot see that (2 % takes some 80,000). A tiny $p$-value ($p=0.000$ [S]) is no answer: twelve million people in an arm would see a lift of half a per cent as well, with our pilot's spread (10.5).
 #
 # **What the simulation leaves out.** People get used to things; they talk, and come back; clicks feed the next model; a click is not satisfaction.
 #
@@ -579,7 +579,7 @@ assert min(truths["EASE"]) > -0.08
 #
 # **★ (10 min) Task 10.1.** `click_probability(a, go_on, after_click)`: the tensor `a` (B, K) holds the probability
 # of a click at each rank *if looked at*. Return the probability of a click at each rank, (B, K), without a loop over
-# ranks (`cumprod` helps).
+# ranks.
 
 
 # %% tags=["solution"] jupyter={"source_hidden": true} nbgrader={"grade": false, "grade_id": "click-probability", "locked": false, "schema_version": 3, "solution": true, "task": false}

@@ -308,7 +308,7 @@ SAID = {
         "Our better models differ by a few per cent or less",
         "A plan for 47 % had power .7, not .8: the treatment's clicks spread more, and the formula with both spreads "
         "says .7, too",
-        "one test in five",
+        "one test in five (one in four with other draws)",
         "in these 14 it needed little of its 5 %",
         "twelve million people in an arm would see a lift of half a per cent as well",
         "even our 7,000 are far too few",
