@@ -384,7 +384,7 @@ print("with the proved constants no ball of 100 users in five models reaches one
 # inside. Even with the largest ratio seen in place of the constants, which proves nothing, it is about two items, and no two of
 # our users differ in fewer than four. So in these trained models lemma and theorem together promise no help between any of these users and
 # another one. Two masked *views* of one user want the same, but with `keep=0.5`
-# they, too, differ on average in about half of the user's items, some 15 of 30 (the mean $N$). Theorem 2.3 alone, with $W_2\ge W_1$ measured, reaches more than half of them in chapter 04 (mean of five seeds), with a $K$ seen on the pair.
+# they, too, differ on average in about half of the user's items, some 15 of 30 (the mean $N$). Theorem 2.3 alone, with $W_2\ge W_1$ measured, reaches about half of them in chapter 04 (clean input, five seeds), with a $K$ seen on the pair.
 #
 # About users outside of the ball the lemma says *nothing*. It bounds from above; it does not say that they are far. That clean input
 # *helps* neighbours only has to be measured.
@@ -522,9 +522,9 @@ print(
 # %% [markdown]
 # **Reading.** *Over all pairs helping goes with the Jaccard index, and hardly with nearness in $W_2$.* For the 500 users the rank
 # correlation of helping with $W_2$ is near 0, with taste, too; with the Jaccard index it is .26 to .29. Among users of 10 to 20 items it is .4 against less than .1. With the number of common items alone the correlation is lower (.18 to .19; among users of 10 to 20 items nearly as high, .37 to .41). In the bands
-# (right) pairs of a higher Jaccard index help more often, whatever the tastes; and in each band below .2 users of *alike* taste help each other *less* (above .2, too, on the mean).
+# (right) pairs of a higher Jaccard index help more often, whatever the tastes; and in each band below .2 users of *alike* taste help each other *less* (above .2, too, on average).
 #
-# *None of three measures of nearness orders the four kinds*, by their means: Jaccard index, items that differ, place. Both near kinds help more than both far kinds. But of the two near kinds, and of the two far ones, that with the *higher* Jaccard index helps less (middle). By the lemma's distance, the items that differ, "far, related", the nearest, help least (5.1). And by place (left) far and unrelated pairs, at more than twice the rank, help more than three times as often as far but related ones, which harm each other in about nine of ten cases. (With new samples 5 % of these signs change, 13 % of those of far and unrelated pairs.) The paper calls helping local. In these clean models it is so by tendency: from band to band of the Jaccard index, and from the far kinds to the near ones, not among either. (They were picked: over all pairs place hardly counts.)
+# *None of three measures of nearness orders the four kinds*, by their means: Jaccard index, items that differ, place. Both near kinds help more than both far kinds. But in this population, of the two near kinds, and of the two far ones, that with the *higher* Jaccard index helps less (middle). By the lemma's distance, the items that differ, "far, related", the nearest, help least (5.1). And by place (left) far and unrelated pairs, at more than twice the rank, help more than three times as often as far but related ones, which harm each other in about nine of ten cases. (With new samples 5 % of these signs change, 13 % of those of far and unrelated pairs.) The paper calls helping local. In these clean models it is so by tendency: from band to band of the Jaccard index, and from the far kinds to the near ones, not among either. (They were picked: over all pairs place hardly counts.)
 #
 # *Where they lie.* Both near kinds are closest. Far but related pairs lie clearly nearer than far and unrelated ones. They also differ in fewer
 # items, so this alone proves nothing about taste. [Chapter 5b](05b_compromise_gap.ipynb) asks what it costs to share a place, [chapter 07](07_masking.ipynb) how masks change all this.

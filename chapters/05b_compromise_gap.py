@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 5b. What does it cost to share a place?
-# **Study** 90 min · **runs** 20 CPU seconds (21 s when it was built), 1.0 GB on 1 core · **needs** [chapter 04](04_sharing_radius.ipynb), [chapter 05](05_local_collaboration.ipynb); convex functions, entropy
+# **Study** 90 min · **runs** 23 CPU seconds (43 s when it was built), 0.9 GB on 1 core · **needs** [chapter 04](04_sharing_radius.ipynb), [chapter 05](05_local_collaboration.ipynb); convex functions, entropy
 #
 # **You will be able to** (1) derive the [compromise gap](GLOSSARY.md#compromise-gap) of Theorem 2.5 and find it by optimisation, (2) compute it as a
 # [Jensen-Shannon divergence](GLOSSARY.md#jensen-shannon-divergence) and integrate it over the [latent space](GLOSSARY.md#latent-space), (3) say what it depends on, and why not on a
@@ -431,7 +431,7 @@ mv.explorable("compromise")
 # %% [markdown]
 # ## 5b.7 The push in a real model
 #
-# Back to the four kinds of pairs of chapter 05: *far* pairs have at most one item in common,
+# Back to the four kinds of chapter 05: *far* pairs have at most one item in common,
 # *near* ones are among the most similar rows; *related* is about true tastes. Five [Mult-VAEs](GLOSSARY.md#mult-vae) are trained on
 # [clean input](GLOSSARY.md#clean-input) and looked at after 1, 4 and 25 [epochs](GLOSSARY.md#epoch). We sample the gap of a pair (task 5b.3), as a fraction of the full gap, that of equal posteriors. It is the price that the model's *posteriors* leave
 # to the best decoder there is; what the trained decoder pays beyond it was not measured. **Predict:** which kind pays most at the end?
@@ -522,7 +522,7 @@ assert [f"{at:.1f}" for at in lines["4 to 9 differ"].aminmax()] == ["1.5", "4.5"
 assert f"{lines['the four kinds'].min():.1f}" == "2.2"
 assert f"{lines['the four kinds'].max():.0f}" == "43"
 paying = [float(open_at[objective(d, 1.0).argmin()] / np.log(2)) for d in (3, 9)]  # equal N: 1.5 and 4.5 are D / 2
-print(f"β = 1, two users of equal N with such a threshold would pay {paying[0]:.2f} to {paying[1]:.2f} of the full gap")
+print(f"β = 1, two Gaussians of equal N, with such thresholds: {paying[0]:.2f} to {paying[1]:.2f} of the full gap")
 assert [f"{part:.2f}" for part in paying] == ["0.26", "0.05"]
 low = [name for name in groups if paid[name][:, -1].mean() < unseen]
 assert low == ["far, unrelated", "near, unrelated"]
@@ -533,8 +533,8 @@ print("in all 5 seeds and for all four kinds the price falls from over a half to
 
 # %% [markdown]
 # **Reading.** After one epoch pairs pay two thirds to nine tenths of the full gap, on average, so the clouds overlap.
-# After 25 epochs all four kinds pay next to nothing, on average: probably their clouds hardly overlap (5b.3). *Near, related* pairs pay most at the end, one or two hundredths (far, unrelated ones differ in as many items), far but related ones about a thousandth. For the other two the table gives limits: 20,000 draws may miss that much. The rule of 5b.6 needs equal $N$. For two users alone with unequal $N$ there is a local threshold (task 5b.3): each pair parts below its own $\beta$, from 2.2 to 43, and here $\beta=0.2$ is below all of them. Paying little is no test of it: at $\beta=1$ pairs that differ in 4 to 9 items
-# still pay more than half (.57, table of task 5b.3), though their thresholds lie at 1.5 to 4.5, where the rule, for equal $N$, says .26 to .05; and these models have many users, 16 dimensions and decoders of limited slope. Nor does it show that
+# After 25 epochs all four kinds pay next to nothing, on average: probably their clouds hardly overlap (5b.3). *Near, related* pairs pay most at the end, one or two hundredths (far, unrelated ones differ in about as many items), far but related ones about a thousandth. For the other two the table gives limits: 20,000 draws may miss that much. The rule of 5b.6 needs equal $N$. For two users alone with unequal $N$ there is a local threshold (task 5b.3): each pair parts below its own $\beta$, from 2.2 to 43, and here $\beta=0.2$ is below all of them. Paying little is no test of it: at $\beta=1$ pairs that differ in 4 to 9 items
+# still pay more than half (.57, table of task 5b.3), though their thresholds lie at 1.5 to 4.5, where two Gaussians alone, of equal $N$, pay .26 to .05; and these models have many users, 16 dimensions and decoders of limited slope. Nor does it show that
 # *different content* drives them apart: no training without reconstruction was run.
 #
 # **What the theorem does not say.**
@@ -636,7 +636,7 @@ mv.checks.check_sampled_gap(sampled_gap)
 # | 5 | .85 | .52 | .29 |
 # | 20 | .97 | .89 | .78 |
 #
-# So with a larger β users pay a larger part of their gap, and from β = 1 on those who differ less (and have fewer items) a larger part. Whether $2\beta$ is a border here, they do not say: at β = 1 pairs that differ in 4 to 9 items pay more than half, where the rule for equal $N$ says .26 to .05 (5b.7). The identity: $\text{gap}(z)=(w_u+w_v)\,\mathrm{JS}(z)$ with $w_u=N_uq_u(z)$; integrate both terms. For $N_u\ne N_v$ there is a local threshold for two users alone. Merged, both are the prior, and the answer is
+# So with a larger β users pay a larger part of their gap, and from β = 1 on those who differ less (and have fewer items) a larger part. Whether $2\beta$ is a border here, they do not say: at β = 1 pairs that differ in 4 to 9 items pay more than half, where two Gaussians alone, of equal $N$, pay .26 to .05 (5b.7). (With posteriors of any shape two users above $2\beta$ can pay nothing: each takes one half of the prior, so $I=\log2$ and $C=2\beta\log2$, the bound of 5b.6.) The identity: $\text{gap}(z)=(w_u+w_v)\,\mathrm{JS}(z)$ with $w_u=N_uq_u(z)$; integrate both terms. For $N_u\ne N_v$ there is a local threshold for two users alone. Merged, both are the prior, and the answer is
 # $m=\frac{N_up_u+N_vp_v}{N_u+N_v}$. Move a little away: logits $\log m+zw$ on a line, means $\mu_u,\mu_v$, with $w$ and the means small. To second order $u$ pays
 # $\frac12N_u\mathrm{Var}_m(w)-\mu_ua_u+\frac\beta2\mu_u^2$ more, with $a_u=N_u\langle p_u-m,w\rangle$; the best $\mu_u=a_u/\beta$ saves $a_u^2/(2\beta)$. And
 # $a_v=-a_u$, since $m$ is the weighted mean. So to this order they part if and only if $a_u^2/\beta>\frac12(N_u+N_v)\mathrm{Var}_m(w)$ for some $w$; by Cauchy and Schwarz the best is

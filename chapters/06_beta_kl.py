@@ -1,12 +1,11 @@
 # %% [markdown]
 # # 6. What does a tighter bottleneck buy and cost?
-# **Study** 100 min · **runs** 15 CPU seconds (16 s when it was built), 0.8 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), the normal distribution, logarithms
+# **Study** 100 min · **runs** 19 CPU seconds (32 s when it was built), 0.8 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), the normal distribution, logarithms
 #
 # **You will be able to** (1) split the KL term into information and a distance of the whole population, (2) recognise a check
 # that cannot fail, (3) bound the distance of *any* two users by their KL and prove the bound,
 # (4) say which latent dimensions of a *linear* [VAE](GLOSSARY.md#vae) die at a given β, and test its shift rule on a trained network,
 # (5) say what a nat costs, and which statements are an argument rather than a theorem.
-# [Glossary](GLOSSARY.md).
 
 # %% [markdown]
 # ## 6.1 Question
@@ -19,6 +18,7 @@
 
 # %% tags=["setup"]
 import math
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -155,7 +155,7 @@ torch.testing.assert_close(sum(wrong), left)
 assert wrong[0] < 0
 
 # %% [markdown]
-# The two sides still agree, and the "information" is negative.
+# The "information" is negative.
 
 # %% [markdown]
 # Drawing independent samples for the two terms does not help: $\log\bar q'$ cancels in expectation. So test each *term*, as 6.3 does.
@@ -249,8 +249,7 @@ print(f"information about four users: {(own - log_mean).mean():.1f} nats")
 #
 # because $\log\sigma\le\sigma-1$. $\blacksquare$ (For any $q$ this is Talagrand's inequality T2; the paper uses the weaker T1, for $W_1$.)
 #
-# Two users who share no item and two with equal rows have the same bound if their KLs are
-# the same.
+# What they like enters through the two KLs only.
 
 
 # %% tags=["from-scratch"]
@@ -423,7 +422,7 @@ def lowered(kl, start, end):  # what the shift rule says of the KL of every dime
 # %%
 kl = {beta: torch.stack([kl_by_dimension(*cloud) for cloud in some]) for beta, some in clouds.items()}  # (5, 16) each
 alive = {}  # (start, end) -> units above water, predicted and seen, (5 seeds) each
-for start, end in ((0.2, 1.0), (1.0, 4.0)):
+for start, end in pairwise(BETAS):
     above = (lowered(kl[start], start, end) > 0).sum(1)
     alive[start, end] = above, torch.tensor([active(mu) for mu, _ in clouds[end]])
     print(f"from β = {start:g} to {end:g}: the shift rule leaves {above.tolist()} of 16, active are", end=" ")
@@ -432,17 +431,17 @@ for start, end in ((0.2, 1.0), (1.0, 4.0)):
 # %% jupyter={"source_hidden": true}
 accuracy = {beta: [mv.evaluate(run.model, split.test)["ndcg@100"][0] for run in some] for beta, some in runs.items()}
 table = {
-    beta: bottleneck.collapse([(beta, *c, a) for c, a in zip(clouds[beta], accuracy[beta], strict=True)], 1, rng)
+    beta: bottleneck.collapse([(beta, *c, a) for c, a in zip(clouds[beta], accuracy[beta], strict=True)], 8, rng)
     for beta in BETAS
 }
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.8), sharey=True)
-for ax, (start, end) in zip(axes, alive, strict=True):
+for ax, (start, end) in zip(axes, [*alive][1:], strict=True):
     drawn = kl[start], lowered(kl[start], start, end), kl[end]
     mv.plots.water_filling(*(k.numpy() for k in drawn), (start, end), ax=ax)
 axes[1].set_ylabel("")
 axes[1].annotate("the rule predicts 0 everywhere", (8.5, 0), (6, 0.55), arrowprops={"arrowstyle": "->"}, fontsize=10)
 print(
-    "measured (5 seeds): lowest to highest; I with q̄ over these 500 users, so at most log 500 = 6.21; KL(q̄‖p) is the rest of E KL"
+    "measured (5 seeds): lowest to highest; I with q̄ over these 500 users, so at most log 500 = 6.21; the two terms from samples, 8 a user"
 )
 print("β       E KL          I(U;Z)       KL(q̄‖p)       active of 16   test nDCG@100")
 for beta, t in table.items():
@@ -470,13 +469,16 @@ for b in BETAS:
     torch.testing.assert_close(table[b].kl_per_dimension, kl[b].double())
 off = int(table[4.0].marginal_kl.argmax())
 assert table[4.0].marginal_kl[off] > table[1.0].marginal_kl.max()
-assert abs(table[4.0].marginal_kl[off] - 0.82) < 0.005 > abs(table[4.0].mean_kl[off] - 0.90)
+assert abs(table[4.0].marginal_kl[off] - 0.8) < 0.05  # from samples
+assert abs(table[4.0].mean_kl[off] - 0.9) < 0.005
 assert clouds[4.0][off][0].mean(0).square().sum() / 2 > 0.7  # what the crowd's distance from 0 costs
-for start, end in alive:  # more is left than predicted, from dimension 2 on
+assert set(alive[0.02, 0.2][0].tolist()) <= {14, 15}
+assert (kl[0.2].mean(0) < lowered(kl[0.02], 0.02, 0.2).mean(0)).sum() > 8  # there most keep less than predicted
+for start, end in [*alive][1:]:  # more is left than predicted, from dimension 2 on
     assert (kl[end].mean(0) > lowered(kl[start], start, end).mean(0))[1:].all()
 assert (kl[4.0].mean(0) > lowered(kl[1.0], 1.0, 4.0).mean(0)).all()
 assert np.argmax(offset) == np.argmin([float(c.mean_ratio) for c in contractions[4.0]])
-print("the shift rule predicts too few active units, in all 5 seeds, twice of twice:", True)
+print("the shift rule predicts too few active units, in all 5 seeds and all three steps:", True)
 stored = mv.course.stored("theory-planted-small-observations.json")["models"]
 big = {b: np.array([row["ndcg"] for row in stored[f"masked β={b:g}"]]) for b in BETAS}
 assert (np.diff([a.mean() for a in big.values()]) < 0).all()
@@ -485,9 +487,9 @@ print("there β = 0.02 beats 0.2 in", int((big[0.02] > big[0.2]).sum()), "of 5 s
 
 # %% [markdown]
 # **Reading.** The shift rule fails here. From β = 0.2 to 1 it predicts that 11 to 13 of 16 dimensions die, and none does;
-# from 1 to 4 that all die, and 8 to 11 live. From dimension 2 on (right: 1) more is left (dots) than predicted (lines).
+# from 1 to 4 that all die, and 8 to 11 live. From dimension 2 on (right: 1) more is left (dots) than predicted (lines). From 0.02 to 0.2 the rule leaves 14 or 15, all 16 live, and most keep *less* than predicted.
 # It belongs to the linear model with fixed noise and centred codes; what breaks it here is open. (Water-filling with an $s^2$ chosen afterwards can still give the right *counts*: task 6.3.)
-# At β = 4 one crowd of the five lies far off the prior: $\mathrm{KL}(\bar q\|p)$ is .82 nats of its $\mathbb E\,\mathrm{KL}$ of .90, above all of β = 1.
+# At β = 4 one crowd of the five lies far off the prior: $\mathrm{KL}(\bar q\|p)$ is about .8 nats of its $\mathbb E\,\mathrm{KL}$ of .90, above all of β = 1.
 # Mean accuracy falls with β here, and in the stored runs of the larger
 # population (β below 0.02 was not run).
 #
@@ -533,7 +535,7 @@ assert (single < above.min(1)[:, None, None]).any()
 
 # %% [markdown]
 # **Reading.** The mean prices lie between the two β, and no mean point lies below another's line. Some single trainings
-# lie below the line of their *own* β, which goes through their mean.
+# lie below the line of their *own* β.
 #
 # **[Annealing](GLOSSARY.md#annealing).** Usually β starts at 0 and rises: here to 1, over 60 of the 80 steps of the same 8
 # epochs.
@@ -623,10 +625,10 @@ assert 2 * (2 * kl_to_two_lumps(5.0)) ** 0.5 < 10
 #
 # ## 6.10 Recap
 #
-# * $\mathbb E\,\mathrm{KL}=I(U;Z)+\mathrm{KL}(\bar q\|p)$. Test the terms, not the sum; and a batch of $B$ sees at most
-#   $\log B$.
+# * $\mathbb E\,\mathrm{KL}=I(U;Z)+\mathrm{KL}(\bar q\|p)$. Test the terms, not the sum; and with the sampled user in it
+#   a batch of $B$ shows at most $\log B$.
 # * $W_2\le\sqrt{2\mathrm{KL}_u}+\sqrt{2\mathrm{KL}_v}$ for every pair, whatever they like.
-# * Water-filling says which dimensions of a linear VAE die (derived for one direction). From one β to the next our Mult-VAEs kept more alive than its shift rule says.
+# * Water-filling says which dimensions of a linear VAE die (derived for one direction). From each β to the next our Mult-VAEs kept more alive than its shift rule says.
 #   Between the best models of $\beta_1$ and $\beta_2$ a nat costs between $\beta_1$ and $\beta_2$.
 
 # %% [markdown]
@@ -697,7 +699,7 @@ mv.checks.check_water_filling(water_filling)
 # **One investigation** (`python chapters/investigate.py 06`; five seeds each; the 16 largest variances of the clean training inputs, from .054 down to .0086, and
 # the noise with which water-filling fits the four counts of active units best). In the setting of the chapter 9.8 of 16 units are active at β = 4 and all
 # at the smaller β; water-filling with $s^2=0.0027$ says 10, and all. That is one free number for one count that is not at its limit, no
-# test. Without masks 13.8 live at β = 4, with 40 epochs and masks 7.8, with 40 epochs and no masks 7.2 (means of five seeds, no interval): so on the mean masks lower the count by four after the
+# test. Without masks 13.8 live at β = 4, with 40 epochs and masks 7.8, with 40 epochs and no masks 7.2 (means of five seeds, no interval): so on average masks lower the count by four after the
 # short training, and not after the long one.
 # With 40 epochs and masks 12.2 live at β = 1, where the noise fitted to *these* counts says 16: a longer training alone does not make the law right. Softmax and tanh were not varied.
 #
