@@ -135,7 +135,7 @@ for a, b in zip(mine, (package.mean_term, package.variance_term, package.scatter
     torch.testing.assert_close(a, b)
 away = (loss.mean(0) - package.total[:10]).abs() / (loss.std(0) / 2_000**0.5)
 assert away.max() < 5  # standard errors
-print("one product = package; the definition, with samples, agrees within its error:", True)
+print("one product = package; the definition, with samples, within 5 standard errors:", True)
 
 # %% [markdown] tags=["mine"]
 # **Build your own.** The anchor term of your recommender. From `mu`, `logvar` (B, d), `anchors` (I, d) and the *full* rows `x` (B, I), none of
@@ -413,8 +413,8 @@ for lam, rows in outcomes.items():
 
 # %% [markdown]
 # **Reading.** For $\lambda=1$ the *median* user shrinks about as predicted, which looks like success; for $\lambda=5$
-# twice the predicted variance is left. User by user the prediction fails: the rank correlation is negative in all five seeds (400 masks, five more seeds, $\lambda=1$: −.60 to −.18), and at $\lambda=5$ about a quarter to a
-# half of the users exceed the bound of their local model (at 1: 9 to 19 %). The variance *between* users falls similarly
+# twice the predicted variance is left. User by user the prediction fails: the rank correlation is negative in all five seeds (five more, $\lambda=1$: −.36 to +.06, with 400 masks −.60 to −.18), and at $\lambda=5$ about a quarter to a
+# half of the users exceed the bound of their local model. The variance *between* users falls similarly
 # (.115 and .027, orange line). One factor fits the median within a fifth.
 #
 # The answer to (a) is yes, but (b)? The paper: views come together, *therefore*
@@ -561,7 +561,7 @@ for b in ("multvae", "ease"):
 # %% [markdown]
 # **Reading.** On MovieLens-1M anchors gain .018 over masking,
 # after equal searches .008 to .011 on each of five draws of users; EASE stays ahead. The centroid alone gives .012,
-# with $\mathrm{tr}\,\Sigma$ .019, all three terms .018 ($\mathrm{tr}\,\Sigma$ alone: not run). In the small model on the embedded data the centroid alone *costs* .011, and with $\mathrm{tr}\,\Sigma$ it is .003 [.000, .005] ahead. The scatter
+# with $\mathrm{tr}\,\Sigma$ .019, all three terms .018 ($\mathrm{tr}\,\Sigma$ alone: not run here). In the small model on the embedded data the centroid alone *costs* .011, and with $\mathrm{tr}\,\Sigma$ it is .003 [.000, .005] ahead. The scatter
 # makes no difference that can be seen. On the embedded data the full-size
 # model cannot be told apart from masking, the small one gains .004 [.002, .006] at $\lambda=.1$, nothing that can be seen at 1, and $\lambda=5$ harms it. On MovieLens-1M
 # accuracy rises *while neighbours become less stable*.
@@ -618,8 +618,8 @@ assert all(gain[5.0, g].high < 0 for g in groups)
 assert all(np.argmax([of[who].mean() for who in groups.values()]) == 0 for of in apart.values())
 
 # %% [markdown]
-# **Reading.** Shared accounts are hard for these models, those of unlike persons more than those of alike ones (though they hold more items), and anchors do not change
-# that: (c) with $\lambda=1$ the mean of each group moves by less than .005, nobody gains visibly. With $\lambda=5$ the accounts of *one* person lose most,
+# **Reading.** Shared accounts, though they hold more items, are hard for these models, those of unlike persons more than those of alike ones, and anchors do not change
+# that: (c) with $\lambda=1$ the mean of each group moves by less than .005, no group gains visibly. With $\lambda=5$ the accounts of *one* person lose most,
 # those of two persons less, the unlike ones not clearly (five more seeds: −.003 [−.010, +.005]): not the order that the reviewer feared. And the accounts of one person lie farthest from their centroid.
 #
 # ## 8.9 Recap
@@ -707,6 +707,6 @@ mv.checks.check_nearest_centroid(nearest_centroid)
 #
 # The same command asks five more training seeds about 8.6 and 8.8. Rank correlation of predicted and seen shrinkage: at λ = 1 −.36 to +.06 with 40 masks and −.60 to −.18
 # with 400, which are less noisy; at λ = 5 −.52 to −.11 and −.44 to −.25. Overlap at λ = 5 minus none: −.010 to +.001, below 0 in four of the five. nDCG@100 at λ = 5 minus none: accounts of one person
-# −.038 [−.047, −.029], of two alike −.012 [−.021, −.004], of two unlike −.003 [−.010, +.005]. So the sign of the last, just below 0 in 8.8, depends on the seeds, which its interval leaves out.
+# −.038 [−.047, −.029], of two alike −.012 [−.021, −.004], of two unlike −.003 [−.010, +.005]. So whether the last is clearly below 0, as just in 8.8, depends on the seeds, which its interval leaves out.
 #
 # </details>
