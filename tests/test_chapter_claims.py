@@ -719,7 +719,7 @@ def test_05_the_proved_constant_of_movielens_varies_by_more_than_its_mean():
 def test_05b_clouds_with_one_mean_and_unlike_spreads_pay_a_hundredth_of_the_full_gap():
     place, wide, small, n = torch.tensor([[0.0], [1.0], [0.001], [20.0]], dtype=torch.float64)
     profiles = torch.tensor([[0.5, 0.5, 0.0], [0.5, 0.0, 0.5]], dtype=torch.float64)
-    paid = locality.compromise_integral(place, wide, place, small, *profiles, n, n)
+    paid = locality.compromise_integral(place, wide, place, small, profiles[0], profiles[1], n, n)
     assert 0.01 < float(paid) / (20 * np.log(2)) < 0.015
     oral = plain((CHAPTERS / "lecturer" / "oral.md").read_text(encoding="utf-8"))
     assert "with spreads 1 and .001 even clouds with one mean pay about a hundredth of the full gap" in oral
