@@ -138,3 +138,26 @@ def test_spreads_of_the_masks_are_standard_deviations():
         seen = [model[key] for model in models]
         said = f"{mean(seen):.{decimals}f} ± {stdev(seen):.{decimals}f}"
         assert re.sub(r"(^|(?<= ))0\.", ".", said) in text
+
+
+def test_the_measured_lines_of_the_guide_are_those_of_the_stored_cards():
+    """Each cell of the guide's table, in the words of the card."""
+    text = (ROOT / "docs/guides/report-card.md").read_text(encoding="utf-8")
+    table = [[cell.strip() for cell in line.split("|")[2:4]] for line in text.splitlines() if line.count("|") == 4]
+    said = dict(zip(("planted", "debian"), map(" ".join, zip(*table, strict=True)), strict=True))
+    for data, words in said.items():
+        of = json.loads((ROOT / f"chapters/results/theory-{data}-card.json").read_text("utf-8"))["checks"]
+        assert all(line["verdict"] != "FAILED" for line in of)
+        value = {line["claim"]: line["value"] for line in of}
+        shrunk = value["shrinkage over masks, predicted and seen, λ = 0.3"]
+        filled = value["water-filling from β = 0.04 to 0.2"]
+        along = re.findall(r"epoch (\d+): (\d+)%", value["the same along training"])
+        least = min(along, key=lambda moment: int(moment[1]))
+        assert f"{least[1]} % (epoch {least[0]})" in words
+        assert value["neighbours with Δ_x ≥ ‖g_u‖, without any radius"] == "100%"
+        numbers = [n.replace("0.", ".").replace("-", "−") for n in re.findall(r"[+-]?\d+\.\d+", shrunk)]
+        kl = re.findall(r"\d+\.\d+", filled)
+        assert f"{numbers[0]} [{numbers[1]}, {numbers[2]}], warning" in words
+        assert f"{numbers[3]} predicted, {numbers[4]} seen" in words
+        assert f"{kl[0]} predicted, {kl[1]} seen" in words
+        assert words.endswith(numbers[5])
