@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 0. Does my machine work, and what does the whole thing look like?
-# **Study** 40 min · **runs** 12 CPU seconds (29 s when it was built), 0.5 GB on 1 core · **needs** Python and basic PyTorch; nothing about recommenders
+# **Study** 40 min · **runs** 10 CPU seconds (11 s when it was built), 0.5 GB on 1 core · **needs** Python and basic PyTorch; nothing about recommenders
 #
 # **You will be able to** (1) say what a recommender gets and what it must predict, (2) say how data is split for a fair evaluation, (3) train a variational autoencoder and compare it with two simple baselines, (4) compute nDCG by hand, (5) name two kinds of chance in a comparison. New words are in the [glossary](GLOSSARY.md).
 

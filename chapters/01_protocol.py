@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 1. What is a fair benchmark?
-# **Study** 100 min · **runs** 14 CPU seconds (33 s when it was built), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), linear algebra, [standard errors](GLOSSARY.md#standard-error)
+# **Study** 100 min · **runs** 14 CPU seconds (14 s when it was built), 0.6 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), linear algebra, [standard errors](GLOSSARY.md#standard-error)
 #
 # **You will be able to** (1) say which question an evaluation answers, and split data for it, (2) compute
 # [Recall@k](GLOSSARY.md#recall-k) and [nDCG@k](GLOSSARY.md#ndcg-k) by hand, (3) derive [EASE](GLOSSARY.md#ease), a strong linear

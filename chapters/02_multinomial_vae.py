@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 2. Where does the objective come from, and how little code is it?
-# **Study** 130 min · **runs** 69 CPU seconds (194 s when it was built), 0.6 GB on 1 core · **needs** [chapter 01](01_protocol.ipynb), Gaussians, Bayes' rule, PyTorch
+# **Study** 130 min · **runs** 43 CPU seconds (44 s when it was built), 0.6 GB on 1 core · **needs** [chapter 01](01_protocol.ipynb), Gaussians, Bayes' rule, PyTorch
 #
 # **You will be able to** (1) derive the [ELBO](GLOSSARY.md#elbo) and say how far below $\log p(x)$ it lies, (2) derive the KL term and the
 # gradient of the [logits](GLOSSARY.md#logit), (3) write [Mult-VAE](GLOSSARY.md#mult-vae) in 32 lines that give the loss of the package, (4) say where its noise

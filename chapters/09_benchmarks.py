@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 9. What can a table of results tell, and what did we measure?
-# **Study** 130 min · **runs** 44 CPU seconds (134 s when it was built), 0.6 GB on 1 core · **needs** [chapter 01](01_protocol.ipynb), variance of a sum; chapter 08 for what PIA is; for the recommender at the end your parts of 02, 06, 07, 08
+# **Study** 130 min · **runs** 38 CPU seconds (38 s when it was built), 0.6 GB on 1 core · **needs** [chapter 01](01_protocol.ipynb), variance of a sum; chapter 08 for what PIA is; for the recommender at the end your parts of 02, 06, 07, 08
 #
 # **You will be able to** (1) say from a published table alone which differences can be told apart, (2) separate the
 # chance of users from the chance of seeds, and give an interval that covers both, (3) find contradictions inside a

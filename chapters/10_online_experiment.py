@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 10. How would one know that it works for people?
-# **Study** 75 min · **runs** 33 CPU seconds (104 s when it was built), 0.7 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), variance, the normal distribution
+# **Study** 75 min · **runs** 33 CPU seconds (33 s when it was built), 0.7 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), variance, the normal distribution
 #
 # **You will be able to** (1) write a model of how people look at a list and click, (2) say how far an offline metric
 # predicts clicks, (3) plan the size of an experiment, (4) find the unit of randomisation and its standard error,

@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 12. Who helps whom?
-# **Study** 75 min · **runs** 7 CPU seconds (26 s when it was built), 0.6 GB on 1 core · **needs** [chapter 04](04_sharing_radius.ipynb); rank correlation
+# **Study** 75 min · **runs** 7 CPU seconds (7 s when it was built), 0.6 GB on 1 core · **needs** [chapter 04](04_sharing_radius.ipynb); rank correlation
 #
 # **You will be able to** (1) derive and compute the [transfer](GLOSSARY.md#transfer) of one user to another along a training, (2) test a
 # first-order formula by halving the step, (3) score a claim "v helps u" against [retraining](GLOSSARY.md#retraining), with a [ceiling](GLOSSARY.md#ceiling) and

@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 13. When do anchors help?
-# **Study** 75 min · **runs** 10 CPU seconds (41 s when it was built), 0.6 GB on 1 core · **needs** [chapter 08](08_anchors.ipynb); [chapter 12](12_who_helps_whom.ipynb) helps
+# **Study** 75 min · **runs** 8 CPU seconds (8 s when it was built), 0.6 GB on 1 core · **needs** [chapter 08](08_anchors.ipynb); [chapter 12](12_who_helps_whom.ipynb) helps
 #
 # **You will be able to** (1) prove that a loss can be lowered by the scale alone, and find a loss for which that is not
 # so, (2) show that the best anchors are a smoothing of users over shared items, (3) compare predictions written before a run with its
