@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from minivae.errors import InputError
 from minivae.masks import mask_input
 from minivae.models import MultVAE
 from minivae.theory import toy, transfer
@@ -196,3 +197,17 @@ def test_the_smoothness_constant_is_attained_by_two_items():
     top = 4 * float(torch.linalg.eigvalsh(torch.kron(jacobian, torch.outer(row, row)))[-1])  # N = 4
     net = toy.ToyVAE(2, features=3, latent=2, generator=given(0)).decoder
     assert float(toy.proved_smoothness(net, torch.tensor([[3.0, 1.0]], dtype=torch.float64))[0]) == pytest.approx(top)
+
+
+def test_a_given_constant_is_laid_over_the_users_from_the_last_axis_on():
+    """Two groups of three users: one number, one for each user, or one for each group."""
+    norm = torch.zeros(2, 3, dtype=torch.float64)
+    assert transfer._per_user(2.0, norm).tolist() == [[2.0] * 3] * 2
+    assert transfer._per_user([2.0], norm).tolist() == [[2.0] * 3] * 2
+    assert transfer._per_user([1.0, 2.0, 3.0], norm).tolist() == [[1.0, 2.0, 3.0]] * 2
+    assert transfer._per_user([[4.0], [0.0]], norm).tolist() == [[4.0] * 3, [0.0] * 3]
+    for misfit in ([1.0, 2.0], [[1.0] * 3] * 3, [[[1.0]]]):
+        with pytest.raises(InputError, match="does not fit"):
+            transfer._per_user(misfit, norm)
+    with pytest.raises(InputError, match="does not fit"):
+        transfer._per_user([1.0, 2.0, 3.0], norm[:, :1])
