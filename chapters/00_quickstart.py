@@ -266,7 +266,7 @@ print("the interval of Mult-VAE − EASE contains 0 for each of the four seeds, 
 # **Reading.** Pairing makes the interval nearly three times narrower here. An interval that contains 0 says: with these users we cannot tell the two models apart. It does not say that they
 # are equal. And it covers the choice of users, not the randomness of training: another `seed` gives another Mult-VAE: of the four above one is .004 above EASE, one .007 below, two differ from it by .0002 or less. So a comparison has at least two kinds of chance, users and
 # seeds; later chapters use several seeds
-# whenever they compare.
+# in most comparisons, and say where it is one.
 
 # %% [markdown] tags=["fault"]
 # **Find the fault.** Every chapter has one cell with a fault, put there on purpose, which its numbers give away. Here is the first: EASE on a small data set.

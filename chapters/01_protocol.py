@@ -270,7 +270,7 @@ np.testing.assert_allclose(result.per_user["ndcg@100"], ndcg(hits, n, 100))
 print("from scratch = mv.evaluate, for all 500 users:", True)
 
 # %% [markdown] tags=["explorable"]
-# **Move it by hand.** Two models, two users ($k=10$; at the start A has 1 of 2 and 7 of $n$ hits, B 2 of 2 and 1 of $n$). Raise $n$ of the heavy user: when does another model win, and by which recall? Drag a hit from rank 9 to rank 1: only nDCG
+# **Move it by hand.** Two models, two users ($k=10$; at the start A has 1 of 2 and 7 of $n$ hits, B 2 of 2 and 1 of $n$). Raise $n$ of the heavy user: when does another model win, and by which recall? Drag a hit from rank 9 to rank 3: only nDCG
 # notices, as long as both ranks are within $k$. Run the cell; a viewer without scripts shows a picture.
 #
 # <details><summary>Solution</summary>

@@ -833,6 +833,6 @@ mv.checks.check_importance_bound(importance_bound)
 # So β = 1 has the higher *bound*, by 1.44 [1.25, 1.63] nats (95 %, over users), and β = 0.2 ranks better, by .024 [.016, .032] before rounding. The gap is at least
 # the rise, and the rise is larger for busy users. With β = 0.2 the bound still rises at 1,000 draws: its likelihood is not known well, and which is higher is not shown.
 #
-# On the line of 2.3 (the user of four items, $q$ of mean .8 and sd .7) the bound lies .33 nats below $\log p(x)$ as the ELBO, by integral; with draws .33 at one ([standard error](GLOSSARY.md#standard-error) .03), .015 at ten, .0014 at 100 and .00013 at 1,000 (standard errors below a twentieth of each). (1,000 repeats. To lower their noise the mean of $w_k/p(x)-1$ was added to what the bound of each repeat lacks: its expectation is 0, so the mean stays; a *control variate*.)
+# On the line of 2.3 (the user of four items, $q$ of mean .8 and sd .7) the bound lies .33 nats below $\log p(x)$ as the ELBO, by integral; with draws .33 at one ([standard error](GLOSSARY.md#standard-error) .03), .015 at ten, .0014 at 100 and .00013 at 1,000 (standard errors of these three below a twentieth). (1,000 repeats. To lower their noise the mean of $w_k/p(x)-1$ was added to what the bound of each repeat lacks: its expectation is 0, so the mean stays; a *control variate*.)
 #
 # </details>

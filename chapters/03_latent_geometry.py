@@ -744,6 +744,6 @@ mv.checks.check_lower_bound(lower_bound)
 # 0.50 before. With the direction of $\mu_u-\mu_v$ among the columns the bound is never below $\|\mu_u-\mu_v\|$: the projection on it keeps
 # the whole difference of means. Users of the
 # trained model (2,000 random pairs, 2,000 random directions, five seeds): none of the random directions raises a lower end; it is .996 to .997 of the upper one at the median
-# and .946 or more for each of the 2,000, and common noise takes less than a thousandth off the upper end at the median (of the first 200 pairs).
+# and .945 or more for each of the 2,000, and common noise takes less than a thousandth off the upper end at the median (of the first 200 pairs).
 #
 # </details>
