@@ -610,7 +610,7 @@ assert 1.2 < min(steeper) < max(steeper) < 2
 # Yet no constant could save more than a few of the theorem's certificates: after 300 steps nearly no pair of a community has $\|g_u-g_v\|<\|g_u\|$, and about half of the pairs of a community help (single seeds: .39 to .73).
 
 # %% [markdown] tags=["explorable"]
-# **Move it by hand.** Choose a user $u$, then move the time of training: who still helps, and who is still certified, for the samples used there? Run the cell; a viewer without scripts shows a picture.
+# **Move it by hand.** Choose a user $u$, then move the time of training: who still helps, and who is still within the radius, with $K$ as seen there? Run the cell; a viewer without scripts shows a picture.
 
 # %% tags=["explorable"]
 mv.explorable("sharing-plane")

@@ -433,7 +433,7 @@ mv.explorable("compromise")
 #
 # Back to the four kinds of chapter 05: *far* pairs have at most one item in common,
 # *near* ones are among the most similar rows; *related* is about true tastes. Five [Mult-VAEs](GLOSSARY.md#mult-vae) are trained on
-# [clean input](GLOSSARY.md#clean-input) and looked at after 1, 4 and 25 [epochs](GLOSSARY.md#epoch). We sample the gap of a pair (task 5b.3), as a fraction of the full gap, that of equal posteriors. It is the price that the model's *posteriors* leave
+# [clean input](GLOSSARY.md#clean-input) for 1, 4 and 25 [epochs](GLOSSARY.md#epoch) (`fit` keeps the epoch that validation chose). We sample the gap of a pair (task 5b.3), as a fraction of the full gap, that of equal posteriors. It is the price that the model's *posteriors* leave
 # to the best decoder there is; what the trained decoder pays beyond it was not measured. **Predict:** which kind pays most at the end?
 
 # %% tags=["pairs"] jupyter={"source_hidden": true}
@@ -497,7 +497,7 @@ ax.axhspan(unseen / 3, unseen, color="0.92", label="too little for the draws")
 ax.set(xlabel="epochs of training (mean and range of 5 seeds)", ylabel="gap paid / full gap", ylim=(unseen / 3, 1.2))
 ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
 plt.show()
-print("gap paid / full gap, measured (5 seeds)   after 1 epoch           after 25")
+print("gap paid / full gap, measured (5 seeds)   trained for 1 epoch     for 25")
 for name in groups:
     first, last = paid[name][:, 0], paid[name][:, -1]
     print(f"{name:40} {first.mean():.2f} [{first.min():.2f}, {first.max():.2f}]", end="       ")
@@ -533,7 +533,7 @@ print("in all 5 seeds and for all four kinds the price falls from over a half to
 
 # %% [markdown]
 # **Reading.** After one epoch pairs pay two thirds to nine tenths of the full gap, on average, so the clouds overlap.
-# After 25 epochs all four kinds pay next to nothing, on average: probably their clouds hardly overlap (5b.3). *Near, related* pairs pay most at the end, one or two hundredths (far, unrelated ones differ in about as many items), far but related ones about a thousandth. For the other two the table gives limits: 20,000 draws may miss that much. The rule of 5b.6 needs equal $N$. For two users alone with unequal $N$ there is a local threshold (task 5b.3): each pair parts below its own $\beta$, from 2.2 to 43, and here $\beta=0.2$ is below all of them. Paying little is no test of it: at $\beta=1$ pairs that differ in 4 to 9 items
+# Trained for 25 epochs all four kinds pay next to nothing, on average: probably their clouds hardly overlap (5b.3). *Near, related* pairs pay most at the end, one or two hundredths (far, unrelated ones differ in about as many items), far but related ones about a thousandth. For the other two the table gives limits: 20,000 draws may miss that much. The rule of 5b.6 needs equal $N$. For two users alone with unequal $N$ there is a local threshold (task 5b.3): each pair parts below its own $\beta$, from 2.2 to 43, and here $\beta=0.2$ is below all of them. Paying little is no test of it: at $\beta=1$ pairs that differ in 4 to 9 items
 # still pay more than half (.57, table of task 5b.3), though their thresholds lie at 1.5 to 4.5, where two Gaussians alone, of equal $N$, pay .26 to .05; and these models have many users, 16 dimensions and decoders of limited slope. Nor does it show that
 # *different content* drives them apart: no training without reconstruction was run.
 #

@@ -459,7 +459,7 @@ assert all(f.all() for f in falls.values())
 dead = all((table[4.0].active_units < 16).tolist())
 assert dead
 print("KL, information and accuracy fall from each β to the next (means of 5 seeds):", True)
-print("at β = 4 some units are dead, in all 5 seeds:", dead)
+print("at β = 4 some units are not active, in all 5 seeds:", dead)
 assert all((below < units).all() for below, units in alive.values())
 assert (alive[0.2, 1.0][1] == 16).all()
 assert set((16 - alive[0.2, 1.0][0]).tolist()) <= {11, 12, 13}
@@ -487,7 +487,7 @@ print("there β = 0.02 beats 0.2 in", int((big[0.02] > big[0.2]).sum()), "of 5 s
 
 # %% [markdown]
 # **Reading.** The shift rule fails here. From β = 0.2 to 1 it predicts that 11 to 13 of 16 dimensions die, and none does;
-# from 1 to 4 that all die, and 8 to 11 live. From dimension 2 on (right: 1) more is left (dots) than predicted (lines). From 0.02 to 0.2 the rule leaves 14 or 15, all 16 live, and most keep *less* than predicted.
+# from 1 to 4 that all die, and 8 to 11 stay active. From dimension 2 on (right: 1) more is left (dots) than predicted (lines). From 0.02 to 0.2 the rule leaves 14 or 15, all 16 are active, and most keep *less* than predicted.
 # It belongs to the linear model with fixed noise and centred codes; what breaks it here is open. (Water-filling with an $s^2$ chosen afterwards can still give the right *counts*: task 6.3.)
 # At β = 4 one crowd of the five lies far off the prior: $\mathrm{KL}(\bar q\|p)$ is about .8 nats of its $\mathbb E\,\mathrm{KL}$ of .90, above all of β = 1.
 # Mean accuracy falls with β here, and in the stored runs of the larger
@@ -699,8 +699,8 @@ mv.checks.check_water_filling(water_filling)
 # **One investigation** (`python chapters/investigate.py 06`; five seeds each; the 16 largest variances of the clean training inputs, from .054 down to .0086, and
 # the noise with which water-filling fits the four counts of active units best). In the setting of the chapter 9.8 of 16 units are active at β = 4 and all
 # at the smaller β; water-filling with $s^2=0.0027$ says 10, and all. That is one free number for one count that is not at its limit, no
-# test. Without masks 13.8 live at β = 4, with 40 epochs and masks 7.8, with 40 epochs and no masks 7.2 (means of five seeds, no interval): so on average masks lower the count by four after the
+# test. Without masks 13.8 are active at β = 4, with 40 epochs and masks 7.8, with 40 epochs and no masks 7.2 (means of five seeds, no interval): so on average masks lower the count by four after the
 # short training, and not after the long one.
-# With 40 epochs and masks 12.2 live at β = 1, where the noise fitted to *these* counts says 16: a longer training alone does not make the law right. Softmax and tanh were not varied.
+# With 40 epochs and masks 12.2 are active at β = 1, where the noise fitted to *these* counts says 16: a longer training alone does not make the law right. Softmax and tanh were not varied.
 #
 # </details>

@@ -633,7 +633,7 @@ assert short > 0.5 > middle > 0.1 > long
 # nearly all of those have more items, and the weight $2^{-(N_v-N_u)}$ of the owner's.
 #
 # So raw masks, with a free best decoder, carry something between users through views that fit several; at ρ = ½ it is small here, with 60 items a user; with
-# ten of 300, others have a fifth or more of the answer. An indirect effect, through a smooth encoder, was not tested.
+# ten of 300 (2,000 users, in a test) others have a fifth to a quarter. An indirect effect, through a smooth encoder, was not tested.
 #
 # ## 7.10 Recap
 #

@@ -507,7 +507,7 @@ for name in ("multdae", "recvae"):
 # EASE by .0040 [.0015, .0064]; without them it is behind.
 #
 # *Limits*: the settings come from the search on the first draw, whose users are among
-# those tested; two models searched alike differ in more than λ; in some folds the best epoch of Mult-VAE was its last.
+# those tested; but for Mult-VAE two models searched alike differ in more than λ; in some folds the best epoch of Mult-VAE was its last.
 # In the count above the rule is too wide if draws differ in users and seeds (.99). How much it matters *whom* one trained on was not measured. With the same standard deviation as the tested users, six folds hold the truth in .89, five draws in .93 (with two other seeds both .90 to .93). With three times it, in .74 and .77.
 #
 # On the embedded data, over users, PIA hurts Mult-DAE (five seeds) and helps RecVAE (two seeds).
