@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 5b. What does it cost to share a place?
-# **Study** 90 min · **runs** 21 CPU seconds (21 s when it was built), 0.9 GB on 1 core · **needs** [chapter 04](04_sharing_radius.ipynb), [chapter 05](05_local_collaboration.ipynb); convex functions, entropy
+# **Study** 90 min · **runs** 19 CPU seconds (21 s when it was built), 0.9 GB on 1 core · **needs** [chapter 04](04_sharing_radius.ipynb), [chapter 05](05_local_collaboration.ipynb); convex functions, entropy
 #
 # **You will be able to** (1) derive the [compromise gap](GLOSSARY.md#compromise-gap) of Theorem 2.5 and find it by optimisation, (2) compute it as a
 # [Jensen-Shannon divergence](GLOSSARY.md#jensen-shannon-divergence) and integrate it over the [latent space](GLOSSARY.md#latent-space), (3) say what it depends on, and why not on a

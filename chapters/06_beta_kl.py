@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 6. What does a tighter bottleneck buy and cost?
-# **Study** 100 min · **runs** 18 CPU seconds (18 s when it was built), 0.7 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), the normal distribution, logarithms
+# **Study** 100 min · **runs** 17 CPU seconds (22 s when it was built), 0.8 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), the normal distribution, logarithms
 #
 # **You will be able to** (1) split the KL term into information and a distance of the whole population, (2) recognise a check
 # that cannot fail, (3) bound the distance of *any* two users by their KL and prove the bound,
