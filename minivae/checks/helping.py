@@ -1,6 +1,7 @@
 """Self-checks of chapter 12: the effect of a step, the score against retraining, what is not common to all."""
 
 from collections.abc import Callable
+from itertools import combinations
 
 import torch
 from scipy.stats import spearmanr
@@ -31,7 +32,9 @@ def check_lds_score(fn: Callable[[Tensor, Tensor, Tensor], Tensor], generator: t
     ``Spearman_k(Σ_{v∈D_k} scores[u, v], −losses[k, u])``.
     """
     scores = torch.randn(4, 12, generator=generator, dtype=torch.float64)
-    subsets = torch.rand(9, 12, generator=generator).argsort(1) < 6  # nine halves
+    halves = torch.tensor([*combinations(range(12), 6)])  # (924, 6)
+    drawn = halves[torch.randperm(len(halves), generator=generator)[:9]]  # no two alike: equal sums differ by rounding
+    subsets = torch.zeros(9, 12, dtype=torch.bool).scatter(1, drawn, True)
     noise = torch.randn(9, 4, generator=generator, dtype=torch.float64)
     losses = (-(subsets.double() @ scores.T) + 2 * noise).exp()  # a curve, so that ranks are not values
     want, straight = [], []

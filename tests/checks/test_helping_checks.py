@@ -50,3 +50,16 @@ MISTAKES = [
     (checks.check_personal_part, lambda v: v - v.mean(0), "outweigh the others"),
     (checks.check_personal_part, lambda v: personal_part(v) * (7 / 8) ** 0.5, "divide by K"),
 ]
+
+
+def test_no_half_is_drawn_twice(capsys):
+    """Two equal halves have equal sums, which a product and a sum round otherwise: a right answer was refused then."""
+
+    def by_a_product(scores, subsets, losses):
+        assert len(subsets.unique(dim=0)) == len(subsets)
+        assert bool((subsets.sum(1) == 6).all())
+        return lds_score(scores, subsets, losses)
+
+    for seed in (19, 35, 36, 64, *range(100, 140)):
+        checks.check_lds_score(by_a_product, seed=seed)
+    assert capsys.readouterr().out.count("right") == 44
