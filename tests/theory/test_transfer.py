@@ -287,8 +287,10 @@ def check_mean_content(compute, decoder, seed=0):
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
-def test_the_mean_of_the_content_is_that_of_explicit_gradients(decoder):
+def test_the_mean_of_the_content_is_that_of_explicit_gradients(decoder, monkeypatch):
     check_mean_content(content.mean_content, decoder)
+    monkeypatch.setattr(content, "TILE_BYTES", 2000)
+    check_mean_content(content.mean_content, decoder, seed=1)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@
 import torch
 from torch import Tensor, nn
 
-from minivae.theory.numerics.layers import Stack, gradients, stack_of
+from minivae.theory.numerics.layers import TILE_BYTES, Stack, gradients, stack_of, width
 
 
 def mean_content(decoder: nn.Module, z: Tensor, x: Tensor) -> Tensor:
@@ -60,10 +60,16 @@ def _layered(stack: Stack, z: Tensor, x: Tensor) -> Tensor:
 
 
 def _flat(decoder: nn.Module, z: Tensor, x: Tensor) -> Tensor:
-    """The same from explicit gradients, for decoders without layers to read."""
-    columns = []
-    for v in range(x.shape[-2]):
-        apart = (x - x[..., v : v + 1, :])[..., :, None, :]  # (..., U, 1, I)
-        each = gradients(decoder, z[..., None, v, :, :], apart).errors[0]  # (..., U, S, P)
-        columns.append(each.mean(-2).square().sum(-1))
-    return torch.stack(columns, -1)
+    """The same from explicit gradients, for decoders without layers to read; in blocks, sample by sample."""
+    n_users = x.shape[-2]
+    side = max(1, TILE_BYTES // 8 // width(decoder) // max(1, x.shape[:-2].numel()))
+    squares = x.new_empty(*x.shape[:-1], n_users)
+    for v in range(n_users):
+        for first in range(0, n_users, side):
+            u = slice(first, first + side)
+            apart = x[..., u, :] - x[..., v : v + 1, :]
+            total = x.new_zeros(())
+            for at in z[..., v, :, :].unbind(-2):  # (..., d)
+                total = total + gradients(decoder, at[..., None, :], apart).errors[0]  # (..., u, P)
+            squares[..., u, v] = (total / z.shape[-2]).square().sum(-1)
+    return squares
