@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 8. What do item anchors change, and what not?
-# **Study** 120 min · **runs** 23 CPU seconds (25 s when it was built), 0.7 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), [07](07_masking.ipynb), eigenvalues of symmetric matrices; [04](04_sharing_radius.ipynb) for one number
+# **Study** 120 min · **runs** 25 CPU seconds (25 s when it was built), 0.7 GB on 1 core · **needs** [chapter 00](00_quickstart.ipynb), [07](07_masking.ipynb), eigenvalues of symmetric matrices; [04](04_sharing_radius.ipynb) for one number
 #
 # **You will be able to** (1) derive the three terms of the [anchor](GLOSSARY.md#anchor) loss and compute them with one sparse product,
 # (2) name the term that no encoder can change, and what it does, (3) derive how far an anchor shrinks the variance over
