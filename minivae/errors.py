@@ -7,7 +7,11 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-AT_SHELL = {"n_heldout": "heldout", "n_subsets": "subsets"}  # options whose flag has another name
+AT_SHELL = {
+    **{f"n_{name}": name for name in ("heldout", "subsets", "again", "receivers")},
+    **{name: name for name in ("seeds", "trials", "folds", "min_user", "min_item")},
+}
+"""Arguments that are flags of the command line, and how those are called."""
 _shell = False  # whether the reader of a message sits at a command line
 
 
@@ -119,8 +123,8 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
-def check_whole(least: int, **counts: Any) -> None:
-    """Refuse what is no whole number of draws, users or bins of at least `least`.
+def check_whole(least: int, most: int | None = None, /, **counts: Any) -> None:
+    """Refuse what is no whole number of draws, users or bins of at least `least` and at most `most`.
 
     Raises
     ------
@@ -137,6 +141,7 @@ def check_whole(least: int, **counts: Any) -> None:
     n_users=2.5 is not possible; it must be a whole number, at least 1
     """
     for name, n in counts.items():
-        if isinstance(n, bool) or not isinstance(n, Integral) or n < least:
+        if isinstance(n, bool) or not isinstance(n, Integral) or n < least or (most is not None and int(n) > most):
             shown = option(name, n) if name in AT_SHELL else f"{name}={n!r}"
-            raise InputError(f"{shown} is not possible; it must be a whole number, at least {least}")
+            between = f", at least {least}" if most is None else f" from {least} to {most}"
+            raise InputError(f"{shown} is not possible; it must be a whole number{between}")

@@ -10,4 +10,5 @@ AnchorSchedule = Literal["linear", "geometric"]
 PriorName = Literal["normal", "composite", "vamp"]
 
 METRICS = ("recall@20", "recall@50", "ndcg@100")
+MOST_RUNS = 1 << 16  # seeds, trials or halves of one model: all are listed before the first of them runs
 SELECTION = "ndcg@100"  # of the validation users: the epoch with the highest value is kept

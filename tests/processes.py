@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from minivae import MultVAE, RecVAE, StrongSplit, TrainConfig, fit, masks, training, update
-from minivae.cli import main
+from minivae.cli.main import program
 from minivae.models import save_model
 from minivae.runtime import distributed
 from minivae.runtime.distributed import Team
@@ -65,7 +65,7 @@ TWINS = {
 
 
 def train(data: str, out: str, twins: str = "") -> None:
-    """Each of RUNS, then `phases`, then the twins; every process writes what it has at the end."""
+    """Each of RUNS, then `phases`, then the twins; every process writes what it has at the end, and its threads."""
     split = StrongSplit.load(data)
     with distributed.joined() as team:
         train_all(team, split, Path(out))
@@ -73,6 +73,13 @@ def train(data: str, out: str, twins: str = "") -> None:
         for name, twin in TWINS.items() if twins else ():
             with replaced(*twin):
                 train_all(team, split, Path(out) / name)
+        during = threads()
+    write_json(Path(out) / "threads" / f"{team.rank}.json", {"during": during, "after": threads()})
+
+
+def threads() -> list[str]:
+    """Names of this process's threads; none where the system does not list them."""
+    return [task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm")]
 
 
 def train_all(team: Team, split: StrongSplit, out: Path) -> None:
@@ -100,9 +107,10 @@ def phases(team: Team, out: Path) -> None:
 def killed(rank: str, at: str, *argv: str, asked: bool = False) -> None:
     """The command line, but process `rank` is killed in its forward pass number `at` of training.
 
-    With `asked` the others have got SIGTERM by then, as torchrun and clusters send it, before they can see the loss.
+    With `asked` the others have got SIGTERM by then, as clusters send it, before they can see the loss, and get it
+    again, as torchrun sends it, where they have left training and look up how to say it.
     """
-    posterior, forwards = MultVAE.posterior, [0]
+    posterior, command, forwards = MultVAE.posterior, distributed.command, [0]
 
     def deadly(self, batch):
         forwards[0] += self.training
@@ -113,8 +121,15 @@ def killed(rank: str, at: str, *argv: str, asked: bool = False) -> None:
                 os.kill(os.getpid(), signal.SIGTERM)
         return posterior(self, batch)
 
+    def command_asked_again():
+        os.kill(os.getpid(), signal.SIGTERM)
+        return command()
+
     MultVAE.posterior = deadly
-    sys.exit(main(argv))
+    if asked:
+        distributed.command = command_asked_again
+    sys.argv[1:] = argv
+    sys.exit(program())
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@
 import atexit
 import gc
 import os
-import re
 import shlex
 import sys
+import textwrap
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 
@@ -20,7 +20,7 @@ from minivae.runtime.limits import limit_memory
 from minivae.runtime.memory import lack_of_memory
 from minivae.runtime.outside_code import place_among_others, words_of
 from minivae.runtime.registry import load_plugins
-from minivae.runtime.surroundings import check_surroundings
+from minivae.runtime.surroundings import check_surroundings, processes, unfit_for_torch
 from minivae.runtime.text import visible
 from minivae.version import __version__
 
@@ -88,6 +88,7 @@ EXAMPLES = {
 }
 LABEL_FLAGS = ("--user", "--items", "--similar", "--rank")
 LIST_FLAGS = ("--models", "--metrics", "--split-seeds")
+LONGEST_WORDS = 140  # of an error of torch, which may list all that it knows
 NO_EASE = "leave ease out (it needs items × items numbers; see --models)"
 LESS_MEMORY = {  # what takes less, by command; each names flags that the command has
     "study": f"{NO_EASE}, lower batch_size in a file of --settings, or take a larger machine",
@@ -157,6 +158,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as e:
         if isinstance(e, MemoryError | RuntimeError) and (lack := lack_of_memory(e)) is not None:
             print_ending(f"error: {lack}; {LESS_MEMORY.get(argv[0], 'take a larger machine')}")
+        elif names := unfit_for_torch(e):
+            said = textwrap.shorten(words_of(e), LONGEST_WORDS, placeholder=" …")
+            if os.environ.get("RANK", "0") == "0":  # torch aborts if it is loaded once more, to ask who is first
+                advice = f"unset {' or '.join(names)}, or correct the value"
+                sys.stderr.write(f"error: torch cannot be loaded ({visible(said)}); {advice}\n")
         elif place := place_among_others(e):
             print_ending(f"error: {place}: {words_of(e)}; mend your own part there")
         else:
@@ -198,11 +204,8 @@ def dispatch(command: flags.Command) -> None:
     """Do it, in one process or, for training, in several."""
     check_surroundings()
     limit_memory(getattr(command, "max_memory", None))
-    size = os.environ.get("WORLD_SIZE", "1")
-    if not re.fullmatch(r"[1-9]\d{0,8}", size, re.ASCII):
-        raise InputError(f"WORLD_SIZE={size} is no number of processes; unset it, or start several with torchrun")
     load_plugins()
-    if int(size) == 1:
+    if processes() == 1:
         commands.run(command)
         return
     if not isinstance(command, flags.Train):
@@ -232,7 +235,7 @@ def how_to_resume(argv: list[str], e: BaseException) -> str:
 def print_ending(sentence: str) -> None:
     """Print how a command ended on stderr, on one line and once for all processes."""
     with signals.handled_by(signals.ignore):
-        if os.environ.get("WORLD_SIZE", "1") != "1":
+        if processes() > 1:
             from minivae.runtime import distributed
 
             if not distributed.first_to_report():

@@ -19,6 +19,7 @@ with any number of processes. With --max-restarts 3 and --resume torchrun does t
 process its cores: OMP_NUM_THREADS = cores / processes.
 """
 
+import importlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,13 +33,13 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from minivae.errors import InputError, ProcessLost
+from minivae.runtime.surroundings import NUMBER, processes
 
 STALLED = 20
 """Seconds without an answer in the middle of training after which a process counts as lost: less than the 30 that
 torchrun leaves the others before it kills them, so that the first can still save."""
 _prompt: dist.ProcessGroup | None = None
 """The same processes as by default, but impatient; None before they have met."""
-NUMBER = r"\d{1,9}"  # of processes, of one of them, of a port
 LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -162,8 +163,7 @@ def team() -> Team:
 
 def launched() -> bool:
     """Whether this is one of several processes that torchrun has started."""
-    size = os.environ.get("WORLD_SIZE", "1")
-    return bool(re.fullmatch(NUMBER, size, re.ASCII)) and int(size) > 1
+    return processes() > 1
 
 
 @contextmanager
@@ -187,6 +187,10 @@ def joined() -> Iterator[Team]:
     cuda = torch.cuda.is_available() and dist.is_nccl_available()
     if cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+    # Its functions have the group of all processes as a default value, taken when they are imported. Imported later, by
+    # torch itself, they would keep the group and its threads alive, and a thread of gloo that lets go of a tensor while
+    # the interpreter is taken down aborts the process.
+    importlib.import_module("torch.distributed.nn")
     global _prompt
     try:
         dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")

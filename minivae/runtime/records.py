@@ -144,9 +144,12 @@ def differing(
     {}
     >>> differing({"lr": 0.1}, {"lr": 0.1, "smooth": 0.5}, {"smooth": 0.0})
     {'smooth': (0.0, 0.5)}
+    >>> differing({"epochs": True}, {"epochs": 1}, {})  # in Python they are equal
+    {'epochs': (True, 1)}
     """
     a, b = (flat(defaults) | flat(value) for value in (theirs, ours))
-    return {k: (a.get(k), b.get(k)) for k in sorted(a.keys() | b.keys()) if a.get(k) != b.get(k)}
+    pairs = {k: (a.get(k), b.get(k)) for k in sorted(a.keys() | b.keys())}
+    return {k: (x, y) for k, (x, y) in pairs.items() if x != y or isinstance(x, bool) != isinstance(y, bool)}
 
 
 def parse_json(text: str) -> Any:

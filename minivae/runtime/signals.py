@@ -1,10 +1,13 @@
 """Signals that ask a program to end: Ctrl-C, a closed terminal, a cluster that wants its machine back."""
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from minivae.errors import ProcessLost
 
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGBREAK")
 """SIGUSR1 is the warning that Slurm and others can be asked for; SIGBREAK is Windows'."""
@@ -31,8 +34,14 @@ def handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[Non
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
-    """Do what Ctrl-C does, so that the program says how it ended."""
-    raise KeyboardInterrupt
+    """Do what Ctrl-C does, so that the program says how it ended.
+
+    Where the program is ending already and about to say what it has kept, one more signal changes nothing: a cluster
+    asks every process and torchrun asks its own once more, and the second must not take the sentence away.
+    """
+    ending = sys.exc_info()[1]
+    if not isinstance(ending, KeyboardInterrupt | ProcessLost) and getattr(ending, "kept", None) is None:
+        raise KeyboardInterrupt
 
 
 def ignore(number: int, frame: FrameType | None) -> None:

@@ -40,6 +40,17 @@ def digest(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str
     return h.hexdigest()
 
 
+def file_digest(path: Path) -> str:
+    """sha256 of a file, "missing" without one."""
+    try:
+        with path.open("rb") as f:
+            return hashlib.file_digest(f, "sha256").hexdigest()
+    except FileNotFoundError:
+        return "missing"
+    except OSError as e:
+        raise InputError(f"{path} cannot be read ({e.strerror}); is it yours?") from e
+
+
 @cache
 def name_of_process(pid: int) -> str:
     """A random name for the process `pid`; that of this process stays the same as long as it lives."""

@@ -6,9 +6,12 @@ that is none is a backtrace, an endless start, an end without a word, or nothing
 
 import os
 import re
+import traceback
+from pathlib import Path
 
 from minivae.errors import InputError
 
+NUMBER = r"\d{1,9}"  # of threads, of processes, of one of them, of a port
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 THREADS += ("POLARS_MAX_THREADS", "POLARS_ASYNC_THREAD_COUNT", "POLARS_MAX_BLOCKING_THREAD_COUNT")
 MOST_THREADS = 1024  # polars starts all that are asked for: with 4,096 it took over 100 s
@@ -17,8 +20,28 @@ FORMS = {"GOMP_CPU_AFFINITY": r"[\d\s,:-]+", "POLARS_OVERRIDE_TOTAL_MEMORY_MB": 
 """What the libraries can read of variables with which they otherwise hang or end in a backtrace."""
 
 
+def processes() -> int:
+    """How many processes do the work together, as torchrun tells each of them; 0 if what stands there is no number."""
+    size = os.environ.get("WORLD_SIZE", "1")
+    return int(size) if re.fullmatch(NUMBER, size, re.ASCII) else 0
+
+
+def unfit_for_torch(e: Exception) -> list[str]:
+    """The variables for torch that are set, if it could not be loaded; it alone knows what may stand in them.
+
+    None if a library was not found, which no value mends; torchrun's own are right.
+    """
+    if isinstance(e, ImportError) or not any(
+        Path(f.filename).parts[-2:] == ("torch", "__init__.py") and f.name == "<module>"
+        for f in traceback.extract_tb(e.__traceback__)
+    ):
+        return []
+    ours = (name for name in os.environ if name.startswith(("TORCH", "PYTORCH")))
+    return sorted(name for name in ours if not name.startswith("TORCHELASTIC"))
+
+
 def check_surroundings() -> None:
-    """Raise `InputError` if the current folder is gone, or a variable says what its library cannot use."""
+    """Raise `InputError` if the current folder is gone, or a variable says what its reader cannot use."""
     try:
         os.getcwd()
     except FileNotFoundError as e:
@@ -31,7 +54,7 @@ def check_surroundings() -> None:
             continue
         nested = name == "OMP_NUM_THREADS"  # which takes a number for each level of nesting
         levels = value.split(",") if nested else [value]
-        if not all(re.fullmatch(r"\d{1,9}", n, re.ASCII) and 1 <= int(n) <= most for n in levels):
+        if not all(re.fullmatch(NUMBER, n, re.ASCII) and 1 <= int(n) <= most for n in levels):
             raise InputError(
                 f"{name}={value} is no number of threads; unset it, or set a whole number from 1 to {most:,}"
             )
@@ -39,3 +62,7 @@ def check_surroundings() -> None:
         value = os.environ.get(name, "")
         if value and not re.fullmatch(form, value, re.ASCII):
             raise InputError(f"{name}={value} cannot be read by the library that it is for; unset it")
+    if processes() == 0:
+        raise InputError(
+            f"WORLD_SIZE={os.environ['WORLD_SIZE']} is no number of processes; unset it, or start several with torchrun"
+        )

@@ -337,10 +337,12 @@ BAD = {
     "unknown preset": (["study", "--data", "{data}", "--preset", "x"], "preset 'x'"),
     "no settings there": (["study", "--data", "{data}", "--settings", "{tmp}/no.toml"], "no.toml cannot be read"),
     "settings in no TOML": (["study", "--data", "{data}", "--settings", "{tmp}/words.csv"], "is no TOML"),
-    "no trials": (["tune", "--data", "{data}", "--trials", "0"], "trials=0"),
+    "no trials": (["tune", "--data", "{data}", "--trials", "0"], "--trials 0 is not possible"),
     "a space of nothing": (["tune", "--data", "{data}", "--space", "ease.l2="], "write MODEL.KEY=a,b,c"),
     "a search over a run": (["tune", "--data", "{data}", "--out", "{run}", "--resume"], "something else"),
-    "no seeds": (["study", "--data", "{data}", "--seeds", "0"], "seeds=0"),
+    "more seeds than a list holds": (["study", "--data", "{data}", "--seeds", "1" + "0" * 24], "from 1 to 65536"),
+    "more trials than a list holds": (["tune", "--data", "{data}", "--trials", "1" + "0" * 24], "from 1 to 65536"),
+    "no seeds": (["study", "--data", "{data}", "--seeds", "0"], "--seeds 0 is not possible"),
     "impossible keep": (["train", "--data", "{data}", "--keep", "0"], "--keep 0.0 is not possible"),
     "no such device": (["train", "--data", "{data}", "--device", "abacus"], "abacus"),
     "folder of something else": (["study", "--data", "{data}", "--out", "{tmp}"], "something else"),
@@ -361,6 +363,11 @@ BAD = {
     "title of nothing": (["recommend", "--model", "{run}", "--items", "Comunity 1 · item 1"], "did you mean"),
     "title of several": (["recommend", "--model", "{run}", "--items", "item 1"], "matches"),
     "a card over a run": (["theory", "--model", "{run}", "--out", "{run}"], "something else"),
+    "a card in several processes": (["theory", "--model", "{run}", "--jobs", "2"], "--jobs needs --seeds"),
+    "a card in less than none": (
+        ["theory", "--model", "{run}", "--seeds", "1", "--jobs", "-1", "--out", "{tmp}/o"],
+        "--jobs -1 runs nothing",
+    ),
     "a card of nobody": (["theory", "--model", "{run}", "--users", "3"], "at least 20"),
     "nobody": (["recommend", "--model", "{run}"], "--user"),
     "no recommendations": (["recommend", "--model", "{run}", "--items", "0", "-k", "0"], "k=0"),
@@ -463,6 +470,21 @@ def test_lists_with_commas_may_be_typed_with_blanks(data, trained, capsys):
     ]  # fmt: skip
     same = ["study", "--models", "--out", "x", "--models=a,b", "c"]
     assert command_lines.lists_joined(same, LIST_FLAGS) == ["study", "--models", "--out", "x", "--models", "a,b,c"]
+
+
+@pytest.mark.parametrize("command", ["study", "tune"])
+@pytest.mark.parametrize("out", ["taken", "taken/below", "loop", "a" * 300])
+def test_a_dry_run_refuses_a_folder_that_the_run_could_not_use(command, out, data, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("taken").write_text("the only copy", encoding="utf-8")
+    os.symlink("loop", "loop")
+    words = [command, "--data", str(data), "--models", "ease", "--dry-run"]
+    assert main([*words, "--out", out]) == 2
+    assert "choose another folder with --out" in re.sub(r"\s+", " ", capsys.readouterr().err)
+    assert main([*words, "--jobs", "-1"]) == 2
+    assert "--jobs -1 runs nothing" in capsys.readouterr().err
+    assert main([*words, "--out", "new/folder"]) == 0
+    assert not Path("new").exists()
 
 
 @pytest.mark.parametrize("argv", [["evaluate", "--metrics"], ["study", "--models"], ["study", "--models", ","]])

@@ -156,7 +156,10 @@ def test_other_data_in_the_same_place_is_not_gone_on_with(what, tmp_path, monkey
         (["--groups", "nowhere.csv"], "nowhere.csv does not exist"),
         (["--model", "nowhere"], "nowhere"),
         (["lds", "--model", "anything"], "--model belongs to another question of minivae explain (transfer)"),
-        (["lds", "--subsets", "1"], "--subsets 1 is not possible; it must be a whole number, at least 2"),
+        (["lds", "--subsets", "1"], "--subsets 1 is not possible; it must be a whole number from 2 to 65536"),
+        (["lds", "--subsets", "1" + "0" * 24], "it must be a whole number from 2 to 65536"),
+        (["lds", "--receivers", "-1"], "--receivers -1 is not possible; it must be a whole number, at least 2"),
+        (["lds", "--again", "-1"], "--again -1 is not possible; it must be a whole number, at least 0"),
     ],
 )
 def test_bad_input_is_one_sentence(extra, says, data, tmp_path, capsys):
@@ -194,6 +197,13 @@ def test_far_pairs_leave_a_page(tmp_path):
     text = page_of(out, "far")
     for name, of in value["variants"].items():
         assert f"**{name}**, end: difference {of['end']['difference']:+.4f}" in text
+
+
+@pytest.mark.parametrize("seeds", ["0", "1" + "0" * 24])
+def test_far_pairs_ask_for_a_possible_number_of_seeds(seeds, tmp_path, capsys):
+    words = ["explain", "far", "--data", "planted", "--users", "400", "--seeds", seeds, "--out", str(tmp_path / "far")]
+    assert main(words) == 2
+    assert f"--seeds {seeds} is not possible" in re.sub(r"\s+", " ", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(

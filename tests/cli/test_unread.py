@@ -31,6 +31,8 @@ def made(tmp_path_factory):
         ("evaluate --model {run} --data {table} --user user --item item --title title", "--title"),
         ("evaluate --model {run} --data {table} --user user --item item --time time", "--time"),
         ("theory --model {run} --data {table} --user user --item item --title-file {table}", "--title-file"),
+        ("study --data {split} --models popularity,ease --seeds 3 --out {new}", "--seeds"),
+        ("study --data {table} --user user --item item --models ease --seeds 3 --folds 3 --out {new}", "--seeds"),
         ("theory --model {run} --epochs 3", "--epochs"),
         ("theory --study {run} --seeds 2 --out {new}", "--seeds"),
         ("recommend --model {run} --items 1 --rank 2 -k 3", "--k"),
@@ -78,10 +80,11 @@ def test_a_flag_that_nothing_reads_is_refused(made, tmp_path, capsys, words, fla
         "explain lds --users 3000 --data missing",
         "train --data {split} --anchor 0 --anchor-variant softmin --anchor-temperature 2 {fast} --out {new}",
         "data info {table} --time time --split last",
+        "study --data {split} --models ease --seeds 1 {fast} --out {new}",
     ],
 )
 def test_a_flag_with_its_default_or_beside_what_it_shapes_is_taken(made, tmp_path, capsys, words):
-    """A sweep over --anchor begins at 0; a default says what holds anyway."""
+    """A sweep over --anchor begins at 0; a default says what holds anyway; a study may get a trained model later."""
     places = {"run": made / "run", "table": made / "tiny.csv", "split": made / "tiny.safetensors"}
     places |= {"new": tmp_path / "new", "fast": " ".join(FAST)}
     status = main(words.format(**places).split())

@@ -123,6 +123,15 @@ def test_parameters_without_gradient_and_processes_without_rows(of_four):
             assert found[name]["rows"] == 3
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists the threads of a process in /proc")
+def test_no_thread_of_the_network_is_left_where_the_interpreter_is_taken_down(of_two):
+    """One that let go of a tensor then would abort the process, after the run and without a sentence."""
+    for rank in range(2):
+        found = json.loads((of_two / f"threads/{rank}.json").read_text())
+        assert any("gloo" in name for name in found["during"])
+        assert not any("gloo" in name for name in found["after"])
+
+
 def test_rows_are_shared_out_once_and_shares_add_up():
     for size, n in product([1, 2, 4, 7], [1, 3, 4, 133]):
         users = torch.randperm(n)

@@ -27,7 +27,7 @@ sizes = load(EXAMPLE / "sizes.py")
 def run(script: Path, processes: int) -> str:
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), str(script)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.returncode == 0, f"{done.stderr[:3000]} … {done.stderr[-2000:]}"
     return done.stdout
 
 

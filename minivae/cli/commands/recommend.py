@@ -17,7 +17,7 @@ from minivae.cli.commands.unread import refuse_unread
 from minivae.data import lookup
 from minivae.data.content import line_of
 from minivae.data.splits import StrongSplit
-from minivae.errors import InputError
+from minivae.errors import InputError, counted
 from minivae.recommendation import ranks_of, recommend
 from minivae.runtime.frames import check_format, write_frames
 from minivae.runtime.limits import COPIES, allowed_memory, refuse_large
@@ -65,7 +65,7 @@ def recommend_items(options: flags.Recommend) -> None:
     items, scores = found.items.numpy(), found.scores.numpy()
     if options.out is not None:
         write_frames(_blocks(labels, items, scores, split), options.out)
-        print(visible(f"results: {options.out} ({len(labels):,} users)"))
+        print(visible(f"results: {options.out} ({counted(len(labels), 'user')})"))
         return
     names = lookup.names(split)
     if len(labels) == 1:

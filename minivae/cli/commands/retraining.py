@@ -18,10 +18,11 @@ from minivae.config import TrainConfig
 from minivae.data import lookup
 from minivae.data.population import planted, unit
 from minivae.data.splits import StrongSplit
-from minivae.errors import InputError
+from minivae.errors import InputError, check_whole
 from minivae.explain import conclusions, experiment, far
 from minivae.explain.records import FarResults, RemovalResults
 from minivae.models import VAE, MultVAE
+from minivae.options import MOST_RUNS
 from minivae.runtime.progress import Event, board
 from minivae.runtime.records import read_record, write_record, write_result
 from minivae.runtime.table import Part, Table, print_table
@@ -58,7 +59,7 @@ def explain_lds(options: flags.Explain) -> None:
             config,
             options.out,
             options.subsets,
-            min(options.again, options.subsets),
+            options.again,
             options.receivers,
             progress=progress,
         )
@@ -70,6 +71,7 @@ def explain_lds(options: flags.Explain) -> None:
 
 def explain_far(options: flags.Explain) -> None:
     """Related users without common items beside unrelated ones, for clean input, masks, and masks with anchors."""
+    check_whole(1, MOST_RUNS, seeds=options.seeds)
     split = source_of(options).load(tables=False)
     rows = np.sort(np.random.default_rng(0).permutation(split.train.shape[0])[: options.users])
     x = split.train[rows]

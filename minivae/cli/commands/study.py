@@ -11,6 +11,7 @@ from msgspec.structs import replace as changed
 from minivae.cli import command_lines, flags
 from minivae.cli.commands.folder import resumable
 from minivae.cli.commands.sources import source_of
+from minivae.cli.commands.unread import refuse_unread
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.options import SELECTION
@@ -24,6 +25,7 @@ from minivae.study.output import tables
 from minivae.study.output.report import degenerate
 from minivae.study.run import conclusions, folders, presets
 from minivae.study.run.folds import folds
+from minivae.study.run.loop import number_of_jobs
 from minivae.study.run.notes import CombineNote, StudyNote
 from minivae.study.run.runs import Job, check_evaluable, finished
 from minivae.study.run.sources import Source, fingerprint
@@ -33,6 +35,8 @@ def study(options: flags.Study) -> None:
     """Train the models of a preset, compare them, write the report."""
     if options.resume and options.out is None:
         raise InputError("--resume needs --out, the folder of the study to continue")
+    if options.dry_run:
+        check_of_run(options)
     if options.folds is not None:
         every_fold(options)
         return
@@ -40,6 +44,12 @@ def study(options: flags.Study) -> None:
         several_draws(options)
         return
     one_split(options, resolution.sentence)
+
+
+def check_of_run(options: flags.Study | flags.Tune) -> None:
+    """Refuse in a dry run an output that is no folder and a number of processes that is none."""
+    folders.refuse_unusable(options.out)
+    number_of_jobs(options.jobs, ())
 
 
 def one_split(options: flags.Study, resolves: Callable[[int, int], str] | None = None) -> None:
@@ -115,10 +125,25 @@ def chosen_data(options: flags.Study | flags.Tune) -> tuple[presets.Preset, Sour
 
     if source.table:  # long to read: a model that does not exist is named before
         preset = chosen("")
-        preset.pick(options.models)
+        refuse_idle(options, preset)
         return preset, source, source.load()
     split = source.load()
-    return chosen(split.name), source, split
+    preset = chosen(split.name)
+    refuse_idle(options, preset)
+    return preset, source, split
+
+
+def refuse_idle(options: flags.Study | flags.Tune, preset: presets.Preset) -> None:
+    """Raise `InputError` if a model does not exist, or if a study has several seeds and nothing that is trained.
+
+    Other flags of training stay: the folder keeps them, and --resume may add a model that is trained. So it is with
+    all flags of a search.
+    """
+    specs = preset.pick(options.models)
+    if isinstance(options, flags.Study) and not any(spec.trained for spec in specs):
+        refuse_unread(
+            options, ("seeds",), f"{' and '.join(s.name for s in specs)} alone", "they are not trained and run once"
+        )
 
 
 def several_draws(options: flags.Study) -> None:

@@ -15,7 +15,7 @@ from minivae.cli.commands.folder import leaving, resumable
 from minivae.cli.commands.notes import TheoryNote
 from minivae.cli.commands.page import write_page
 from minivae.cli.commands.sources import load_for, noted, only_vae, source_of
-from minivae.cli.commands.unread import refuse_unread
+from minivae.cli.commands.unread import given, refuse_unread
 from minivae.data.splits import StrongSplit
 from minivae.errors import InputError
 from minivae.runtime.records import write_result
@@ -24,6 +24,7 @@ from minivae.runtime.text import markdown, visible
 from minivae.study.observations import observations, prototype
 from minivae.study.output.report import page_source
 from minivae.study.run import folders, presets
+from minivae.study.run.loop import number_of_jobs
 from minivae.study.run.runs import read_note, trained_with
 from minivae.study.run.sources import fingerprint
 from minivae.theory import report_card
@@ -44,6 +45,9 @@ def check_model(options: flags.Theory) -> bool:
         refuse_unread(options, ("epochs",), "--model", "it is trained already")
     if options.study is not None:
         refuse_unread(options, ("seeds",), "--study", "its models are looked at in place of small ones")
+    if not options.seeds and given(options, ("jobs",)):
+        raise InputError("--jobs needs --seeds: only its small models are trained several at a time; leave it out")
+    number_of_jobs(options.jobs, ())
     model, split, known, folder = None, None, None, None
     users: StrongSplit | sp.csr_matrix | None = None
     if options.model is not None:

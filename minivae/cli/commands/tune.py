@@ -6,7 +6,7 @@ from pathlib import Path
 from minivae.cli import flags
 from minivae.cli.command_lines import after_search, command_line
 from minivae.cli.commands.folder import resumable
-from minivae.cli.commands.study import chosen_data
+from minivae.cli.commands.study import check_of_run, chosen_data
 from minivae.errors import InputError
 from minivae.runtime.table import Table, numbers, print_table, words
 from minivae.runtime.text import visible
@@ -26,6 +26,7 @@ def tune(options: flags.Tune) -> None:
         preset, specs, options.method, options.trials, options.seed, options.space, options.seeds, **given
     )
     if options.dry_run:
+        check_of_run(options)
         plan.check(split.n_items)
         rows = [[t.spec.name, t.number, ", ".join(f"{k} {v}" for k, v in t.values().items())] for t in plan.trials]
         columns = [words("model"), numbers("trial"), words("settings")]
