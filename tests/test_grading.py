@@ -86,6 +86,28 @@ def test_one_wrong_answer_costs_its_own_points_only(tmp_path):
     assert "content_mismatch" in grades[1].message
 
 
+def test_what_a_check_watches_is_watched_in_the_process_of_the_answer(tmp_path):
+    """Task 2.2 asks for an answer from lists: a dense target is refused where it is made."""
+    lines = [
+        "rows = torch.repeat_interleave(torch.arange(len(logits)), offsets.diff())",
+        "x = torch.zeros_like(logits)",
+    ]
+    lines += ["x[rows, items] = 1", "return -(x * logits.log_softmax(1)).sum(1)"]
+    body = "\n    ".join(lines)
+    chapter = ROOT / "chapters" / "02_multinomial_vae.ipynb"
+    notebook = json.loads(chapter.read_text(encoding="utf-8"))
+    lists = next(c for c in answers(notebook) if c["metadata"]["nbgrader"]["grade_id"] == "nll-of-lists")
+    lists["source"] = f"def nll_of_lists(logits, items, offsets):\n    {body}"
+    (tmp_path / chapter.name).write_text(json.dumps(notebook), encoding="utf-8")
+    grades = {g.task: g for g in grade(tmp_path / chapter.name, seed=0)}
+    assert {name: g.points for name, g in grades.items()} == {
+        "kl_to_prior": 2,
+        "nll_of_lists": 0,
+        "importance_bound": 4,
+    }
+    assert "makes a dense target" in grades["nll_of_lists"].message
+
+
 def test_an_endless_loop_ends(tmp_path):
     def change(notebook):
         for cell in answers(notebook):

@@ -194,6 +194,12 @@ def test_the_sample_projects_code_gives_its_numbers_and_its_grade_adds_up():
     assert f"{np.nanmean(space['popularity']):.3f}"[1:] in text
     assert f"{np.nanmean(space['ease']):.3f}"[1:] in text
     assert abs(np.nanmean(space["mixture"][0.2]) - 0.461) < 0.01  # five seeds lay within .008 of each other
+    history, X = space["split"].test.history.toarray(), space["X"].numpy()
+    long = history[history.sum(1) > 30]
+    views = long * (np.random.default_rng(0).random((10, *long.shape)) < 0.5)
+    fits = views @ X.T >= views.sum(-1, keepdims=True)
+    assert "At ρ = .5 three in four views of users with more than 30 items fit no training user" in text
+    assert 0.7 < 1 - fits.any(-1).mean() < 0.8
     rows = re.findall(r"^\| [^|]* \| (\d) \| (\d) \|", text, re.MULTILINE)
     possible, given = (sum(int(row[k]) for row in rows) for k in (0, 1))
     assert f"| **sum** | **{possible}** | **{given}** |" in text

@@ -2,9 +2,12 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from minivae.checks.comparison import Compared, self_check
 
@@ -30,6 +33,36 @@ def check_kl_to_prior(fn: Callable[[Tensor, Tensor, float], Tensor], generator: 
     return Compared(fn(mu, sd, s), each.sum(1) / 2, wrong)
 
 
+class _NoDenseTargets(TorchDispatchMode):
+    """Refuses users × items numbers that do not come from the logits, as those of a dense target.
+
+    It does so when they are made: a function that is graded runs in a process of its own.
+    """
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__()
+        self.n_users, self.n_items = logits.shape
+        self.derived = {id(logits): logits}  # kept, so that no other tensor gets the id
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        empty = "new_" in func.__name__ or "_like" in func.__name__  # takes the shape only
+        if not empty and any(id(t) in self.derived for t in tree_leaves((args, kwargs))):
+            self.derived |= {id(t): t for t in tree_leaves(made) if isinstance(t, Tensor)}
+        elif any(self.large(t) for t in tree_leaves(made)):
+            raise AssertionError(
+                f"nll_of_lists makes a dense target, {self.n_users} × {self.n_items}: take logits by the lists"
+            )
+        return made
+
+    def large(self, value: object) -> bool:
+        """Whether it is a dense tensor with an entry for every user and item."""
+        if not isinstance(value, Tensor) or value.layout != torch.strided:
+            return False
+        size = self.n_users * self.n_items
+        return value.numel() >= size and (self.n_items in value.shape or value.numel() == size)
+
+
 @self_check
 def check_nll_of_lists(fn: Callable[[Tensor, Tensor, Tensor], Tensor], generator: torch.Generator) -> Compared:
     """Chapter 02, exercise 2: ``fn(logits, items, offsets)`` gives ℓ of every user, (B,), without a dense target.
@@ -37,7 +70,7 @@ def check_nll_of_lists(fn: Callable[[Tensor, Tensor, Tensor], Tensor], generator
     ``items`` (n,) holds the items of all users, one user after the other; user u owns
     ``items[offsets[u] : offsets[u + 1]]``. A user may have none, and costs nothing.
     """
-    n_users, n_items = 6, 11
+    n_users, n_items = 6, 61
     logits = 3 * torch.randn(n_users, n_items, generator=generator, dtype=torch.float64)
     logits[1] += 1000  # e^1000 is infinite: only a stable logsumexp survives
     x = (torch.rand(n_users, n_items, generator=generator) < 0.4).double()
@@ -54,7 +87,9 @@ def check_nll_of_lists(fn: Callable[[Tensor, Tensor, Tensor], Tensor], generator
         "the log-likelihood: its negative is asked for": -want,
         "the sum over all users: one number a user": want.sum(),
     }
-    return Compared(fn(logits, items, offsets), want, wrong, atol=1e-7)
+    with _NoDenseTargets(logits):
+        got = fn(logits, items, offsets)
+    return Compared(got, want, wrong, atol=1e-7)
 
 
 @self_check

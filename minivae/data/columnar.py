@@ -66,7 +66,10 @@ def check_in_child(path: Path, scan: str, names: list[str]) -> None:
     done = run_isolated(program, [str(path.absolute()), *names], Path(pl.__file__).parents[1], most)
     if done.returncode not in (0, 1):  # 1: an exception
         said = next(iter(done.stderr.strip().splitlines()), f"status {done.returncode}")
-        raise InputError(f"{path} cannot be read as a table: its damage kills the library that reads it ({said})")
+        raise InputError(
+            f"{path} cannot be read as a table: its damage kills the library that reads it ({said}); fetch or "
+            "write it again"
+        )
 
 
 def is_frame(data: object) -> bool:
@@ -89,7 +92,7 @@ def read_frame(frame: Any, columns: Columns) -> Rows:
             frame = pl.from_arrow(frame)
     except (pl.exceptions.PolarsError, OSError) as e:
         why = next(iter(str(e).strip().splitlines()), type(e).__name__)
-        raise InputError(f"the data frame cannot be made: {why}") from e
+        raise InputError(f"the data frame cannot be made: {why}; mend what it is made from") from e
     names = list(frame.columns)
     for role, column in columns.items():
         if isinstance(column, int) and column in names and names.index(column) != column:

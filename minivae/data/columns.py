@@ -136,7 +136,9 @@ def as_dates(values: pl.Series, name: str, where: Where) -> pl.Series:
             return dates + (micro - east * 60_000_000).cast(pl.Duration("us"))
         if dates.null_count() < len(dates):
             row = int(dates.is_null().arg_true()[0])
-            raise InputError(f"{name}, {where(row)}: {values[row][:40]!r} is no time like the others")
+            raise InputError(
+                f"{name}, {where(row)}: {values[row][:40]!r} is no time like the others; correct or remove that row"
+            )
     raise InputError(
         f"{name}, {where(0)}: {values[0][:40]!r} is no time; give seconds, or dates such as 2005-04-02 23:53:47"
     )

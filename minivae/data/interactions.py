@@ -96,7 +96,9 @@ class Interactions:
         object.__setattr__(self, "item_labels", ItemLabels.of(self.item_labels))
         if self.item_titles is not None:
             if len(self.item_titles) != self.n_items:
-                raise InputError(f"{len(self.item_titles)} item_titles do not fit {self.n_items} item_labels")
+                raise InputError(
+                    f"{len(self.item_titles)} item_titles do not fit {self.n_items} item_labels; give one for each"
+                )
             object.__setattr__(self, "item_titles", ItemLabels.of(self.item_titles))
 
     def __repr__(self) -> str:

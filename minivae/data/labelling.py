@@ -217,7 +217,9 @@ def rule(distinct: pl.Series, role: str, where: Where) -> tuple[np.ndarray | Non
     check(text, role, where)
     refuse_lists(text, role, where)
     if text.str.to_lowercase().is_in(["true", "false"]).all():
-        raise InputError(f"{where(0)}: {text[0]!r} is no label; a column of True and False is not that of {role}s")
+        raise InputError(
+            f"{where(0)}: {text[0]!r} is no label; a column of True and False is not that of {role}s: choose another"
+        )
     number = text.str.contains(NUMBER)
     if not number.all() and number.any() and text.filter(~number).str.to_lowercase().is_in(AMONG_NUMBERS).all():
         k = int((~number).arg_true()[0])

@@ -100,7 +100,9 @@ def groups_of(path: Path, labels: np.ndarray) -> np.ndarray:
     known = groups_from(path, "user", "groups")
     groups = np.array([said_of(label, known) or "not given" for label in labels.tolist()])
     if len(groups) and (groups == "not given").all():
-        raise InputError(f"none of the users in {path} is a training user; these are called {', '.join(labels[:3])}")
+        raise InputError(
+            f"none of the users in {path} is a training user; name them as the data does: {', '.join(labels[:3])}"
+        )
     return groups
 
 
@@ -119,5 +121,5 @@ def features_of(path: Path, labels: np.ndarray) -> np.ndarray:
     of = [set(filter(None, said_of(label, known).split("|"))) for label in labels.tolist()]
     names = sorted(set().union(*of))
     if not names:
-        raise InputError(f"none of the items in {path} is in the data; these are called {', '.join(labels[:3])}")
+        raise InputError(f"none of the items in {path} is in the data; name them as it does: {', '.join(labels[:3])}")
     return np.array([[name in mine for name in names] for mine in of], dtype=float)

@@ -12,7 +12,7 @@ from minivae.data.codes import binary_csr, lookup, occurrences
 from minivae.data.given import place
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.data.strong_split import check_seed, draw_heldout, left, positions, require_interactions
-from minivae.errors import InputError, option
+from minivae.errors import InputError, check_whole, option
 
 if TYPE_CHECKING:
     import scipy.sparse
@@ -98,6 +98,7 @@ def new_users(data: Interactions, split: StrongSplit, seed: int | None = None, m
     seed = int(protocol.get("seed", 98765)) if seed is None else seed
     check_seed(seed)
     min_user = int(protocol.get("min_user", 5)) if min_user is None else min_user
+    check_whole(0, min_user=min_user)
     kept = np.flatnonzero(occurrences(data.user, data.n_users) >= max(min_user, 1))
     if not kept.size:
         raise InputError(f"none of {data.n_users:,} users has at least {min_user} items; lower {option('min_user')}")
@@ -111,7 +112,8 @@ def new_users(data: Interactions, split: StrongSplit, seed: int | None = None, m
     if not events.size:
         raise InputError(
             f"the model knows none of the {data.n_items:,} items of the table, such as {str(data.item_labels[0])!r}; "
-            f"its items are called {', '.join(map(str, split.item_labels[:3].tolist()))}"
+            f"its items are called {', '.join(map(str, split.item_labels[:3].tolist()))}; choose the column with "
+            "such labels"
         )
     heldout = np.zeros(events.size, bool)
     heldout[draw_heldout(data.user[events], seed)] = True

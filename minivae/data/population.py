@@ -117,7 +117,9 @@ def planted(
     n_events: int | None = None,
     law: Law | None = None,
 ) -> Planted:
-    """Draw a population with a known preference model; a function of its arguments, whatever the machine's cores.
+    """Draw a population with a known preference model; a function of its arguments, whatever the number of cores.
+
+    On another kind of processor, where sums run in another order, a few events may differ.
 
     Beside it, `debian` is real data that comes with minivae.
 

@@ -130,7 +130,10 @@ class StrongSplit:
         object.__setattr__(self, "train", binary(self.train, "train"))
         for part in ("validation", "test"):
             if getattr(self, part).history.shape[1] != self.n_items:
-                raise InputError(f"{part} has {getattr(self, part).history.shape[1]} items, train {self.n_items}")
+                raise InputError(
+                    f"{part} has {getattr(self, part).history.shape[1]} items, train {self.n_items}; "
+                    "give all parts the same items"
+                )
         refuse_misfit(self.item_labels, self.n_items, "item_labels", "items")
         refuse_misfit(self.item_titles, self.n_items, "item_titles", "items")
         for name in ("item_labels", "item_titles"):
@@ -235,7 +238,7 @@ def refuse_no_events(split: StrongSplit) -> None:
 def refuse_misfit(labels: np.ndarray | None, size: int, what: str, of: str) -> None:
     """Labels and rows must be the same number."""
     if labels is not None and len(labels) != size:
-        raise InputError(f"{len(labels)} {what} do not fit {size} {of}")
+        raise InputError(f"{len(labels)} {what} do not fit {size} {of}; give one for each")
 
 
 def unpack_matrix(arrays: Mapping[str, np.ndarray], key: str, n_items: int) -> scipy.sparse.csr_matrix:

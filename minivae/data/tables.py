@@ -78,13 +78,15 @@ def read_table(path: Path, columns: Columns, form: Form) -> Rows:
         raise InputError(f"{path} has no rows; expected one row per interaction") from e
     except NOT_TABLE as e:
         reason = next(iter(str(e).strip().splitlines()), type(e).__name__)
-        raise InputError(f"{path} cannot be read as a table: {reason}") from e
+        raise InputError(f"{path} cannot be read as a table: {reason}; fetch or write it again") from e
     if rows.table.height == 0 and rows.unit == "entry":
         raise InputError(f"{path} holds no interaction: every entry is zero")
     if rows.table.height == 0:
         raise InputError(f"{path} has no rows; expected one row per interaction")
     if rows.table.height >= 2**31 - 1:
-        raise InputError(f"{path} has {rows.table.height:,} rows; at most {2**31 - 2:,} fit the 32-bit indices")
+        raise InputError(
+            f"{path} has {rows.table.height:,} rows; at most {2**31 - 2:,} fit the 32-bit indices; leave some out"
+        )
     return checked(rows, columns, str(path))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from minivae.data.codes import binary_csr, lookup, occurrences, order_of_appearance
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.data.strong_split import DROPPED, left, positions, require_interactions
-from minivae.errors import InputError, option
+from minivae.errors import InputError, check_whole, option
 
 if TYPE_CHECKING:
     from minivae.data.interactions import Interactions
@@ -102,6 +102,7 @@ def leave_last_out(data: Interactions, min_user: int = 5, min_item: int = 0) -> 
     ['d', 'a', 'b']
     """
     require_interactions(data, "leave_last_out")
+    check_whole(0, min_user=min_user)
     time = times(data)
     alive, filters = filtered(data, max(min_user, 3), min_item)
     events = np.flatnonzero(alive)
@@ -129,6 +130,7 @@ def times(data: Interactions) -> np.ndarray:
 
 def filtered(data: Interactions, min_user: int, min_item: int) -> tuple[np.ndarray, dict[str, tuple[int, int, int]]]:
     """Which events stay, (E,) bool, and users, items, events left after each filter."""
+    check_whole(0, min_user=min_user, min_item=min_item)
     alive = lookup(occurrences(data.item, data.n_items), data.item) >= min_item
     filters = {"data": (data.n_users, data.n_items, data.n_events)}
     if min_item > 1:

@@ -87,7 +87,7 @@ def lds_of_sums(sums: np.ndarray, losses: np.ndarray, n_bootstrap: int = 300, se
 def personal(values: np.ndarray) -> np.ndarray:
     """What in a table (R, K) is not common to all users: rows standardised over K, then the column's mean taken off.
 
-    Halves with many heavy users are good for nearly all of them; without this part, a score has to know whom they help.
+    A half may be good for nearly all of them; without this part, a score has to know whom it helps.
     A row that does not vary becomes 0 before the means are taken.
     """
     values = np.asarray(values, float)

@@ -8,7 +8,7 @@ import numpy as np
 
 from minivae.config import TrainConfig
 from minivae.data.splits import FoldIn, StrongSplit
-from minivae.errors import InputError
+from minivae.errors import InputError, check_whole
 from minivae.explain.datamodel import ceiling, halves, lds_of_sums, personal
 from minivae.explain.kept import read_kept
 from minivae.explain.records import LdsResults, Score, Scores
@@ -16,6 +16,7 @@ from minivae.explain.retraining import Outcome, retrain
 from minivae.explain.rivals import SCORES, rival_scores
 from minivae.explain.snapshots import record
 from minivae.models import VAE
+from minivae.options import MOST_RUNS
 from minivae.runtime.storage import save_arrays
 
 PREDICTED, OUTCOME = "sums of scores", "losses after retraining"
@@ -27,6 +28,8 @@ OF_TARGET = {"reconstruction": "reconstruction", "heldout": "heldout", "ndcg": "
 
 def receivers_of(split: StrongSplit, n: int, seed: int = 0) -> FoldIn:
     """n test users who have held-out items, drawn by the seed, in the order of the split; all if there are fewer."""
+    if n < 2:
+        raise InputError(f"{n} test users were asked for; at least 2 are needed")
     rows = np.flatnonzero(np.diff(split.test.heldout.indptr) > 0)
     rows = np.sort(np.random.default_rng(seed).permutation(rows)[:n])
     if len(rows) < 2:
@@ -148,7 +151,8 @@ def measure(
     n_subsets : int, default 50
         K random halves.
     n_again : int, default 20
-        Of these halves are trained on a second time, with the next seed, for the ceiling; 0: none.
+        Of these halves (all if they are fewer) are trained on a second time, with the next seed, for the ceiling;
+        0: none.
     n_receivers : int, default 300
         Test users whose losses are predicted.
 
@@ -156,7 +160,16 @@ def measure(
     -------
     LdsResults
         The table, and what it was made with.
+
+    Raises
+    ------
+    InputError
+        If a number is not possible.
     """
+    check_whole(2, MOST_RUNS, n_subsets=n_subsets)
+    check_whole(2, n_receivers=n_receivers)
+    check_whole(0, n_again=n_again)
+    n_again = min(n_again, n_subsets)
     receivers = receivers_of(split, n_receivers)
     subsets = halves(split.train.shape[0], n_subsets)
     sums = predict(build, split, config, receivers, subsets, folder / "sums.safetensors", sharing)

@@ -113,7 +113,14 @@ def reach(
     mapping
         variant -> moment ("along training", "epoch 1", …, "end") -> related, unrelated, difference with its 95 % t
         interval over seeds, and the difference of every seed.
+
+    Raises
+    ------
+    InputError
+        If there is no seed.
     """
+    if not seeds:
+        raise InputError("seeds is empty; give at least one")
     x = split.train[users]
     values: dict[str, dict[str, list[tuple[float, float]]]] = {name: {} for name in variants}
     done = 0

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from minivae.batches import DeviceCSR, UserBatch
 from minivae.data.users import Users, as_csr, binary, shape_of
-from minivae.errors import InputError
+from minivae.errors import InputError, check_whole
 from minivae.models.phase import Phase
 from minivae.models.priors import NormalPrior, Prior
 
@@ -222,10 +222,5 @@ def _missing(model: VAE, part: str) -> NotImplementedError:
 
 
 def check_sizes(**sizes: int) -> None:
-    """Raise `InputError` if one of the named sizes is no whole number from 1 to 2**31."""
-    for name, value in sizes.items():
-        if isinstance(value, bool) or not isinstance(value, int | np.integer):
-            raise InputError(f"{name}={value!r} is no size; a model needs whole numbers")
-    if not 1 <= min(sizes.values()) <= max(sizes.values()) < 1 << 31:
-        given = ", ".join(f"{name}={value}" for name, value in sizes.items())
-        raise InputError(f"a model needs sizes of at least 1 and less than 2**31, not {given}")
+    """Raise `InputError` if one of the named sizes is no whole number from 1 to 2**31 − 1."""
+    check_whole(1, 2**31 - 1, **sizes)

@@ -55,10 +55,10 @@ def streams(path: Path, wanted: Callable[[str], bool], limit: int) -> "Iterator[
     Raises
     ------
     InputError
-        If `path` is missing, a web page, damaged; if a member is a link, or stands in it twice.
+        If `path` is missing, a device, a web page, damaged; if a member is a link or a device, or stands in it twice.
     """
-    if not path.exists():
-        raise InputError(f"{path} does not exist; check the path")
+    if not path.is_dir():
+        refuse_device(path)
     seen: set[str] = set()
 
     def once(name: str) -> str:
@@ -72,6 +72,7 @@ def streams(path: Path, wanted: Callable[[str], bool], limit: int) -> "Iterator[
         if path.is_dir():
             files = [Path(f, n) for f, _, names in os.walk(path) for n in names if wanted(n) or n.endswith(".tar")]
             for file in sorted(files, key=lambda p: p.name):
+                refuse_device(file)
                 if file.suffix == ".tar":
                     with tarfile.open(file, "r|") as archive:
                         for name, stream in in_tar(archive, wanted, file):
@@ -211,6 +212,14 @@ def is_tar(path: Path) -> bool:
         return tarfile.is_tarfile(path)
     except BROKEN:
         return False
+
+
+def refuse_device(path: Path) -> None:
+    """What is missing, or a pipe or device: it may have no end, and opening it may last for ever."""
+    if not path.exists():
+        raise InputError(f"{path} does not exist; check the path")
+    if not path.is_file():
+        raise InputError(f"{path} is a pipe or a device, not a file; write its content into a file first")
 
 
 def refuse_web_page(path: Path) -> None:

@@ -135,7 +135,7 @@ def count(a: Assignment, n_heldout: int) -> dict[str, int]:
 
 def compare_archive(dataset: Dataset, path: Path) -> list[tuple[str, str, str]]:
     """The checksum of a zip as its publisher packs it, unless its members are known one by one."""
-    if dataset.members or not dataset.archive or not zipfile.is_zipfile(path):
+    if dataset.members or not dataset.archive or not path.is_file() or not zipfile.is_zipfile(path):
         return []
     algorithm = next(k for k in ("sha256", "md5") if k in dataset.archive)
     with readable(path), path.open("rb") as f:

@@ -12,8 +12,8 @@ from msgspec.structs import asdict
 
 from minivae.data.catalogue import describe
 from minivae.data.splits import StrongSplit
-from minivae.errors import InputError
-from minivae.options import SELECTION
+from minivae.errors import check_whole
+from minivae.options import MOST_RUNS, SELECTION
 from minivae.runtime.device import resolve_device
 from minivae.runtime.portable import portable, seen_from
 from minivae.runtime.progress import duration
@@ -59,8 +59,7 @@ class StudyPlan:
         cls, preset: Preset, specs: Sequence[ModelSpec], seeds: int, command: Command | None = None, **options: Any
     ) -> "StudyPlan":
         """Every trained model once per seed 0 .. seeds − 1, every baseline once."""
-        if seeds < 1:
-            raise InputError(f"seeds={seeds} gives no run; ask for at least 1")
+        check_whole(1, MOST_RUNS, seeds=seeds)
         jobs = [
             Job(spec, spec.config(seed=seed, **options))
             for spec in specs

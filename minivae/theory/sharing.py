@@ -1,6 +1,8 @@
 """What Theorem 2.3 says of every pair of users: whom a step helps, within which radius, and by which bound."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -22,7 +24,7 @@ class Sharing:
     mismatch : Tensor
         (..., U, U) Δ_x(u, v) = E_{z~q_v} ‖∇ℓ(z, x_u) − ∇ℓ(z, x_v)‖.
     mismatch_mean : Tensor
-        (..., U, U) ‖E_{z~q_v}[∇ℓ(z, x_u) − ∇ℓ(z, x_v)]‖ ≤ Δ_x(u, v), the norm of the mean.
+        (..., U, U) ‖E_{z~q_v}[∇ℓ(z, x_u) − ∇ℓ(z, x_v)]‖ ≤ Δ_x(u, v), the norm of the mean; computed when first read.
     lipschitz : Tensor
         (..., U, U) the constant L_θz that `penalty`, `radius` and `certified` use.
     penalty : Tensor
@@ -37,7 +39,8 @@ class Sharing:
         (..., U, U) the same from the polarisation identity, see `sharing`; certified is a pair within radius_sharp in
         either direction.
     certified_mean : Tensor
-        (..., U, U) bool, L_θz · distance + mismatch_mean < ‖g_u‖: the theorem with the norm of the mean, see `sharing`.
+        (..., U, U) bool, L_θz · distance + mismatch_mean < ‖g_u‖: the theorem with the norm of the mean, see `sharing`;
+        computed when first read.
     links : dict[str, Tensor]
         Bounds on ‖g_u − g_v‖, (..., U, U) each, from exact to the one that is easiest to read.
     z : Tensor
@@ -58,7 +61,6 @@ class Sharing:
     norm: Tensor
     distance: Tensor
     mismatch: Tensor
-    mismatch_mean: Tensor
     lipschitz: Tensor
     penalty: Tensor
     radius: Tensor
@@ -66,10 +68,21 @@ class Sharing:
     slack: Tensor
     radius_sharp: Tensor
     certified_sharp: Tensor
-    certified_mean: Tensor
     links: dict[str, Tensor]
     z: Tensor
     status: dict[str, str] = field(repr=False)
+    _mean_content: Callable[[], Tensor] = field(repr=False)  # a third of all the work, and few read what comes of it
+
+    @cached_property
+    def mismatch_mean(self) -> Tensor:
+        """``‖E_{z~q_v}[∇ℓ(z, x_u) − ∇ℓ(z, x_v)]‖``, (..., U, U)."""
+        with torch.no_grad():
+            return torch.minimum(self._mean_content(), self.mismatch)  # above it by rounding only
+
+    @cached_property
+    def certified_mean(self) -> Tensor:
+        """`certified` with `mismatch_mean` in the place of `mismatch`."""
+        return cauchy_schwarz(self.norm, self.lipschitz * self.distance + self.mismatch_mean)
 
     def chain(self, among: Tensor | np.ndarray | None = None, sharp: bool = False) -> dict[str, float]:
         """Fraction of the pairs u ≠ v that transfer ("inner product") and that each link certifies, in turn.

@@ -475,6 +475,33 @@ def test_as_a_program(tmp_path):
     assert done.stderr == f"error: {tmp_path / 'none'} does not exist; check the path\n"
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("name", ["raw", "folder/ratings.dat"])
+def test_a_pipe_is_refused_before_it_is_opened(tmp_path, name):
+    """Opening one waits for somebody who writes; no signal ends that while another thread waits for it."""
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    os.mkfifo(tmp_path / name)
+    command = [
+        sys.executable,
+        ROOT / "data_scripts" / "movielens.py",
+        "ml-1m",
+        "--out",
+        tmp_path / "out",
+        "--from-file",
+    ]
+    done = subprocess.run(
+        [*command, tmp_path / name.partition("/")[0]],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    sentence = f"error: {tmp_path / name} is a pipe or a device, not a file; write its content into a file first\n"
+    assert (done.returncode, done.stderr) == (2, sentence)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.skipif(not ML_1M.exists(), reason="MovieLens-1M is not on this machine")
 def test_real_movielens_1m(tmp_path, capsys):
     csvs = tmp_path / "csv"

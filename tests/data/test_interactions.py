@@ -215,7 +215,7 @@ def test_missing_file_folder_and_false_parquet(tmp_path):
     with pytest.raises(InputError, match="is a folder"):
         read_interactions(tmp_path)
     (tmp_path / "t.parquet").write_text("user,item\n1,2\n")
-    with pytest.raises(InputError, match="cannot be read as a table"):
+    with pytest.raises(InputError, match=r"cannot be read as a table: .*; fetch or write it again"):
         read_interactions(tmp_path / "t.parquet")
     for rows in (b"1,2\n" * 9, b"1,2\n3,4\n" * 200_000):
         (tmp_path / "t.csv.gz").write_bytes(gzip.compress(b"user,item\n" + rows)[:-12])
@@ -351,5 +351,5 @@ def test_a_parquet_file_that_kills_its_library(tmp_path):
     assert read_interactions(tmp_path / "t.parquet", user="user", item="item", rating="rating").n_events == len(rows)
     content = (tmp_path / "t.parquet").read_bytes()
     (tmp_path / "t.parquet").write_bytes(content[:425] + content[426:])
-    with pytest.raises(InputError, match="cannot be read as a table"):
+    with pytest.raises(InputError, match=r"cannot be read as a table: .*; fetch or write it again"):
         read_interactions(tmp_path / "t.parquet", user="user", item="item", rating="rating")

@@ -91,7 +91,8 @@ def test_numbers_and_text_meet():
 
 def test_a_table_that_does_not_fit_is_refused(split):
     with pytest.raises(
-        InputError, match=r"knows none of the 5 items of the table, such as 'q0'; its items are called i"
+        InputError,
+        match=r"knows none of the 5 items of the table, such as 'q0'; its items are called i.*; choose the column",
     ):
         new_users(Interactions.from_labels(["a"] * 5, [f"q{k}" for k in range(5)]), split)
     with pytest.raises(InputError, match="none of 1 users has at least 5 items; lower min_user"):
@@ -159,3 +160,18 @@ def test_a_seed_that_none_can_be_is_refused(seed):
         mv.new_users(data, split, seed)
     with pytest.raises(InputError, match=r"seed must lie in 0\.\.2\*\*32 - 1"):
         mv.given_split(data, data, seed=seed)
+
+
+def test_fewer_items_than_none_are_refused_by_every_way_to_split(data, split):
+    timed = replace(data, time=np.arange(float(data.n_events)))
+    ways = [
+        lambda: new_users(data, split, min_user=-1),
+        lambda: mv.time_split(timed, min_user=-1),
+        lambda: mv.time_split(timed, min_item=-1),
+        lambda: mv.leave_last_out(timed, min_user=-1),
+        lambda: mv.leave_last_out(timed, min_item=-1),
+        lambda: strong_split(data, n_heldout=15, min_user=-1),
+    ]
+    for way in ways:
+        with pytest.raises(InputError, match=r"^min_(user|item)(=-1 is not possible| .* not -1$)"):
+            way()

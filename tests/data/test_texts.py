@@ -76,7 +76,7 @@ def test_groups_of_users(tmp_path):
         groups_of(twice, labels)
     with pytest.raises(InputError, match="line 3 has 1 field "):
         groups_of(write(tmp_path, "g.csv", "user,group\n1,a\n2\n"), labels)
-    with pytest.raises(InputError, match="none of the users"):
+    with pytest.raises(InputError, match=r"none of the users in .* is a training user; name them as the data does: "):
         groups_of(write(tmp_path, "g.csv", "user,group\n7,a\n"), labels)
     with pytest.raises(InputError, match="line 3: user 'NA' stands among numbers"):
         groups_of(write(tmp_path, "g.csv", "user,group\n7,a\nNA,b\n"), labels)

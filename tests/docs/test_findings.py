@@ -1,12 +1,16 @@
 """Every interval of the findings stands in a stored result, as it is written there."""
 
+import csv
 import json
 import re
+import tomllib
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 import pytest
+
+from tests.test_chapter_claims import wider_of_two
 
 ROOT = Path(__file__).resolve().parents[2]
 NUMBER = r"[+−-]?\d*\.\d+"
@@ -57,6 +61,46 @@ def test_every_interval_of_a_page_is_a_stored_one(page, at_least):
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     assert len(written(text)) > at_least
     assert unknown(text) == []
+
+
+def unsigned(intervals: list[tuple[str, ...]]) -> set[tuple[str, ...]]:
+    return {tuple(end.lstrip("+−-") for end in said) for said in intervals}
+
+
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/guides/{of}.md" for of in ("which-model", "who-helps-whom"))])
+def test_intervals_of_short_pages_are_stored_or_stand_in_the_results(page):
+    """The results say how the wider intervals over folds are made, which no study stores."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    results = unsigned(written((ROOT / "docs/guides/results.md").read_text(encoding="utf-8")))
+    assert written(text)
+    assert unsigned(unknown(text)) <= results
+    twin = text.replace(".0015, .0064]", ".0012, .0064]").replace("[.268, .323]", "[.269, .323]")
+    assert not unsigned(unknown(twin)) <= results
+
+
+def test_the_table_of_the_readme_is_of_the_stored_study():
+    """Without anchors, with anchors, and the difference of each model."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    of = json.loads((ROOT / "chapters/results/benchmark-ml-1m-tuned.json").read_text("utf-8"))
+    level = {row["model"]: row["metrics"]["ndcg@100"]["mean"] for row in of["summary"]}
+    gain = {(d["a"], d["b"]): d for d in of["differences"] if d["metric"] == "ndcg@100"}
+    for model in ("Mult-VAE", "RecVAE", "H+Vamp", "Mult-DAE"):
+        name = re.sub("[-+]", "", model).lower()
+        d = gain[f"{name}+anchor", name]
+        cells = [f"{level[n]:.4f}" for n in (name, f"{name}+anchor")]
+        cells.append("{:+.4f} [{:+.4f}, {:+.4f}]".format(d["difference"], d["low"], d["high"]))
+        row = f"| {model} | {' | '.join(cells)} |".replace("-0", "−0").replace("0.", ".")
+        assert row in text
+
+
+def test_the_radius_certifies_no_pair_in_a_stored_model():
+    """README, 4, and finding 2."""
+    shares = []
+    for data in ("planted", "ml-1m"):
+        of = json.loads((ROOT / f"chapters/results/theory-{data}-observations.json").read_text("utf-8"))["models"]
+        shares += [model["certified"] for models in of.values() for model in models if "certified" in model]
+    assert len(shares) == 55
+    assert set(shares) == {0.0}
 
 
 def test_a_digit_that_is_changed_is_noticed():
@@ -111,12 +155,12 @@ def test_a_recvae_gains_on_planted_at_a_small_weight_and_loses_everywhere_at_a_l
 
 
 def test_which_users_with_fewest_items_gain():
-    """Finding 9: in a Mult-VAE none, in any form; of all 88 intervals three lie above 0, and three below."""
-    files = ("planted", "debian", "ml-1m", "planted-large", "recvae-planted", "recvae-1", "priors-planted")
+    """Finding 9: in a Mult-VAE none, in any form; of all 89 intervals three lie above 0, and three below."""
+    files = ("planted", "debian", "ml-1m", "planted-large", "recvae-planted", "recvae-1", "hvamp")
     few = [(r["model"], r["form"], r["by activity"]["5–10"]) for name in files for r in rows(name)]
     above = sorted((model, form) for model, form, d in few if d["low"] > 0)
     below = sorted((model, form) for model, form, d in few if d["high"] < 0)
-    assert len(few) == 88
+    assert len(few) == 89
     assert above == [("multdae", "direction"), ("recvae", "centroid+variance"), ("recvae", "full")]
     assert below == [("multdae", "full"), ("multdae", "full"), ("multvae", "full")]
 
@@ -161,3 +205,92 @@ def test_the_measured_lines_of_the_guide_are_those_of_the_stored_cards():
         assert f"{numbers[3]} predicted, {numbers[4]} seen" in words
         assert f"{kl[0]} predicted, {kl[1]} seen" in words
         assert words.endswith(numbers[5])
+
+
+def shown(value: float, sign: str = "") -> str:
+    return f"{value:{sign}.4f}".replace("-", "−").replace("0.", ".", 1)
+
+
+@pytest.mark.parametrize(
+    ("heading", "name"),
+    [
+        ("## Embedded data, planted (bf16)", "planted"),
+        ("### The same with 16 trials for each of three models (fp32)", "planted-searched"),
+        ("## Embedded data, Debian (bf16)", "debian"),
+        ("### The same with 16 trials for every model (fp32)", "debian-searched"),
+        ("### Planted, the opponents with 16 trials each (fp32)", "planted-opponents"),
+        ("### Debian, the opponents with 16 trials each (fp32)", "debian-opponents"),
+        ("## MovieLens-1M, the same search for every model", "ml-1m-tuned"),
+        ("### MovieLens-1M, Mult-VAE with 16 trials each (fp32)", "ml-1m-searched"),
+    ],
+)
+def test_the_tables_of_the_results_are_the_stored_ones(heading, name):
+    """Every model with its metrics; every difference that the section gives."""
+    page = (ROOT / "docs/guides/results.md").read_text(encoding="utf-8").replace("**", "")
+    section = re.split(r"^##+ ", page.split(f"\n{heading}\n")[1], maxsplit=1, flags=re.MULTILINE)[0]
+    of = json.loads((ROOT / f"chapters/results/benchmark-{name}.json").read_text("utf-8"))
+    for row in of["summary"]:
+        cells = [
+            f"{shown(m['mean'])} ± {shown(m['se'])}" + (f" ({shown(m['seed_se'])})" if row["seeds"] > 1 else "")
+            for m in row["metrics"].values()
+        ]
+        assert f"| {row['model']} | {row['seeds']} | {' | '.join(cells)} |" in section
+    given = {m[1]: m[2] for m in re.finditer(r"^\| (\S+ − \S+) \| ([+−]\S+ \[[^]]*\]) \|", section, re.MULTILINE)}
+    stored_differences = {
+        f"{d['a']} − {d['b']}": f"{shown(d['difference'], '+')} [{shown(d['low'], '+')}, {shown(d['high'], '+')}]"
+        for d in of["differences"]
+        if d["metric"] == "ndcg@100"
+    }
+    assert len(given) >= 3
+    assert given.items() <= stored_differences.items()
+
+
+def test_the_table_of_the_searched_folds_is_the_stored_one():
+    page = (ROOT / "docs/guides/results.md").read_text(encoding="utf-8")
+    section = page.partition("### MovieLens-1M, Mult-VAE with 16 trials each (fp32)")[2].partition("\n## ")[0]
+    of = json.loads((ROOT / "chapters/results/benchmark-ml-1m-folds-searched.json").read_text("utf-8"))
+    for row in of["levels"]:
+        if row["metric"] == "ndcg@100":
+            ends = [shown(row["pooled"][key]) for key in ("difference", "low", "high")]
+            assert f"| {row['model']} | {ends[0]} [{ends[1]}, {ends[2]}] |" in section
+    for row in of["differences"]:
+        if row["metric"] == "ndcg@100":
+            each = " | ".join(shown(one["difference"], "+") for one in row["draws"])
+            wide, _ = wider_of_two(of, row)
+            middle = row["pooled"]["difference"]
+            ends = [shown(value, "+") for value in (middle, middle - wide, middle + wide)]
+            assert f"| {row['a']} − {row['b']} | {each} | {ends[0]} [{ends[1]}, {ends[2]}] |" in section
+    (row,) = (d for d in of["differences"] if d["metric"] == "ndcg@100" and d["b"] == "multvae")
+    assert row["verdict"] == "helps"
+    low, high = (shown(row["pooled"][key], "+") for key in ("low", "high"))
+    assert f"{shown(row['pooled']['difference'], '+')} with its own t interval over folds, [{low}, {high}]" in section
+
+
+def test_pairs_of_trials_with_the_same_other_settings_are_counted_as_the_search_has_them():
+    with (ROOT / "chapters/results/search-ml-1m.csv").open(encoding="utf-8") as file:
+        rows = {(row["model"], row["trial"]): row for row in csv.DictReader(file)}
+    gains = []
+    for k in map(str, range(16)):
+        plain, anchored = rows["multvae", k], rows["multvae+anchor", k]
+        assert json.loads(plain["settings"]).items() <= json.loads(anchored["settings"]).items()
+        gains.append(float(anchored["ndcg@100 mean"]) - float(plain["ndcg@100 mean"]))
+    text = " ".join((ROOT / "docs/guides/results.md").read_text(encoding="utf-8").split())
+    ahead = sum(gain > 0 for gain in gains)
+    assert f"ahead in {ahead} of the 16 pairs of trials; the mean of all 16 is {shown(mean(gains), '+')}" in text
+    found = " ".join((ROOT / "docs/findings.md").read_text(encoding="utf-8").split())
+    assert f"in {ahead} of 16 pairs of trials" in found
+
+
+def test_the_settings_that_differ_between_two_searched_models_are_all_named():
+    text = " ".join((ROOT / "docs/guides/results.md").read_text(encoding="utf-8").split())
+    models = tomllib.loads((ROOT / "chapters/results/best-ml-1m-opponents.toml").read_text("utf-8"))["models"]
+    plain, anchored = models["recvae"], models["recvae+anchor"]
+    differ = {key: anchored[key] for key in anchored if anchored[key] != plain.get(key)}
+    assert differ.keys() == {"latent", "batch_size", "lr", "gamma", "anchor", "keep", "anchor_variant"}
+    said = text.partition("differ between RecVAE with and without anchors: ")[2].partition("The anchors alone")[0]
+    words = {"latent": ("latent size of {} for {}", 0), "batch_size": ("batches of {} for {}", 0)}
+    words |= {"lr": ("step size of {} for {}", 4), "gamma": ("γ = {} for {}", 3), "keep": ("keep ({} for {})", 2)}
+    for key, (form, digits) in words.items():
+        new, old = (f"{of[key]:.{digits}f}".removeprefix("0") for of in (anchored, plain))
+        assert form.format(new, old) in said
+    assert f"λ = {anchored['anchor']:.2f}".replace("0.", ".") in said

@@ -96,7 +96,7 @@ def test_receivers_have_something_to_be_found():
     assert experiment.receivers_of(split, 2).n_users == 2
     two = FoldIn(history[:2], np.eye(2, 9, k=1))
     assert experiment.receivers_of(StrongSplit(np.ones((3, 9)), two, two, np.arange(9)), 9).n_users == 2
-    with pytest.raises(InputError, match="1 test users have held-out items; at least 2 are needed"):
+    with pytest.raises(InputError, match="1 test users were asked for; at least 2 are needed"):
         experiment.receivers_of(split, 1)
 
 

@@ -67,6 +67,8 @@ def test_the_means_are_those_of_the_pairs(world):
         assert getattr(result, kind) == pytest.approx(cosine[p[:, 0], p[:, 1]].mean(), rel=1e-3, abs=1e-5)
     same = far.MatchedPairs(pairs.related, pairs.related)
     assert far.reach(build, split, {"masked": config}, users, same, [3])["masked"]["end"].difference == 0
+    with pytest.raises(InputError, match="seeds is empty"):
+        far.reach(build, split, {"masked": config}, users, same, [])
 
 
 def test_relatedness_from_features_of_items():

@@ -280,6 +280,28 @@ def test_a_user_of_the_plane_is_moved_by_mouse_and_keyboard(tab):
     check_numbers(tab, "sharing-plane")
 
 
+def test_a_crowd_that_shrinks_more_than_its_clouds_is_no_change_of_unit(chromium):
+    """Mean anchors at one place: with unequal curvature all three users come nearer than their views do."""
+    tab = a_tab(chromium, "wide", "light")
+    opened(tab, "anchors")
+    for steep, lesson in ((2, "only the unit has changed"), (0.05, "the views are not really steadier")):
+        tab.evaluate(f"() => explorable.update({{ lambda: 0.5, apart: 0, steep: {steep}, flat: 2 }})")
+        numbers = check_numbers(tab, "anchors")
+        assert numbers["relative"] == pytest.approx(1) if steep == 2 else numbers["relative"] > 1.2
+        assert lesson in tab.inner_text(".reading")
+    tab.context.close()
+
+
+def test_a_dimension_has_collapsed_only_where_the_clouds_are_the_prior(tab):
+    """Clouds on one another tell nothing about the user, but at 2 they are not the prior."""
+    opened(tab, "beta")
+    for change, collapsed in (("{beta: 100}", True), ("{beta: 0.5, tastes: Array(7).fill(2)}", False)):
+        tab.evaluate(f"() => explorable.update({change})")
+        said = tab.inner_text(".reading")
+        assert "nothing about its user" in said
+        assert ("collapsed" in said) == collapsed
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_prediction_gets_a_reply(tab, name):
     opened(tab, name)

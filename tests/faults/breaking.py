@@ -210,6 +210,8 @@ def main() -> None:
                 work = random.Random(options.seed).sample(work, options.cases)
             count = Counter()
             for case in work:
+                if count.total() and count.total() % 100 == 0:  # lines, for a bar's thread and forks do not go together
+                    print(f"{kind}: {count.total():,} of {len(work):,}", file=sys.stderr, flush=True)
                 ending, said = attempt(case, Path(name) / "here")
                 count[ending] += 1
                 if ending in BAD:

@@ -14,7 +14,7 @@ import minivae as mv
 from minivae.cli.main import main
 from minivae.errors import InputError
 from minivae.runtime.records import checksum, parse_json, read_record, write_record
-from minivae.runtime.storage import load_arrays, save_arrays
+from minivae.runtime.storage import file_digest, load_arrays, save_arrays
 
 FAST = ["--epochs", "1", "--device", "cpu", "--precision", "fp32"]
 RUN = "runs/multvae-seed0/"
@@ -132,6 +132,9 @@ ODD = {
     "no metrics": (f"study/{RUN}metrics.json", lambda v: v | {"test": {}}, "study"),
     "a mean in words": (f"study/{RUN}metrics.json", lambda v: v | {"test": dict.fromkeys(v["test"], "x")}, "study"),
     "a model that is a path": (f"study/{RUN}metrics.json", lambda v: v | {"model": "../x"}, "study"),
+    "a model of another name": (METRICS, odd("model", to="x"), "study"),
+    "the name of another model": (METRICS, odd("model", to="popularity"), "study"),
+    "another seed": (METRICS, odd("seed", to=7), "study"),
     "an nDCG of 7": (METRICS, odd("test", "ndcg@100", "mean", to=7.0), "study"),
     "a negative recall": (METRICS, odd("validation", "recall@20", "mean", to=-0.1), "study"),
     "a negative error": (METRICS, odd("test", "recall@50", "se", to=-0.1), "study"),
@@ -144,6 +147,8 @@ ODD = {
         odd("validation", "ndcg@100", "mean", to=7.0),
         "tune",
     ),
+    "a trial of another model": ("tuned/trials/ease/001/metrics.json", odd("model", to="multvae"), "tune"),
+    "a trial of another seed": ("tuned/trials/ease/001/metrics.json", odd("seed", to=3), "tune"),
     "negative seconds": (f"study/{RUN}metrics.json", lambda v: v | {"seconds": -1}, "study"),
     "a trial without metrics": ("tuned/trials/ease/001/metrics.json", lambda v: v | {"validation": None}, "tune"),
     "a trial that diverged by 5": ("tuned/trials/ease/001/metrics.json", lambda v: {"diverged": 5}, "tune"),
@@ -180,8 +185,6 @@ GREAT = '{"epoch": 1, "updates": 1, "validation": 7.0, "seconds": 1.0}\n'
 @pytest.mark.parametrize("text", [GREAT, "5\n", "{}\n", "[" * 100_000, '{"epoch": "x"}\n', "\xff\n"])
 def test_an_odd_log_is_refused(made, copied, capsys, text):
     """With the checksum that a forger would put into metrics.json."""
-    from minivae.study.run.runs import file_digest
-
     log, metrics = (copied / "study" / RUN / name for name in ("log.jsonl", "metrics.json"))
     log.write_bytes(text.encode("latin-1"))
     value = record(metrics)
@@ -205,8 +208,6 @@ def test_an_odd_log_is_refused(made, copied, capsys, text):
 )
 @pytest.mark.parametrize("names", [["test/ndcg@100"], ["test/n_heldout"], None])
 def test_other_users_and_impossible_metrics_are_refused(made, copied, capsys, change, names):
-    from minivae.study.run.runs import file_digest
-
     users, metrics = (copied / "study" / RUN / name for name in ("users.safetensors", "metrics.json"))
     arrays, meta = load_arrays(users, "per-user metrics")
     arrays = {k: change(v) if names is None or k in names else v for k, v in arrays.items()}

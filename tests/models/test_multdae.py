@@ -132,5 +132,5 @@ def test_save_and_load(toy_split, tmp_path):
 
 
 def test_sizes_must_be_positive():
-    with pytest.raises(InputError, match="at least 1"):
+    with pytest.raises(InputError, match="from 1 to 2147483647"):
         MultDAE(5, 0)

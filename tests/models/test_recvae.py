@@ -295,5 +295,5 @@ def test_the_layer_norm_needs_a_positive_epsilon():
 
 
 def test_sizes_must_be_positive():
-    with pytest.raises(InputError, match="at least 1"):
+    with pytest.raises(InputError, match="from 1 to 2147483647"):
         RecVAE(5, 0, 5)

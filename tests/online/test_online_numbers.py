@@ -8,7 +8,19 @@ import scipy.sparse as sp
 from scipy import stats
 
 from minivae import InputError
-from minivae.online import Audience, Behaviour, Effect, Experiment, Outcome, Shelf, analyse, rehearse, simulate
+from minivae.online import (
+    Audience,
+    Behaviour,
+    Effect,
+    Experiment,
+    Outcome,
+    Shelf,
+    achieved_power,
+    analyse,
+    rehearse,
+    sample_size,
+    simulate,
+)
 from minivae.online.effects import boundary
 from minivae.online.rehearsal import Rehearsal
 
@@ -146,6 +158,33 @@ def test_a_rehearsal_is_of_the_experiment_that_was_given():
             effect = analyse(outcome.until(day), "clicks")
             assert found.difference[r, day - 1] == effect.difference
             assert found.se[r, day - 1] == effect.se
+
+
+def test_a_rehearsal_gives_each_arm_its_own_list():
+    """The treatment's list has nothing that appeals: every difference is what the control's clicks are."""
+    people = crowd(60)
+    nothing = Shelf(people.labels, people.items, np.zeros_like(people.appeal))
+    found = rehearse(people, nothing, Experiment(days=1), Behaviour(slots=3), 2, "clicks")
+    assert (found.difference < 0).all()
+
+
+def test_what_was_done_before_are_clicks_not_impressions():
+    people = crowd(60)
+    unmoved = Behaviour(slots=3, outside=1e15, mood=0)  # they look, and click nothing
+    outcome = simulate(people, people, Experiment(before=2), unmoved)
+    assert outcome.shown.min() > 0
+    assert outcome.before.tolist() == [0] * 60
+
+
+def test_each_arm_has_its_own_spread_and_its_own_size():
+    """By hand: with spreads 1 and 3, a quarter of the persons treated, z = Φ⁻¹(.975) + Φ⁻¹(.8) = 2.8016."""
+    z = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
+    total = (z / 0.5) ** 2 * (1 / 0.75 + 9 / 0.25)
+    asked = sample_size(2.0, 2.5, sd=(1.0, 3.0), share=0.25)
+    assert asked == (math.ceil(0.75 * total), math.ceil(0.25 * total))
+    away = 0.5 / math.sqrt(1 / 100 + 9 / 400)
+    power = stats.norm.sf(1.959963984540054 - away) + stats.norm.cdf(-1.959963984540054 - away)
+    assert achieved_power(2.0, 2.5, (100, 400), (1.0, 3.0)) == pytest.approx(power, rel=1e-9)
 
 
 def test_some_people_of_a_shelf_keep_what_is_theirs():

@@ -36,9 +36,10 @@ INSTALLS = {
     "recpack": ["recpack==0.3.6"],
     "irspack": ["irspack==0.5.2", "jax", "dm-haiku", "optax"],
     "cornac": ["cornac==3.0.1"],
+    "recbole": ["recbole==1.2.1", "numpy<2"],  # it uses np.float_, which NumPy 2 has not
 }
 PRECISIONS = {"minivae-fp32": "fp32", "minivae-bf16": "bf16"}  # the others compute in fp32
-PEERS = ("dense", "recpack", "irspack", "cornac", *PRECISIONS)
+PEERS = ("dense", "recpack", "irspack", "cornac", "recbole", *PRECISIONS)
 DEVIATIONS = {
     "dense": [],
     "recpack": ["β climbs past its cap until anneal_steps (recpack/algorithms/mult_vae.py:153)"],
@@ -48,6 +49,15 @@ DEVIATIONS = {
         "users in the same order in every epoch (vaecf.py:128)",
         "β constant (vaecf.py:107)",
         "unknown users are refused by `score` (recom_vaecf.py)",
+    ],
+    "recbole": [
+        "noise of sd 0.01 σ, not σ (recbole/model/general_recommender/multivae.py:66)",
+        "weights by Xavier's normal, not uniform, and biases 0 (multivae.py:53)",
+        "a padding item in the softmax (multivae.py:44)",
+        "a padding user without items in every epoch, one update more where the batch divides the users "
+        "(recbole/data/dataloader/user_dataloader.py:42)",
+        "β one update ahead (multivae.py:89)",
+        "unknown users are refused by `full_sort_predict` (multivae.py:122)",
     ],
     "minivae-fp32": [],
     "minivae-bf16": ["item-sized products in bfloat16"],
@@ -61,9 +71,17 @@ def python_of(peer: str, venvs: Path) -> str:
     return str(venvs / peer / "bin" / "python") if peer in INSTALLS else sys.executable
 
 
+def installed(peer: str, venvs: Path) -> bool:
+    """Whether a peer can be run; a virtual environment that was left half made has no package."""
+    return peer not in INSTALLS or any((venvs / peer).glob(f"lib/*/site-packages/{peer}"))
+
+
 def install(venvs: Path) -> None:
     """Make the virtual environments that are not there."""
     for peer, packages in INSTALLS.items():
+        if peer == "recbole" and sys.version_info >= (3, 12):
+            print("recbole: left out, its ray (<= 2.6.3) needs Python 3.11 or older")
+            continue
         if not Path(python_of(peer, venvs)).is_file():
             subprocess.run([sys.executable, "-m", "venv", str(venvs / peer)], check=True)
         subprocess.run(
@@ -195,6 +213,8 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"no peer is called {unknown[0]!r}; there are {', '.join(PEERS)}")
     if scored and options.data is None:
         parser.error("accuracy needs --data, a prepared split")
+    if missing := [peer for peer in options.peers if not installed(peer, options.venvs)]:
+        parser.error(f"{', '.join(missing)}: not installed; run `compare.py install`, or name the others with --peers")
     busy = os.getloadavg()[0]
     if not scored and busy > QUIET and (not options.busy or options.json):
         parser.error(

@@ -21,6 +21,7 @@ import numpy as np
 import scipy.sparse as sp
 
 ROWS = 500
+MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,12 @@ def main(start: Callable[[sp.csr_matrix, Job], tuple[Fit, Score]]) -> None:
     job = Job(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
     np.random.seed(job.seed)  # noqa: NPY002 (the generator that the peers shuffle with)
     train = sp.csr_matrix(sp.load_npz(job.train), dtype=np.float32)
-    empty = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    empty = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT
     fit, score = start(train, job)
     ends = [time.perf_counter()]
     fit(lambda: ends.append(time.perf_counter()))
     times = np.diff(ends)[job.warmup :].tolist()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT
     if job.scores:
         history = sp.csr_matrix(sp.load_npz(job.history), dtype=np.float32)
         blocks = [score(history[a : a + ROWS]) for a in range(0, history.shape[0], ROWS)]

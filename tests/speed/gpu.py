@@ -1,7 +1,7 @@
 """What a GPU gives, in at most eight minutes: correctness against the CPU, a step and its floor, training, ranking.
 
     python tests/speed/gpu.py [--minutes 8] [--json FILE] [--only steps,graphs] [--split FILE]
-    python tests/speed/gpu.py --device cpu --small         # the same on a toy, to try the script itself: seconds
+    python tests/speed/gpu.py --device cpu --small         # the same on a toy, to try the script itself: a minute
 
 Parts run one after the other, each in a process of its own, so that an error of CUDA ends one part. A part gets the
 time that is left, less what the parts after it need; where too little is left it is skipped, with a line. What a part

@@ -1,4 +1,4 @@
-"""Benchmark: ranking 10,000 users × 20,108 items into Recall@20, Recall@50 and nDCG@100, against the usual CPU way.
+"""Benchmark: ranking 10,000 users × 20,720 items into Recall@20, Recall@50 and nDCG@100, against the usual CPU way.
 
     python tests/speed/ranking.py [--rounds 3] [--users 10000] [--json FILE]
 

@@ -56,7 +56,7 @@ def combined(design="draws", **changes):
 @pytest.mark.parametrize(("design", "kind"), [("draws", "draw"), ("folds", "fold")])
 def test_a_level_stands_under_its_draw_and_beside_its_model(design, kind):
     table = report.levels(combined(design))
-    assert table.header == ["model", "seeds", f"{kind} 7", f"{kind} 9", "pooled"]
+    assert table.header == ["model", "fewest seeds", f"{kind} 7", f"{kind} 9", "pooled"]
     assert table.cells() == [
         ["multvae+anchor", "3", ".3100 ± .0010 (.0030)", ".3200 ± .0020", ".3120 [.2800, .3500]"],
         ["multvae", "2", ".3500 ± .0010 (.0030)", ".3600 ± .0020", ".3520 [.3200, .3900]"],
@@ -165,6 +165,12 @@ def test_a_report_without_anchors_or_without_differences_leaves_their_parts_out(
 )
 def test_the_report_names_the_draws_whose_users_were_searched(on, said):
     assert said in report.compose(combined(searched_on=on), False)[1]
+
+
+def test_the_report_says_that_settings_were_searched_elsewhere():
+    there = report.compose(combined("folds", searched_elsewhere=True), False)[1]
+    assert "validation users of another draw of held-out users, or of other data: some of them may be test" in there
+    assert "Settings" not in report.compose(combined("folds"), False)[1]
 
 
 def test_each_file_holds_what_its_name_says(tmp_path):

@@ -103,6 +103,7 @@ def law_runs(split, names):
     for k, name in enumerate(names):
         values = {SELECTION: 0.5 + 0.01 * (k + np.arange(n) % 3 * k)}
         metrics = SimpleNamespace(
+            model=name,
             validation={SELECTION: SimpleNamespace(mean=[0.1, 0.3, 0.2][k])},
             levels=lambda k=k: {SELECTION: SimpleNamespace(mean=0.123 + k)},
         )
@@ -202,7 +203,7 @@ def test_draws_and_folds_are_pooled_each_in_their_own_way(protocols, known, monk
         for name in ("m", "ease"):
             values[k, name] = {m: rng.random(5) for m in METRICS}
             scored = Evaluation(values[k, name], np.ones(5, int), 0.5, 1.0)
-            models[name] = SimpleNamespace(pooled=lambda s=scored: s, runs=["run"] * (k + 2))
+            models[name] = SimpleNamespace(pooled=lambda s=scored: s, runs=["run"] * (3 - k))
         data = SimpleNamespace(name="some", protocol=protocol, users=SimpleNamespace(training=100 * (k + 1)))
         pair = SimpleNamespace(a="m", b="ease")
         results = SimpleNamespace(data=data, differences=[pair, pair], preset=SimpleNamespace(models={}))
@@ -235,6 +236,11 @@ def test_draws_and_folds_are_pooled_each_in_their_own_way(protocols, known, monk
         for each, x in zip(d.draws, of, strict=True):
             interval = stats.ttest_1samp(x, 0).confidence_interval(0.95)
             assert (each.difference, each.low, each.high) == pytest.approx((x.mean(), interval.low, interval.high))
+    assert not found.searched_elsewhere
+    for origin in ({}, {"sha256": "of another draw"}):
+        for study in studies:
+            study.searched, study.results.preset.origin = False, origin
+        assert draws.combine(studies).searched_elsewhere == bool(origin)
 
 
 def test_means_over_draws_are_pooled_by_user_and_draw(tmp_path, monkeypatch):
@@ -253,7 +259,9 @@ def test_means_over_draws_are_pooled_by_user_and_draw(tmp_path, monkeypatch):
         folder, anchored = run.parents[1], "full" in run.name
         scored = 0.5 + anchored * values[folder]
         metrics = SimpleNamespace(
-            validation={SELECTION: SimpleNamespace(mean=0.1)}, levels=lambda: {SELECTION: SimpleNamespace(mean=0.5)}
+            model=run.name.removesuffix("-seed0"),
+            validation={SELECTION: SimpleNamespace(mean=0.1)},
+            levels=lambda: {SELECTION: SimpleNamespace(mean=0.5)},
         )
         test = Evaluation({SELECTION: scored}, np.ones(10, int), 0.5, 1.0)
         return SimpleNamespace(folder=run, metrics=metrics, scored={"test": test, "validation": None})

@@ -56,7 +56,7 @@ def test_several_seeds_are_a_mean_over_users_a_sum_of_costs_and_the_middle_epoch
             for k, job in enumerate(several.jobs)}  # fmt: skip
     values = {4: [1.0, 2.0, 3.0, np.nan], 5: [3.0, 4.0, 8.0, np.nan], 6: [2.0, 3.0, 5.5, np.nan]}
     seed_of = {several.folder(Path("o"), job): job.config.seed for job in several.jobs}
-    monkeypatch.setattr(search, "_read", lambda folder: runs[seed_of[folder]])
+    monkeypatch.setattr(search, "_read", lambda folder, job: runs[seed_of[folder]])
 
     def load(folder):
         of = np.array(values[seed_of[folder]])
@@ -79,7 +79,7 @@ def test_several_seeds_are_a_mean_over_users_a_sum_of_costs_and_the_middle_epoch
 
 
 def test_one_seed_gives_what_its_run_gave(monkeypatch):
-    monkeypatch.setattr(search, "_read", lambda folder: metrics(0.3, epochs=9, best=4, seconds=2.5))
+    monkeypatch.setattr(search, "_read", lambda folder, job: metrics(0.3, epochs=9, best=4, seconds=2.5))
     found = search._tried(trial(2, {"keep": 0.3}), Path("o"))
     assert (found.trial, found.epochs, found.best_epoch, found.seconds, found.parameters) == (2, 9, 4, 2.5, 77)
     assert found.settings == {"lr": 0.002, "keep": 0.3}
@@ -105,7 +105,7 @@ def test_a_trial_of_a_trained_model_has_a_run_for_every_seed_and_a_baseline_one(
 def test_a_run_is_read_as_what_it_is(tmp_path):
     for kind in (metrics(0.3), DivergedTrial("NaN in epoch 2")):
         write_record(tmp_path / "metrics.json", kind)
-        assert search._read(tmp_path) == kind
+        assert search._read(tmp_path, trial().job) == kind
     assert [search._score(kind) for kind in (metrics(0.3), DivergedTrial("NaN"))] == [
         metrics(0.3).validation[SELECTION].mean,
         -np.inf,
@@ -162,7 +162,7 @@ def test_each_finished_trial_says_the_best_so_far_of_its_model(plan, toy_split, 
     said = []
     lost = plan[1][3].folder(tmp_path, plan[1][3].job)
     monkeypatch.setattr(
-        search, "_read", lambda folder: DivergedTrial("NaN") if folder == lost else metrics(scores[folder] - 0.2)
+        search, "_read", lambda folder, job: DivergedTrial("NaN") if folder == lost else metrics(scores[folder] - 0.2)
     )
     monkeypatch.setattr(
         search, "run_all", lambda tasks, split, jobs, line_of: said.extend((t.label, line_of(t), jobs) for t in tasks)

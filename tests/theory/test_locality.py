@@ -515,16 +515,20 @@ def test_a_norm_without_a_constant_is_refused(norm):
 
 
 def test_users_over_different_items_have_no_gap():
+    """And the sentence gives each shape to the argument that has it."""
     one, three = np.ones(1), np.full(3, 1 / 3)
-    for call in (
-        lambda: L.compromise_gap(one, three, 1.0, 1.0),
-        lambda: L.compromise_gap_numerical(one, three, 1.0, 1.0),
-        lambda: L.exponential_family_gap(one, three, 1.0, 1.0, L.gaussian_conjugate),
-        lambda: L.compromise_monte_carlo(one, one, one, one, one, three, 1.0, 1.0),
-        lambda: L.compromise_monte_carlo(one, one, np.ones(2), one, three, three, 1.0, 1.0),
-        lambda: merging_threshold(one, three),
+    profiles, counts = r"p_u \(1,\), p_v \(3,\)", r"x_u \(1,\), x_v \(3,\)"
+    statistics, places = r"t_u \(1,\), t_v \(3,\)", r"mu_u \(1,\), sd_u \(1,\), mu_v \(2,\), sd_v \(1,\)"
+    for call, says in (
+        (lambda: L.compromise_gap(one, three, 1.0, 1.0), profiles),
+        (lambda: L.compromise_gap_numerical(one, three, 1.0, 1.0), profiles),
+        (lambda: L.compromise_integral(one, one, one, one, one, three, 1.0, 1.0), profiles),
+        (lambda: L.exponential_family_gap(one, three, 1.0, 1.0, L.gaussian_conjugate), statistics),
+        (lambda: L.compromise_monte_carlo(one, one, one, one, one, three, 1.0, 1.0), profiles),
+        (lambda: L.compromise_monte_carlo(one, one, np.ones(2), one, three, three, 1.0, 1.0), places),
+        (lambda: merging_threshold(one, three), counts),
     ):
-        with pytest.raises(InputError, match="do not fit together"):
+        with pytest.raises(InputError, match=f"do not fit together: {says}"):
             call()
 
 

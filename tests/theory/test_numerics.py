@@ -137,6 +137,13 @@ def test_whole_numbers_from_their_least(n, least, fine):
             check_whole(least, k=value)
 
 
+def test_whole_numbers_up_to_their_most():
+    check_whole(1, 3, k=3, other=1)
+    for n in (4, 0):
+        with pytest.raises(InputError, match=rf"^k={n} is not possible; it must be a whole number from 1 to 3$"):
+            check_whole(1, 3, k=n)
+
+
 def test_a_bad_value_is_told_by_name():
     good = torch.ones(3)
     arrays.check_sd(good, torch.zeros(3))

@@ -469,6 +469,17 @@ def test_clouds_are_of_the_sizes_that_are_documented():
 # ------------------------------------------------------------------------------------------------------------ the toy
 
 
+def test_the_first_half_of_the_toy_s_encoder_is_the_mean():
+    model = toy.ToyVAE(6, generator=torch.Generator().manual_seed(0))
+    x = torch.eye(6, dtype=torch.float64)
+    (mu, logvar), half = model.posterior(x), model.latent
+    with torch.no_grad():
+        model.encoder_output.bias[:half] += 1
+    (moved, same) = model.posterior(x)
+    torch.testing.assert_close(moved, mu + 1)
+    torch.testing.assert_close(same, logvar)
+
+
 def test_one_step_of_the_toy_is_plain_gradient_descent():
     """θ − lr ∇(ℓ/N + β KL), with the KL of a Gaussian from torch and a β that makes it the larger part."""
     x, _ = toy.toy_users(n_users=6, n_items=6, seed=1)

@@ -26,7 +26,6 @@ def worked() -> transfer.Sharing:
         norm=NORM,
         distance=unused,
         mismatch=unused,
-        mismatch_mean=unused,
         lipschitz=unused,
         penalty=PENALTY,
         radius=unused,
@@ -34,10 +33,10 @@ def worked() -> transfer.Sharing:
         slack=unused,
         radius_sharp=unused,
         certified_sharp=least**2 < own**2 + other**2,
-        certified_mean=own > PENALTY,
         links={"bound": PENALTY},
         z=unused,
         status={},
+        _mean_content=lambda: unused,
     )
 
 

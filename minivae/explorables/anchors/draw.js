@@ -103,8 +103,11 @@ explorable({
   ],
   reading: (s, v) => {
     if (s.lambda === 0) return "Without anchors every mask puts a user somewhere else. Turn up λ.";
-    const first = `Each cloud of views has shrunk to ${number(100 * v.shrink, 0)} % of its variance, no more than τ² = ${number(100 * v.bound, 0)} %.`;
-    if (v.relative > 0.97) return `${first} But the crowd shrank as much: <b class="bad">only the unit has changed</b>.`;
-    return `${first} The crowd kept ${number(100 * v.between, 0)} %: the views are <b class="good">really steadier</b>.`;
+    const first = `Over masks the views keep ${number(100 * v.shrink, 0)} % of their variance, no more than τ² = ${number(100 * v.bound, 0)} %.`;
+    const crowd = `${number(100 * v.between, 0)} %`;
+    if (v.relative <= 0.97) return `${first} The crowd kept ${crowd}: the views are <b class="good">really steadier</b>.`;
+    const unit = s.apart === 0 ? "only the unit has changed" : "hardly more than the unit has changed";
+    const lesson = s.steep === s.flat ? unit : "the views are not really steadier";
+    return `${first} But the crowd kept only ${crowd}: <b class="bad">${lesson}</b>.`;
   },
 });

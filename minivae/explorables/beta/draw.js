@@ -21,8 +21,8 @@ function paint(s, v, width) {
 
   const top = 306;
   const from = 14;
-  const most = 4.2;
-  const X = (nats) => from + ((width - 28) * Math.min(nats, most)) / most;
+  const most = Math.max(4.2, v.kl);
+  const X = (nats) => from + ((width - 28) * nats) / most;
   svg += text("name", from, top - 12, "mean KL of a user to the prior, in nats");
   svg += line("soft thin", X(v.kl), top, X(v.kl), top + 80);
   svg += box("soft a6", from, top, X(v.kl) - from, 24);
@@ -61,8 +61,11 @@ explorable({
     { key: "bound", label: "… is at most √2KL + √2KL", text: (v) => number(v.bound, 2) },
   ],
   reading: (s, v) => {
-    if (v.information > 0.95 * v.ceiling) return `A place tells who the user is: the information is at its <b class="bad">ceiling</b>. More KL now buys spikes in the crowd, nothing else.`;
-    if (v.information < 0.05) return `The clouds lie on one another: a place tells <b class="bad">nothing</b> about its user. The dimension has collapsed.`;
+    if (v.information > 0.95 * v.ceiling) return `A place nearly tells who the user is: the information is close to its <b class="bad">ceiling</b>. More KL now buys hardly more than spikes in the crowd.`;
+    if (v.information < 0.05) {
+      const paid = v.kl < 0.1 ? "The dimension has collapsed." : "What they pay is the distance of the crowd from the prior.";
+      return `The clouds lie on one another, or nearly: a place tells <b class="bad">next to nothing</b> about its user. ${paid}`;
+    }
     return `Of ${number(v.kl)} nats of KL, ${number(v.information)} are information about the user; the rest is the distance of the crowd from the prior.`;
   },
 });

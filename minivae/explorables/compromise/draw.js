@@ -17,6 +17,9 @@ function curve(s) {
   return at.map((t, i) => [t, gaps.list[i] + s.beta * pull(t)]);
 }
 
+/** The distance of the grid at which the total cost is least. */
+const lowest = (heights) => heights.reduce((a, b) => (b[1] < a[1] ? b : a));
+
 /** D for users with 20 and `heavy` items: no less than the difference of the two numbers, no more than their sum. */
 const possible = (differ, heavy) => Math.max(Math.abs(heavy - ITEMS), Math.min(heavy + ITEMS, differ));
 
@@ -35,22 +38,22 @@ function paint(s, v, width) {
 
   const heights = curve(s);
   const most = Math.max(...heights.map(([, h]) => h), 1);
-  const least = Math.min(...heights.map(([, h]) => h));
+  const [best, least] = lowest(heights);
   const room = Math.max(most - least, 0.5);
   const low = axes({ left, top: 244, width: wide, height: 190, x: [0, FAR], y: [Math.max(0, least - 0.35 * room), most + 0.12 * room], xlabel: "distance t of the two users, in spreads", ylabel: "total cost: gap + β · KL (nats)", xticks: 8 });
   const hill = heights.map(([t, h]) => [low.X(t), low.Y(h)]);
   svg += path("f ink a1", through([[low.X(0), low.bottom], ...hill, [low.right, low.bottom]], true)) + low.svg + path("s ink thick", through(hill));
-  const best = heights.find(([, h]) => h === least)[0];
   const bottom = low.Y(J(best, s));
   const narrow = best < 1 ? "start" : best > FAR - 1.5 ? "end" : "middle";
   svg += line("good dash", low.X(best), bottom, low.X(best), low.bottom);
-  svg += text("good", low.X(best) + (narrow === "start" ? 8 : 0), low.bottom - 10, best === 0 ? "lowest: merged" : `lowest: ${number(best, 1)} apart`, narrow);
+  svg += text("good", low.X(best) + (narrow === "start" ? 8 : 0), low.bottom - 10, best === 0 ? (s.differ + s.beta === 0 ? "level: nothing costs" : "lowest: merged") : `lowest: ${number(best, 1)} ${best === FAR ? "or more " : ""}apart`, narrow);
   svg += circle("f mix", low.X(s.t), low.Y(v.total) - 9, 9);
   return { height: 484, svg, view: { top, low } };
 }
 
 /** Downhill in small steps, as a ball in honey: where it comes to rest, J is least nearby. */
 function roll(state, update) {
+  if (state.t === 0 && J(0.1, state) < J(0, state)) update({ t: 0.05 }); // on the very top a ball would lie still
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const push = () => {
     const h = 1e-4;
@@ -95,10 +98,18 @@ explorable({
     { key: "share", label: "… as a share of the gap at t = 0", text: (v) => `${number(v.share)} of ${number(v.full)} nats` },
     { key: "pull", label: "price of being apart, β · KL to the prior", text: (v) => number(v.pull) },
     { key: "total", label: "total cost", text: (v) => number(v.total) },
-    { key: "threshold", label: "β from which on one place is stable", text: (v) => number(v.threshold) },
+    { key: "threshold", label: "β above which one place is stable", text: (v) => number(v.threshold) },
   ],
   reading: (s, v) => {
-    const because = s.heavy === ITEMS ? `D = ${s.differ} is ${v.merge ? "at most" : "more than"} 2β = ${number(2 * s.beta, 1)}` : `β = ${number(s.beta)} is ${v.merge ? "at least" : "less than"} ${number(v.threshold)}`;
-    return v.merge ? `${because}: cheapest is one place for both. They <b class="good">merge</b>.` : `${because}: one place for both costs too much. They <b class="bad">part</b>.`;
+    const equal = s.heavy === ITEMS;
+    const above = s.beta > v.threshold;
+    const because = equal
+      ? `D = ${s.differ} is ${above || v.border ? "at most" : "more than"} 2β = ${number(2 * s.beta, 1)}`
+      : `β = ${number(s.beta)} is ${v.border ? "on the border" : `${above ? "more" : "less"} than ${number(v.threshold)}`}`;
+    const [best] = lowest(curve(s));
+    if (s.differ === 0 && s.beta === 0) return `${because}, and nothing pulls: every distance costs the same, nothing.`;
+    if (v.border ? best > 0 : !above) return `${because}: one place for both costs too much. They <b class="bad">part</b>.`;
+    if (best > 0) return `${because}: one place for both is stable, yet ${number(best, 1)} spreads apart costs less. Where the ball stops <b class="bad">depends on where it starts</b>.`;
+    return `${because}: ${equal ? "" : "on this curve "}cheapest is one place for both. They <b class="good">merge</b>.`;
   },
 });

@@ -31,7 +31,7 @@ export const gap = (t, differ, heavy) =>
 /** KL_u + KL_v of two Gaussians t spreads apart around 0, with the spread that makes it least. */
 export const pull = (t) => Math.log1p((t * t) / 4);
 
-/** Below this β the users leave one common place: D / 2 if both have as many items. */
+/** Below this β the users leave one common place, above it they come back from near by: D / 2 if both have as many items. */
 export function threshold(differ, heavy) {
   const { alone, other, common } = shares(differ, heavy);
   const sum = ITEMS + heavy;
@@ -52,6 +52,6 @@ export function compute({ t, differ, heavy, beta }) {
     pull: beta * pull(t),
     total: shared + beta * pull(t),
     threshold: least,
-    merge: Number(beta >= least),
+    border: Number(Math.abs(beta - least) < 1e-9 * (1 + least)),
   };
 }

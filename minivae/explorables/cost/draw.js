@@ -21,7 +21,7 @@ function memory(s, v, left, top, width, height) {
     svg += line("grid", left, a.Y(log(g)), a.right, a.Y(log(g))) + text("tick", left - 6, a.Y(log(g)) + 4, String(g), "end");
   }
   const at = span(...ITEMS.map(log), 81);
-  const curve = (of) => through(at.map((x) => [a.X(x), a.Y(log(of(10 ** x) / 1e9))]));
+  const curve = (of) => through(at.map((x) => [a.X(x), log(of(10 ** x) / 1e9)]).filter(([, g]) => g >= log(GB[0])).map(([x, g]) => [x, a.Y(g)]));
   svg += path("s v thick", curve((n) => easeBytes(s.users, n))) + path("s u thick", curve((n) => vaeBytes(s.users, n, s.latent)));
   svg += text("v", a.X(5.55), a.Y(3.05), "EASE", "end") + text("u", a.X(5.95), a.Y(log(vaeBytes(s.users, 10 ** 5.3, s.latent) / 1e9) - 0.75), "Mult-VAE", "end");
   return { svg, view: a };
@@ -78,7 +78,9 @@ explorable({
     { key: "ease", label: "memory of EASE", text: (v) => gigabytes(v.ease) },
   ],
   reading: (s, v) => {
-    const larger = v.ease > v.vae ? "EASE takes more memory: its matrix grows with the square of the items." : "Mult-VAE takes more memory.";
+    const matrix = 4 * s.items ** 2 > v.ease / 2;
+    const why = matrix ? "its matrix grows with the square of the items" : "most of it is the data of the users, which it holds twice";
+    const larger = v.ease > v.vae ? `EASE takes more memory: ${why}.` : "Mult-VAE takes more memory.";
     return `Twice the items: <b>${number(v.twiceItems)}</b> times the operations. Twice the latent size: <b>${number(v.twiceLatent)}</b> times. ${larger}`;
   },
 });

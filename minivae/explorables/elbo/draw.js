@@ -5,19 +5,19 @@ import { compute, logLikelihood, USERS } from "./math.js";
 const tidy = (v) => Math.round(v * 20) / 20;
 const clamp = (v, a, b) => Math.max(a, Math.min(b, v));
 
-/** The lowest fit + β KL for this user, by a walk that halves its steps. */
+/** The lowest fit + β KL for this user at settings of the two sliders, by a walk that halves its steps. */
 function lowest(s) {
-  let [best, step] = [{ mu: 0.5, sd: 0.8 }, 0.4];
+  let [best, step] = [{ mu: 0.5, sd: 0.8 }, 8]; // steps of a slider, 0.05 each
   const cost = (q) => compute({ ...s, ...q }).objective;
   let value = cost(best);
-  while (step > 0.02) {
-    const around = [[step, 0], [-step, 0], [0, step], [0, -step]].map(([m, d]) => ({ mu: best.mu + m, sd: Math.max(0.1, best.sd + d) }));
+  while (step >= 1) {
+    const around = [-step, 0, step].flatMap((m) => [-step, 0, step].map((d) => ({ mu: clamp(tidy(best.mu + m / 20), -3, 3), sd: clamp(tidy(best.sd + d / 20), 0.1, 2) })));
     const costs = around.map(cost);
     const least = Math.min(...costs);
     if (least < value) [best, value] = [around[costs.indexOf(least)], least];
     else step /= 2;
   }
-  return { mu: clamp(tidy(best.mu), -3, 3), sd: clamp(tidy(best.sd), 0.1, 2) };
+  return best;
 }
 
 function paint(s, v, width) {

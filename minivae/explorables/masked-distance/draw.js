@@ -19,7 +19,7 @@ function map(s, v, left, top, width, height) {
   const part = v.slope > 1.2 ? 0.5 : 0.7; // clear of the words in the corner
   const [mx, my] = [0, 1].map((k) => (1 - part) * origin[k] + part * corner[k]);
   if (v.slope > 0.2) svg += shape("g", "", { transform: `rotate(${number(turn, 1).replace("−", "-")} ${mx.toFixed(1)} ${my.toFixed(1)})` }, text("strong", mx, my - 7, `no change: d = ${number(v.slope)} s`, "middle"));
-  svg += text("good", X(1.2), Y(MOST) + 20, "masks bring closer");
+  if (v.slope < 2.2) svg += text("good", X(1.2), Y(MOST) + 20, "masks bring closer");
   const low = s.d < 6 && s.s > 14 ? 9 : 1.2; // clear of the point
   if (v.slope > 0.25) svg += text("bad", X(MOST) - 6, Y(low), "masks drive apart", "end");
   return { svg, view: a };

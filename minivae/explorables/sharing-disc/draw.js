@@ -69,7 +69,7 @@ explorable({
   controls: [
     { key: "w", label: "distance in latent space, W₁", min: 0, max: 2.5, step: 0.05 },
     { key: "mismatch", label: "content mismatch, Δ", min: 0, max: 2, step: 0.05 },
-    { key: "lipschitz", label: "gradient per distance, L (Lipschitz)", min: 0.1, max: 2, step: 0.05 },
+    { key: "lipschitz", label: "gradient per distance, K (Lipschitz)", min: 0.1, max: 2, step: 0.05 },
     { key: "g", label: "length of the gradient of u, ‖gᵤ‖", min: 0.2, max: 2.5, step: 0.05 },
   ],
   handles: [
@@ -92,15 +92,17 @@ explorable({
   ],
   paint,
   numbers: [
-    { key: "radius", label: "sharing radius [‖g<sub>u</sub>‖ − Δ]₊ / L", text: (v) => number(v.radius) },
-    { key: "penalty", label: "radius of the disc, D = L W₁ + Δ", text: (v) => number(v.penalty) },
+    { key: "radius", label: "sharing radius [‖g<sub>u</sub>‖ − Δ]₊ / K", text: (v) => number(v.radius) },
+    { key: "penalty", label: "radius of the disc, D = K W₁ + Δ", text: (v) => number(v.penalty) },
     { key: "least", label: "⟨g<sub>u</sub>, g<sub>v</sub>⟩ is at least", text: (v) => number(v.least) },
     { key: "inner", label: "⟨g<sub>u</sub>, g<sub>v</sub>⟩ of this g<sub>v</sub>", text: (v) => number(v.inner) },
   ],
   reading: (s, v) => {
-    const radius = number(v.radius);
-    if (v.certified) return `W₁ = ${number(s.w)} is less than the sharing radius ${radius}, so the disc does not reach 0: <b class="good">certified</b>. Whatever the gradient of v is, a small step on v lowers the loss of u.`;
-    const truth = v.inner > 0 ? "The gradient drawn helps all the same: the condition is sufficient, not necessary." : "The gradient drawn hurts.";
-    return `W₁ = ${number(s.w)} is not less than the sharing radius ${radius}, so the disc reaches 0, and some g<sub>v</sub> in it may hurt (those left of the axis; the others still help): <b class="bad">not certified</b>. ${truth}`;
+    const digits = Math.abs(s.w - v.radius) < 0.005 ? 4 : 2; // two numbers that differ look different
+    const [here, radius] = [number(s.w, digits), number(v.radius, digits)];
+    if (v.certified) return `W₁ = ${here} is less than the sharing radius ${radius}, so the disc does not reach 0: <b class="good">certified</b>. Whatever the gradient of v is, a small step on v lowers the loss of u.`;
+    const truth = Math.abs(v.inner) < 1e-9 ? "The gradient drawn neither helps nor hurts, to first order." : v.inner > 0 ? "The gradient drawn helps all the same: the condition is sufficient, not necessary." : "The gradient drawn hurts.";
+    if (v.border) return `D is as long as the gradient of u, so the disc just touches 0: only a gradient of v that is 0 would not help. <b class="bad">Not certified</b>. ${truth}`;
+    return `W₁ = ${here} is not less than the sharing radius ${radius}, so the disc reaches 0, and some g<sub>v</sub> in it may hurt (those left of the axis; the others still help): <b class="bad">not certified</b>. ${truth}`;
   },
 });

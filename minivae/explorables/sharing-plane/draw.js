@@ -35,11 +35,11 @@ function paint(s, v, width) {
   let y = height + 26;
   svg += circle("f good", 8, y - 4, 6) + text("", 20, y, "a step on this user helps u");
   svg += circle("f bad", width < 560 ? 8 : 238, width < 560 ? y + 19 : y - 4, 6) + text("", width < 560 ? 20 : 250, width < 560 ? y + 23 : y, "… hurts u");
-  svg += circle("s ink thick", width < 560 ? 128 : 348, width < 560 ? y + 19 : y - 4, 8) + text("", width < 560 ? 142 : 362, width < 560 ? y + 23 : y, "certified by the theorem");
+  svg += circle("s ink thick", width < 560 ? 128 : 348, width < 560 ? y + 19 : y - 4, 8) + text("", width < 560 ? 142 : 362, width < 560 ? y + 23 : y, "within the radius (K seen)");
   y += width < 560 ? 46 : 23;
   svg += shape("line", "s good thick", { x1: 0, y1: y - 4, x2: 16, y2: y - 4 }) + text("", 22, y, "sharing radius for a typical mate");
   y += 22;
-  svg += shape("line", "s soft dash", { x1: 0, y1: y - 4, x2: 16, y2: y - 4 }) + text("", 22, y, "… if contents were equal, ‖g‖ / L");
+  svg += shape("line", "s soft dash", { x1: 0, y1: y - 4, x2: 16, y2: y - 4 }) + text("", 22, y, "… if contents were equal, ‖g‖ / K");
   return { height: y + 10, svg, view: { a, frame } };
 }
 
@@ -60,7 +60,7 @@ const handle = (w, isU) => ({
   at: (s, { a }) => [a.X(where(s, w)[0]), a.Y(where(s, w)[1])],
   move: (s, [x, y], { a, frame: [left, right, low, high] }) => move(s, w, clamp(a.toX(x), left, right), clamp(a.toY(y), low, high)),
   key: (s, dx, dy) => move(s, w, where(s, w)[0] + 0.1 * dx, where(s, w)[1] + 0.1 * dy),
-  words: (s, v) => `at ${number(v.means[w][0])}, ${number(v.means[w][1])}${isU ? "" : v.exact[w] > 0 ? ", helps u" : ", hurts u"}${v.certified[w] ? ", certified" : ""}`,
+  words: (s, v) => `at ${number(v.means[w][0])}, ${number(v.means[w][1])}${isU ? "" : v.exact[w] > 0 ? ", helps u" : ", hurts u"}${v.certified[w] ? ", within the radius" : ""}`,
 });
 
 explorable({
@@ -75,14 +75,14 @@ explorable({
   handles: [false, true].flatMap((isU) => community.map((_, w) => handle(w, isU))),
   paint,
   numbers: [
-    { key: "sure", label: "users whose step is certified", text: (v) => `${v.sure} of 23` },
+    { key: "sure", label: "users within the sharing radius", text: (v) => `${v.sure} of 23` },
     { key: "helped", label: "users whose step helps u", text: (v) => `${v.helped} of 23` },
     { key: "typical", label: "sharing radius, typical mate", text: (v) => number(v.typical) },
-    { key: "reach", label: "‖g‖ / L", text: (v) => number(v.reach) },
+    { key: "reach", label: "‖g‖ / K", text: (v) => number(v.reach) },
     { key: "norm", label: "‖g‖", text: (v) => number(v.norm, 3) },
-    { key: "lipschitz", label: "L, measured", text: (v) => number(v.lipschitz, 3) },
+    { key: "lipschitz", label: "K, measured", text: (v) => number(v.lipschitz, 3) },
   ],
   reading: (s, v) =>
-    `After ${stops[s.stop]} steps, ${v.helped} of the 23 others help u; the theorem is sure of <b class="${v.sure ? "good" : "bad"}">${v.sure}</b>.` +
-    (v.typical === 0 ? " The radius has closed: for a typical mate the content mismatch is larger than the gradient of u." : ""),
+    `After ${stops[s.stop]} steps, ${v.helped} of the 23 others help u; within the sharing radius are <b class="${v.sure ? "good" : "bad"}">${v.sure}</b>.` +
+    (v.typical === 0 ? " For a typical mate the radius is 0: the content mismatch is not less than the gradient of u." : ""),
 });

@@ -3,6 +3,7 @@ import { compute, LONG, plan } from "./math.js";
 
 const tidy = (v, step) => Math.round(v / step) * step;
 const clamp = (v, a, b) => Math.max(a, Math.min(b, v));
+const LEAST = 10 ** -1.5; // what the second picture shows begins here
 
 /** Points spread evenly over a standard normal cloud. */
 const GRAINS = Array.from({ length: 22 }, (_, k) => {
@@ -40,18 +41,20 @@ function paint(s, v, width) {
 
   const left = wide ? size + 58 : 48;
   const top = wide ? 40 : height + 66;
-  const b = axes({ left, top, width: (wide ? size : width) - (wide ? 8 : 58), height: wide ? height - 54 : 190, x: [0, 1.5], y: [-1.5, 4], xlabel: "thickness of the clouds", yticks: 0, xticks: 3 });
+  const b = axes({ left, top, width: (wide ? size : width) - (wide ? 8 : 58), height: wide ? height - 54 : 190, x: [0, 1.5], y: [Math.log10(LEAST), 4], xlabel: "thickness of the clouds", yticks: 0, xticks: 3 });
   svg += text("name", left, top - 24, "for thin and thick clouds; the band ends at W₂") + b.svg;
   for (const power of [-1, 0, 1, 2, 3, 4]) {
     svg += line("grid", left, b.Y(power), b.right, b.Y(power)) + text("tick", left - 6, b.Y(power) + 4, power < 0 ? "0.1" : String(10 ** power), "end");
   }
-  const log = (x) => clamp(Math.log10(Math.max(x, 1e-9)), -1.5, 4);
+  const log = (x) => clamp(Math.log10(x), Math.log10(LEAST), 4);
   const sweep = span(0.02, 1.5, 51).map((thin) => [thin, compute({ ...s, thin })]);
   const curve = (key) => through(sweep.map(([thin, value]) => [b.X(thin), b.Y(log(value[key]))]));
   const wedge = [...sweep.map(([thin, value]) => [b.X(thin), b.Y(log(value.w2))]), ...sweep.map(([thin, value]) => [b.X(thin), b.Y(log(value.low))]).reverse()];
-  svg += path("f good a3", through(wedge, true)) + path("s bad thick", curve("kl")) + path("s good thick", curve("w2")) + path("s good thin", curve("low"));
+  const seen = sweep.filter(([, { kl }]) => kl > LEAST).map(([thin, { kl }]) => [b.X(thin), b.Y(log(kl))]);
+  svg += path("f good a3", through(wedge, true)) + path("s bad thick", through(seen)) + path("s good thick", curve("w2")) + path("s good thin", curve("low"));
   svg += line("soft dash", b.X(s.thin), top - 4, b.X(s.thin), b.bottom);
-  svg += circle("f bad", b.X(s.thin), b.Y(log(v.kl)), 5) + circle("f good", b.X(s.thin), b.Y(log(v.w2)), 5);
+  if (v.kl > LEAST) svg += circle("f bad", b.X(s.thin), b.Y(log(v.kl)), 5);
+  svg += circle("f good", b.X(s.thin), b.Y(log(v.w2)), 5);
   svg += text("bad", b.X(0.14), b.Y(log(compute({ ...s, thin: 0.1 }).kl)) - 8, "KL") + text("good", b.right, b.Y(log(sweep[50][1].w2)) - 10, "W₁ in this band", "end");
   return { height: wide ? height + 44 : top + 236, svg, view: { a, b } };
 }
@@ -87,9 +90,11 @@ explorable({
     { key: "low", label: "distance of the means", text: (v) => number(v.low, 3) },
   ],
   reading: (s, v) => {
-    const bracket = v.w2 - v.low < 5e-4 ? `W₁ = ${number(v.low)} exactly: the clouds have one shape` : `W₁ lies between ${number(v.low)} and ${number(v.w2)}`;
+    const digits = v.w2 - v.low < 0.005 ? 6 : 2; // two ends that differ look different
+    const near = v.w2 - v.low < 1e-6 ? `W₁ = ${number(v.low)} to six places: the clouds have nearly one shape` : `W₁ lies between ${number(v.low, digits)} and ${number(v.w2, digits)}`;
+    const bracket = v.bures === 0 ? `W₁ = ${number(v.low)} exactly: the clouds have one shape` : near;
     const factor = v.kl / v.w2;
-    if (factor > 20) return `${bracket}. A grain moves a short way, and yet KL says ${number(v.kl, 0)} nats: it asks whether the clouds <b class="bad">overlap</b>, not how far they are apart.`;
+    if (factor > 20) return `${bracket}. W₂ = ${number(v.w2)}, and yet KL says ${number(v.kl, 0)} nats: it asks how well the clouds <b class="bad">overlap</b>, more than how far they are apart.`;
     return `${bracket}. KL is ${number(v.kl)} nats. Now make the clouds thin.`;
   },
 });

@@ -66,7 +66,7 @@ explorable({
       at: (s, a) => [a.X(Math.log10(s.n)), a.Y(s.m)],
       move: (s, [x, y], a) => ({ n: users(a.toX(x)), m: seeds(a.toY(y)) }),
       key: (s, dx, dy) => ({ n: users(Math.log10(s.n) + 0.05 * dx), m: seeds(s.m + dy) }),
-      words: (s) => `${s.n} users, ${s.m} seeds`,
+      words: (s) => `${Math.round(s.n)} users, ${s.m} seeds`,
     },
   ],
   paint,
@@ -80,7 +80,8 @@ explorable({
   ],
   reading: (s, v) => {
     const cover = `The interval over users holds the truth in <b class="${v.coverUsers < 0.93 ? "bad" : "good"}">${percent(v.coverUsers)}</b> of studies.`;
-    const more = v.twiceUsers > v.twiceSeeds ? "users" : "seeds";
-    return `${cover} Here more <b>${more}</b> help more.`;
+    const more = v.twiceUsers - v.twiceSeeds;
+    if (Math.abs(more) < 1e-9) return `${cover} Here twice the users and twice the seeds help <b>alike</b>.`;
+    return `${cover} Here twice the <b>${more > 0 ? "users help more than twice the seeds" : "seeds help more than twice the users"}</b>.`;
   },
 });

@@ -124,7 +124,8 @@ def _mean_of(of: Sequence[_Measured]) -> LawMean:
 
 
 def _of_study(folder: Path) -> list[_Measured]:
-    runs = {p.name.removesuffix("-seed0"): Result.load(p) for p in sorted((folder / "runs").glob("*-seed0"))}
+    done = [Result.load(p) for p in sorted((folder / "runs").glob("*-seed0"))]
+    runs = {r.metrics.model: r for r in done}
     found = {name: m.groupdict() for name in runs if (m := NAME.fullmatch(name))}
     if not found:
         raise InputError(f"{folder} holds no finished run of the preset anchor-law; run minivae study with it first")

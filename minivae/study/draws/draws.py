@@ -15,7 +15,7 @@ from minivae.runtime.records import differing, read_record
 from minivae.study.draws.pooling import Pooled, pool, pool_folds
 from minivae.study.draws.records import Combined, MeanDifference, PooledDifference, PooledLevel, StudyRead, UsersTested
 from minivae.study.run import conclusions
-from minivae.study.run.notes import DataNote, defaults_of
+from minivae.study.run.notes import DataNote, defaults_of, run_name
 from minivae.study.run.records import Level
 from minivae.study.run.results import ModelResult, doubts, group, searched_here
 from minivae.study.run.runs import Result, read_note, refuse_other_users
@@ -33,7 +33,7 @@ def finished_study(folder: Path) -> tuple[StudyRead, list[Path], DataNote, Stron
     if not (folder / "results.json").is_file():
         raise InputError(f"{folder} holds no finished study (no results.json in it); finish it with --resume")
     results = read_record(folder / "results.json", StudyRead)
-    runs = [folder / "runs" / f"{r.model}-seed{r.seed}" for r in results.runs]
+    runs = [folder / "runs" / run_name(r.model, r.seed) for r in results.runs]
     if not runs:
         raise InputError(f"{folder} holds no study with runs of its own; name the studies that were combined in it")
     data = read_note(runs[0]).data
@@ -186,10 +186,11 @@ def combine(draws: Sequence[SplitStudy]) -> Combined:
         data=first.data.name,
         draws=[d.label for d in draws],
         design="folds" if folds else "draws",
-        seeds={n: len(draws[0].models[n].runs) for n in names},
+        seeds={n: min(len(d.models[n].runs) for d in draws) for n in names},
         test_users=UsersTested([len(u) for u in users], len(np.unique(np.concatenate([u.astype(str) for u in users])))),
         training_users=n_train,
         searched_on=[d.label for d in draws if d.searched],
+        searched_elsewhere=not any(d.searched for d in draws) and any(d.results.preset.origin for d in draws),
         levels=levels,
         differences=differences,
     )

@@ -108,7 +108,11 @@ class UsersTested(Record, frozen=True):
 
 
 class Combined(Record, frozen=True, omit_defaults=True):
-    """combined.json; `to_decide` is the command that decides what is not decided, where it is known."""
+    """combined.json; `to_decide` is the command that decides what is not decided, where it is known.
+
+    `seeds` are the fewest runs that a model has in any draw. `searched_on` are the draws whose validation users the
+    settings were searched on; `searched_elsewhere`: on those of none of them.
+    """
 
     data: str
     draws: Sequence[str]
@@ -120,6 +124,7 @@ class Combined(Record, frozen=True, omit_defaults=True):
     levels: Sequence[PooledLevel]
     differences: Sequence[PooledDifference]
     to_decide: str = field(name="to decide", default="")
+    searched_elsewhere: bool = field(name="searched elsewhere", default=False)
 
     @property
     def kind(self) -> str:

@@ -51,7 +51,7 @@ def levels(value: Combined, metric: str = SELECTION) -> Table:
     """Model by draw, and pooled."""
     each = [numbers(f"{value.kind} {d}", tables.level) for d in value.draws]
     return Table.make(
-        [words("model"), numbers("seeds"), *each, numbers("pooled", _pooled)],
+        [words("model"), numbers("fewest seeds"), *each, numbers("pooled", _pooled)],
         ([row.model, value.seeds[row.model], *row.draws, row.pooled] for row in value.levels if row.metric == metric),
     )
 
@@ -79,7 +79,9 @@ def _searched(value: Combined) -> str:
     """On whose validation users the settings were chosen, if a search chose them."""
     on = value.searched_on
     if not on:
-        return ""
+        others = "another draw of held-out users, or of other data"
+        said = f" Settings were searched on the validation users of {others}: some of them may be test users here."
+        return said if value.searched_elsewhere else ""
     if len(on) == len(value.draws):
         return " Settings were searched on the validation users of each draw."
     return (

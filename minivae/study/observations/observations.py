@@ -14,8 +14,9 @@ import torch
 
 from minivae.config import TrainConfig
 from minivae.data.splits import StrongSplit
-from minivae.errors import InputError
+from minivae.errors import InputError, check_whole
 from minivae.models import VAE, load_model
+from minivae.options import MOST_RUNS
 from minivae.runtime.portable import seen_from
 from minivae.runtime.progress import tracked
 from minivae.runtime.records import read_record
@@ -86,6 +87,7 @@ class Trained:
 
 def jobs(seeds: int, variants: tuple[str, ...] = tuple(VARIANTS)) -> list[Job]:
     """The small models of the observations, seed after seed."""
+    check_whole(1, MOST_RUNS, seeds=seeds)
     specs = [ModelSpec(v, "MultVAE", SIZE, QUICK | VARIANTS[v]) for v in variants]
     return [Job(spec, spec.config(seed=seed)) for seed in range(seeds) for spec in specs]
 

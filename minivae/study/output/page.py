@@ -5,6 +5,7 @@ import hashlib
 import html
 import re
 from collections.abc import Collection, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -95,75 +96,97 @@ def to_html(
     best : Collection[str], default ()
         First cells of the rows that are marked.
     """
-    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
-    seen: set[str] = set()  # models of which a row was met
-
-    def image(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
-        name, alt = str(tokens[index].attrs["src"]), html.escape(tokens[index].content)
-        if name not in figures:
-            return alt
-        path = folder / name
-        path = path.with_suffix(".svg") if path.with_suffix(".svg").is_file() else path
-        content = path.read_bytes()
-        source = f"data:{KINDS[path.suffix]};base64,{base64.b64encode(content).decode()}"
-        size = f"--size: {_width(content):.0f}px"
-        return f'<span class="wide"><img src="{source}" alt="{alt}" style="{size}" /></span>'
-
-    def row(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
-        first = _words(tokens[index + 2])
-        marked = ' class="best"' if first in best else ""
-        if first not in models or first in seen:
-            return f"<tr{marked}>\n"
-        seen.add(first)
-        return f'<tr{marked} id="{_anchor("row", first)}">\n'
-
-    def cell(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
-        name = _words(tokens[index + 1])
-        start = renderer.renderToken(tokens, index, options, env)
-        linked = tokens[index - 1].type == "tr_open" and name in models
-        return f'{start}<a href="#{_anchor("model", name)}">' if linked else start
-
-    def end_of_cell(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
-        linked = tokens[index - 3].type == "tr_open" and _words(tokens[index - 1]) in models
-        return ("</a>" if linked else "") + "</td>\n"
-
-    def item(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
-        name, described, _ = _words(tokens[index + 2]).partition(" (")
-        if not described or name not in models:
-            return "<li>"
-        back = (
-            f'<a href="#{_anchor("row", name)}" aria-label="first row of {html.escape(name)}">↑</a> '
-            if name in seen
-            else ""
-        )
-        return f'<li id="{_anchor("model", name)}">{back}'
-
-    def heading(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
-        tag = tokens[index].tag
-        return f'<{tag} id="{_anchor("part", _words(tokens[index + 1]))}">'
-
-    rules = {"image": image, "tr_open": row, "td_open": cell, "td_close": end_of_cell, "list_item_open": item}
-    for name, rule in {**rules, "heading_open": heading}.items():
-        parser.add_render_rule(name, rule)
+    page = partial(_Page, folder=folder, figures=figures, models=models, best=best)
+    parser = MarkdownIt("commonmark", {"html": False}, renderer_cls=page).enable("table")
     tokens = parser.parse(text)
-    body = parser.renderer.render(tokens, parser.options, {})
-    body = (
-        body.replace("<table>", '<div class="wide"><table>')
-        .replace("</table>", "</table></div>")
-        .replace("<th></th>", "<td></td>")
-    )
-    pairs = pairwise(tokens)
-    titles = [_words(after) for token, after in pairs if token.type == "heading_open" and token.tag == "h2"]
-    links = "".join(f'<li><a href="#{_anchor("part", t)}">{html.escape(t)}</a></li>' for t in titles)
-    contents = f'<nav aria-label="Contents"><ul>{links}</ul></nav>\n' if len(titles) > 2 else ""
-    second = body.find("<h2", body.find("<h2") + 1)  # the conclusion stands first, then the contents
-    body = body[:second] + contents + body[second:] if contents else body
+    body = _with_contents(parser.renderer.render(tokens, parser.options, {}), tokens)
     title = html.escape(text.splitlines()[0].lstrip("# "))
     head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{CONTENT_POLICY}">'
     head = f'{head}<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>'
     head = f"<head>{head}<style>{STYLE}</style></head>"
     script = f"<script>{SCRIPT}</script>"
     return f'<!doctype html>\n<html lang="en">\n{head}\n<body>\n<main>\n{body}</main>\n{script}</body>\n</html>\n'
+
+
+class _Page(RendererHTML):
+    """How the parts of a report become HTML, each method a kind of token; arguments as of `to_html`."""
+
+    def __init__(
+        self,
+        parser: MarkdownIt,
+        *,
+        folder: Path,
+        figures: Collection[str],
+        models: Collection[str],
+        best: Collection[str],
+    ) -> None:
+        super().__init__(parser)
+        self.folder, self.figures, self.models, self.best = folder, figures, models, best
+        self._seen: set[str] = set()  # models of which a row was met
+
+    def render(self, tokens: Sequence[Token], options: Any, env: Any) -> str:
+        """As of every renderer; wide tables can be moved, and an empty head of a column is none."""
+        return (
+            super()
+            .render(tokens, options, env)
+            .replace("<table>", '<div class="wide"><table>')
+            .replace("</table>", "</table></div>")
+            .replace("<th></th>", "<td></td>")
+        )
+
+    def image(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        name, alt = str(tokens[idx].attrs["src"]), html.escape(tokens[idx].content)
+        if name not in self.figures:
+            return alt
+        path = self.folder / name
+        path = path.with_suffix(".svg") if path.with_suffix(".svg").is_file() else path
+        content = path.read_bytes()
+        source = f"data:{KINDS[path.suffix]};base64,{base64.b64encode(content).decode()}"
+        size = f"--size: {_width(content):.0f}px"
+        return f'<span class="wide"><img src="{source}" alt="{alt}" style="{size}" /></span>'
+
+    def tr_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        first = _words(tokens[idx + 2])
+        marked = ' class="best"' if first in self.best else ""
+        if first not in self.models or first in self._seen:
+            return f"<tr{marked}>\n"
+        self._seen.add(first)
+        return f'<tr{marked} id="{_anchor("row", first)}">\n'
+
+    def td_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        name = _words(tokens[idx + 1])
+        start = self.renderToken(tokens, idx, options, env)
+        linked = tokens[idx - 1].type == "tr_open" and name in self.models
+        return f'{start}<a href="#{_anchor("model", name)}">' if linked else start
+
+    def td_close(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        linked = tokens[idx - 3].type == "tr_open" and _words(tokens[idx - 1]) in self.models
+        return ("</a>" if linked else "") + "</td>\n"
+
+    def list_item_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        name, described, _ = _words(tokens[idx + 2]).partition(" (")
+        if not described or name not in self.models:
+            return "<li>"
+        back = (
+            f'<a href="#{_anchor("row", name)}" aria-label="first row of {html.escape(name)}">↑</a> '
+            if name in self._seen
+            else ""
+        )
+        return f'<li id="{_anchor("model", name)}">{back}'
+
+    def heading_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        tag = tokens[idx].tag
+        return f'<{tag} id="{_anchor("part", _words(tokens[idx + 1]))}">'
+
+
+def _with_contents(body: str, tokens: Sequence[Token]) -> str:
+    """The page with links to its parts behind the first, the conclusion; as it is if there are few."""
+    titles = [_words(after) for token, after in pairwise(tokens) if token.type == "heading_open" and token.tag == "h2"]
+    if len(titles) <= 2:
+        return body
+    links = "".join(f'<li><a href="#{_anchor("part", t)}">{html.escape(t)}</a></li>' for t in titles)
+    second = body.find("<h2", body.find("<h2") + 1)
+    return f'{body[:second]}<nav aria-label="Contents"><ul>{links}</ul></nav>\n{body[second:]}'
 
 
 def _width(picture: bytes) -> float:

@@ -107,7 +107,7 @@ def claims(rows: Sequence[Judged], difference: str = "difference of nDCG@100") -
 def claims_by_group(rows: Sequence[Claim]) -> Table:
     """The same differences by activity of the users."""
     sizes = {label: g.users for label, g in rows[0].groups.items()}
-    columns = [numbers(f"{label} ({n:,} users)", interval) for label, n in sizes.items()]
+    columns = [numbers(f"{label} ({counted(n, 'user')})", interval) for label, n in sizes.items()]
     return Table.make(
         [words("with anchors − without"), *columns],
         ([f"{r.a} − {r.b}", *(g.found for g in r.groups.values())] for r in rows),

@@ -119,6 +119,19 @@ def refuse_file(folder: Path) -> None:
         raise InputError(f"{folder} is a file; choose another folder with --out")
 
 
+def refuse_unusable(folder: Path | None) -> None:
+    """Raise `InputError` if `folder` cannot be one, for a dry run, which writes nothing and so would not notice."""
+    for path in () if folder is None else (folder, *folder.parents):
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as e:
+            raise InputError(f"cannot write {folder}: {e.strerror}; choose another folder with --out") from e
+        refuse_file(path)
+        return
+
+
 def claim(folder: Path, note: Note, resume: bool, may_change: frozenset[str] = frozenset()) -> None:
     """Make `folder` the place of the run that `note` describes, and write the note there.
 

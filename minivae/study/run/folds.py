@@ -76,9 +76,7 @@ def folds(split: StrongSplit, k: int, seed: int = DRAW) -> list[StrongSplit]:
     InputError
         If k < 3, or a fold would have no two users.
     """
-    check_whole(1, folds=k)
-    if k < LEAST:
-        raise InputError(f"folds={k} leaves no user to train on; give at least {LEAST}")
+    check_whole(LEAST, folds=k)  # fewer leave no user to train on
     everyone = Population.of(split, seed)
     n = len(everyone.labels)
     if n < 2 * k:

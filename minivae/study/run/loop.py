@@ -18,7 +18,7 @@ from typing import Any, Literal
 import torch
 
 from minivae.data.splits import StrongSplit
-from minivae.errors import Diverged, InputError, UserError
+from minivae.errors import Diverged, InputError, UserError, option
 from minivae.runtime import progress, signals
 from minivae.runtime.checkpoint import remove_checkpoints
 from minivae.runtime.device import resolve_device
@@ -114,7 +114,7 @@ def number_of_jobs(jobs: Jobs, tasks: Sequence[Task]) -> int:
         on_gpu = any(resolve_device(task.job.config.device).type != "cpu" for task in tasks)
         return 1 if on_gpu else cores()
     if jobs < 1:
-        raise InputError(f"jobs={jobs} runs nothing; give at least 1, or auto")
+        raise InputError(f"{option('jobs', jobs)} runs nothing; give at least 1, or auto")
     return jobs
 
 

@@ -56,6 +56,11 @@ class DataNote(Record, frozen=True):
     sha256: str
 
 
+def run_name(model: str, seed: int) -> str:
+    """What a run is called in a study: the folder in `runs`."""
+    return f"{model}-seed{seed}"
+
+
 class RunNote(Note, frozen=True):
     """config.json of a run: what it is a function of, and where its data lie."""
 

@@ -1,6 +1,5 @@
 """One run: one model, one seed, in a folder of its own."""
 
-import hashlib
 import math
 import os
 import time
@@ -25,9 +24,9 @@ from minivae.runtime.checkpoint_schema import LogLine
 from minivae.runtime.device import resolve_device
 from minivae.runtime.memory import peak
 from minivae.runtime.records import parse_json, read_record, write_record
-from minivae.runtime.storage import load_arrays, save_arrays
+from minivae.runtime.storage import file_digest, load_arrays, save_arrays
 from minivae.study.run.model_spec import ModelSpec
-from minivae.study.run.notes import SPLIT, DataNote, RunNote, Setting
+from minivae.study.run.notes import SPLIT, DataNote, RunNote, Setting, run_name
 from minivae.study.run.records import (
     HIGHEST,
     IN_EVERY_LINE,
@@ -65,7 +64,7 @@ class Job:
     @property
     def name(self) -> str:
         """Name of its folder in a study."""
-        return f"{self.spec.name}-seed{self.config.seed}"
+        return run_name(self.spec.name, self.config.seed)
 
     @property
     def training(self) -> dict[str, Setting]:
@@ -109,9 +108,12 @@ class Result:
                     f"{folder / name} is not the file that {folder / 'metrics.json'} was written with; remove the "
                     "folder and run it again"
                 )
-        arrays, _ = load_arrays(folder / "users.safetensors", PER_USER)
+        arrays, header = load_arrays(folder / "users.safetensors", PER_USER)
         scored = {}
         try:
+            own_name = run_name(metrics.model, metrics.seed)
+            if header.get("model", own_name) != own_name:
+                raise ValueError(f"metrics.json is of {own_name}, users.safetensors of {header['model']}")
             for part in PARTS if metrics.test is not None else PARTS[1:]:
                 if part not in metrics.recommended:
                     raise ValueError(f"metrics.json says nothing of what the {part} users were shown")
@@ -159,17 +161,6 @@ def refuse_other_users(result: Result, split: StrongSplit) -> None:
         scored = result.scored.get(part)
         if scored is None or not np.array_equal(scored.n_heldout, np.diff(getattr(split, part).heldout.indptr)):
             raise InputError(f"{result.folder} holds metrics of other {part} users; remove the folder and run it again")
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of a file, "missing" without one."""
-    try:
-        with path.open("rb") as f:
-            return hashlib.file_digest(f, "sha256").hexdigest()
-    except FileNotFoundError:
-        return "missing"
-    except OSError as e:
-        raise InputError(f"{path} cannot be read ({e.strerror}); is it yours?") from e
 
 
 def read_log(path: Path) -> list[LogLine]:

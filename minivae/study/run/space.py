@@ -21,7 +21,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from minivae.errors import InputError
+from minivae.errors import InputError, check_whole
+from minivae.options import MOST_RUNS
 
 Method = Literal["random", "grid"]
 Value = int | float | str | bool
@@ -149,10 +150,9 @@ def trials(
     Raises
     ------
     InputError
-        If n < 1, or a grid has more than `n` points or contains a range.
+        If n is no possible number of trials, or a grid has more than `n` points or contains a range.
     """
-    if n < 1:
-        raise InputError(f"trials={n} tries nothing; ask for at least 1")
+    check_whole(1, MOST_RUNS, trials=n)
     if not space:
         return [{}]
     size = math.prod(s.size for s in space.values())

@@ -14,14 +14,14 @@ import torch
 from msgspec.structs import asdict
 
 from minivae.data.splits import FoldIn, StrongSplit
-from minivae.errors import InputError
-from minivae.options import SELECTION
+from minivae.errors import InputError, check_whole
+from minivae.options import MOST_RUNS, SELECTION
 from minivae.runtime.device import resolve_device
 from minivae.runtime.records import conform, read_record
 from minivae.study.run import folders, space
 from minivae.study.run.loop import Jobs, Task, run_all
 from minivae.study.run.model_spec import ModelSpec
-from minivae.study.run.notes import SearchNote, Setting, SplitNote
+from minivae.study.run.notes import SearchNote, Setting, SplitNote, run_name
 from minivae.study.run.presets import Preset
 from minivae.study.run.records import DivergedTrial, Metrics, Part
 from minivae.study.run.runs import Job, Result, check_evaluable, means
@@ -88,8 +88,7 @@ class SearchPlan:
         InputError
             If a space, the method or the budget makes no sense, or no model has anything to search.
         """
-        if seeds < 1:
-            raise InputError(f"seeds={seeds} gives no run; ask for at least 1")
+        check_whole(1, MOST_RUNS, seeds=seeds)
         if not 0 <= seed < 1 << 63:
             raise InputError(f"seed={seed} is not possible; it must be in 0..2**63 - 1")
         for spec in (specs := widened(specs, extra)):
@@ -176,7 +175,7 @@ def run_search(plan: SearchPlan, split: StrongSplit, out: Path, resume: bool, jo
     best: dict[str, float] = {}
 
     def line_of(task: Task) -> str:
-        trial, score = of_task[task.folder], _score(_read(task.folder))
+        trial, score = of_task[task.folder], _score(_read(task.folder, task.job))
         name = trial.spec.name
         best[name] = max(score, best.get(name, -np.inf))
         reached = f"{score:.4f}" if np.isfinite(score) else "diverged"
@@ -200,7 +199,7 @@ def _tried(trial: Trial, out: Path) -> Tried:
     With several seeds every user counts with its mean over them, so that the standard error is that of users.
     """
     number, values = trial.number, trial.values()
-    runs = [_read(trial.folder(out, job)) for job in trial.jobs]
+    runs = [_read(trial.folder(out, job), job) for job in trial.jobs]
     done = [run for run in runs if isinstance(run, Metrics)]
     if diverged := [run for run in runs if isinstance(run, DivergedTrial)]:
         return Tried(number, values, diverged=diverged[0].diverged)
@@ -221,10 +220,15 @@ def _tried(trial: Trial, out: Path) -> Tried:
     )
 
 
-def _read(folder: Path) -> Metrics | DivergedTrial:
-    """The content of metrics.json of a run."""
-    metrics = read_record(folder / "metrics.json")
-    return conform(metrics, DivergedTrial if "diverged" in metrics else Metrics, folder / "metrics.json")
+def _read(folder: Path, job: Job) -> Metrics | DivergedTrial:
+    """The content of metrics.json of a run; `InputError` if it is of another one."""
+    raw = read_record(folder / "metrics.json")
+    metrics = conform(raw, DivergedTrial if "diverged" in raw else Metrics, folder / "metrics.json")
+    if isinstance(metrics, Metrics) and (found := run_name(metrics.model, metrics.seed)) != job.name:
+        raise InputError(
+            f"{folder / 'metrics.json'} is of {found}, not of {job.name}; remove {folder} and run it again"
+        )
+    return metrics
 
 
 def _score(metrics: Metrics | DivergedTrial) -> float:
