@@ -70,7 +70,7 @@ print(f"items of the user's own community: {own.mean():.0%}, of another user's: 
 # ## 0.3 A fair evaluation
 #
 # We want to know how a model serves **new** people. So whole users are set aside for evaluation. Of each
-# such user the model sees four fifths of the items, drawn at random, the [**history**](GLOSSARY.md#history), and must find the other fifth, the **held-out**
+# such user one fifth of the items, rounded down and drawn at random, is [**held out**](GLOSSARY.md#held-out). The model sees the others, the [**history**](GLOSSARY.md#history), and must find the held-out
 # items. This is [*strong generalization*](GLOSSARY.md#strong-generalization) (Liang et al., 2018). A second group of the same kind, the validation users,
 # serves for choices such as when to stop; in a study the test users are looked at once, at the end (a lesson like this one looks more often). In the code `n_heldout` counts the *users* of each of these two
 # groups.
@@ -198,8 +198,8 @@ lost = [ndcg(*rows, k=100) for rows in zip(noise, dense_history, dense_heldout, 
 print(f"{'a random order':20}  {np.mean(lost):.3f}")
 
 # %% [markdown]
-# After ± stands the [standard error](GLOSSARY.md#standard-error) over users: with other users from the same population, the mean
-# would move by about so much.
+# After ± stands the [standard error](GLOSSARY.md#standard-error) over users: the mean over endlessly many such users
+# would typically lie about so far away.
 
 # %% tags=["figure"] jupyter={"source_hidden": true}
 means = [found["ndcg@100"] for found in results.values()]
@@ -264,7 +264,7 @@ print("the interval of Mult-VAE − EASE contains 0 for each of the four seeds, 
 
 # %% [markdown]
 # **Reading.** Pairing makes the interval nearly three times narrower here. An interval that contains 0 says: with these users we cannot tell the two models apart. It does not say that they
-# are equal. And it covers the choice of users, not the randomness of training: another `seed` gives another Mult-VAE: of the four above one is .004 above EASE, one .007 below, two differ from it by .0002 or less. So a comparison has at least two kinds of chance, users and
+# are equal. And it covers the choice of users, not the randomness of training: another `seed` gives another Mult-VAE. Of the four above one is .004 above EASE, one .007 below, two differ from it by .0002 or less. So a comparison has at least two kinds of chance, users and
 # seeds; later chapters use several seeds
 # in most comparisons, and say where it is one.
 
@@ -295,11 +295,11 @@ print(f"of 20 recommended items the user already has {known.gather(1, listed).su
 # </details>
 
 # %% [markdown] tags=["try"]
-# **Your first recommender.** People who took this also took that: score an item by the number of pairs (training user, item of the history) such
-# that the user took both. Below, `together` counts for any two items the training users who took both, and every score is 0. Replace the
+# **Your first recommender.** People who took this also took that: score an item by the number of pairs (training user, item of the history) where
+# the user took both that item and the scored one. Below, `together` counts for any two items the training users who took both, and every score is 0. Replace the
 # marked line by one that computes `(users, items)` scores, a torch tensor; `history` is a sparse matrix of scipy. How does it compare with popularity (.457) and EASE (.614)?
-# With every score 0 all items are tied. `mv.evaluate` leaves the order of ties to `torch.topk`; here the 100 items recommended to a test user have 52
-# training users on average (all items: 121). Perhaps therefore the unchanged cell prints .043, less than a random order (.125); more on ties in [chapter 01](01_protocol.ipynb).
+# Unchanged, the cell prints .043, less than a random order (.125). With every score 0 all items are tied, and `mv.evaluate` leaves the order of ties to
+# `torch.topk`: here the 100 items recommended to a test user have 52 training users on average (all items: 121). Perhaps that is why; more on ties in [chapter 01](01_protocol.ipynb).
 #
 # <details><summary>Hint</summary>
 #

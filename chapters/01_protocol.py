@@ -40,14 +40,12 @@ plt.show()
 # %% [markdown]
 # Paper 1 is Liang et al. (2018); paper 2 is Ferrari Dacrema et al. (2019), who repeated the experiment. Beside every published figure of this course
 # stands an [**evidence tag**](GLOSSARY.md#evidence-tag): [V], read in a primary file (paper, notebook, source code), or [S], read in a secondary text.
-# Here [V] are the [Mult-VAE](GLOSSARY.md#mult-vae) of paper 1 on MovieLens-20M and all of paper 2. SLIM is a linear model, an ancestor of EASE (1.5). In each paper Mult-VAE is ahead.
+# Here [V] are the [Mult-VAE](GLOSSARY.md#mult-vae) of paper 1 on MovieLens-20M and all of paper 2, [S] the other three. SLIM is a linear model, an ancestor of EASE (1.5). In each paper Mult-VAE is ahead.
 # But put the SLIM of paper 1 beside the Mult-VAE of paper 2, as a table collected from papers does, and SLIM wins twice.
 #
 # **Predict.** What may differ: the model, the data, the users, the formula? Which of them can move a figure by .035 to .09?
 #
 # ## 1.2 The data
-#
-# An evaluation hides some ones, to be found.
 
 # %%
 data = mv.planted(n_users=3_000, n_items=600, n_events=240_000, seed=0)
@@ -88,7 +86,7 @@ plt.show()
 # %% [markdown]
 # Take a simple collaborative model, the truncated SVD: of the matrix $X$ of the
 # training users keep the $R$ directions of the item space in which it extends most, the columns of $V$, (items, $R$), so
-# that $X \approx XVV^\top$. A user with the history $x$ gets the scores $xVV^\top$. We evaluate it on the same 500 users twice: once their histories were among the training rows (weak for *them*), once as many histories of *other* users were (strong). Unlike in the picture, 2,000 more users train with all their items. Five draws.
+# that $X \approx XVV^\top$. A user with the history $x$ gets the scores $xVV^\top$. We evaluate it on the same 500 users twice. Both times 2,000 others train with all their items (in the picture on the right: the upper six). The other training rows are once the histories of the 500 (weak for *them*), once those of the 500 validation users (strong).
 
 
 # %% tags=["from-scratch"]
@@ -134,7 +132,7 @@ assert int(np.median(activity)) == 56
 assert activity.max() == 240
 for k in (16, 32, 64):
     of = gap[:, ranks.index(k)]
-    print(f"strong − weak at rank {k}: {of.mean():+.4f} [{of.min():+.4f}, {of.max():+.4f}] (5 draws)")
+    print(f"strong − weak at rank {k}: {of.mean():+.3f} [{of.min():+.2f}, {of.max():+.2f}] (5 draws)")
 print("from rank 64 on, weak scores are below strong ones, in all 5 draws:", True)
 
 # %% [markdown]
@@ -144,8 +142,8 @@ print("from rank 64 on, weak scores are below strong ones, in all 5 draws:", Tru
 # ## 1.4 The protocol of Liang et al.
 #
 # 1. Drop items with fewer than `min_item` users, *then* users with fewer than `min_user` items. Each filter once.
-# 2. Shuffle the sorted users. The last `n_heldout` of them are for the **test**, as many before them for **validation** (choices such
-#    as when to stop); the others are for training, with all their items.
+# 2. Shuffle the sorted users. The last `n_heldout` of them are for the **test**, as many before them for **validation**;
+#    the others are for training, with all their items.
 # 3. The vocabulary is what the *training* users took. Other items of the held-out users are dropped.
 # 4. Of a user in these two groups, one fifth of the items left, rounded down and drawn at random, is [held out](GLOSSARY.md#held-out).
 #
@@ -295,7 +293,7 @@ mv.explorable("recall-and-ndcg")
 # %% tags=["from-scratch"]
 def hits_among(scores, taken, heldout, seed=0):  # the held-out items of a user compete with 100 random items only
     lots = torch.rand(scores.shape, generator=torch.Generator().manual_seed(seed)).masked_fill(taken > 0, 2)
-    drawn = lots <= lots.kthvalue(100, 1, keepdim=True).values  # 100 items that the user did not take: those have 2
+    drawn = lots <= lots.kthvalue(100, 1, keepdim=True).values  # 100 items that were not taken: taken ones have 2
     return hits_by_rank(scores, 1 - heldout - drawn.double(), heldout)  # all others are left out, like a history
 
 
@@ -330,7 +328,7 @@ for metric in measured["EASE"]:
 # instead of all, so Recall@20 cannot fall. *Without a cut* late hits count. The denominator alone takes .05 to .09 off (five draws of this
 # [planted](GLOSSARY.md#planted) data). In 1.1 paper 1 divides by $\min(k,n)$, paper 2 by $n$ [V], and their figures differ by .035 to .09: on *our* data the formula moves a figure as far. How much of *their* difference it is we cannot say: paper 2 also trained anew.
 #
-# All six metrics rank these models alike on this draw. (On the other four, next cell, popularity stays last, and the SVD is before EASE in 2 of 24 cases.) And with *two* in one table the order turns: EASE by $n$ (.502) falls below
+# All six metrics rank these models alike on this draw. (On the other four, next cell, popularity stays last, and the SVD is before EASE in a few of 24 cases.) And with *two* in one table the order turns: EASE by $n$ (.502) falls below
 # the SVD by $\min(k,n)$ (.577). So the rule is: **one code ranks all models**, here `mv.evaluate`.
 
 # %% tags=["checks", "nbval-check-output"] jupyter={"source_hidden": true}
@@ -359,12 +357,12 @@ again = np.array(again)
 off = again[:, :, 0] - again[:, :, 1]
 assert (again[:, 0] < again[:, 1:].min(1)).all()  # popularity last
 turned = again[:, 1] > again[:, 2]  # (4, 6): the SVD before EASE
-assert 1 <= turned.sum() <= 12
+assert 1 <= turned.sum() <= 6
 this = [float(d.mean()) for d in falls.values()]
 assert [f"{min(off.min(), *this):.2f}", f"{max(off.max(), *this):.2f}"] == ["0.05", "0.09"]
 print("history left in, known items among the first 20:", *(f"{name} {m:.1f}" for name, m in known_first.items()))
 print(
-    f"the other four draws: dividing by n takes {off.min():.2f} to {off.max():.2f} off; the SVD is before EASE in {turned.sum()} of 24"
+    f"the other four draws: dividing by n takes {off.min():.2f} to {off.max():.2f} off; the SVD is before EASE in a few of 24"
 )
 print("dividing by n never raises a score, and leaves those with n <= 20 alone:", True)
 print("all six metrics put popularity behind the SVD, and the SVD behind EASE:", True)
@@ -535,7 +533,7 @@ print(f"the means of the two halves differ by {difference / error:.1f} standard 
 # Here are 20 EASE models, each on a random 80 % of the training users, and made equally good: from
 # the nDCGs of each we subtract its mean over all 1,000 held-out users, who stand for the population. Draw $m$ users and choose the model that is best on them. How far above the mean of all 20 does it lie on these users, and how far on a second draw of $m$ users?
 #
-# The largest of 20 independent normal numbers is expected 1.87 standard deviations above their mean. So if the 20 means over users behave like these, the lead is about
+# The largest of 20 independent normal numbers is expected 1.87 standard deviations above their mean. So if the 20 means over users behave like such numbers, the lead is about
 # $1.87\,s_d/\sqrt m$, where $s_d$ is the standard deviation over users of a model's difference from the mean of all. (Each model is part of that mean, so $s_d$ is 2.5 % too small.)
 
 
@@ -593,15 +591,15 @@ print("on the second draw no lead is seen, within 3 standard errors:", True)
 print("on its own users the lead follows the formula within a tenth:", True)
 
 # %% [markdown]
-# **Reading.** No model is better, and yet the winner leads on the users who chose it; on the second draw, where none is possible on average, none is seen (within 3 standard errors). A model chosen among equals on the test users gets this advantage; a best [epoch](GLOSSARY.md#epoch) is chosen, too (not measured). And a validation score must not stand beside a test score: the model was chosen on it.
+# **Reading.** No model is better, and yet the winner leads on the users who chose it; on the second draw, where none is possible on average, none is seen. A model chosen among equals on the test users gets this advantage; a best [epoch](GLOSSARY.md#epoch) is chosen, too (not measured). And a validation score must not stand beside a test score: the model was chosen on it.
 #
 # ## 1.11 A checklist
 #
 # Ask of every table, your own first. [V]: seen in the source of a library (RecBole, Cornac, Elliot) or of a paper's code.
 #
-# | ask | trap | where |
+# | ask | trap | seen in, or section |
 # |---|---|---|
-# | weak or strong? whose histories were in training? | found weak splits only | RecBole, Cornac, Elliot [V] |
+# | weak or strong? whose histories were in training? | found weak splits of user–item data only | RecBole, Cornac, Elliot [V] |
 # | same draw of users? | another seed than the rows beside it | SANSA (a sparse EASE) [V] |
 # | vocabulary of the training users? each filter once? | other items | 1.4 |
 # | denominator of Recall? | $n$, not $\min(k,n)$ | RecBole, paper 2 [V] |

@@ -3,7 +3,7 @@
 # **Study** 130 min · **runs** 43 CPU seconds (44 s when it was built), 0.6 GB on 1 core · **needs** [chapter 01](01_protocol.ipynb), Gaussians, Bayes' rule, PyTorch
 #
 # **You will be able to** (1) derive the [ELBO](GLOSSARY.md#elbo) and say how far below $\log p(x)$ it lies, (2) derive the KL term and the
-# gradient of the [logits](GLOSSARY.md#logit), (3) write [Mult-VAE](GLOSSARY.md#mult-vae) in 32 lines that give the loss of the package, (4) say where its noise
+# gradient of the loss in the [logits](GLOSSARY.md#logit), (3) write [Mult-VAE](GLOSSARY.md#mult-vae) in 32 lines that give the loss of the package, (4) say where its noise
 # enters and what its β schedule is, (5) say what one encoder for all users costs, (6) recognise mistakes that well-known
 # libraries made. Words: [glossary](GLOSSARY.md).
 #
@@ -13,7 +13,7 @@
 # variable**, the taste $z\sim\mathcal N(0,I_d)$, a standard Gaussian in $d$ dimensions. A **decoder**, a network with the weights $\theta$, turns $z$ into logits $f_\theta(z)$ and these
 # into probabilities $\pi=\mathrm{softmax}\,f_\theta(z)$. Then $N$ items are drawn from $\pi$. Why latent? Given
 # $z$ the draws are independent; without knowing $z$ they are not: one item says something about the taste, and the taste about
-# other items. Here is a decoder with $d=1$ and six items:
+# other items. Here is a decoder with $d=1$ and six items (heights of the bands: $\pi$):
 
 # %% tags=["setup"]
 import matplotlib.pyplot as plt
@@ -59,7 +59,7 @@ plt.show()
 # **Predict.** One user took item 5. Another took items 3, 4, 5 and 6. Where on the line will each of them be, and who is
 # placed more surely?
 #
-# (Such draws could name an item twice: here the model is an approximation.)
+# (Such draws could name an item twice: an approximation.)
 #
 # ## 2.2 The likelihood
 #
@@ -70,9 +70,8 @@ plt.show()
 #
 # (The multinomial coefficient is $N!/\prod_i x_i!$, and $x_i!=1$ for zeros and ones.) $\log N!$ does not depend on the
 # model and is dropped. Since $\partial\log\sum_ie^{f_i}/\partial f_j=e^{f_j}/\sum_ie^{f_i}=\pi_j$, the gradient is
-# $\nabla_f\,\ell = N\pi - x$; it sums to zero over the items. What one item gains, others
-# lose: items
-# **compete** for a fixed mass of probability.
+# $\nabla_f\,\ell = N\pi - x$; it sums to zero over the items: what one gains, others
+# lose. They **compete** for a fixed mass of probability.
 
 # %% tags=["nbval-check-output"]
 f = logits[2000].clone().requires_grad_()
@@ -134,9 +133,8 @@ print(f"loss of a user before training: {nll.mean():.1f}")
 # %% [markdown]
 # ## 2.3 The bound
 #
-# Training should make $p(x)=\int p(x\mid z)\,p(z)\,dz$ large, summed in logarithms over the users. In the 200 dimensions of Liang et al.
-# no grid is possible. Take *any* density $q$ over tastes, and write $p(z\mid x)=p(x,z)/p(x)$ for the true
-# [posterior](GLOSSARY.md#posterior) (other chapters call $q$ so):
+# Training should make $p(x)=\int p(x\mid z)\,p(z)\,dz$ large, summed in logarithms over the users. In 200 dimensions (Liang et al.) no grid is possible. Take *any* density $q$ over tastes. At every $z$ we have $p(x)=p(x,z)/p(z\mid x)$, with the true
+# [posterior](GLOSSARY.md#posterior) $p(z\mid x)$. Take logarithms, then means over $z\sim q$:
 #
 # $$\log p(x) = \mathbb E_q\log\frac{p(x,z)}{p(z\mid x)}
 # = \mathbb E_q\log\frac{p(x,z)}{q(z)} + \mathbb E_q\log\frac{q(z)}{p(z\mid x)}
@@ -144,7 +142,7 @@ print(f"loss of a user before training: {nll.mean():.1f}")
 # + \underbrace{\mathrm{KL}(q\,\|\,p(z\mid x))}_{\ge\,0} .$$
 #
 # So the ELBO (evidence lower bound) lies below $\log p(x)$ by exactly the second KL, and is tight if $q$ is the
-# posterior. $\blacksquare$ (Code and figures of this section leave out $\log N!$.)
+# posterior. $\blacksquare$ (Code and figures of this section leave out $\log N!$. Other chapters call $q$ the posterior.)
 
 
 # %% tags=["from-scratch"]
@@ -213,14 +211,14 @@ print(f"smallest gap in the figure: {closest:.5f} nats")
 print("with β = 0.2 the objective exceeds log p(x): no bound any more:", True)
 
 # %% [markdown]
-# **Reading.** The shaded gap is $\mathrm{KL}(q\,\|\,p(z\mid x))$; at its smallest it is below .002 [nats](GLOSSARY.md#nats), so this posterior is
+# **Reading.** The shaded gap (right) is $\mathrm{KL}(q\,\|\,p(z\mid x))$; at its smallest it is below .002 [nats](GLOSSARY.md#nats), so this posterior is
 # nearly Gaussian. Both users lie near $z=1$. Alone $\pi_5(z)$ is largest at 1.88, but times the
-# [prior](GLOSSARY.md#prior) at .90: one item moves a user only part of the way. These four items place their user more surely than item 5 alone. Mult-VAE weighs the KL by $\beta = 0.2$. What it
-# maximises is then *not* a bound on the likelihood.
+# [prior](GLOSSARY.md#prior) at .90: one item moves a user only part of the way. These four items place their user more surely (sd .45) than item 5 alone (.72).
+# Mult-VAE multiplies the KL by $\beta = 0.2$. This objective (dashed, right) rises above $\log p(x)$: it is *not* a bound on it.
 #
-# **The encoder.** Each user could have a $q$ of its own, found by maximising its ELBO. Mult-VAE has instead *one* network,
-# the **encoder**, that reads $x$ and returns $\mu$ and $\sigma$ of $q=\mathcal N(\mu,\mathrm{diag}\,\sigma^2)$: this is
-# [**amortised**](GLOSSARY.md#amortised) inference, and a new user needs one pass and no training, which is called **[fold-in](GLOSSARY.md#fold-in)**. What does sharing
+# **The encoder.** Each user could have a $q$ of its own, found by maximising its ELBO. Mult-VAE has *one* network, the **encoder**,
+# that reads $x$ and returns $\mu$ and $\sigma$ of $q=\mathcal N(\mu,\mathrm{diag}\,\sigma^2)$: this is
+# [**amortised**](GLOSSARY.md#amortised) inference, and a new user needs one pass, no training: **[fold-in](GLOSSARY.md#fold-in)**. What does sharing
 # cost? Take all 63 users of the six items and keep the decoder fixed. The encoder is trained on 42 of them; the other 21 are new to it:
 
 # %% tags=["from-scratch"]
@@ -290,12 +288,13 @@ for width in (1, 6):  # the other two thirds of the users as the new ones
         assert max(more) < 0 if (width, third) == (1, 2) else min(more) > 0
 
 # %% [markdown]
-# **Reading.** A Gaussian of one's own is nearly the posterior. What a shared encoder misses beyond that gap (.0001) is the **amortisation gap**. On average over users, the ELBO of a network with one hidden unit lies .03 to .04 nats below $\log p(x)$, with six less than .0015; the 21 new
-# users cost more than the old ones, in all three seeds. With the other thirds as the new ones six hidden units keep this order; one hidden unit turns it once. So
-# a network wide enough costs little on this line, and the number of its parameters does not grow with the users.
+# **Reading.** With a Gaussian of one's own the mean gap is .0001 nats; what a shared encoder adds is the **amortisation gap**.
+# With one hidden unit the mean gap is .03 to .04, with six below .0015; the 21 new users cost more than the old ones, in all three seeds. With another third as the new users
+# six hidden units keep this order both times, one hidden unit only once.
+# So a network wide enough costs little on this line, and the number of its parameters does not grow with the users.
 
 # %% [markdown] tags=["explorable"]
-# **Move it by hand.** Close the gap between the bound and $\log p(x)$ (here, too, without $\log N!$) yourself, then let the page do it. Run the cell; a viewer without scripts shows a picture.
+# **Move it by hand.** Close the gap between the bound and $\log p(x)$ yourself, then let the page do it. (Without $\log N!$, signs turned: fit + KL is −ELBO.) Run the cell; a viewer without scripts shows a picture.
 
 # %% tags=["explorable"]
 mv.explorable("elbo")
@@ -385,7 +384,7 @@ print(
 # ## 2.6 The schedule of β
 #
 # The usual reason for a rising β: at the start $z$ is of no use to the decoder, and a strong KL could move every $q$ to the
-# prior and keep it there (2.9 trains without). The schedule is $\beta_t=\min(0.2,\ t/200{,}000)$, $t$ counting *updates*. **Predict:** when is the cap
+# prior and keep it there. The schedule is $\beta_t=\min(0.2,\ t/200{,}000)$, $t$ counting *updates*. **Predict:** when is the cap
 # reached? MovieLens-20M has 234 updates an [epoch](GLOSSARY.md#epoch) and 200 epochs were run.
 
 # %% tags=["nbval-check-output"]
@@ -397,11 +396,12 @@ print(f"cap reached at update {at}, in epoch {-(-at // 234)} of 200")
 print(f"β at the end (update 46,800) if it rose to 0.2 over 200,000 updates: {beta_at(46_800, 0.2, 200_000):.3f}")
 
 # %% [markdown]
-# If you read the 200,000 as "a rise to 0.2 over 200,000 updates", you train with a much smaller β: the
-# published cap comes five times earlier. In `mv.TrainConfig` the published schedule is
+# If you read this as "a rise to 0.2 over 200,000 updates", your β is much smaller. In `mv.TrainConfig` the published schedule is
 # `beta=0.2, anneal_steps=40_000`.
 #
 # ## 2.7 The whole of Mult-VAE
+#
+# Network, loss and training, 32 lines; then a check against the package:
 
 
 # %% tags=["from-scratch"]
@@ -568,7 +568,7 @@ print("best of 60 epochs, mean of 5 seeds: all three within .003:", True)
 
 # %% [markdown]
 # **Reading.** With the best of the first 20 epochs (left of the dashed line) the multinomial loss wins in seeds 0 to 4 (not in seed 5, which a test runs). In 60 epochs the best values are alike, .595 to .596 on average: no order is seen. (A best of 30, on the users that chose it, is too high: [1.10](01_protocol.ipynb).) The multinomial loss had its best epoch at 16 to 22 and then lost again;
-# the other two at 46 or later, on flat curves, and may not have reached their best. So on average the multinomial loss learnt faster at these step sizes (one each, two for the Gaussian: no search); that competition gives a better ranking in the end, as Liang et al. argue, these runs do not show.
+# the other two at 46 or later, on flat curves, and may not have reached their best. So on average the multinomial loss learnt faster at these step sizes (one each, two for the Gaussian: no search). That competition ranks better in the end, as Liang et al. argue, is not seen.
 #
 # Now β. Five stored seeds on the full [embedded data](GLOSSARY.md#embedded-data) (`minivae theory --seeds 5`), another
 # population:
@@ -726,9 +726,10 @@ print("the KL grows more slowly than N, and weighs more for light users, in all 
 
 # %% [markdown]
 # **Reading.** Between: like $N^{.46}$, about $\sqrt N$; $\ell$ grows like $N^{1.1}$. So busy users pay more nats,
-# and a smaller part of their loss: β KL is 3 to 4 % of the loss of the lightest fifth, less than 1 % of that of the busiest. (At
-# $z=\mu$, with the whole input.) That share does not say who pays in *ranking*. With β = 1 all fifths lose on average, the lightest .034, the busiest .011 ± .012, but the difference of the two, −.023 ± .028 (seeds: −.044 to −.014), may be 0, and so may the
-# [rank correlation](GLOSSARY.md#rank-correlation) of the change with $N$, .10 [−.01, .21]: who loses more is open.
+# and a smaller part of their loss: β KL is 3 to 4 % of the loss of the lightest fifth, less than 1 % of that of the busiest. (Measured
+# at $z=\mu$, without mask.) That share does not say who pays in *ranking*. With β = 1 all fifths lose on average, the lightest .034, the busiest .011 ± .012. In each seed
+# these lightest users lost more, by .014 to .044. For other users the difference (−.023 ± .028) may be 0, and so may the [rank correlation](GLOSSARY.md#rank-correlation) of the change with $N$,
+# .10 [−.01, .21]: who loses more is open.
 # [RecVAE](GLOSSARY.md#recvae) makes the weight of the KL proportional to $N$.
 #
 # Without the rise of 2.6 no [collapse](GLOSSARY.md#collapse) of all dimensions is seen: the mean KL is 12.6 and 14.2 % smaller (β = 0.2, 1), and the best nDCG@100 of 14 epochs .007 and .010 lower, in all five seeds. But the rise fills 100 of the 126 updates: β was smaller on average, which alone may rank better (2.8).
@@ -746,14 +747,13 @@ print("the KL grows more slowly than N, and weighs more for light users, in all 
 # | logsumexp | log(softmax + a small constant) | Cornac, VAECF |
 # | an empty row is the zero vector | $x/\|x\|$ is NaN | RecVAE |
 #
-# So compare formulas *and settings* with the paper's.
+# Compare formulas *and settings* with the paper's.
 #
 # ## 2.11 Recap
 #
-# * $\log p(x)$ = ELBO + KL$(q\,\|\,$posterior$)$. With β < 1 the objective is not a bound.
+# * $\log p(x)$ = ELBO + KL$(q\,\|\,$posterior$)$. With β < 1 the objective is not a bound on it.
 # * Two noises: the mask on the input, ε on the latent vector. The target is the whole row, and in evaluation there is
 #   neither.
-# * Model, loss and training are 32 lines.
 #
 # ## 2.12 Exercises
 #
@@ -795,7 +795,7 @@ mv.checks.check_nll_of_lists(nll_of_lists)
 # %% [markdown]
 # **★★★ (open) Task 2.3.** How loose is the ELBO of a real model? With $S$ draws $z_k\sim q$ and weights
 # $w_k = p(x,z_k)/q(z_k)$, the *importance-weighted* bound is $\log\frac1S\sum_k w_k$. On average it lies between the ELBO and $\log p(x)$ (Jensen), and rises to the latter with $S$ (Burda et al., 2016). Write `importance_bound(log_w)`, (S, B) → (B,); the weights
-# themselves are too small for floating point. Check it on the line of 2.3. Then, with the [clean input](GLOSSARY.md#clean-input) and without $\log N!$,
+# themselves are too small for 32-bit numbers if the user is busy. Check it on the line of 2.3. Then, with the [clean input](GLOSSARY.md#clean-input) and without $\log N!$,
 # measure $S=1, 10, 100, 1000$ for a
 # Mult-VAE trained with β = 1 and one with β = 0.2: which one has the higher bound, which one ranks better? How does
 # the gap depend on $N$?
@@ -833,6 +833,6 @@ mv.checks.check_importance_bound(importance_bound)
 # So β = 1 has the higher *bound*, by 1.44 [1.25, 1.63] nats (95 %, over users), and β = 0.2 ranks better, by .024 [.016, .032] before rounding. The gap is at least
 # the rise, and the rise is larger for busy users. With β = 0.2 the bound still rises at 1,000 draws: its likelihood is not known well, and which is higher is not shown.
 #
-# On the line of 2.3 (the user of four items, $q$ of mean .8 and sd .7) the bound lies .33 nats below $\log p(x)$ as the ELBO, by integral; with draws .33 at one ([standard error](GLOSSARY.md#standard-error) .03), .015 at ten, .0014 at 100 and .00013 at 1,000 (standard errors of these three below a twentieth). (1,000 repeats. To lower their noise the mean of $w_k/p(x)-1$ was added to what the bound of each repeat lacks: its expectation is 0, so the mean stays; a *control variate*.)
+# On the line of 2.3 (the user of four items, $q$ of mean .8 and sd .7) the bound lies .33 nats below $\log p(x)$ as the ELBO, by integral; with draws .33 at one ([standard error](GLOSSARY.md#standard-error) .03), .015 at ten, .0014 at 100 and .00013 at 1,000 (standard errors of these three below a twentieth). (1,000 repeats. Let $m$ be a repeat's mean of $w_k/p(x)-1$: its bound lacks $-\log(1+m)$. To lower the noise, $m$ was added to what the bound of each repeat lacks; the expectation of $m$ is 0, so the mean stays. This is a *control variate*.)
 #
 # </details>

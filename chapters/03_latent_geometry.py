@@ -11,7 +11,7 @@
 #
 # The encoder of a [VAE](GLOSSARY.md#vae) turns a user into a cloud: the [posterior](GLOSSARY.md#posterior)
 # $q_u = \mathcal N(\mu_u, \mathrm{diag}\,\sigma_u^2)$. The mean $\mu_u$ says where the user is, the spreads
-# $\sigma_u$ say how sure the model is. The theorems of this course are about users who are **close**. What is the
+# $\sigma_u$ say how sure the model is. Several theorems of this course ask how **close** users are. What is the
 # distance of two clouds?
 
 # %% tags=["setup"]
@@ -193,7 +193,7 @@ print(f"all lengths doubled: the distance is {distance(*doubled) / distance(*q):
 # %% [markdown]
 # ## 3.4 $W_1$: a bracket
 #
-# The theorems need $W_1$; for Gaussians in $d>1$ no general closed form is known, but there are bounds:
+# Theorem 2.3 (chapter 04) needs $W_1$; for Gaussians in $d>1$ no general closed form is known, but there are bounds:
 #
 # $$\|\mu_u-\mu_v\| \;\le\; W_1(q_u,q_v) \;\le\; \mathbb E\,\|\mu_u-\mu_v+(\sigma_u-\sigma_v)\odot\varepsilon\| \;\le\; W_2(q_u,q_v).$$
 #
@@ -286,8 +286,8 @@ print(
 # %% [markdown]
 # **Reading.** In 8 and 16 dimensions the estimate lies outside the bracket, far *above* it. Why above? $W_1$ is convex in
 # the pair of measures, so by Jensen the mean over random samples is at least the $W_1$ of what the samples are on
-# average: the true Gaussians. Two samples of the *same* cloud have a positive distance, too; subtract it for both clouds,
-# and one has, on average, a lower bound (triangle inequality, and Jensen again). On the line and in the plane the estimate is near 2, with 100 points in 16 dimensions 4.25. In higher
+# average: the true Gaussians. Two samples of the *same* cloud have a positive distance, too; measure it for each
+# cloud, subtract both, and one has, on average, a lower bound (triangle inequality, and Jensen again). On the line and in the plane the estimate is near 2, with 100 points in 16 dimensions 4.25. In higher
 # dimensions the excess falls slowly: in 16 dimensions ten times the samples (30 to 300) left about three quarters of it, in 8 more than half. In [latent space](GLOSSARY.md#latent-space)
 # the bracket has no such error, but may be wide (3.7).
 #
@@ -358,7 +358,7 @@ assert moved > way
 print("the largest constant of the entries is not enough, one needs that of the vector:", bool(moved > way))
 
 # %% [markdown]
-# For these two clouds no network used more than a quarter of the bound; for others some may ($K$ is an upper estimate itself).
+# None of these 1,000 networks used more than a quarter of the bound; others may, for the same two clouds, too ($K$ is an upper estimate itself).
 #
 # ## 3.7 Where KL is large and $W$ small
 #
@@ -397,7 +397,7 @@ print(f"wider: W1 = {1.5 * (np.pi / 2) ** 0.5:.2f}, exact")
 # grows without limit while $W$ stays $0.5$. A $K$-Lipschitz quantity differs by at most $K/2$ between the needles (3.6). And "wider"? Its bracket, 0 to 2.12, says little, but $\phi(z)=\|z\|$ is 1-Lipschitz, so $W_1\ge\mathbb E_{q_v}\|z\|-\mathbb E_{q_u}\|z\|=1.5\sqrt{\pi/2}$ (3.6), and
 # common noise costs just that (3.4). So $W_1=1.88$: "wider" is nearer than "shifted" for $W_1$, and farther for $W_2$.
 #
-# In the other direction KL does control $W$. **Talagrand's inequality:** for the [prior](GLOSSARY.md#prior) $p=\mathcal N(0,I)$ (here no exponent)
+# In the other direction KL does control $W$. **Talagrand's inequality:** for the [prior](GLOSSARY.md#prior) $p=\mathcal N(0,I)$ (this $p$ is no exponent)
 #
 # $$W_1(q,p) \;\le\; W_2(q,p) \;\le\; \sqrt{2\,\mathrm{KL}(q\|p)} .$$
 #
@@ -623,8 +623,7 @@ print("more items, smaller spreads, farther out; nearest by W2 have more alike t
 # **Reading.** *Common items go with nearness among users of like [activity](GLOSSARY.md#activity).* Over all pairs their number does not: its rank correlation with $W_2$ is near 0,
 # and the curve of the figure falls and rises again. But busy users have many items in common with others on average, and
 # lie farther from them (last two rows). Hold $N$ of both: inside a fifth by $N$ the correlation is about −.65 on average, weakest in the busiest (43 to 120 items), and it is there in each fifth and seed;
-# with one user in each of two given fifths it is about −.5. So $N$ hides it (akin to *Simpson's paradox*). The Jaccard
-# index, which divides by the items of either, shows it over all pairs, too, and inside each fifth it is the stronger one.
+# with one user in each of two given fifths it is about −.5. So $N$ hides it (akin to *Simpson's paradox*). The Jaccard index shows it over all pairs, too, and inside each fifth it is the stronger one.
 
 # %%
 table("taste")
@@ -635,7 +634,7 @@ table("taste")
 # ## 3.9 What a distance does not say
 #
 # $W$ has a unit. Let the encoder multiply all $z$ by ten and the decoder divide: the same model, ten times the distances.
-# KL between users does not change; the KL to the prior does, so the objective differs, but it recommends the same. So "$W_1=4$" says nothing alone. Chapter 04 compares it with a radius, which is a length of the same space. In the toy there the gradients, taken behind the decoder's first layer, stay; their slope in $z$ becomes a tenth, and the radius ten times as large.
+# KL between users does not change; the KL to the prior does, so the objective differs, but it recommends the same. So "$W_1=4$" says nothing alone. Chapter 04 compares it with a radius, which is a length of the same space. In the toy there the gradients, those of the decoder's last layer, stay; their slope in $z$ becomes a tenth, and the radius ten times as large.
 
 # %% tags=["checks", "nbval-check-output"] jupyter={"source_hidden": true}
 with torch.no_grad():
@@ -743,7 +742,7 @@ mv.checks.check_lower_bound(lower_bound)
 # end from 0.00 to 1.20, and common noise lowers the upper end from 2.12 to 1.88, the exact $W_1$ of 3.7. For "needles" both ends were
 # 0.50 before. With the direction of $\mu_u-\mu_v$ among the columns the bound is never below $\|\mu_u-\mu_v\|$: the projection on it keeps
 # the whole difference of means. Users of the
-# trained model (2,000 random pairs, 2,000 random directions, five seeds): none of the random directions raises a lower end; it is .996 to .997 of the upper one at the median
-# and .945 or more for each of the 2,000, and common noise takes less than a thousandth off the upper end at the median (of the first 200 pairs).
+# trained model (1,996 random pairs, 2,000 random directions, five seeds): none of the random directions raises a lower end; it is .996 to .997 of the upper one at the median
+# and .945 or more for each of them, and common noise takes less than a thousandth off the upper end at the median (of the first 200 pairs).
 #
 # </details>

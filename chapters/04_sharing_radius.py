@@ -164,10 +164,10 @@ for ax, v, name in zip(axes, (sure, far), names, strict=True):
 # %% [markdown]
 # ## 4.5 The radius drawn
 #
-# Colour: what the step on each user did to the loss of the star. Shape: the community. Pale ellipses: the clouds, one standard deviation. Circles around the star:
+# Colour: what the step on each user did to the loss of the star. Shape: the community. Pale ellipses: the clouds. Circles around the star:
 # the radius for *equal* content, $\|g_u\|/K$, and the median radius of its
 # community. On the left $K$ is the largest ratio *seen* on the samples; a ring
-# there says "would be certified if $K$ were that". On the right $K$ is *proved* (4.6, tighter version); a ring is a certificate.
+# there says "would be certified if $K$ were that". On the right $K$ is *proved* (4.6); a ring is a certificate.
 
 
 # %% tags=["from-scratch"]
@@ -215,7 +215,7 @@ for label, group in {"same community": mates, "other communities": others}.items
 
 # %% [markdown]
 # **Reading.** All 19 of the star's community help, all 40 others harm. With the largest ratio seen most of its community
-# is within the radius; with the proved constant few are, and only these are certified. The circles are drawn around means; a ring compares $W_2$ of *clouds*, which are wider than the communities. On the left the community beside the
+# is within the radius; with the proved constant few are. The circles are drawn around means; a ring compares $W_2$ of *clouds*, which are wider than the communities. On the left the community beside the
 # star lies well inside the circle for equal content, and yet its steps do the most harm. These users are *close in
 # place and different in content*; their radius is 0:
 
@@ -266,8 +266,8 @@ def proved_constant(decoder, goal):
 
 # %% [markdown]
 # This $K$ is too large to certify anybody here. Three changes make it smaller. (1) As $|h_j|<1$, $f_m-f_i$ stays within
-# $b_m-b_i\pm a_{im}$, $a_{im}=\sum_j|V_{mj}-V_{ij}|$. So $\pi_i=1/\sum_me^{f_m-f_i}$ stays in an interval, and $(N\pi_i-x_i)^2$ is largest at one of its ends: the sum of these replaces $R^2$.
-# (2) The variance above is at most $\sum_i\pi_iy_i^2\le\max_i\pi_i$: the largest upper end replaces $\frac12$. (3) A shift of all logits leaves $\pi$: take the mean row from $V$.
+# $b_m-b_i\pm a_{im}$, $a_{im}=\sum_j|V_{mj}-V_{ij}|$. So $\pi_i=1/\sum_me^{f_m-f_i}$ stays in an interval, and $(N\pi_i-x_i)^2$ is largest at one of its ends: the sum of these maxima replaces $R^2$.
+# (2) The variance above is at most $\sum_i\pi_iy_i^2\le\max_i\pi_i$: the largest upper end, if below $\frac12$, replaces it. (3) A shift of all logits leaves $\pi$: take the mean row from $V$.
 
 
 # %% tags=["from-scratch"]
@@ -384,7 +384,7 @@ print(f"cosine of the gradients of Ann and Bob: {cosine:.2f}")
 # ## 4.7 How tight?
 #
 # The proof is a chain of bounds on $\|g_u-g_v\|$, here link by link for pairs of one
-# community (five runs). *Along samples*: the mean over samples of $\|\nabla\ell(z_{uk},x_u)-\nabla\ell(z_{vk},x_u)\|$ in place of $K\,W_2$.
+# community. *Along samples*: the mean over samples of $\|\nabla\ell(z_{uk},x_u)-\nabla\ell(z_{vk},x_u)\|$ in place of $K\,W_2$.
 
 # %%
 stops = (0, 30, 60, 100, 150, 200, 300)
@@ -409,7 +409,7 @@ plt.show()
 
 # %% [markdown]
 # **Reading.** Each constant seen costs little (together .12 after 100 steps). Before training the proved constant costs .14 to .22 more (95 %) than the first bound, $\|g_u-g_v\|$, and cannot be told
-# apart from *along samples*. After 100 steps it cannot be told apart from either. Part of the loss
+# apart from the link *along samples*. After 100 steps it cannot be told apart from either link. Part of the loss
 # can be won back: Cauchy and Schwarz do not use $\|g_v\|$; the identity
 # $\langle g_u,g_v\rangle = \tfrac12(\|g_u\|^2+\|g_v\|^2-\|g_u-g_v\|^2)$ does. So already
 # $D^2<\|g_u\|^2+\|g_v\|^2$ with $D=\min(D_{uv},D_{vu})$ certifies the pair, with the same constants (ours), for $\eta<(\|g_u\|^2+\|g_v\|^2-D^2)/(M\|g_v\|^2)$.
@@ -510,7 +510,7 @@ for k in (0, 3, 6):
     print(f"{stops[k]:4}   {{:.3f}}   {{:.3f}}   {{:8.0%}}   {{:.3f}}   {{:8.2f}}   {{:.3f}}".format(*row))
 
 # %% [markdown]
-# Let only one change as in training (the numerator with the places of its step):
+# Let only the numerator, $W_2$ or $K$ change as in training (gradients at the places of their own step):
 
 
 # %% tags=["from-scratch"]

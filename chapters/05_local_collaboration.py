@@ -105,16 +105,14 @@ plt.show()
 #
 # $$W_1(q_u,q_v) \;\le\; W_2(q_u,q_v) \;\le\; \sqrt{K_\mu^2+K_\sigma^2}\;\|x_u-x_v\|_1 .$$
 #
-# *Proof.* By chapter 03 $W_2^2=\|\mu_u-\mu_v\|^2+\|\sigma_u-\sigma_v\|^2$. Each of the two terms is at most its constant times
-# $\|x_u-x_v\|_1$, squared. $\blacksquare$
+# *Proof.* By chapter 03 $W_1\le W_2$ and $W_2^2=\|\mu_u-\mu_v\|^2+\|\sigma_u-\sigma_v\|^2$. The first term is at most
+# $K_\mu^2\|x_u-x_v\|_1^2$, the second at most $K_\sigma^2\|x_u-x_v\|_1^2$. $\blacksquare$
 #
-# A diagonal Gaussian is a *point* $(\mu,\sigma)$ with $2d$ coordinates, and $W_2$ is the ordinary distance
-# of such points. So the lemma is about one map, $x\mapsto(\mu,\sigma)$. On the right stands $\|x_u-x_v\|_1$: for rows of zeros
+# As $W_2$ is the ordinary distance of the points $(\mu,\sigma)$ (3.3), the lemma is about one map, $x\mapsto(\mu,\sigma)$. On the right stands $\|x_u-x_v\|_1$: for rows of zeros
 # and ones it *counts* the items in which the two differ. The constant is therefore a length per item: how far can one item more
 # or less move a posterior?
 #
-# The names of 5.1 are about common items, the lemma is about items that *differ*. Look at the column *differ*:
-# in the lemma's distance "far, related" are the nearest of the four kinds, and "near, unrelated" the farthest.
+# The names of 5.1 are about common items, the lemma about those that *differ* (column *differ*): in the lemma's distance "far, related" are the nearest of the four kinds, and "near, unrelated" the farthest.
 
 
 # %% tags=["from-scratch"]
@@ -158,12 +156,12 @@ def largest_stretch(w, steps=2_000):  # of a matrix, by power iteration
 
 
 # %% [markdown]
-# **4. The spread**, $\sigma=e^{s/2}$ with $s=\log\sigma^2=V_sh+b_s$. Here is the difficulty: the exponential has *no* Lipschitz
-# constant, its slope grows without end. It has one on a bounded stretch: below $s_{\max}$ the slope is at most
-# $\frac12e^{s_{\max}/2}$. Is $s$ bounded? Yes, because the input has length 1. Then $V_1x$ is bounded by Cauchy and Schwarz,
-# each hidden unit stays in an interval $[h^-,h^+]$, and $s_j$ is largest with the units of positive weight at $h^+$, those of
-# negative weight at $h^-$. A second way is to start at $x=0$, where $h=\tanh b_1$, and to go at most $\|V_1\|$ far. We take the
-# smaller of both, for each $j$.
+# **4. The spread**, $\sigma=e^{s/2}$ with $s=\log\sigma^2=V_sh+b_s$. The exponential has *no* Lipschitz
+# constant, its slope grows without end; but below $s_{\max}$ the slope is at most $\frac12e^{s_{\max}/2}$. Is $s$ bounded? Yes, since tanh lies between −1 and 1; and as the input has length 1, more closely, in two ways.
+# By Cauchy and Schwarz each hidden unit stays in a smaller interval $[h^-,h^+]$; $s_j$ is at most its value with units of
+# positive weight at $h^+$, those of negative weight at $h^-$. Or start at $x=0$, where $h=\tanh b_1$: from there $h$ moves at most
+# $\|V_1\|$, and $s_j$ at most that times the length of row $j$ of $V_s$. The smaller bound is $s_{\max,j}$.
+# So $K_\sigma=.77\,\|V_1\|\,\|DV_s\|$, $D$ diagonal with $\frac12e^{s_{\max,j}/2}$.
 
 
 # %% tags=["from-scratch"]
@@ -200,7 +198,7 @@ print(
 )
 
 # %% [markdown] tags=["fault"]
-# **Find the fault.** A first layer $V$ with random weights. Of two rows of length 1: how many times as far apart as they are can $V$ bring them? The cell prints
+# **Find the fault.** A first layer $V$ with random weights. By which factor can $V$ stretch the distance of two rows of length 1? The cell prints
 # `proved: at most 3.55 times, seen: 4.94 times`. No proof allows that.
 
 # %% tags=["fault", "nbval-check-output"]
@@ -230,7 +228,7 @@ print(f"proved: at most {proved:.2f} times, seen: {seen.max():.2f} times")
 # %% [markdown]
 # ## 5.4 Proved and seen
 #
-# Five models, trained on clean input (`keep=1`). From scratch = package, and then the search for the largest ratio that occurs: all
+# Five models, trained on clean input (`keep=1`), and a search for the largest ratio that occurs: all
 # pairs of 500 users, and each user against itself *without one item*.
 
 # %%
@@ -314,7 +312,7 @@ allowed, occurs, alone = np.array(spreads).T
 assert 160 < allowed.min() < 185
 assert occurs.max() < 1.5
 assert alone.max() < 1.1
-print(f"largest spread, 5 seeds: allowed {allowed.min():.0f} to {allowed.max():.0f}, ", end="")
+print(f"largest spread, 5 seeds: allowed {allowed.min():.0f} and more, ", end="")
 print(f"users {occurs.min():.2f} to {occurs.max():.2f}, all users of one item {alone.min():.2f} to {alone.max():.2f}")
 assert n.min() > 1  # nobody is left without an item
 assert all(less > pairs for less, pairs in zip(found["one item less"], found["pairs of 500 users"], strict=True))
@@ -345,7 +343,7 @@ print(f"constant {many.mean():.1f} ± {many.std(ddof=1):.1f} million, from {many
 #
 # ## 5.5 What the lemma promises to collaboration
 #
-# Put it together with chapter 04. A step on $v$ surely helps $u$ if $W_1(q_u,q_v)<r_{\text{share}}(u,v)$, and this is sure where
+# Put it together with chapter 04. A small enough step on $v$ surely helps $u$ if $W_1(q_u,q_v)<r_{\text{share}}(u,v)$, and this is sure where
 #
 # $$\|x_u-x_v\|_1 \;<\; \frac{r_{\text{share}}(u,v)}{\sqrt{K_\mu^2+K_\sigma^2}} .$$
 #
@@ -382,12 +380,11 @@ print("with the proved constants no ball of 100 users in five models reaches one
 # %% [markdown]
 # **Reading.** With the proved constants the largest ball has a radius of about a thousandth of an item: nobody who differs at all is
 # inside. Even with the largest ratio seen in place of the constants, which proves nothing, it is about two items, and no two of
-# our users differ in fewer than four. So in these trained models lemma and theorem together promise no help between any of these users and
-# another one. Two masked *views* of one user want the same, but with `keep=0.5`
-# they, too, differ on average in about half of the user's items, some 15 of 30 (the mean $N$). Theorem 2.3 alone, with $W_2\ge W_1$ measured, reaches about half of them in chapter 04 (clean input, five seeds), with a $K$ seen on the pair.
+# our users differ in fewer than four. So in these trained models lemma and theorem promise none of these 100 users help from another one. Two masked *views* of one user want the same, but with `keep=0.5`
+# they, too, differ on average in about half of the user's items, some 15 of 30 (the mean $N$). Without the lemma, with $W_2\ge W_1$ measured
+# and $K$ seen on the pair, about half of such pairs lie within the radius of Theorem 2.3 (4.9: clean input, five seeds).
 #
-# About users outside of the ball the lemma says *nothing*. It bounds from above; it does not say that they are far. That clean input
-# *helps* neighbours only has to be measured.
+# About users outside of the ball the lemma says *nothing*. It bounds from above; it does not say that they are far. Whether clean input helps *only* neighbours has to be measured.
 #
 # ## 5.6 Where do they lie, and who helps?
 #
@@ -395,7 +392,7 @@ print("with the proved constants no ball of 100 users in five models reaches one
 # fraction of pairs with $\langle g_u,g_v\rangle>0$ (chapter 04; four samples for each gradient). The four kinds differ in several things at once: number of items, common
 # items, taste. So ask all pairs of 500 users as well: does helping go with $W_2$, with common
 # items, or with taste? The [**rank correlation**](GLOSSARY.md#rank-correlation) answers: the correlation of ranks. And to hold the number of items nearly fixed, look within
-# **bands**: pairs of users with 10 to 20 items each, by [Jaccard index](GLOSSARY.md#jaccard-index) (common items over items that at least one has) and by taste.
+# **bands**: pairs of users with 10 to 20 items each, by [Jaccard index](GLOSSARY.md#jaccard-index) and by taste.
 
 
 # %% tags=["from-scratch"]
@@ -521,10 +518,18 @@ print(
 
 # %% [markdown]
 # **Reading.** *Over all pairs helping goes with the Jaccard index, and hardly with nearness in $W_2$.* For the 500 users the rank
-# correlation of helping with $W_2$ is near 0, with taste, too; with the Jaccard index it is .26 to .29. Among users of 10 to 20 items it is .4 against less than .1. With the number of common items alone the correlation is lower (.18 to .19; among users of 10 to 20 items nearly as high, .37 to .41). In the bands
-# (right) pairs of a higher Jaccard index help more often, whatever the tastes; and in each band below .2 users of *alike* taste help each other *less* (above .2, too, on average).
+# correlation of helping with $W_2$ is near 0, with taste, too; with the Jaccard index it is .26 to .29. Among users of 10 to 20 items it is .4 (with nearness in $W_2$ less than .1). With the number of common items alone the correlation is lower (.18 to .19; among users of 10 to 20 items nearly as high, .37 to .41). In the bands
+# (right) pairs of a higher Jaccard index help more often, whatever the tastes; and in each band below .2 users of *alike* taste help each other *less* (above .2, too,
+# on average); why, was not tested.
 #
-# *None of three measures of nearness orders the four kinds*, by their means: Jaccard index, items that differ, place. Both near kinds help more than both far kinds. But in this population, of the two near kinds, and of the two far ones, that with the *higher* Jaccard index helps less (middle). By the lemma's distance, the items that differ, "far, related", the nearest, help least (5.1). And by place (left) far and unrelated pairs, at more than twice the rank, help more than three times as often as far but related ones, which harm each other in about nine of ten cases. (With new samples 5 % of these signs change, 13 % of those of far and unrelated pairs.) The paper calls helping local. In these clean models it is so by tendency: from band to band of the Jaccard index, and from the far kinds to the near ones, not among either. (They were picked: over all pairs place hardly counts.)
+# *None of three measures of nearness orders the four kinds*, by their means. Both near kinds help more than both far ones, but:
+#
+# * *Jaccard index* (middle): in this population, of the two near kinds, and of the two far ones, that with the *higher* Jaccard index helps less.
+# * *Items that differ*, the lemma's distance: "far, related", the nearest, help least (5.1).
+# * *Place* (left): far and unrelated pairs, at more than twice the rank,
+#   help more than three times as often as far but related ones, which harm each other in about nine of ten cases. (With new samples 5 % of these signs change, 13 % of those of far and unrelated pairs.)
+#
+# The paper calls helping local. In these clean models it is so by tendency: from band to band of the Jaccard index, and from the far kinds to the near ones, but not within the far or the near. (These kinds were picked; over all pairs place hardly counts.)
 #
 # *Where they lie.* Both near kinds are closest. Far but related pairs lie clearly nearer than far and unrelated ones. They also differ in fewer
 # items, so this alone proves nothing about taste. [Chapter 5b](05b_compromise_gap.ipynb) asks what it costs to share a place, [chapter 07](07_masking.ipynb) how masks change all this.
@@ -607,7 +612,7 @@ mv.checks.check_steepest(steepest)
 #
 # **One investigation** (`python chapters/investigate.py 05`; the five models of 5.4; every item that 500 users could add, then all users with a single
 # item). The largest change is 1.34 to 1.56 among the 500 users who were searched, and 2.84 to 3.40 among users with a single item, who do not occur. The constant of the
-# lemma is 1,503 to 4,342. On average over the models it is 1,745 times the largest change of the users, and 800 times that of the single items: so
+# lemma is 1,503 to 4,342. From the means over the models, it is 1,745 times the largest change of the users, and 800 times that of the single items: so
 # the single items won a factor of more than two, the search among the users little (5.4: about two thousand). A search gives a lower end only: of the rest nobody knows how much is due to the bound, and how much to rows that were not searched. $K_\mu$ alone is 5.4 times what was found. The ten items that move most have a median rank of 42 to 72 of 300 by [popularity](GLOSSARY.md#popularity). The more popular items tend to move a user more: over the items, the mean move has a rank correlation of .50 to .68 with the number of users who have the item.
 #
 # </details>

@@ -12,7 +12,7 @@
 #
 # The loss of a VAE has two parts: name the user's items (the reconstruction), and stay near a common
 # place, $\beta\,\mathrm{KL}(q_u\|p)$ with the [**prior**](GLOSSARY.md#prior) $p = \mathcal N(0, I)$. Here $q_u=\mathcal N(\mu_u,
-# \mathrm{diag}\,\sigma_u^2)$ is the [posterior](GLOSSARY.md#posterior) of user $u$. What does a larger $\beta$ do to a population?
+# \mathrm{diag}\,\sigma_u^2)$ is the [posterior](GLOSSARY.md#posterior) of user $u$. What does a larger $\beta$, a *tighter bottleneck*, do to a population?
 #
 # We train three small [Mult-VAEs](GLOSSARY.md#mult-vae) ([chapter 02](02_multinomial_vae.ipynb)) whose [latent space](GLOSSARY.md#latent-space) is a **line**, so that all can be drawn.
 
@@ -63,7 +63,7 @@ axes[2].legend(fontsize=9, loc="upper left")
 plt.show()
 
 # %% [markdown]
-# Thin: the posteriors of 15 users (drawn at a sixth of their height; the tallest are cut off). Thick: the mean of all
+# Thin: the posteriors of 15 users (the tallest are cut off). Thick: the mean of all
 # 60, $\bar q=\frac1U\sum_u q_u$, the [**aggregated posterior**](GLOSSARY.md#aggregated-posterior).
 #
 # **Predict.** The penalty is a sum over users. Which of the following does it change: the width of each cloud, the
@@ -129,7 +129,6 @@ assert lines[0.05][1].mean() < lines[0.5][1].mean() < lines[2.0][1].mean()  # sp
 # %% [markdown]
 # **Reading.** With a larger β a point tells less about its user here (three models, one seed); the posteriors are wider and overlap more.
 # And $\bar q$ comes nearer to the prior: $\mathrm{KL}(\bar q\|p)$ falls as well. At β = 0.05 and at 0.5 it is more than half of the whole KL.
-# The crowd lies off the prior.
 
 # %% [markdown] tags=["explorable"]
 # **Move it by hand.** Move β and watch both parts of the KL term, and the bound for the two outer users. Run the cell; a viewer without scripts shows a picture.
@@ -164,10 +163,10 @@ assert wrong[0] < 0
 # $B$ users, the sampled one among them: $\log\frac{q_u(z)}{\frac1B\sum_v q_v(z)}\le\log B$, whatever the truth is. Leave
 # the sampled user out of the mean, and on average the two bracket $I(U;Z)$:
 #
-# * *In the mean:* with $\bar q_B$, the batch's mean, the expectation is
+# * *In the mean:* insert $\log\bar q$ as in 6.2; with the batch's mean $\bar q_B$ the expectation is
 #   $\mathbb E\,\mathrm{KL}(q_u\|\bar q_B)=I(U;Z)-\mathbb E\,\mathrm{KL}(\bar q_B\|\bar q)\le I(U;Z)$.
-# * *Left out:* the mean $\bar q_{B-1}$ is over others. By Jensen its expected logarithm is at most that of $\bar q_{-u}$, the mean of
-#   *all* others, so the estimate is at least $\mathrm{KL}(q_u\|\bar q_{-u})\ge\mathrm{KL}(q_u\|\bar q)$ ($\bar q$ mixes in $q_u$ itself): too high.
+# * *Left out:* the mean over $B-1$ others is on average $\bar q_{-u}$, the mean of *all* others. By Jensen (the logarithm is concave)
+#   the estimate is on average at least $\mathrm{KL}(q_u\|\bar q_{-u})$. That is at least $\mathrm{KL}(q_u\|\bar q)$, as KL is convex and $\bar q$ mixes in $q_u$: too high.
 #
 # For the rest of the chapter: four values of $\beta$, five seeds, 16 dimensions, training with
 # the usual masks.
@@ -233,7 +232,7 @@ print(f"information about four users: {(own - log_mean).mean():.1f} nats")
 # %% [markdown]
 # ## 6.5 A bound for every pair
 #
-# **Claim.** For any two users, whatever they like:
+# **Claim.** For any two users:
 #
 # $$W_1(q_u,q_v)\;\le\;W_2(q_u,q_v)\;\le\;\sqrt{2\,\mathrm{KL}_u}+\sqrt{2\,\mathrm{KL}_v},
 # \qquad \mathrm{KL}_u=\mathrm{KL}(q_u\|\mathcal N(0,I)).$$
@@ -242,12 +241,12 @@ print(f"information about four users: {(own - log_mean).mean():.1f} nats")
 # other. For diagonal Gaussians,
 # $W_2^2=\|\mu_u-\mu_v\|^2+\|\sigma_u-\sigma_v\|^2$.
 #
-# **Derivation.** Go through the prior: $W_2(q_u,q_v)\le W_2(q_u,p)+W_2(p,q_v)$. And one term is easy:
+# **Derivation.** Go through the prior: $W_2(q_u,q_v)\le W_2(q_u,p)+W_2(p,q_v)$. One term is easy:
 #
 # $$2\,\mathrm{KL}_u - W_2(q_u,p)^2 = \sum_j\big(\mu_j^2+\sigma_j^2-1-2\log\sigma_j\big)-\sum_j\big(\mu_j^2+(\sigma_j-1)^2\big)
 # = 2\sum_j(\sigma_j-1-\log\sigma_j)\;\ge\;0,$$
 #
-# because $\log\sigma\le\sigma-1$. $\blacksquare$ (For any $q$ this is Talagrand's inequality T2; the paper uses the weaker T1, for $W_1$.)
+# because $\log\sigma\le\sigma-1$. So $W_2(q_u,p)\le\sqrt{2\,\mathrm{KL}_u}$; the same for $v$. $\blacksquare$ (For any $q$ this is Talagrand's inequality T2; the paper uses the weaker T1, for $W_1$.)
 #
 # What they like enters through the two KLs only.
 
@@ -297,7 +296,7 @@ print(f"users whose KL is lower at the next larger β: {lower.min():.1%} or more
 
 # %% [markdown]
 # **Reading.** The bound holds; an average pair lies at a fifth to two thirds of it, and in each model one pair
-# attains .66 of it or more. At β = 4 the mean is lowest where the users' mean $\mu$ lies farthest from 0: this offset raises the mean KL, and no distance. Two users shifted oppositely, $\mu_v=-\mu_u$ and $\sigma=1$, attain all of it.
+# attains .66 of it or more. At β = 4 the mean is lowest where the users' mean $\mu$ lies farthest from 0: this offset raises the mean KL, but no distance. Two users shifted oppositely, $\mu_v=-\mu_u$ and $\sigma=1$, attain all of it.
 #
 # So a tighter bottleneck *buys* a smaller limit for nearly all distances: in these models each larger $\beta$ lowered the KL of 98 % of the users or
 # more, so both KLs of 96 % of the pairs. The [sharing radius](GLOSSARY.md#sharing-radius) of [chapter 04](04_sharing_radius.ipynb)
@@ -306,7 +305,7 @@ print(f"users whose KL is lower at the next larger β: {lower.min():.1%} or more
 # ## 6.6 Near and far pairs
 #
 # **Predict.** Does a larger β shrink all distances by one factor, or near pairs more, or far ones? We sort the pairs into
-# fifths by their distance at β = 0.02, and see what is left of it at a larger β.
+# fifths by their distance at β = 0.02, and see what is left at a larger β.
 
 
 # %% tags=["from-scratch"]
@@ -354,14 +353,14 @@ print("at β = 1 near pairs shrink more than far ones, in all 5 seeds:", near_fi
 # **Reading.** From β = 0.02 to 0.2 all fifths shrink by one factor, within a tenth: on average like a change of scale. At β = 1 the *near* pairs shrink most in proportion. At β = 4 the seeds disagree. (The two models have different seeds. The control shows what that alone
 # does: a small tilt, and that of β = 0.2 is as large.)
 #
-# So to 6.1: each term of the penalty is about the place and width of one cloud; distances and crowd change with them.
+# Back to 6.1: each term of the penalty acts on the place and width of one cloud; distances and crowd change with them.
 #
 # ## 6.7 Which dimensions die?
 #
 # **[Collapse](GLOSSARY.md#collapse).** A dimension is dead if its posterior is the prior, $\mu_j=0$, $\sigma_j=1$, for every user.
 # For a *linear* VAE one can say exactly when (ours). One
 # direction of the data with variance $\lambda$, $x\sim\mathcal N(0,\lambda)$; decoder $wz$ with noise $s^2$; encoder
-# $q=\mathcal N(ax,\tau^2)$, centred: without an offset. The loss is
+# $q=\mathcal N(ax,\tau^2)$, centred: without an offset. The mean loss is
 #
 # $$\frac{(1-wa)^2\lambda+w^2\tau^2}{2s^2}+\frac\beta2\big(a^2\lambda+\tau^2-1-\log\tau^2\big).$$
 #
@@ -372,8 +371,8 @@ print("at β = 1 near pairs shrink more than far ones, in all 5 seeds:", near_fi
 # $$w^2=[\lambda-\beta s^2]_+,\qquad \mathrm{KL}=\tfrac12\Big[\log\frac{\lambda}{\beta s^2}\Big]_+ .$$
 #
 # Alive iff $\lambda>\beta s^2$. This is Shannon's (*reverse*) water-filling: $\beta s^2$ is the level of the water, and only directions above it carry
-# information. From $\beta_1$ to $\beta_2$, with the same $s^2$, every KL falls by $\frac12\log(\beta_2/\beta_1)$ nats, down to 0: the **shift rule**. With several directions the best linear VAE has one latent unit
-# for each principal direction, so the law holds for each (Lucas et al. 2019, from Tipping and Bishop 1999; not derived here).
+# information. From $\beta_1$ to $\beta_2$, with the same $s^2$, every KL falls by $\frac12\log(\beta_2/\beta_1)$ nats, down to 0: the **shift rule**. With several directions each unit
+# of the best linear VAE takes one principal direction, the largest first, so the law holds for each (Lucas et al. 2019, from Tipping and Bishop 1999; not derived here).
 
 
 # %% tags=["from-scratch"]
@@ -403,7 +402,7 @@ for variance, beta in ((4.0, 0.2), (4.0, 3.0), (0.5, 1.0), (0.1, 0.4)):
 
 # %% [markdown]
 # **Predict:** does Mult-VAE, which is not linear, follow this law? A unit is called **active** if its $\mu_j$ varies over users with a
-# variance above 0.01 (a convention, stricter than KL > 0).
+# variance above 0.01 (a convention, stricter than KL > 0, which the rule counts).
 
 
 # %% tags=["from-scratch"]
@@ -487,9 +486,10 @@ print("there β = 0.02 beats 0.2 in", int((big[0.02] > big[0.2]).sum()), "of 5 s
 
 # %% [markdown]
 # **Reading.** The shift rule fails here. From β = 0.2 to 1 it predicts that 11 to 13 of 16 dimensions die, and none does;
-# from 1 to 4 that all die, and 8 to 11 stay active. From dimension 2 on (right: 1) more is left (dots) than predicted (lines). From 0.02 to 0.2 the rule leaves 14 or 15, all 16 are active, and most keep *less* than predicted.
-# It belongs to the linear model with fixed noise and centred codes; what breaks it here is open. (Water-filling with an $s^2$ chosen afterwards can still give the right *counts*: task 6.3.)
-# At β = 4 one crowd of the five lies far off the prior: $\mathrm{KL}(\bar q\|p)$ is about .8 nats of its $\mathbb E\,\mathrm{KL}$ of .90, above all of β = 1.
+# from 1 to 4 that all die, and 8 to 11 stay active. From dimension 2 on (right: from 1) more is left (dots) than predicted (lines). From 0.02 to 0.2 the rule leaves 14 or 15,
+# all 16 are active, and most keep *less* than predicted, on average.
+# It belongs to the linear model with fixed noise and centred codes; what breaks it here is open (task 6.3).
+# At β = 4 one crowd of the five lies far off the prior: $\mathrm{KL}(\bar q\|p)$ is about .8 nats of its $\mathbb E\,\mathrm{KL}$ of .90, more than in any model at β = 1.
 # Mean accuracy falls with β here, and in the stored runs of the larger
 # population (β below 0.02 was not run).
 #
@@ -504,7 +504,7 @@ print("there β = 0.02 beats 0.2 in", int((big[0.02] > big[0.2]).sum()), "of 5 s
 #
 # **a nat saved costs between $\beta_1$ and $\beta_2$ nats of reconstruction.** Exact for minimisers.
 # In the plane of $R$ and $D$: the line of slope $-\beta$ through the best model at $\beta$ has no model below it. We draw it through the mean
-# of five seeds ($R$ and $D$ of masked inputs in the last [epoch](GLOSSARY.md#epoch), from the log; the table of 6.7 has clean inputs and the epoch that validation chose).
+# of five seeds ($R$ and $D$ of masked inputs, means over the last [epoch](GLOSSARY.md#epoch); the table of 6.7 has clean inputs and the epoch that validation chose).
 
 
 # %% tags=["from-scratch"]
@@ -537,8 +537,7 @@ assert (single < above.min(1)[:, None, None]).any()
 # **Reading.** The mean prices lie between the two β, and no mean point lies below another's line. Some single trainings
 # lie below the line of their *own* β.
 #
-# **[Annealing](GLOSSARY.md#annealing).** Usually β starts at 0 and rises: here to 1, over 60 of the 80 steps of the same 8
-# epochs.
+# **[Annealing](GLOSSARY.md#annealing).** Usually β starts at 0 and rises: here to 1, over 60 of the same 80 steps.
 
 # %%
 annealed = [train(16, 1.0, seed, anneal_steps=60) for seed in range(5)]
@@ -621,13 +620,13 @@ assert kl_to_two_lumps(5.0) <= math.log(2) + 1e-9
 assert 2 * (2 * kl_to_two_lumps(5.0)) ** 0.5 < 10
 
 # %% [markdown]
-# Under this prior groups may lie apart. That it helps recommendations does not follow: an argument is a reason to try ([chapter 09](09_benchmarks.ipynb) has [RecVAE](GLOSSARY.md#recvae), whose prior is composite).
+# Under this prior groups may lie apart. That a common centre helps recommendations does not follow: an argument is a reason to try ([chapter 09](09_benchmarks.ipynb) has [RecVAE](GLOSSARY.md#recvae), whose prior is composite).
 #
 # ## 6.10 Recap
 #
 # * $\mathbb E\,\mathrm{KL}=I(U;Z)+\mathrm{KL}(\bar q\|p)$. Test the terms, not the sum; and with the sampled user in it
 #   a batch of $B$ shows at most $\log B$.
-# * $W_2\le\sqrt{2\mathrm{KL}_u}+\sqrt{2\mathrm{KL}_v}$ for every pair, whatever they like.
+# * $W_2\le\sqrt{2\mathrm{KL}_u}+\sqrt{2\mathrm{KL}_v}$ for every pair.
 # * Water-filling says which dimensions of a linear VAE die (derived for one direction). From each β to the next our Mult-VAEs kept more alive than its shift rule says.
 #   Between the best models of $\beta_1$ and $\beta_2$ a nat costs between $\beta_1$ and $\beta_2$.
 
@@ -699,8 +698,8 @@ mv.checks.check_water_filling(water_filling)
 # **One investigation** (`python chapters/investigate.py 06`; five seeds each; the 16 largest variances of the clean training inputs, from .054 down to .0086, and
 # the noise with which water-filling fits the four counts of active units best). In the setting of the chapter 9.8 of 16 units are active at β = 4 and all
 # at the smaller β; water-filling with $s^2=0.0027$ says 10, and all. That is one free number for one count that is not at its limit, no
-# test. Without masks 13.8 are active at β = 4, with 40 epochs and masks 7.8, with 40 epochs and no masks 7.2 (means of five seeds, no interval): so on average masks lower the count by four after the
+# test. Without masks 13.8 are active at β = 4, with 40 epochs and masks 7.8, with 40 epochs and no masks 7.2 (means of five seeds, no interval): so on average masks lower *this* count by four after the
 # short training, and not after the long one.
-# With 40 epochs and masks 12.2 are active at β = 1, where the noise fitted to *these* counts says 16: a longer training alone does not make the law right. Softmax and tanh were not varied.
+# With 40 epochs and masks 12.2 are active at β = 1 (without masks 15.8), where the noise fitted to *these* counts says 16: a longer training alone does not make the law right. Softmax and tanh were not varied.
 #
 # </details>

@@ -82,7 +82,7 @@ axes[0].set_ylabel("$z_2$, six users, eight views each")
 fig.tight_layout()
 
 # %% [markdown]
-# **Predict.** We pull both views towards the star, with weight $\lambda$. (a) Do the views of a user come closer
+# **Predict.** With anchors: (a) Do the views of a user come closer
 # together? (b) Will a user's ten nearest neighbours depend less on the mask? (c) Whose accuracy changes most, that of accounts of one
 # person or of two?
 #
@@ -344,7 +344,7 @@ assert (after < 0.01 * before).double().mean() > 0.95
 #
 # A view that fits several users does not say whose it is, and even an encoder without limits then
 # answers with a compromise, the mean of these users' $m$: with one $H$ the sum of $\frac12(\mu-m_u)^\top H(\mu-m_u)$ is least there (weights: `minivae.theory.ambiguity`).
-# Mult-VAE's entries $1/(\rho\sqrt{N_u})$ show $N_u$, so these are the users who have all items of the view and as many in all.
+# Mult-VAE's entries $1/(\rho\sqrt{N_u})$ show $N_u$, so a view that keeps an item fits the users who have all its items and $N_u$ in all.
 
 # %% tags=["from-scratch"]
 sizes, ideal, alone = everybody.sum(1), [], []
@@ -369,7 +369,7 @@ assert must / does < 0.1 < 0.9 < torch.stack(alone).mean()
 #
 # ## 8.6 What do trained models show?
 #
-# Is the formula of 8.5 true of the encoder's $\mu_h$, put in place of $m_h$? Nothing proves it; we test it. Take the Hessian of
+# Is the formula of 8.5 true of the encoder's $\mu_h$, in place of $m_h$ without anchors and of $\mu^*_h$ with them? Nothing proves it; we test it. Take the Hessian of
 # `rest_of_loss` at each user's $\mu$ (no minimum) in the model *without* anchors and the covariance of $\mu_h$ over 40 masks,
 # *predict* the variance with anchors, and compare with the model trained *with* them. A description without theory: the
 # space shrinks by one factor, that of the variance *between* users, read from the anchored models (so it predicts nothing).
@@ -454,8 +454,7 @@ for lam in (1.0, 5.0):
     print(f"λ = {lam:g}: overlap minus that without anchors, seed by seed:", *(f"{c:+.3f}" for c in change))
 
 # %% [markdown]
-# **Reading.** The views come together, and so do different users; nearest neighbours do not depend on scale. With $\lambda=1$ neither
-# relative variance nor overlap gains anything. With $\lambda=5$ the relative variance falls a little, and the overlap *falls* a little on average.
+# **Reading.** The views come together, and so do different users; nearest neighbours do not depend on scale. With $\lambda=1$ neither relative variance nor overlap gains anything on average. With $\lambda=5$ the relative variance falls a little, and the overlap *falls* a little on average.
 #
 # $L_A$ can be lowered by scale alone (exact, not in the paper): halve $\mu$, $\sigma$ and all anchors, and double the decoder's first
 # weights. Reconstruction is the same, $L_A$ a quarter; otherwise only the KL term changes.
@@ -473,7 +472,7 @@ torch.testing.assert_close(smaller, c**2 * loss)
 print("a space of half the size: same logits, a quarter of the anchor loss:", True)
 
 # %% [markdown]
-# Larger models, means of five stored seeds (`minivae theory`):
+# Larger models (200 latent dimensions), means of five stored seeds (`minivae theory`):
 
 # %%
 results = {}
@@ -491,8 +490,7 @@ for name, label in {"ml-1m": "MovieLens-1M", "planted": "embedded data"}.items()
 
 # %% [markdown]
 # On both data sets neighbours became **less** stable, in every seed. On MovieLens-1M
-# fewer pairs of views lie within the radius of [Theorem 2.3](04_sharing_radius.ipynb) on average (with the largest slope
-# seen, not a proved constant).
+# fewer pairs of views lie within the radius of [Theorem 2.3](04_sharing_radius.ipynb) on average (largest slope seen, not a proved constant).
 
 # %% [markdown] tags=["explorable"]
 # **Move it by hand.** Raise λ, and read the variance over masks in absolute units and relative to the distances between users. Run the cell; a viewer without scripts shows a picture.
@@ -503,7 +501,7 @@ mv.explorable("anchors")
 # %% [markdown]
 # ## 8.7 Yet accuracy may rise
 #
-# Test nDCG@100, mean and range of five seeds:
+# Mean test nDCG@100:
 
 # %%
 names = {
@@ -559,11 +557,10 @@ for b in ("multvae", "ease"):
     print(f"MovieLens-1M, equal searches, 5 draws of users: anchors minus {b:7} {min(each):+.3f} to {max(each):+.3f}")
 
 # %% [markdown]
-# **Reading.** On MovieLens-1M anchors gain .018 over masking,
-# after equal searches .008 to .011 on each of five draws of users; EASE stays ahead. The centroid alone gives .012,
+# **Reading.** On MovieLens-1M anchors gain .018 over masking (in float32, 09, .016),
+# after equal searches .008 to .011 on each of five draws; EASE stays ahead. The centroid alone gives .012,
 # with $\mathrm{tr}\,\Sigma$ .019, all three terms .018 ($\mathrm{tr}\,\Sigma$ alone: not run here). In the small model on the embedded data the centroid alone *costs* .011, and with $\mathrm{tr}\,\Sigma$ it is .003 [.000, .005] ahead. The scatter
-# makes no difference that can be seen. On the embedded data the full-size
-# model ($\lambda=.3$) cannot be told apart from masking, the small one gains .004 [.002, .006] at $\lambda=.1$, nothing that can be seen at 1, and $\lambda=5$ harms it. On MovieLens-1M
+# makes no difference that can be seen. On the embedded data the full-size model (400–32, $\lambda=.3$) cannot be told apart from masking, the small one gains .004 [.002, .006] at $\lambda=.1$, nothing that can be seen at 1, and $\lambda=5$ harms it. On MovieLens-1M
 # accuracy rises *while neighbours become less stable*.
 #
 # ## 8.8 Two tastes, one centroid

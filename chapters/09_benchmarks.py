@@ -31,7 +31,7 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## 9.2 What was published
 #
-# The published figures stand in one file, with source and [**evidence tag**](GLOSSARY.md#evidence-tag): V, read in a primary
+# The figures below stand in one file, with source and [**evidence tag**](GLOSSARY.md#evidence-tag): V, read in a primary
 # artefact; S, in a secondary text; M, recalled from the named table. **None** of the values in this table was read in a primary artefact. (The file also holds Mult-VAE on MovieLens-20M
 # from its authors' notebook: .4259, standard error .0021 [V].) So this is an exercise in reading a table, and no verdict on the paper.
 
@@ -67,8 +67,7 @@ print("standard errors, stated for RecVAE:", ", ".join(f"{d} {se:.4f} [{tag}]" f
 # \mathrm{se}_y,$$
 #
 # with $r$ the correlation of the two models' values over users. A table gives $\mathrm{se}_x$ and
-# $\mathrm{se}_y$ at best, never $r$. With $r=0$ the error is $\sqrt2$ times that of one model: the
-# *unpaired* error. It is too large if $r$ is positive.
+# $\mathrm{se}_y$ at best, never $r$. With $r=0$ and equal errors the error is $\sqrt2$ times theirs: the *unpaired* error. It is too large if $r>0$.
 
 # %%
 split = mv.strong_split(mv.planted(n_users=3_000, n_items=400, n_events=80_000, seed=0), n_heldout=500)
@@ -101,9 +100,9 @@ assert r_linear.max() < r.min()
 # **Reading.** What both models share, the user and their held-out items, is the larger part of the spread; pairing removes it. With $r=.95$ the
 # paired error is less than a quarter of the unpaired one ($\sqrt{1-r}$).
 #
-# So there are three zones, if $r\ge0$ as here: beyond two unpaired errors, the table alone shows that these trained models differ;
-# within two [*paired*](GLOSSARY.md#paired) errors it could be chance even with the models at hand; between the two, **the table cannot say**. The
-# first needs no more of $r$: on MovieLens-20M it begins at $2\sqrt2\cdot.0021=.006$, and at .007 if the table is rounded to .001.
+# Hence three zones, if $r\ge0$ as here: beyond two unpaired errors, the table alone shows that these trained models differ;
+# within two [*paired*](GLOSSARY.md#paired) errors it could be chance even with the models at hand; between the two, **the table cannot say**. The first begins
+# on MovieLens-20M at $2\sqrt2\cdot.0021=.006$, at .007 if rounded to .001.
 
 
 # %% tags=["from-scratch", "nbval-check-output"]
@@ -223,8 +222,7 @@ def components(d):  # (n, m)
 # %% [markdown]
 # *Naive*: all $nm$ values as if independent. *Users*: average each user over seeds, then the
 # paired interval, for these $m$ trained models and new users. *Both*: the formula above with estimates, for new users
-# **and** new seeds, with the normal 1.96, or with a quantile of Student's t, since $\sigma_b$ is estimated from five seeds. Its degrees of freedom
-# are $f=(\sum v_k)^2/\sum (v_k^2/f_k)$ (Satterthwaite): the sum of independent parts $v_k$ with $f_k$ each (ours only roughly) has the variance $2\sum v_k^2/f_k$, a scaled $\chi^2$ with the same mean $2(\sum v_k)^2/f$.
+# **and** new seeds, with the normal 1.96, or with a quantile of Student's t, since $\sigma_b$ is estimated from five seeds. Its degrees of freedom $f=(\sum v_k)^2/\sum (v_k^2/f_k)$ (Satterthwaite) make two variances equal: $2\sum v_k^2/f_k$ of a sum of independent parts $v_k$ (ours: only roughly) with $f_k$ each, and $2(\sum v_k)^2/f$ of a scaled $\chi^2$ with the same mean.
 # **Predict**: which covers the truth if whole seeds differ? We plant $\delta=0$ and count.
 
 
@@ -362,7 +360,7 @@ assert movies["multvae+anchor", "ease"]["high"] < 0
 # ## 9.7 The same search for every model
 #
 # Every model of MovieLens-1M now gets four settings (its preset and three random ones), at most 60 epochs each, judged on validation users. The chosen one is trained with five seeds, tested on the
-# 1,000 users of 9.6 (`multvae-clean` twice: its search was repeated). [Mult-DAE](GLOSSARY.md#mult-dae), RecVAE
+# 1,000 users of 9.6 (`multvae-clean` twice: searched again after a first look). [Mult-DAE](GLOSSARY.md#mult-dae), RecVAE
 # and [iALS](GLOSSARY.md#ials) take part. So does [H+Vamp](GLOSSARY.md#h-vamp), but the mean of ours is below even clean Mult-VAE's: its row says little.
 
 # %%
@@ -404,18 +402,18 @@ assert fair["recvae", "ease"]["high"] < 0
 # the search *lowered* PIA's own row by .001. (None of the three has an interval.) PIA helps Mult-VAE, RecVAE and our H+Vamp. It hurts Mult-DAE a little by the
 # interval over users; with the chance of seeds 0 is inside. RecVAE without anchors is behind EASE; with anchors it cannot be told apart from EASE.
 #
-# **Draws and folds.** EASE and the three autoencoders, with and without anchors, were trained again on four other **draws** of users, and on six **folds**: each of 6,034 users is tested once
-# (five seeds a draw, one a fold): $K=5$ or 6 differences.
+# **Draws and folds.** EASE and the three autoencoders, with and without anchors, were trained again on four other **draws** of users and six **folds** (each of 6,034 users tested once),
+# one seed each; the first draw has five: $K=5$ or 6 differences.
 #
-# **One rule for the interval**, the wider of two (a rule of thumb; $t_f$: quantile of Student's t, $f$ degrees of freedom):
+# **One rule for the interval**, the wider of two (a rule of thumb: the spread of $K$ numbers may be small by chance; $t_f$: Student's t quantile, $f$ degrees):
 #
 # * *Users*: half width $h$, $t_{n-1}$ times the error over the $n$ different users; one tested in several draws counts once. For draws
 #   that differ in nothing but users.
 # * *Draws* or folds: $K$ independent differences with standard deviation $s$ would give $t_{K-1}s/\sqrt K$. They share training users: add $n_\text{test}/n_\text{train}$ to $1/K$ (Nadeau and Bengio 2003).
-#   Draws share test users, too: add $q$, the part of $h^2$ due to users tested twice (folds: 0).
-#   In all $\sqrt{t_{K-1}^2s^2(1/K+n_\text{test}/n_\text{train})+q}$; the spread of $K$ numbers may be small by chance.
+#   Draws share test users, too: add to the square $q$, the part of $h^2$ due to users tested twice (folds: 0).
+#   Together $\sqrt{t_{K-1}^2s^2(1/K+n_\text{test}/n_\text{train})+q}$.
 #
-# **Predict** (simulated below): if much depends on *whom* one trained on, is the interval too short over five draws, six folds, both?
+# **Predict**: if much depends on *whom* one trained on, is the interval too short over five draws, six folds, both?
 
 
 # %% tags=["from-scratch"]
@@ -507,10 +505,10 @@ for name in ("multdae", "recvae"):
 # EASE by .0040 [.0015, .0064]; without them it is behind.
 #
 # *Limits*: the settings come from the search on the first draw, whose users are among
-# those tested; but for Mult-VAE two models searched alike differ in more than λ; in some folds the best epoch of Mult-VAE was its last.
-# In the count above the rule is too wide if draws differ in users and seeds (.99). How much it matters *whom* one trained on was not measured. With the same standard deviation as the tested users, six folds hold the truth in .89, five draws in .93 (with two other seeds both .90 to .93). With three times it, in .74 and .77.
+# those tested; models with and without anchors differ in more than λ, except Mult-VAE's; in some folds the best epoch of Mult-VAE was its last (our report: *not decided*).
+# In the simulation above the rule is too wide if draws differ in users and seeds (.99). How much it matters *whom* one trained on was not measured. With the same standard deviation as the tested users, six folds hold the truth in .89, five draws in .93 (with two other seeds both .90 to .93). With three times it, in .74 and .77.
 #
-# On the embedded data, over users, PIA hurts Mult-DAE (five seeds) and helps RecVAE (two seeds).
+# On the embedded data, over users, PIA hurts Mult-DAE (five seeds) and helps RecVAE (two seeds); after 16 trials each it hurts Mult-VAE, −.0020 [−.0036, −.0003]. On MovieLens-1M, searched likewise: +.0086 [+.0048, +.0123].
 #
 # ## 9.8 How many verdicts?
 #
@@ -719,7 +717,7 @@ assert abs(gap + 1.96 * errors["both, t"]) < 0.002  # the upper end lies near 0;
 # * A table without pairing shows only large differences: about three errors of one model.
 # * The interval over users is right unless whole seeds
 #   differ; with five seeds use a t quantile.
-# * "Does PIA help?" has no single answer. On MovieLens-1M, corrected for ten intervals, it helps Mult-VAE over draws and folds; over six folds it hurts
+# * "Does PIA help?" has no single answer. On MovieLens-1M, corrected for ten intervals, it helps Mult-VAE over draws; over six folds it hurts
 #   Mult-DAE and helps RecVAE (intervals that may be too short, 9.7), and over five draws both intervals include 0.
 
 # %% [markdown]
@@ -764,7 +762,7 @@ mv.checks.check_holm(holm)
 # %% [markdown]
 # **★★★ (open) Task 9.3.** How much of a gain is search? You tried T settings; the tensors `validation` (T,) and `test` (T,) are their
 # scores. With a budget of `budget` random trials one would have chosen the best of *them* on validation. Return the
-# expected **test** score of that choice, exactly, without simulation. (Sort by validation. With what probability is the
+# expected **test** score of that choice, exactly. (Sort by validation. With what probability is the
 # setting of rank $k$ the best of a random subset?) Then plot it against the budget, for Mult-VAE with and without
 # anchors: `minivae tune` keeps test users out, so run the trials yourself, ten settings (say rates .001 to .01, β .05 to 1, ρ .3 to .8, λ .1 to 5) with `mv.fit` on the embedded data,
 # `run.validation` for the choice and `mv.evaluate(run.model, split.test)` for the curve.

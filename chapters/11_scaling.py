@@ -95,9 +95,8 @@ print(f"by hand {by_hand:,}, with the bias {by_hand + bias:,}; by PyTorch {seen:
 # %% [markdown]
 # ## 11.3 Does time follow the count?
 #
-# Operations are not seconds: memory and costs per call may take part. So we
-# measure: one update, the fastest of 20, with one thing changed at a time, and all in turns, so that a slow second of the machine hits all. One update stands in both
-# panels (4,000 items, $d=100$): its two times differ by chance alone; the others may hold more. The
+# Operations are not seconds. So we measure: one update, the fastest of 20, with one thing changed at a time, and all in turns, so that a slow second hits all. One update stands in both
+# panels (4,000 items, $d=100$): its two times differ by chance alone (of the clock, and of weights and data, which are drawn anew); the others may hold more. The
 # dashed line of the left panel is three products of the same shape, run alone. The dotted line is the
 # count of 11.2, laid through the last point.
 
@@ -292,7 +291,7 @@ assert off > 0.2
 print("three processes with weights = one process; the mean of means is another gradient, more than a fifth away")
 
 # %% [markdown]
-# That was the arithmetic. Now the real thing: the same training by one process and by two, started by `torchrun`. They
+# Now the same training by one process and by two, started by `torchrun`. They
 # talk through PyTorch's *gloo*; on GPUs it would be *nccl*.
 
 
@@ -325,8 +324,7 @@ assert abs(ndcg_one - ndcg_two) < 1e-3
 # the difference is only that, was tested for one gradient (11.5, in double precision), not for the run. Whether two processes are faster than one
 # with two threads was not measured; they share the same cores.
 #
-# If there is a GPU, `device="auto"` takes it. How long an epoch then takes is *not run* here;
-# `python tests/speed/gpu.py` measures it.
+# If there is a GPU, `device="auto"` takes it: *not run* here; `python tests/speed/gpu.py` measures its time.
 
 # %% [markdown]
 # ## 11.6 Your own model under the report card
@@ -447,6 +445,8 @@ assert (quiet[:, 1] < heavy[:, 1]).all()
 # gap, of heavy KL nearly all, of quiet noise nearly half. Beware of the certificates of
 # [chapter 04](04_sharing_radius.ipynb): by exact gradient distance quiet noise certifies 6.5 to 17 % of the pairs, the healthy
 # model hardly any. Many certificates are no sign of health.
+# *Exact* holds for the draws of noise that all users share, here 8: with 128
+# (five seeds, run apart) quiet noise certified 1 to 4 %, with 4 a third on average.
 #
 # | kind | what the numbers say | what to do |
 # |---|---|---|
@@ -455,10 +455,9 @@ assert (quiet[:, 1] < heavy[:, 1]).all()
 #
 # With quiet noise no statement about $W_1$, masks or anchors that uses $\sigma$ describes what the decoder was trained on.
 #
-# The report card checks every statement of the paper on the model that it is given. What must hold, holds for all three;
-# theorems do not depend on quality. Most lines marked *measured* differ; here four of them. (The card looks at 300
-# *training* users and one seed, the table above at histories of test users. That quiet noise certifies more pairs here was not
-# looked into.)
+# The report card checks every statement of the paper on a model. What must hold, holds for all three;
+# theorems do not depend on quality. Most lines marked *measured* differ; here four of them. (The card takes
+# *training* users, one seed and 4 draws.)
 
 # %%
 cards = {name: mv.theory.report_card(train_mine(0, **settings), small) for name, settings in kinds.items()}
@@ -480,7 +479,7 @@ assert healthy[:, 5].max() < 0.01 < quiet[:, 5].min()
 # %% [markdown]
 # **Reading.** Not every line names the fault. The count of active units shows little of heavy KL (13 of 16; with seeds 1 to 3, run apart, 12, 12, 11); the KL and
 # the gap paid tell all three apart. A pair *transfers* if a step on one lowers the loss of the other: by that number quiet noise looks best. "Local constant" and "polarised" are the bounds of chapter
-# 04, which certify nothing here.
+# 04, which certify none of these pairs.
 
 # %% [markdown] tags=["fault"]
 # **Find the fault.** A network with dropout on its input ranks one history twice. The cell prints

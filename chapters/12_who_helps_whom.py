@@ -46,13 +46,12 @@ print("training users, items:", split.train.shape, "  snapshots after epochs", [
 # $$L_u(\theta-\eta g_v) - L_u(\theta) = -\eta\,\langle g_u, g_v\rangle + O(\eta^2).$$
 #
 # **A whole run.** In an epoch every user is in one batch of $B$, so plain gradient descent with rate $\eta$ moves
-# $\theta$ by $-\tfrac{\eta}{B}\sum_v g_v$. Adding the effects of $v$ over the epochs, with $\theta_t$ the parameters at
-# snapshot $t$ and $\eta_t$ the rate times the epochs that the snapshot stands for, over $B$:
+# $\theta$ by $-\tfrac{\eta}{B}\sum_v g_v$. Adding the effects of $v$ over the epochs, with $\theta_t$ the parameters at snapshot $t$, which stands for $n_t$ epochs, and $\eta_t=\eta\,n_t/B$:
 #
 # $$T(u,v) = \sum_t \eta_t\,\langle g_u(\theta_t), g_v(\theta_t)\rangle .$$
 #
 # To first order $T$ is the part of the *fall* of the loss of $u$ that is due to $v$: positive is help. This is TracIn (Pruthi et al., 2020). Unlike the radius of Theorem 2.3 it is symmetric. It is a statement about plain
-# gradient descent on the decoder, to first order, with the gradients of a few snapshots (copies of the model). Our runs use Adam, masks, and an encoder that moves. For them $T$ is *a hypothesis*.
+# gradient descent on the decoder, with the gradients of a few snapshots (copies of the model). Our runs use Adam, masks, and an encoder that moves. For them $T$ is *a hypothesis*.
 #
 # ## 12.3 From scratch
 #
@@ -189,7 +188,7 @@ assert together["epoch 0"] > 0.95
 
 # %% [markdown] tags=["explorable"]
 # **Move it by hand.** The small model of chapter 04 again. Green users help $u$ with a small step, red ones hurt. Move
-# "training" to its end: are the helpers the users near $u$? (In 4.5 the community beside the star harmed it most.) Run the cell; a viewer without scripts shows a picture.
+# "training" to its end: are the helpers the users near $u$? Ask several $u$, users 3 and 21 among them. Run the cell; a viewer without scripts shows a picture.
 
 # %% tags=["explorable"]
 mv.explorable("sharing-plane")
@@ -222,14 +221,14 @@ print(f"users whom all others together help: {(others > 0).mean():.0%}")
 # ## 12.6 The judge: training again
 #
 # Train on $K$ random halves
-# $D_1,\dots,D_K$ of the users, and note the reconstruction loss of each test user $u$, of all its items, after each training. If $T$ is right, and the
+# $D_1,\dots,D_K$ of the users, and note the reconstruction loss of 300 test users $u$, of all their items, after each training. If $T$ is right, and the
 # effects of users add up (hence *linear*), then $u$ should do
 # well after those halves in which its helpers are. The **linear datamodeling score**
 # ([LDS](GLOSSARY.md#lds); Park et al., 2023) is the rank correlation of the two, averaged over users:
 #
 # $$\mathrm{LDS} = \mathrm{mean}_u\ \mathrm{Spearman}_k\Big(\sum_{v\in D_k}T(u,v),\ -\mathrm{loss}_u(D_k)\Big).$$
 #
-# Chance is 0. The sharing radius enters as the score $-(\kappa W_2+\Delta_x)$: by Theorem 2.3 $v$ helps $u$ if $\kappa W_2+\Delta_x<\|g_u\|$ ($\kappa$ is $K$ there).
+# Chance is 0. The sharing radius enters as the score $-(\kappa W_2+\Delta_x)$: by Theorem 2.3 $v$ helps $u$ if $\kappa W_2+\Delta_x<\|g_u\|$ ($\kappa$ is $K$ there, here as seen).
 #
 # **How large can LDS be?** Train each half twice (20 of the 50 on the embedded data), with two seeds. The [**repeatability**](GLOSSARY.md#repeatability) is the
 # correlation of the two losses. It is no upper limit: both losses vary by chance with the seed, and a score does not.
@@ -259,7 +258,7 @@ print(
 # counts with a minus).
 # *A control*: the rows of $T$ of *another* user. If $T$ knew only which halves are good for everybody, they would score like $T$.
 #
-# `minivae explain lds` does this. (Debian: a user is a source package, its items are the packages that it needs.) It writes $T$ before the first retraining, so no loss of the judge is in it.
+# `minivae explain lds` does this. (Debian: a user is a source package, its items are the packages that it needs.) It writes the sums of $T$ before the first retraining, so no loss of the judge is in them.
 
 # %% jupyter={"source_hidden": true}
 experiments = {name: mv.course.stored(f"lds-{name}.json") for name in ("planted", "debian", "ml-1m")}
@@ -310,7 +309,7 @@ print(
 )
 
 # %% [markdown]
-# **Reading.** On the embedded data $T$ scores .30 where another seed scores .57, so the ceiling, if a loss is such a sum, is about .76: $T$ orders
+# **Reading.** On the embedded data $T$ scores .30 where another seed scores .57 (the repeatability), so the ceiling, its root, is about .76 if a loss is such a sum: $T$ orders
 # the halves of a user better than chance (no single pair is judged), and reaches less than half of the ceiling. The rows of another user score about 0: this
 # order is not the same for everybody.
 #
@@ -369,13 +368,13 @@ print(
 # **Reading.** Here helpers are missed: the loss of the held-out items, 7.9 nats on average, is .705 nats [.235, 1.174] higher without them than without the
 # others, and it is higher for 74 % of the users (50 test users, 1 seed; sign test: p = .0009). Five users make up more than half of the mean; the
 # median is .2. So on average it matters which ten of 7,215 users are left out, if the chance of two trainings, which each bar contains, is independent between users: how large it is
-# was not measured. Thirteen bars lie below 0, five of them by less than .02. *Limits*: one data set, one seed, the first 50 of its test users, not a random 50; and the others match the helpers in number of items, not in likeness.
+# was not measured. Thirteen bars lie below 0, five of them by less than .02. *Limits*: one data set, one seed, 50 test users (their order is random); and the others, drawn outside the thirty best helpers, match them in number of items, not in likeness.
 #
 # ## 12.8 Far but related
 #
 # The paper says that masks and anchors let users help each other who are alike but *far*. In the embedded population
 # we know who is alike. *Far* means here: at most one common item (the distance of the posteriors was not looked at). Take 2,000 such pairs with related tastes, and a control for each: the same user with a stranger, as many common items, about as many items. Difference of the mean cosines of gradients
-# (`minivae explain far`, 5 seeds, 20 epochs; PIA: with anchors):
+# (`minivae explain far`, 5 seeds, 20 epochs, Mult-VAE 100–32; PIA: with anchors, $\lambda_A=1$):
 
 # %% jupyter={"source_hidden": true}
 far = mv.course.stored("far-planted.json")["variants"]
@@ -412,7 +411,7 @@ for a, b in (("masked", "clean"), ("masked + PIA", "masked")):
 # %% [markdown]
 # **Reading.** These are cosines: no $T$, no retraining; so (c) is answered for the directions of gradients only. After three epochs the mean cosine is a little larger for related users than for strangers, in every variant.
 # At the end it is the other way round, in every variant: the difference is negative, and so are both
-# cosines. Paired over the seeds, masks raise the difference a little after 3, 8 and 13 epochs;
+# cosines. Paired over the seeds, masks raise the signed difference a little after 3, 8 and 13 epochs;
 # at the end masks changed nothing that
 # can be seen. Anchors lower it at first (after one epoch: −.0006, the others +.0057), raise it after 8 and 13, and
 # at the end, by .0023, a tenth of its size. Corrected for twelve intervals (9.8), masks after 3 and anchors at the end cannot be told apart from 0. Neither masks nor anchors changed the sign at the end. *Limits*: the pairs were chosen
@@ -463,7 +462,7 @@ def lds_score(scores, subsets, losses):
 mv.checks.check_lds_score(lds_score)
 
 # %% [markdown]
-# **★★★ (open) Task 12.3.** Some halves are good for everybody, for instance those with many heavy users. A score that knows
+# **★★★ (open) Task 12.3.** Some halves may be good for everybody. A score that knows
 # only this has learned nothing about *whom* they help. Write `personal_part(values)`: standardise each row of (R, K)
 # (divide by K in the variance), then take the mean of each column off; it is for the summed scores and for the losses alike. Then investigate: train the small model of this
 # chapter on 20 halves, compute the LDS with and without this step, for $T$ (`explain.transfer(snapshots, split.train, receivers=...)`) and for the helpers' number of items. Does the score rise with more snapshots, or with gradients of masked inputs? State the interval: draw users and halves again,

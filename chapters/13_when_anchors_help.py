@@ -4,16 +4,16 @@
 #
 # **You will be able to** (1) prove that a loss can be lowered by the scale alone, and find a loss for which that is not
 # so, (2) show that the best anchors are a smoothing of users over shared items, (3) compare predictions written before a run with its
-# outcome, one by one, (4) say for which users anchors raised accuracy here, and how little one draw proves.
+# outcome, (4) say for which users anchors raised accuracy here, and how little one draw proves.
 
 # %% [markdown]
 # ## 13.1 Question
 #
 # In some of our tables ([chapter 09](09_benchmarks.ipynb)) anchors raise the accuracy of a Mult-VAE and lower that of a
-# [Mult-DAE](GLOSSARY.md#mult-dae). Why should one gain and the other lose? The VAE draws its code from a Gaussian
+# [Mult-DAE](GLOSSARY.md#mult-dae). Why? The VAE draws its code from a Gaussian
 # and pays a KL term for it; the code of the DAE is a point, and costs nothing. And the networks differ: the DAE has one hidden layer, a tanh, which *is* the code
-# (items–200–items), the VAE three (items–600–200–600–items). This chapter follows the first difference; nothing here rules out
-# the second.
+# (items–200–items), the VAE three (items–600–200–600–items). And the stored DAEs (13.4) have
+# a penalty on their weights. This chapter follows the first difference; nothing here rules out the others.
 
 # %% tags=["setup"]
 import matplotlib.pyplot as plt
@@ -39,26 +39,26 @@ print("training users, items:", split.train.shape)
 # %% [markdown]
 # **Predict**, and write it down. (a) What happens to the length of a Mult-DAE's codes as $\lambda_A$ grows? (b) A loss that looks at
 # the *direction* of the code only: does it hurt a Mult-DAE? Does it give a Mult-VAE what the full loss gives? (c) Who
-# gains more from anchors: users with few items or users with many?
+# gains more from anchors: users with few items or with many?
 #
 # ## 13.2 Claim: the scale is free
 #
-# Take a code $z=f(x)$ without noise and a decoder whose first layer is linear in $z$, with weights $W$. ($\lambda$ is short for $\lambda_A$.)
+# Take a code $z=f(x)$ without noise and a decoder whose first layer is linear in $z$, with weights $W$. ($\lambda$ for $\lambda_A$.)
 # With anchors $E$ and any $c>0$ look at
 #
 # $$(z,\ W,\ E)\ \longmapsto\ (cz,\ W/c,\ cE).$$
 #
 # **Theorem** (not in the paper). Every logit stays as it was, and $L_A$ is multiplied by $c^2$. So without a KL term,
-# noise of a fixed size or a penalty on the weights, the infimum of $\mathrm{NLL}+\lambda L_A$ over such a family is that of the NLL alone; it is
+# noise of a fixed size or a penalty on the weights, the infimum of $\mathrm{NLL}+\lambda L_A$ over a family closed under the map is that of the NLL alone; it is
 # approached as $c\to0$ and attained nowhere, unless $L_A=0$.
 #
 # **Proof.** $(cz)(W/c)=zW$, so all later layers see the same. $L_A$ is a mean of $\|z-e_i\|^2$, which becomes
 # $\|cz-ce_i\|^2=c^2\|z-e_i\|^2$. $\blacksquare$
 #
 # *Limit*: Mult-DAE's encoder ends in tanh, and no weights multiply a tanh by $c$. Its codes become small
-# only where tanh is nearly linear, so for it the theorem is a reason to expect short codes, not a proof. And about accuracy it says nothing.
+# only where tanh is nearly linear, and the stored ones have that penalty: the theorem is a reason to expect short codes, not a proof. About accuracy it says nothing.
 #
-# A Gaussian posterior under a KL term is different. Under $(\mu,\sigma)\mapsto(c\mu,c\sigma)$ every logit stays again, but
+# A Gaussian posterior under a KL term is different. Under $(\mu,\sigma,W,E)\mapsto(c\mu,c\sigma,W/c,cE)$ every logit stays again, but
 # the KL term has $-\log c$ for each of the $d$ dimensions and grows without bound as $c\to0$. Let $A$ be the mean of $L_A$ over users and $M$ that of
 # $\|\mu\|^2+\mathrm{tr}\,\Sigma$. The derivative of $\lambda c^2A+\frac\beta2(c^2M-2d\log c)$ is zero at
 #
@@ -144,7 +144,7 @@ assert abs(balance - best_scale(*trained)) <= 0.006  # half a step of the grid, 
 
 # %% [markdown] tags=["explorable"]
 # **Move it by hand.** Put the mean anchors of all three users at one place and raise λ: everything shrinks by one factor, as in the map of
-# 13.2. Which of the two numbers sees it, the absolute or the relative one? (The absolute one: a ratio does not change with $c$.) Run the cell; a viewer without scripts shows a picture.
+# 13.2. Which number sees it, the variance over masks or its ratio to that between users? (The variance: the ratio does not change with $c$.) Run the cell; a viewer without scripts shows a picture.
 
 # %% tags=["explorable"]
 mv.explorable("anchors")
@@ -183,9 +183,10 @@ print(f"loss of user 0, before and after: {before:.2f} and {after:.2f}")
 # %% [markdown]
 # ## 13.4 Do codes shrink?
 #
-# A small Mult-DAE under growing $\lambda_A$, trained here, and the larger models of a stored study. Its predictions were written
-# into the repository *before* its runs (`results/predictions-anchors.md`); `full` is $L_A$, and the *scatter* its third term (how far a
-# user's anchors lie apart, chapter 08):
+# A small Mult-DAE under growing $\lambda_A$, trained here, and larger ones of a stored study, whose predictions were written
+# into the repository *before* its runs (`results/predictions-anchors.md`); `full` is $L_A$, the *scatter* its third term (how far a
+# user's anchors lie apart, chapter 08), the *chosen* weight the best of three on validation users,
+# a *draw* one choice of held-out users:
 #
 # * **P1** `full` at $\lambda_A=1$ hurts a Mult-DAE, and at the chosen weight does not help it. **P2** `direction` at the chosen weight does not hurt it.
 # * **P3** With `full` its codes shrink; with `direction` their length changes less than a third as much. **P4** Without the scatter it is hurt,
@@ -237,7 +238,8 @@ print(f"Mult-DAE: the change with direction over that with full at 10: {at_10:.2
 
 # %% [markdown]
 # **Reading.** With the full loss the codes of a Mult-DAE shrink as $\lambda_A$ rises, as predicted. With `direction` they
-# *grow*, at $\lambda_A=10$ by a quarter of what the full loss takes off there, at 100 by two thirds of that (so P3 fails by its largest weight). A loss that is free of scale does not hold the scale fixed during
+# *grow*, at $\lambda_A=10$ by a quarter of what the full loss takes off there, at 100 by two thirds of that (so P3 fails at its largest weight).
+# A loss that is free of scale does not hold the scale fixed during
 # training. (Its gradient is at a right angle to the code, so a step of gradient descent on a *free* code makes it
 # longer: exact. For networks trained by Adam that is a reason to expect growth, no more: at 100 the codes of the Mult-VAE shrank, to 4.98.)
 #
@@ -263,7 +265,7 @@ assert along_the_code(z, anchors, x).abs().max() < 1e-12
 #
 # What does $L_A$ ask of the users, with the best anchors? Let $P_{ui}=x_{ui}/N_u$, $w_i=\sum_uP_{ui}$.
 #
-# **Theorem** (not in the paper). With $\mathcal S=P\,\mathrm{diag}(1/w)\,P^\top$, which is symmetric with rows that sum to 1,
+# **Theorem** (not in the paper). With $\mathcal S=P\,\mathrm{diag}(1/w)\,P^\top$, which is symmetric with rows that sum to 1, as $P^\top\mathbf1=w$,
 #
 # $$\min_E\sum_uL_A(u)=\sum_u\mathrm{tr}\,\Sigma_u+\tfrac12\sum_{u,v}\mathcal S_{uv}\|\mu_u-\mu_v\|^2 .$$
 #
@@ -271,7 +273,8 @@ assert along_the_code(z, anchors, x).abs().max() < 1e-12
 # what remains is $\sum_uP_{ui}\|\mu_u\|^2-w_i\|e_i\|^2$. Sum over $i$: $\sum_iP_{ui}=1$ gives $\sum_u\|\mu_u\|^2$, and $\sum_iw_i\|e_i\|^2=\sum_{uv}\mathcal S_{uv}\langle\mu_u,\mu_v\rangle$.
 # Rows of $\mathcal S$ sum to 1, so this is the right side. $\blacksquare$
 #
-# So the best anchors pull together users who share items; for one pair, the shared item with the smallest $w_i$ pulls most. From scratch, item by item:
+# So the best anchors pull together users who share items; for one pair, the shared item with the smallest $w_i$ (roughly, the rarest)
+# pulls most. From scratch, item by item:
 
 
 # %% tags=["from-scratch"]
@@ -331,8 +334,7 @@ assert spearmanr(taken, agree).statistic > 0.3
 #
 # ## 13.6 Predictions and outcomes
 #
-# The stored study: embedded data, **one draw of held-out users, one seed**, 2,000 test users, the default networks (Mult-VAE 600–200); $\lambda_A$ chosen by validation users
-# among three (but 1 in the black row). Test nDCG@100 with anchors minus without:
+# The first study: embedded data, **one draw, one seed**, 2,000 test users, the default networks (Mult-VAE 600–200); at the chosen $\lambda_A$ (black row: at 1):
 
 # %% jupyter={"source_hidden": true}
 named = {"multdae": "Mult-DAE", "multvae": "Mult-VAE"}
@@ -362,8 +364,9 @@ def at_every_weight(by):  # without a choice of λ
 at_every_weight(by)
 
 # %% [markdown]
-# "Hurts" and "helps" mean that an interval leaves out 0; "does not hurt", that it does not lie wholly
-# below 0. P6 and P7 are about means over draws; here each draw is asked alone (–: cannot be asked).
+# "Hurts" ("helps") means an interval wholly below (above) 0, "does not hurt" one that is not wholly below.
+# P6 and P7 are about means over draws; here each draw is asked alone (–: no gain to keep, or nobody
+# has more than 100 items).
 
 
 # %% tags=["nbval-check-output"]
@@ -394,11 +397,10 @@ print(f"{'':16}{seven}\nthe first study {hold(by)}")
 # %% [markdown]
 # **Reading.** For the Mult-DAE with the full loss the chosen weight is
 # the smallest, .1, and there no harm is seen. At $\lambda_A=1$ the full loss costs a Mult-DAE accuracy (black);
-# `direction` costs it nothing that can be seen at any of its three weights. The Mult-VAE gains at .1; at 1 no change is seen, and at 10 it loses. Why the Mult-DAE
-# loses is not explained. For the Mult-VAE our prediction was *wrong* on this draw: `direction`
+# `direction` costs it nothing that can be seen at any of its three weights. The Mult-VAE gains at .1; at 1 no change is seen, and at 10 it loses. For the Mult-VAE our prediction was *wrong* on this draw: `direction`
 # keeps nothing of the gain. Without the scatter the mean gain is about as large (+.0060; +.0058).
 #
-# Ten more followed, predictions unchanged: five draws of the embedded data (98765: the first study's users) and five of Debian's packages (chapter 12). Their Mult-VAEs
+# Ten more draws followed (named by seeds), predictions unchanged: five of the embedded data (98765: the first study's users) and five of Debian's packages (chapter 12). Their Mult-VAEs
 # have sizes chosen on validation users, 400–32 on the embedded data. "Mean of five": with the wider of two intervals (chapter 09). MovieLens-1M came last, two draws.
 
 # %% tags=["nbval-check-output"] jupyter={"source_hidden": true}
@@ -445,9 +447,9 @@ for name, found in {"600–200": by, "400–32": draws_of["embedded 98765"]}.ite
     )
 
 # %% [markdown]
-# **P5 fails on eight of ten.** On Debian anchors give a Mult-VAE +.0062 [+.0010, +.0115], two draws show it alone. On the embedded data the mean is +.0010 [−.0004, +.0025]: not told apart from 0.
+# **P5 fails on eight of ten.** At the chosen weight anchors give a Mult-VAE +.0062 [+.0010, +.0115] on Debian, two of five draws show it alone. On the embedded data the mean is +.0010 [−.0004, +.0025]: not told apart from 0.
 # On the first study's users the smaller network changes by −.0010 at .1 and +.0005 at 1, the large one by +.0058 and −.0009; one seed each.
-# P6 asked for half of the gain: `direction` keeps .0005 of .0062 on Debian, not told apart from 0; on MovieLens .0032 of .0181 and, on the other draw, it harms.
+# P6 asked for half of the gain: `direction` keeps .0005 of .0062 on Debian and .0032 of .0181 on MovieLens, neither part told apart from 0; on the other draw there it harms.
 
 # %% tags=["nbval-check-output"] jupyter={"source_hidden": true}
 print("full loss, ten draws        gains on   loses on   length of codes / length at λ = 0")
@@ -527,21 +529,19 @@ print(f"5–10 items, alone: helped on {helped} of ten draws, hurt on {hurt}")
 # %% [markdown]
 # **Reading.** In the first study (figure) the mean gain grows with the number of items. The paper motivates anchors by users about whom little is known; in a Mult-VAE no draw shows a gain for those with 5 to 10 items, and one a loss
 # (in a RecVAE one does: +.0167 [+.0018, +.0315], not predicted).
-# P7 holds on the embedded mean: −.0037 [−.0154, +.0080] with 5 to 10 items, +.0107 [−.0010, +.0224] with more than 100; both intervals hold 0, and alone only one draw has that order.
-# On Debian, where nobody has so many, those with 11 to 50 gain, +.0113 [+.0031, +.0196] (one of seven groups). On MovieLens those with most items gain most, but those with 11 to 50 least: P7 fails.
+# P7 holds on the embedded mean: −.0037 [−.0154, +.0080] with 5 to 10 items, +.0107 [−.0010, +.0224] with more than 100; both intervals contain 0, and alone only one draw has that order.
+# On Debian, where nobody has so many, those with 11 to 50 gain, +.0113 [+.0031, +.0196] (alone among the seven groups of both data). On MovieLens those with most items gain most, but those with 11 to 50 least: P7 fails.
 #
 # ## 13.8 Recap
 #
 # * Without a KL term the anchor loss of a model that can take any scale (a tanh cannot) is lowered by the scale alone. The codes of a Mult-DAE shrank, and at $\lambda_A=1$ it lost accuracy on every draw.
-#   There those of the Mult-VAE shrank more, and it lost on none; at 10 it lost on eight of ten. Its gain on Debian is at .1, on MovieLens at all three. Why they differ stays open.
+#   At 1 the codes of the Mult-VAE shrank more, and it lost on none; at 10 it lost on eight of ten. Its gain on Debian is at .1, on MovieLens at all three. Why they differ stays open.
 # * The *best* anchors [smooth](GLOSSARY.md#smoothing) users over the items they share; learned ones point roughly the same way, not always.
-# * Predictions first: P1, P2 and P4 held on all ten draws, P3 on half of them, P5 on two. P6 fails wherever it could be asked, P7 holds on the embedded mean. On MovieLens P3, P6 and P7 fail (`results/predictions-anchors.md`).
-# * One draw proves little: on Debian two of five show the gain. Nor one setting: after 16 trials for each model no gain can be seen there, on the embedded data a loss (`benchmark-*-searched.json`).
+# * P1, P2 and P4 held on all ten draws, P3 on half of them, P5 on two. P6 fails wherever the chosen weight gained, P7 holds on the embedded mean. On MovieLens P3, P6 and P7 fail (`results/predictions-anchors.md`).
+# * One draw proves little: on Debian two of five show the gain. Nor one setting: after a search of 16 trials for each model no gain can be seen there, on the embedded data a loss; on MovieLens +.0086 [+.0048, +.0123] is left (`benchmark-*-searched.json`).
 
 # %% [markdown]
 # ## 13.9 Exercises
-#
-# `minivae course --out my_work` makes copies with empty cells.
 #
 # **★ (10 min) Task 13.1.** Write the loss without a scale: `mu` and `centroid` are (B, d), the result is (B,). No vector is zero, but some may be very short.
 
@@ -577,10 +577,9 @@ mv.checks.check_smoothing_matrix(smoothing_matrix)
 # %% [markdown]
 # **★★★ (open) Task 13.3.** Write `anchors_in_closed_form(mu, x)`: the best anchors, (I, d), for `mu` (U, d) and `x` (U, I); an item that
 # nobody has gets zeros. Then investigate: train the small Mult-VAE with anchors set to this form after every epoch, in place of learning
-# them, five seeds. (Write the loop over batches yourself, as in 9.8.)
+# them, five seeds. (Batches: as in 9.8.)
 # Is accuracy the same within its interval? And if the penalty is $\mathrm{tr}\,\Sigma$ alone, without any
-# anchors: how much of the gain is left? (On the data of this chapter there is no gain to divide; those of `minivae study --preset
-# anchor-law` have one.) Write a prediction down first.
+# anchors: how much of the gain is left? (On this chapter's data no gain is seen; on Debian's packages one is.) Predict first.
 
 
 # %% tags=["solution"] jupyter={"source_hidden": true} nbgrader={"grade": false, "grade_id": "anchors-in-closed-form", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -599,10 +598,10 @@ mv.checks.check_anchors_in_closed_form(anchors_in_closed_form)
 # <details><summary>Solution</summary>
 #
 # **One investigation** (`python chapters/investigate.py 13`; the data of this chapter, λ = 1, 12 epochs, no early stopping, 5 seeds; test
-# nDCG@100, 95 % over test users; we wrote no prediction down before it). On data this small there is no gain to divide: learned −
+# nDCG@100, 95 % over test users; we wrote no prediction down before it). On these data no gain is seen that could be divided: learned −
 # none is −.000 [−.007, +.006]. The closed form is worse than learned anchors, −.005 [−.008, −.002]. The spread term alone
 # cannot be told apart from none, −.005 [−.013, +.003]. A guess at the second result, not tested: anchors that jump once an epoch, and follow clean
-# codes, fit the masked codes less well. To ask again: data on which anchors gain (preset `anchor-law`), and anchors set after every update.
+# codes, fit the masked codes less well. To ask again: data on which a gain is seen (`minivae study --preset anchor-law --data debian`), and anchors set after every update.
 #
 # **The question of task 13.2.** Two users with few items each, who share an item with a small $w_i$: then $P_{ui}P_{vi}/w_i$ is large.
 #
