@@ -20,7 +20,7 @@ from minivae.runtime.limits import limit_memory
 from minivae.runtime.memory import lack_of_memory
 from minivae.runtime.outside_code import place_among_others, words_of
 from minivae.runtime.registry import load_plugins
-from minivae.runtime.surroundings import check_surroundings, processes, unfit_for_torch
+from minivae.runtime.surroundings import check_surroundings, is_first, processes, unfit_for_torch
 from minivae.runtime.text import visible
 from minivae.version import __version__
 
@@ -160,7 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print_ending(f"error: {lack}; {LESS_MEMORY.get(argv[0], 'take a larger machine')}")
         elif names := unfit_for_torch(e):
             said = textwrap.shorten(words_of(e), LONGEST_WORDS, placeholder=" …")
-            if os.environ.get("RANK", "0") == "0":  # torch aborts if it is loaded once more, to ask who is first
+            if is_first():  # torch aborts if it is loaded once more, to ask who is first
                 advice = f"unset {' or '.join(names)}, or correct the value"
                 sys.stderr.write(f"error: torch cannot be loaded ({visible(said)}); {advice}\n")
         elif place := place_among_others(e):
@@ -180,7 +180,7 @@ def parse(argv: list[str]) -> flags.Command:
         argv = ["recommend", *command_lines.labels_apart(argv[1:], flags.Recommend, LABEL_FLAGS)]
     elif argv[:1] in (["study"], ["tune"], ["evaluate"]):
         argv = command_lines.lists_joined(argv, LIST_FLAGS)
-    quiet = os.environ.get("RANK", "0") != "0"
+    quiet = not is_first()
     with (
         open(os.devnull, "w") as nowhere,
         redirect_stdout(nowhere if quiet else sys.stdout),

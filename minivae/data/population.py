@@ -117,9 +117,7 @@ def planted(
     n_events: int | None = None,
     law: Law | None = None,
 ) -> Planted:
-    """Draw a population with a known preference model; a function of its arguments, whatever the number of cores.
-
-    On another kind of processor, where sums run in another order, a few events may differ.
+    """Draw a population with a known preference model: a function of its arguments, whatever the cores and processor.
 
     Beside it, `debian` is real data that comes with minivae.
 
@@ -209,7 +207,7 @@ def known_pairs(truth: Truth, users: np.ndarray, item: np.ndarray, start: np.nda
     u, v = np.triu_indices(users.size, 1)
     common = (x @ x.T).toarray()[u, v]
     jaccard = common / (size[u] + size[v] - common)
-    taste = unit(truth.user_factors[users, :-1])
+    taste = unit(truth.user_factors[users, :-1].astype(np.float64))
     similarity = (taste @ taste.T)[u, v]
     far = np.flatnonzero((common <= 1) & (similarity >= FAR_SIMILARITY) & (np.minimum(size[u], size[v]) >= 10))
     near = np.flatnonzero((similarity <= 0) & (jaccard > 0) & (jaccard >= np.quantile(jaccard, NEAR_QUANTILE)))

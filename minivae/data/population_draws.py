@@ -127,11 +127,13 @@ def successive_sample(
     """
     n, n_niches = len(theta), len(items.niche_factors)
     mass = np.diff(items.cumulated[items.edges])
-    weight = theta @ items.niche_factors.T  # (B, K)
-    weight += np.log(np.maximum(mass, np.finfo(np.float32).tiny)).astype(np.float32)
+    # In 64 bits processors differ by 1e-16 here, so that no draw falls between them; in 32 bits a few of a million did.
+    theta, niche_factors = theta.astype(np.float64), items.niche_factors.astype(np.float64)
+    weight = theta @ niche_factors.T  # (B, K)
+    weight += np.log(np.maximum(mass, np.finfo(np.float32).tiny))
     weight -= weight.max(axis=1, keepdims=True)
     np.exp(weight, out=weight)
-    cdf = np.cumsum(weight, axis=1, dtype=np.float64)
+    cdf = np.cumsum(weight, axis=1)
     cdf = (cdf / cdf[:, -1:] + np.arange(n)[:, None]).ravel()  # row u climbs from u to u + 1
 
     out, start = np.empty(size.sum(), np.int32), np.cumsum(size) - size
@@ -158,7 +160,7 @@ def successive_sample(
         missing = size[left] - have[left]
         short = (have < size)[row]
         held = row[short], item[short], place[short]
-    logits = items.popularity + (theta[left] @ items.niche_factors.T)[:, items.niche]  # (L, I)
+    logits = items.popularity + (theta[left] @ niche_factors.T)[:, items.niche]  # (L, I)
     logits += rng.gumbel(size=logits.shape)
     logits[np.searchsorted(left, held[0]), held[1]] = -np.inf
     best = np.argsort(-logits, axis=1)

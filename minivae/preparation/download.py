@@ -1,6 +1,5 @@
 """Downloads that continue where they stopped, checked against the publisher's checksum."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from secrets import token_hex
@@ -12,6 +11,7 @@ import requests
 from minivae.data.catalogue import Dataset
 from minivae.errors import InputError
 from minivae.preparation.watch import progress
+from minivae.runtime.storage import file_digest
 
 ATTEMPTS = 3
 CHUNK = 1 << 16  # at most that much is fetched twice
@@ -56,7 +56,7 @@ def retrieve(what: str, urls: Sequence[str], checksum: str | None, folder: Path,
             # pooch passes the address, the file and itself by position; its type asks for other names and an option
             path = Path(pooch.retrieve(url, checksum, own, folder, downloader=downloader))  # pyright: ignore[reportArgumentType]
             if checksum is None and downloader.used:
-                Note(url, sha256=sha256_of(path)).write(noted(path))
+                Note(url, sha256=file_digest(path)).write(noted(path))
             return path
         except requests.RequestException as e:
             answers.append(f"{url}: {type(e).__name__}")
@@ -119,16 +119,10 @@ def noted(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
-def sha256_of(path: Path) -> str:
-    """The checksum of a file."""
-    with path.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
-
-
 def set_changed_aside(target: Path) -> None:
     """Give a file another name if it is no longer what was fetched, so that it is fetched again."""
     note = Note.read(noted(target))
-    if note is not None and target.is_file() and sha256_of(target) != note.sha256:
+    if note is not None and target.is_file() and file_digest(target) != note.sha256:
         target.rename(target.with_name(f"{target.name}.{token_hex(4)}.changed"))
 
 

@@ -33,7 +33,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from minivae.errors import InputError, ProcessLost
-from minivae.runtime.surroundings import NUMBER, processes
+from minivae.runtime.surroundings import NUMBER, is_first, processes
 
 STALLED = 20
 """Seconds without an answer in the middle of training after which a process counts as lost: less than the 30 that
@@ -214,7 +214,7 @@ def first_to_report() -> bool:
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         return store.add(f"minivae has reported {attempt}", 1) == 1
     except (KeyError, ValueError, RuntimeError):  # the process that kept the store has ended
-        return os.environ.get("RANK", "0") == "0"
+        return is_first()
 
 
 def command() -> list[str]:

@@ -26,6 +26,11 @@ def processes() -> int:
     return int(size) if re.fullmatch(NUMBER, size, re.ASCII) else 0
 
 
+def is_first() -> bool:
+    """Whether this process is the first of those that torchrun has started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def unfit_for_torch(e: Exception) -> list[str]:
     """The variables for torch that are set, if it could not be loaded; it alone knows what may stand in them.
 

@@ -1,7 +1,12 @@
 """The planted population: exact sizes, the sampling law by brute force, statistics near MovieLens-1M, a true truth."""
 
+import hashlib
 import importlib.util
 import itertools
+import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +86,53 @@ def test_same_arguments_same_population(small, monkeypatch):
     assert (again.truth.logits([0, 699]) == small.truth.logits([0, 699])).all()
     assert (again.truth.far_pairs == small.truth.far_pairs).all()
     assert (other.item != small.item).mean() > 0.5
+
+
+def fingerprint(data):
+    truth = data.truth
+    parts = [data.user, data.item, truth.far_pairs, truth.near_pairs]
+    return hashlib.sha256(b"".join(np.ascontiguousarray(x, np.int64).tobytes() for x in parts)).hexdigest()[:16]
+
+
+def test_the_default_is_the_same_everywhere(default):
+    """Stored results were made with it; a change of it is a change of the package."""
+    assert fingerprint(default) == "128fba6a9b0dc8cb"
+
+
+KERNELS = """
+import hashlib
+from tests.data.test_population import fingerprint
+from minivae.data.population import planted
+data = planted(n_users=3_000, n_items=600)
+product = data.truth.user_factors @ data.truth.item_factors.T
+print(fingerprint(data), hashlib.sha256(product.tobytes()).hexdigest()[:16], product.dtype)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="kernels of another kind cannot be chosen here"
+)
+def test_same_population_with_the_kernels_of_other_processors():
+    """Sums run in another order there; the products in 32 bits, which the law does not use, show it."""
+    from numpy._core._multiarray_umath import __cpu_dispatch__ as faster
+
+    oldest = {"OPENBLAS_CORETYPE": "Prescott", "NPY_DISABLE_CPU_FEATURES": " ".join(faster)}
+    found = []
+    for kernels in ({}, oldest):
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", KERNELS],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, **kernels},
+            cwd=Path(__file__).parents[2],
+        )
+        found.append(done.stdout.split())
+    populations, products, dtypes = map(set, zip(*found, strict=True))
+    assert dtypes == {"float32"}
+    assert len(products) > 1
+    assert len(populations) == 1
 
 
 def plackett_luce(p, length):

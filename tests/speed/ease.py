@@ -7,7 +7,6 @@ process before the fit, in units of one I×I matrix. The sizes of ML-20M, Netfli
 """
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -17,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 import tyro
+from peak import peak_bytes
 from rich.console import Console
 from rich.table import Table
 
 from minivae import EASE
 from minivae.runtime.storage import write_json
 
-MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 SCORED = 500
 
 
@@ -33,11 +32,6 @@ class Options:
     users: int = 20_000
     per_user: int = 70
     out: Path | None = None
-
-
-def peak() -> float:
-    """Largest resident memory of this process so far, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT
 
 
 def random_users(n_users: int, n_items: int, per_user: int) -> sp.csr_matrix:
@@ -56,16 +50,16 @@ def measure(n_users: int, n_items: int, per_user: int) -> dict[str, float]:
     """Seconds of fit and of scoring 500 users, and the peak of both."""
     x = random_users(n_users, n_items, per_user)
     EASE(100.0).fit(x[:, :100])  # libraries are loaded before the count starts
-    before, start = peak(), time.perf_counter()
+    before, start = peak_bytes(), time.perf_counter()
     model = EASE(100.0).fit(x)
-    fitted, seconds = peak(), time.perf_counter() - start
+    fitted, seconds = peak_bytes(), time.perf_counter() - start
     start = time.perf_counter()
     model.score(x[:SCORED])
     return {
         "items": n_items,
         "fit_seconds": seconds,
         "score_seconds": time.perf_counter() - start,
-        "gigabytes": peak() / 1e9,
+        "gigabytes": peak_bytes() / 1e9,
         "matrices": (fitted - before) / (4 * n_items**2),
     }
 

@@ -7,7 +7,6 @@ uniform numbers looked up once in a cumulated popularity and sorted once, which 
 """
 
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -17,14 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import tyro
+from peak import peak_bytes
 from rich.console import Console
 from rich.table import Table
 
 from minivae.data.population import planted
 from minivae.data.population_law import SHAPES
 from minivae.runtime.storage import write_json
-
-MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 @dataclass
@@ -47,7 +45,7 @@ def measure(shape: str) -> dict[str, float]:
     before = time.perf_counter()
     data = planted(shape=shape)
     seconds = time.perf_counter() - before
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT / 1e6
+    peak = peak_bytes() / 1e6
     if (data.n_users, data.n_items, data.n_events) != SHAPES[shape]:
         raise AssertionError(f"{data} has not the size of {shape}")
     before = time.perf_counter()

@@ -29,6 +29,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import scipy.sparse
+from peak import peak_bytes
 
 from minivae.data.catalogue import DATASETS
 from minivae.preparation.export import fingerprint
@@ -145,7 +146,7 @@ def timed(command: list[str]) -> tuple[float, float, float, str]:
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(command)} failed")
-    peak = usage.ru_maxrss * (1024 if sys.platform != "darwin" else 1) / 1e9
+    peak = peak_bytes(usage) / 1e9
     return time.perf_counter() - start, usage.ru_utime + usage.ru_stime, peak, printed
 
 

@@ -10,7 +10,6 @@ the faster of its two layouts, and one pass of fused Adam over the parameters: w
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -19,6 +18,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+
+from peak import peak_bytes
 
 PARTS = ("dense fp32", "minivae fp32", "minivae bf16", "minivae bf16 + anchors", "floor fp32", "floor bf16")
 VAMP = ("hvamp fp32", "hvamp bf16")
@@ -46,7 +47,7 @@ def part(name: str, path: str, steps: int) -> dict[str, float]:
         step = floor(path, torch.bfloat16 if name.endswith("bf16") else torch.float32)
     else:
         step = ours(path, name, torch.bfloat16 if "bf16" in name else torch.float32)
-    return {"ms": 1e3 * seconds(step, steps), "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+    return {"ms": 1e3 * seconds(step, steps), "peak_gb": peak_bytes() / 1e9}
 
 
 def dense(path: str) -> Callable[[int], object]:
