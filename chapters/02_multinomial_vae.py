@@ -728,7 +728,7 @@ print("the KL grows more slowly than N, and weighs more for light users, in all 
 # **Reading.** Between: like $N^{.46}$, about $\sqrt N$; $\ell$ grows like $N^{1.1}$. So busy users pay more nats,
 # and a smaller part of their loss: β KL is 3 to 4 % of the loss of the lightest fifth, less than 1 % of that of the busiest. (Measured
 # at $z=\mu$, without mask.) That share does not say who pays in *ranking*. With β = 1 all fifths lose on average, the lightest .034, the busiest .011 ± .012. In each seed
-# these lightest users lost more, by .014 to .044. For other users the difference (−.023 ± .028) may be 0, and so may the [rank correlation](GLOSSARY.md#rank-correlation) of the change with $N$,
+# these lightest users lost more, by .014 to .043. For other users the difference (−.023 ± .028) may be 0, and so may the [rank correlation](GLOSSARY.md#rank-correlation) of the change with $N$,
 # .10 [−.01, .21]: who loses more is open.
 # [RecVAE](GLOSSARY.md#recvae) makes the weight of the KL proportional to $N$.
 #

@@ -194,7 +194,7 @@ torch.testing.assert_close(change, transfer.step_effect(model, goal, range(60), 
 change = change.numpy()  # (60,)
 
 # %% tags=["figure"] jupyter={"source_hidden": true}
-fig, axes = plt.subplots(1, 2, figsize=(9, 4.4))
+fig, axes = plt.subplots(1, 2, figsize=(9, 4.15))
 for ax, one, name, zoom in zip(axes, (near, s), ("seen", "proved"), (None, 1.3), strict=True):
     radii = {
         "radius, equal content": float(one.norm[star] / one.lipschitz[star, star]),

@@ -48,7 +48,7 @@ SAID = {
         "Recall@20, a mean over users, is about a third higher for the personal lists",
         "gives an nDCG@100 far below 1",
         "Pairing makes the interval nearly three times narrower here",
-        "Of the four above one is .004 above EASE, one .007 below, two differ from it by .0002 or less",
+        "Of the four above two are ahead of EASE, by .0015 and .004, two behind it, by .0003 and .004",
         "The popularity list has one item of it among eight, the Mult-VAE seven, down to place 79",
         "here the 100 items recommended to a test user have 52 training users on average (all items: 121)",
         "Its first 10 items have 510 training users on average",
@@ -56,7 +56,7 @@ SAID = {
         "even a random list would hold only 1.6 known ones",
         "`nDCG@100 0.525` and, minus popularity, `+0.068 [+0.056, +0.081]`: above popularity on the same users, and "
         "below EASE",
-        "`self.together = self.together / size / size[:, None]`. The cell prints `nDCG@100 0.570`",
+        "`self.together = self.together / size / size[:, None]`. The cell prints `nDCG@100 0.569`",
     ),
     "04": (
         "measure which of $\\|gu\\|$, $\\Deltax$, $W2$ and $K$ ends the certificates",
@@ -294,11 +294,11 @@ SAID = {
         "trained again on four other draws of users and six folds (each of 6,034 users tested once), one seed each; "
         "the first draw has five",
         'A table with many rows often holds a "better" among equals',
-        "With the weights that torch draws by default your recommender is about .015 behind the package "
+        "With the weights that torch draws by default your recommender is behind the package, by .008 [.003, .013] "
         "(measured, 5 seeds)",
-        "It beats the default in all five seeds. Its interval against the package ends near 0: whether those two "
-        "differ stays open",
-        "moved nDCG@100 by about .01 here (.011 [.004, .018], over users and seeds)",
+        "It is ahead of the default in at least four of the five seeds, by .006 over users and seeds, an interval that "
+        "ends near 0, and is not told apart from the package",
+        "may move nDCG@100 by about .01",
         "With four intervals at $1-.05/4$ the verdicts of 9.7 over users and seeds stay",
         "In the simulation above the rule is too wide if draws differ in users and seeds (.99). How much it "
         "matters whom one trained on was not measured. With the same standard deviation as the tested users, six folds "
@@ -311,15 +311,15 @@ SAID = {
     "10": (
         "A tenth of the effect needs a hundred times the people",
         "So here the number of people made a difference, and how much of each person was hidden",
-        "4,000 people, one fold: some 4 to 96 % (for one model the rise may be chance). Five folds: 60 to 100 %. "
+        "4,000 people, one fold: some 2 to 95 % (for one model the rise may be chance). Five folds: 60 to 100 %. "
         "Clicks: 99 % or more",
         "keeps its promise for any number of looks",
         "500 and one fold seldom told EASE and Mult-VAE apart, 7,000 and five folds in all five cases",
         "a click at rank 1 4 times as likely as one at rank 10 without cascade, and 107 times with it",
         "What is much better offline is better online",
         "EASE is ahead of all five Mult-VAEs online, and with the 500 held-out users no interval says so",
-        "500 people, one fold: at most about a fifth. Five folds instead: 9 % (trained on "
-        "another processor: 20 %) to more than half, more for each model. "
+        "500 people, one fold: at most about a fifth. Five folds instead: 8 % to more than half, "
+        "more for each model. "
         "Clicks of 500 people: some 30 to 55 %",
         "One interval of 20 misses that column (over +800 %)",
         "Draws of 4,000 from 7,000 overlap: with new people the fractions would be less extreme",
@@ -469,8 +469,8 @@ SAID = {
     "01": (
         "Both times 2,000 others train with all their items (in the picture on the right: the upper six)",
         "How much of their difference it is we cannot say: paper 2 also trained anew",
-        "On this population the two agree within .002 up to rank 16, at rank 32 they begin to part",
-        "from rank 64 on the weak score is lower, by .02 or more in every draw",
+        "On this population the two agree within .003 up to rank 16, at rank 32 they begin to part",
+        "from rank 64 on the weak score is lower, by more than .015 in every draw",
         "The denominator alone takes .05 to .09 off (five draws of this planted data)",
         "With the history left in, nDCG@100 is .15 to .30 lower: known items then take nine to fourteen of "
         "the first 20 ranks on average",
@@ -480,7 +480,7 @@ SAID = {
         "`mv.evaluate` leaves ties to `torch.topk`: no rule to rely on",
         "popular items appear early: a poor popularity list",
         "EASE on draw 3 scores below the SVD of rank 8 on any other draw",
-        "Its error is 3.5 to 4.3 times smaller, for nDCG@100: worth 12 to 19 times the users",
+        "Its error is 3.6 to 4.3 times smaller, for nDCG@100: worth 13 to 18 times the users",
         "16 each time, less than a third of the difference is left, and the interval excludes 0 in 3 of the 5 draws",
         "So here, on these two grids, most of it was the distance to an untuned rival",
         "No model is better, and yet the winner leads on the users who chose it; on the second "
@@ -510,7 +510,7 @@ SAID = {
         "busy users pay more nats, and a smaller part of their loss",
         "3 to 4 % of the loss of the lightest fifth, less than 1 % of that of the busiest",
         "With β = 1 all fifths lose on average, the lightest .034, the busiest .011 ± .012",
-        "In each seed these lightest users lost more, by .014 to .044. For other users the difference (−.023 ± .028) "
+        "In each seed these lightest users lost more, by .014 to .043. For other users the difference (−.023 ± .028) "
         "may be 0, and so may the rank correlation of the change with $N$, .10 [−.01, .21]",
         "like $N^{.46}$, about $\\sqrt N$; $\\ell$ grows like $N^{1.1}$",
     ),
@@ -668,7 +668,7 @@ def test_00_the_first_recommender_lies_between_popularity_and_ease():
     first.append(mv.recommend(mine, split.test.history, k=10)[0].numpy())
     assert [round(users_of[items].mean()) for items in first] == [510, 453]
     scaled = mv.evaluate(mine, split.test)
-    assert [f"{r['ndcg@100'][0]:.3f}" for r in (plain, scaled, ease)] == ["0.525", "0.570", "0.614"]
+    assert [f"{r['ndcg@100'][0]:.3f}" for r in (plain, scaled, ease)] == ["0.525", "0.569", "0.613"]
     ahead = mv.compare(plain, popular)["ndcg@100"]
     assert [f"{v:.3f}" for v in (ahead.difference, ahead.low, ahead.high)] == ["0.068", "0.056", "0.081"]
     assert mv.compare(ease, plain)["ndcg@100"].low > 0
@@ -684,8 +684,12 @@ def printed(number):
 def test_00_one_seed_is_ahead_of_ease_one_behind_and_two_differ_by_little():
     ahead = sorted(float(found) for found in re.findall(r"seed \d: .*minus EASE ([+-][.\d]+)", printed("00")))
     assert len(ahead) == 4
-    assert [f"{ahead[0]:.3f}", f"{ahead[-1]:.3f}"] == ["-0.007", "0.004"]
-    assert max(abs(value) for value in ahead[1:-1]) <= 0.0002
+    assert [f"{ahead[0]:.3f}", f"{ahead[1]:.4f}", f"{ahead[2]:.4f}", f"{ahead[3]:.3f}"] == [
+        "-0.004",
+        "-0.0003",
+        "0.0015",
+        "0.004",
+    ]
 
 
 def test_01_two_thousand_users_train_with_all_their_items():
