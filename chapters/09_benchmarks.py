@@ -696,7 +696,7 @@ gap, errors = intervals(mine["Xavier"] - mine["torch's default"])
 half, gain = 1.96 * errors["both, t"], (mine["Xavier"] - mine["torch's default"]).mean(0)
 print(f"  Xavier − default, over users and seeds {gap:+.4f} [{gap - half:+.4f}, {gap + half:+.4f}];", end=" ")
 print("seed by seed", *(f"{v:+.3f}" for v in gain))
-assert (gain > 0).sum() >= 4
+assert (gain > 0).sum() >= 3
 assert abs(gap - half) < 0.003  # the lower end lies near 0; on which side is chance
 gap, errors = intervals(mine["torch's default"] - theirs)
 assert gap < -1.96 * errors["both, t"]
@@ -707,7 +707,7 @@ assert abs(gap) < 1.96 * errors["both, t"]
 # %% [markdown] tags=["mine"]
 # **Reading.** With the weights that torch draws by default your recommender is behind the package, by .008 [.003, .013] (measured, 5
 # seeds). For the second row only the start was changed (and with it the random numbers that are drawn after it): Xavier weights,
-# as in Liang et al. It is ahead of the default in at least four of the five seeds, by .006 over users and seeds, an interval that ends near 0, and is not told apart from the package. When a few per cent of these events were drawn otherwise, the same code gave .011 [.004, .018]. So the start of the weights, which no formula of the course contains, may move nDCG@100 by about .01. A comparison of two *codes* compares such choices, too.
+# as in Liang et al. It is ahead of the default in most of the five seeds, by .006 over users and seeds, an interval that ends near 0, and is not told apart from the package. When a few per cent of these events were drawn otherwise, the same code gave .011 [.004, .018]. So the start of the weights, which no formula of the course contains, may move nDCG@100 by about .01. A comparison of two *codes* compares such choices, too.
 
 # %% [markdown]
 # ## 9.9 The full runs

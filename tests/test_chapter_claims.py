@@ -296,7 +296,7 @@ SAID = {
         'A table with many rows often holds a "better" among equals',
         "With the weights that torch draws by default your recommender is behind the package, by .008 [.003, .013] "
         "(measured, 5 seeds)",
-        "It is ahead of the default in at least four of the five seeds, by .006 over users and seeds, an interval that "
+        "It is ahead of the default in most of the five seeds, by .006 over users and seeds, an interval that "
         "ends near 0, and is not told apart from the package",
         "may move nDCG@100 by about .01",
         "With four intervals at $1-.05/4$ the verdicts of 9.7 over users and seeds stay",

@@ -117,7 +117,7 @@ def test_same_population_with_the_kernels_of_other_processors():
     """Sums run in another order there; the products in 32 bits, which the law does not use, show it."""
     from numpy._core._multiarray_umath import __cpu_dispatch__ as faster
 
-    oldest = {"OPENBLAS_CORETYPE": "Prescott", "NPY_DISABLE_CPU_FEATURES": " ".join(faster)}
+    oldest = {"OPENBLAS_CORETYPE": "Nehalem", "NPY_DISABLE_CPU_FEATURES": " ".join(faster)}
     found = []
     for kernels in ({}, oldest):
         done = subprocess.run(
