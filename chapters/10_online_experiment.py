@@ -244,7 +244,7 @@ assert min(by_clicks[4000]) > 0.97
 # **Reading.** What is much better offline is better online (one population). With the *same* 7,000 people
 # nDCG@100 also puts EASE ahead of all five models, in every interval.
 #
-# How often does a draw? 500 people, one fold: at most about a fifth. Five folds instead: 8 % to more than half, more for each model. Clicks of 500 people: some 30 to 55 %.
+# How often does a draw? 500 people, one fold: at most about a fifth. Five folds instead: 8 % to more than half, more for each model. Clicks of 500 people: some 28 to 53 %.
 # 4,000 people, one fold: some 2 to 95 % (for one model the rise may be chance). Five folds: 60 to 100 %. Clicks: 99 % or more.
 #
 # So here the number of people made a difference, and how much of each person was hidden. (Draws of 4,000 from 7,000 overlap: with new people the fractions would be less extreme.)

@@ -192,8 +192,8 @@ assert round(6 * 250 * 300 * items[-1] / count_items[-1], 2) == 0.94
 # **Reading.** The count is not proportional either: sixteen times the items are 9.9 times the operations,
 # because two parts do not grow: in the smallest update the layers in between are a third of the count, the input layer a twentieth. The time grew less than that: updates with few items took longer than the dotted line says. Sixteen
 # times the latent size are 1.27 times the operations: $d$ stands only in the small layers. The last doublings answer your (a) (with $d=100$) and (b); (c) is the same update.
-# The times are of one run on one machine. At 8,000 items, where the dotted line meets the points by construction, the three products are 94 % of the count, and alone (dashed) they take about half of the time. The other half may be what the count leaves out or holds small (softmax, masks and noise, Adam, memory, costs per call), or the same
-# products, slower inside an update; neither was measured. A difference no larger than between the two times of one update says nothing. Why $d=200$ took less than $d=100$ is open.
+# The times are of one run on one machine. At 8,000 items, where the dotted line meets the points by construction, the three products are 94 % of the count, and alone (dashed) they take three quarters of the time here, half on another machine. The rest may be what the count leaves out or holds small (softmax, masks and noise, Adam, memory, costs per call), or the same
+# products, slower inside an update; neither was measured. A difference no larger than between the two times of one update says nothing.
 
 # %% [markdown]
 # ## 11.4 Memory before you start
@@ -511,7 +511,7 @@ print(f"one history, ranked twice: {len(first & second)} of 20 recommendations a
 # ## 11.7 Recap
 #
 # * An update is three item-sized products, small layers and one pass of Adam: for $I\gg d$ its count is linear in items, almost flat in the latent size,
-#   independent of the number of users. At 8,000 items the products are 94 % of the count, and alone they took about half of an update's time.
+#   independent of the number of users. At 8,000 items the products are 94 % of the count, and alone they took half to three quarters of an update's time (two machines).
 # * Several processes give the run of one if shares are weighted and every random number depends on seed, update and place in the data, not on the process.
 # * A VAE with a Gaussian posterior, one $\sigma$ for each dimension, and a softmax over items can be put under the card with `theory.wrap`. Put a healthy one beside it. Look at KL, $\sigma$, the gap paid and
 #   the ranking at a *sample*, not only at nDCG.

@@ -538,7 +538,7 @@ print(f"5–10 items, alone: helped on {helped} of ten draws, hurt on {hurt}")
 #   At 1 the codes of the Mult-VAE shrank more, and it lost on none; at 10 it lost on eight of ten. Its gain on Debian is at .1, on MovieLens at all three. Why they differ stays open.
 # * The *best* anchors [smooth](GLOSSARY.md#smoothing) users over the items they share; learned ones point roughly the same way, not always.
 # * P1, P2 and P4 held on all ten draws, P3 on half of them, P5 on two. P6 fails wherever the chosen weight gained, P7 holds on the embedded mean. On MovieLens P3, P6 and P7 fail (`results/predictions-anchors.md`).
-# * One draw proves little: on Debian two of five show the gain. Nor one setting: after a search of 16 trials for each model no gain can be seen there, on the embedded data a loss; on MovieLens +.0086 [+.0048, +.0123] is left (`benchmark-*-searched.json`).
+# * One draw proves little: on Debian two of five show the gain. Nor one setting: after a search of 16 trials each a Mult-VAE shows no gain there, on the embedded data a loss; on MovieLens +.0086 [+.0048, +.0123] is left (`benchmark-*-searched.json`).
 
 # %% [markdown]
 # ## 13.9 Exercises
