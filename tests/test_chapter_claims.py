@@ -356,7 +356,8 @@ SAID = {
         "The count of active units shows little of heavy KL (13 of 16; with seeds 1 to 3, run apart, 12, 12, 11)",
         "not quiet noise, whose mean is above that of the healthy model",
         "the median pair of healthy users pays next to nothing of the compromise gap",
-        "the three products are 94 % of the count, and alone (dashed) they take three quarters of the time here, half on another machine",
+        "the three products are 94 % of the count, and alone (dashed) they take three quarters of the time here, half "
+        "on another machine",
         "of heavy KL nearly all, of quiet noise nearly half",
         "quiet noise certifies 6.5 to 17 % of the pairs, the healthy model hardly any",
         "Exact holds for the draws of noise that all users share, here 8: with 128 (five seeds, run apart) quiet noise "
