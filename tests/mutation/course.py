@@ -37,17 +37,23 @@ class Planted:
         (path,) = CHAPTERS.glob(f"{self.chapter}_*.py")
         return path
 
+    def _right(self) -> str:
+        source = self.source.read_text(encoding="utf-8")
+        if source.count(self.old) != 1:
+            raise SystemExit(
+                f"{self.old!r} stands {source.count(self.old)} times in {self.source.name}, not once: "
+                f"bring its words in {LISTED.name} up to date"
+            )
+        return source
+
     @property
     def text(self) -> str:
         """The source with the error."""
-        source = self.source.read_text(encoding="utf-8")
-        if source.count(self.old) != 1:
-            raise SystemExit(f"{self.old!r} stands {source.count(self.old)} times in {self.source.name}, not once")
-        return source.replace(self.old, self.new)
+        return self._right().replace(self.old, self.new)
 
     @property
     def in_prose(self) -> bool:
-        source = self.source.read_text(encoding="utf-8")
+        source = self._right()
         start = source.rfind("\n", 0, source.index(self.old)) + 1
         return source.startswith("# ", start)
 
