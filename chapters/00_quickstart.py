@@ -263,7 +263,7 @@ assert min(mean for mean, _, _ in by_seed) < -0.003 < 0.003 < max(mean for mean,
 print("the interval of Mult-VAE − EASE contains 0 for each of the four seeds, and its mean changes sign:", True)
 
 # %% [markdown]
-# **Reading.** Pairing makes the interval nearly three times narrower here. An interval that contains 0 says: with these users we cannot tell the two models apart. It does not say that they
+# **Reading.** Pairing makes the interval about three times narrower here. An interval that contains 0 says: with these users we cannot tell the two models apart. It does not say that they
 # are equal. And it covers the choice of users, not the randomness of training: another `seed` gives another Mult-VAE. Of the four above two are ahead of EASE, by .0015 and .004, two behind it, by .0003 and .004. So a comparison has at least two kinds of chance, users and
 # seeds; later chapters use several seeds
 # in most comparisons, and say where it is one.
@@ -298,7 +298,7 @@ print(f"of 20 recommended items the user already has {known.gather(1, listed).su
 # **Your first recommender.** People who took this also took that: score an item by the number of pairs (training user, item of the history) where
 # the user took both that item and the scored one. Below, `together` counts for any two items the training users who took both, and every score is 0. Replace the
 # marked line by one that computes `(users, items)` scores, a torch tensor; `history` is a sparse matrix of scipy. How does it compare with popularity (.457) and EASE (.613)?
-# Unchanged, the cell prints .043, less than a random order (.125). With every score 0 all items are tied, and `mv.evaluate` leaves the order of ties to
+# Unchanged, the cell below prints .043, less than a random order (.125). With every score 0 all items are tied, and `mv.evaluate` leaves the order of ties to
 # `torch.topk`: here the 100 items recommended to a test user have 52 training users on average (all items: 121). Perhaps that is why; more on ties in [chapter 01](01_protocol.ipynb).
 #
 # <details><summary>Hint</summary>

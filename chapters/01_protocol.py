@@ -86,7 +86,7 @@ plt.show()
 # %% [markdown]
 # Take a simple collaborative model, the truncated SVD: of the matrix $X$ of the
 # training users keep the $R$ directions of the item space in which it extends most, the columns of $V$, (items, $R$), so
-# that $X \approx XVV^\top$. A user with the history $x$ gets the scores $xVV^\top$. We evaluate it on the same 500 users twice. Both times 2,000 others train with all their items (in the picture on the right: the upper six). The other training rows are once the histories of the 500 (weak for *them*), once those of the 500 validation users (strong).
+# that $X \approx XVV^\top$. A user with the history $x$ gets the scores $xVV^\top$. We evaluate it on the same 500 users twice. Both times 2,000 others train with all their items (in the picture on the right: the upper six). The other 500 training rows are the histories of the evaluated users (weak), or of the 500 validation users (strong).
 
 
 # %% tags=["from-scratch"]
@@ -534,7 +534,7 @@ print(f"the means of the two halves differ by {difference / error:.1f} standard 
 # the nDCGs of each we subtract its mean over all 1,000 held-out users, who stand for the population. Draw $m$ users and choose the model that is best on them. How far above the mean of all 20 does it lie on these users, and how far on a second draw of $m$ users?
 #
 # The largest of 20 independent normal numbers is expected 1.87 standard deviations above their mean. So if the 20 means over users behave like such numbers, the lead is about
-# $1.87\,s_d/\sqrt m$, where $s_d$ is the standard deviation over users of a model's difference from the mean of all. (Each model is part of that mean, so $s_d$ is 2.5 % too small.)
+# $1.87\,s_d/\sqrt m$, where $s_d$ is the standard deviation over users of a model's difference from the mean of all. (Each model is part of that mean: $s_d$ is 2.5 % below a single model's.)
 
 
 # %% tags=["from-scratch"]
@@ -679,8 +679,8 @@ mv.checks.check_users_needed(users_needed)
 #
 # <details><summary>Solution</summary>
 #
-# **One investigation** (`python chapters/investigate.py 01`; EASE and the SVD of rank 8 in 1.9, draw 0, a difference of .01). nDCG@100 needs
-# 548 users, Recall@20 1,544; with two separate groups each needs 6,786 and 8,312 (each group, nDCG@100 and Recall@20). The
+# **One investigation** (`python chapters/investigate.py 01`; EASE ($\lambda=300$) and the SVD of rank 8, draw 0, a difference of .01). nDCG@100 needs
+# 552 users, Recall@20 1,391; with two separate groups each needs 6,829 and 8,475 (each group, nDCG@100 and Recall@20). The
 # pilot, shifted to a true difference of
 # .01 and drawn again 2,000 times with that many users, was told from 0 in 82% and 81% of the cases; asked were 80 %. Not
 # covered: the pilot's spread is itself an estimate, and neither other draws of training users nor other seeds are in it.

@@ -567,7 +567,7 @@ print("best of the first 20 epochs: multinomial > Gaussian > logistic, in all 5 
 print("best of 60 epochs, mean of 5 seeds: all three within .003:", True)
 
 # %% [markdown]
-# **Reading.** With the best of the first 20 epochs (left of the dashed line) the multinomial loss wins in seeds 0 to 4 (not in seed 5, which a test runs). In 60 epochs the best values are alike, .595 to .596 on average: no order is seen. (A best of 30, on the users that chose it, is too high: [1.10](01_protocol.ipynb).) The multinomial loss had its best epoch at 16 to 22 and then lost again;
+# **Reading.** With the best of the first 20 epochs (left of the dashed line) the multinomial loss wins in seeds 0 to 4 (not in seed 5, which a test runs). In 60 epochs the best values are alike, .595 to .596 on average: no order is seen. (A best of 30 measured epochs, on the users that chose it, is too high: [1.10](01_protocol.ipynb).) The multinomial loss had its best epoch at 16 to 22 and then lost again;
 # the other two at 46 or later, on flat curves, and may not have reached their best. So on average the multinomial loss learnt faster at these step sizes (one each, two for the Gaussian: no search). That competition ranks better in the end, as Liang et al. argue, is not seen.
 #
 # Now β. Five stored seeds on the full [embedded data](GLOSSARY.md#embedded-data) (`minivae theory --seeds 5`), another
@@ -728,7 +728,7 @@ print("the KL grows more slowly than N, and weighs more for light users, in all 
 # **Reading.** Between: like $N^{.46}$, about $\sqrt N$; $\ell$ grows like $N^{1.1}$. So busy users pay more nats,
 # and a smaller part of their loss: β KL is 3 to 4 % of the loss of the lightest fifth, less than 1 % of that of the busiest. (Measured
 # at $z=\mu$, without mask.) That share does not say who pays in *ranking*. With β = 1 all fifths lose on average, the lightest .034, the busiest .011 ± .012. In each seed
-# these lightest users lost more, by .014 to .043. For other users the difference (−.023 ± .028) may be 0, and so may the [rank correlation](GLOSSARY.md#rank-correlation) of the change with $N$,
+# these lightest users lost more, by .014 to .043. For another draw of users the difference (−.023 ± .028) may be 0, and so may the [rank correlation](GLOSSARY.md#rank-correlation) of the change with $N$,
 # .10 [−.01, .21]: who loses more is open.
 # [RecVAE](GLOSSARY.md#recvae) makes the weight of the KL proportional to $N$.
 #
@@ -826,13 +826,13 @@ mv.checks.check_importance_bound(importance_bound)
 # | bound, one draw (the ELBO) | −127.1 | −130.4 |
 # | bound, 1,000 draws | −125.8 | −127.3 |
 # | rise from 100 to 1,000 draws | 0.06 | 0.50 |
-# | rise from one to 1,000 draws: lightest fifth | 0.40 | 2.15 |
-# | the same: busiest fifth | 2.90 | 4.94 |
-# | nDCG@100 | .560 | .585 |
+# | rise from one to 1,000 draws: lightest fifth | 0.39 | 2.15 |
+# | the same: busiest fifth | 2.89 | 4.93 |
+# | nDCG@100 | .561 | .584 |
 #
-# So β = 1 has the higher *bound*, by 1.44 [1.25, 1.63] nats (95 %, over users), and β = 0.2 ranks better, by .024 [.016, .032] before rounding. The gap is at least
+# So β = 1 has the higher *bound*, by 1.44 [1.25, 1.63] nats (95 %, over users), and β = 0.2 ranks better, by .024 [.015, .032] before rounding. The gap is at least
 # the rise, and the rise is larger for busy users. With β = 0.2 the bound still rises at 1,000 draws: its likelihood is not known well, and which is higher is not shown.
 #
-# On the line of 2.3 (the user of four items, $q$ of mean .8 and sd .7) the bound lies .33 nats below $\log p(x)$ as the ELBO, by integral; with draws .33 at one ([standard error](GLOSSARY.md#standard-error) .03), .015 at ten, .0014 at 100 and .00013 at 1,000 (standard errors of these three below a twentieth). (1,000 repeats. Let $m$ be a repeat's mean of $w_k/p(x)-1$: its bound lacks $-\log(1+m)$. To lower the noise, $m$ was added to what the bound of each repeat lacks; the expectation of $m$ is 0, so the mean stays. This is a *control variate*.)
+# On the line of 2.3 (the user of four items, $q$ of mean .8 and sd .7) the bound lies .33 nats below $\log p(x)$ as the ELBO, by integral; with draws .33 at one ([standard error](GLOSSARY.md#standard-error) .03), .015 at ten, .0014 at 100 and .00013 at 1,000 (standard errors of these three below a twentieth). (1,000 repeats. Let $m$ be a repeat's mean of $w_k/p(x)-1$: its gap is $-\log(1+m)$. To lower the noise, $m$ was added to what the bound of each repeat lacks; the expectation of $m$ is 0, so the mean stays. This is a *control variate*.)
 #
 # </details>

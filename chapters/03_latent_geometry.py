@@ -201,7 +201,7 @@ print(f"all lengths doubled: the distance is {distance(*doubled) / distance(*q):
 # plan, so the best costs no more. *Right:* Jensen again, $\mathbb E\,r\le\sqrt{\mathbb E\,r^2}$. For equal spreads both
 # ends meet.
 #
-# In $d=1$ the middle is $W_1$, *exactly*. The sand lies on a line. To the left of a point $x$
+# In $d=1$ common noise costs $W_1$, *exactly*. The sand lies on a line. To the left of a point $x$
 # lies the fraction $F_u(x)$ of it now, and $F_v(x)$ must lie there in the end ($F$: distribution function). So at least
 # $|F_u(x)-F_v(x)|$ must pass $x$, whatever the plan, and $W_1\ge\int|F_u-F_v|\,dx$. The plan that keeps the order of
 # the grains, quantile to quantile, sends nothing in both directions and attains it. For Gaussians this plan is common
@@ -287,7 +287,7 @@ print(
 # **Reading.** In 8 and 16 dimensions the estimate lies outside the bracket, far *above* it. Why above? $W_1$ is convex in
 # the pair of measures, so by Jensen the mean over random samples is at least the $W_1$ of what the samples are on
 # average: the true Gaussians. Two samples of the *same* cloud have a positive distance, too; measure it for each
-# cloud, subtract both, and one has, on average, a lower bound (triangle inequality, and Jensen again). On the line and in the plane the estimate is near 2, with 100 points in 16 dimensions 4.25. In higher
+# cloud, subtract both, and one has, on average, a bound below $W_1$ (triangle inequality, and Jensen again). On the line and in the plane the estimate is near 2, with 100 points in 16 dimensions 4.25. In higher
 # dimensions the excess falls slowly: in 16 dimensions ten times the samples (30 to 300) left about three quarters of it, in 8 more than half. In [latent space](GLOSSARY.md#latent-space)
 # the bracket has no such error, but may be wide (3.7).
 #
@@ -623,7 +623,7 @@ print("more items, smaller spreads, farther out; nearest by W2 have more alike t
 # **Reading.** *Common items go with nearness among users of like [activity](GLOSSARY.md#activity).* Over all pairs their number does not: its rank correlation with $W_2$ is near 0,
 # and the curve of the figure falls and rises again. But busy users have many items in common with others on average, and
 # lie farther from them (last two rows). Hold $N$ of both: inside a fifth by $N$ the correlation is about −.65 on average, weakest in the busiest (43 to 120 items), and it is there in each fifth and seed;
-# with one user in each of two given fifths it is about −.5. So $N$ hides it (akin to *Simpson's paradox*). The Jaccard index shows it over all pairs, too, and inside each fifth it is the stronger one.
+# with one user in each of two given fifths it is about −.5. So $N$ hides it (akin to *Simpson's paradox*). The Jaccard index shows it even over all pairs, and inside each fifth more strongly.
 
 # %%
 table("taste")
@@ -634,7 +634,7 @@ table("taste")
 # ## 3.9 What a distance does not say
 #
 # $W$ has a unit. Let the encoder multiply all $z$ by ten and the decoder divide: the same model, ten times the distances.
-# KL between users does not change; the KL to the prior does, so the objective differs, but it recommends the same. So "$W_1=4$" says nothing alone. Chapter 04 compares it with a radius, which is a length of the same space. In the toy there the gradients, those of the decoder's last layer, stay; their slope in $z$ becomes a tenth, and the radius ten times as large.
+# KL between users does not change; the KL to the prior does, so the objective differs, but it recommends the same. So "$W_1=4$" says nothing alone. Chapter 04 compares it with a radius, which is a length of the same space. In its toy the gradients of the decoder's last layer stay; their slope in $z$ becomes a tenth, and the radius ten times as large.
 
 # %% tags=["checks", "nbval-check-output"] jupyter={"source_hidden": true}
 with torch.no_grad():

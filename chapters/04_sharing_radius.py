@@ -105,7 +105,7 @@ mv.explorable("sharing-disc")
 # the same $\varepsilon_k$, of mean 0 and mean square 1. Then the root mean square of $\|z_{uk} - z_{vk}\|$ is exactly
 # $W_2(q_u, q_v)=(\|\mu_u-\mu_v\|^2+\|\sigma_u-\sigma_v\|^2)^{1/2}$. It is at least $W_1$ and replaces it in $D_{uv}$ from here on.
 #
-# Rows are divided by $N_u$: loss per interaction, so $N=1$ up to 4.8.
+# Rows are divided by $N_u$: loss per interaction, so the toy has $N=1$.
 
 # %%
 goal = x / x.sum(1, keepdim=True)  # (60, 60) rows sum to 1
@@ -267,7 +267,7 @@ def proved_constant(decoder, goal):
 # %% [markdown]
 # This $K$ is too large to certify anybody here. Three changes make it smaller. (1) As $|h_j|<1$, $f_m-f_i$ stays within
 # $b_m-b_i\pm a_{im}$, $a_{im}=\sum_j|V_{mj}-V_{ij}|$. So $\pi_i=1/\sum_me^{f_m-f_i}$ stays in an interval, and $(N\pi_i-x_i)^2$ is largest at one of its ends: the sum of these maxima replaces $R^2$.
-# (2) The variance above is at most $\sum_i\pi_iy_i^2\le\max_i\pi_i$: the largest upper end, if below $\frac12$, replaces it. (3) A shift of all logits leaves $\pi$: take the mean row from $V$.
+# (2) The variance above is at most $\sum_i\pi_iy_i^2\le\max_i\pi_i$: the largest upper end of (1), if smaller, replaces that ½. (3) A shift of all logits leaves $\pi$: take the mean row from $V$.
 
 
 # %% tags=["from-scratch"]
@@ -408,7 +408,7 @@ ax.set_xlabel("fraction of the pairs of one community (mean and standard error o
 plt.show()
 
 # %% [markdown]
-# **Reading.** Each constant seen costs little (together .12 after 100 steps). Before training the proved constant costs .14 to .22 more (95 %) than the first bound, $\|g_u-g_v\|$, and cannot be told
+# **Reading.** Each constant seen costs little (together .12 after 100 steps). Before training the proved constant loses .14 to .22 more of the pairs (95 %) than the first bound, by $\|g_u-g_v\|$, and cannot be told
 # apart from the link *along samples*. After 100 steps it cannot be told apart from either link. Part of the loss
 # can be won back: Cauchy and Schwarz do not use $\|g_v\|$; the identity
 # $\langle g_u,g_v\rangle = \tfrac12(\|g_u\|^2+\|g_v\|^2-\|g_u-g_v\|^2)$ does. So already
@@ -780,7 +780,7 @@ mv.checks.check_batch_transfer(batch_transfer)
 # of 1, 5 and 20 helps 0.32, 0.50 and 0.49 of the users outside, after 300 steps 0.37, 0.42 and 0.40 (single seeds .31 to .50): from 5 to 20 no mean grows (no interval was taken). Of its members it helps
 # 1.00, 0.81 and 0.69, and then 1.00, 0.99 and 0.97. A batch of one helps all of its own community before training, and nobody else; after 300 steps
 # .62 [.36, .85] of its own and .24 [.09, .44] of the others (lowest and highest seed; why, was not asked; 50 users drawn with return, other samples than those of 4.8). In the trained Mult-VAE (masked input, 100 test users of 4.9)
-# a batch helps 0.48, 0.50 and 0.52 of the users outside (single seeds .46 to .53; from 1 to 20 it rises in all five, by .02 to .06), and of its members 1.00, 1.00 and 1.00. A radius for a batch follows from the same proof: its gradient lies
+# a batch helps 0.48, 0.51 and 0.52 of the users outside (single seeds .46 to .53; from 1 to 20 it rises in all five, by .04 to .06), and of its members 1.00, 1.00 and 1.00. A radius for a batch follows from the same proof: its gradient lies
 # within the mean of the $D_{uv}$ over $v\in B$ around $g_u$, so the batch helps $u$ if that mean is below $\|g_u\|$.
 #
 # </details>

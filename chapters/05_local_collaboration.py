@@ -522,21 +522,21 @@ print(
 # (right) pairs of a higher Jaccard index help more often, whatever the tastes; and in each band below .2 users of *alike* taste help each other *less* (above .2, too,
 # on average); why, was not tested.
 #
-# *None of three measures of nearness orders the four kinds*, by their means. Both near kinds help more than both far ones, but:
+# *No measure of three puts the four kinds in the order of helping*, by their means. Both near kinds help more than both far ones, but:
 #
 # * *Jaccard index* (middle): in this population, of the two near kinds, and of the two far ones, that with the *higher* Jaccard index helps less.
 # * *Items that differ*, the lemma's distance: "far, related", the nearest, help least (5.1).
 # * *Place* (left): far and unrelated pairs, at more than twice the rank,
 #   help more than three times as often as far but related ones, which harm each other in about nine of ten cases. (With new samples 5 % of these signs change, 13 % of those of far and unrelated pairs.)
 #
-# The paper calls helping local. In these clean models it is so by tendency: from band to band of the Jaccard index, and from the far kinds to the near ones, but not within the far or the near. (These kinds were picked; over all pairs place hardly counts.)
+# The paper calls helping local. In these clean models it is so by tendency: from band to band of the Jaccard index, and from the far kinds to the near ones, but not within the far or the near. (These kinds were picked; over all pairs $W_2$ hardly counts.)
 #
 # *Where they lie.* Both near kinds are closest. Far but related pairs lie clearly nearer than far and unrelated ones. They also differ in fewer
 # items, so this alone proves nothing about taste. [Chapter 5b](05b_compromise_gap.ipynb) asks what it costs to share a place, [chapter 07](07_masking.ipynb) how masks change all this.
 #
 # ## 5.7 Recap
 #
-# * An encoder moves a posterior by at most $\sqrt{K_\mu^2+K_\sigma^2}\,\|x_u-x_v\|_1$. Both are products along the chain. They can be proved; for the rows searched here they are
+# * An encoder moves a posterior by at most $\sqrt{K_\mu^2+K_\sigma^2}\,\|x_u-x_v\|_1$. $K_\mu$, $K_\sigma$ are products along the chain. They can be proved; for the rows searched here they are
 #   very coarse, mostly by the bound on the spread.
 # * With chapter 04 it promises a ball around each user, and nothing beyond. With proved constants no ball measured here
 #   (100 users, five models) holds another user.
@@ -612,7 +612,7 @@ mv.checks.check_steepest(steepest)
 #
 # **One investigation** (`python chapters/investigate.py 05`; the five models of 5.4; every item that 500 users could add, then all users with a single
 # item). The largest change is 1.34 to 1.56 among the 500 users who were searched, and 2.84 to 3.40 among users with a single item, who do not occur. The constant of the
-# lemma is 1,503 to 4,342. From the means over the models, it is 1,745 times the largest change of the users, and 800 times that of the single items: so
+# lemma is 1,506 to 4,350. From the means over the models, it is 1,747 times the largest change of the users, and 801 times that of the single items: so
 # the single items won a factor of more than two, the search among the users little (5.4: about two thousand). A search gives a lower end only: of the rest nobody knows how much is due to the bound, and how much to rows that were not searched. $K_\mu$ alone is 5.4 times what was found. The ten items that move most have a median rank of 42 to 72 of 300 by [popularity](GLOSSARY.md#popularity). The more popular items tend to move a user more: over the items, the mean move has a rank correlation of .50 to .68 with the number of users who have the item.
 #
 # </details>

@@ -533,20 +533,20 @@ print("in all 5 seeds and for all four kinds the price falls from over a half to
 
 # %% [markdown]
 # **Reading.** After one epoch pairs pay two thirds to nine tenths of the full gap, on average, so the clouds overlap.
-# Trained for 25 epochs all four kinds pay next to nothing, on average: probably their clouds hardly overlap (5b.3). *Near, related* pairs pay most at the end, one or two hundredths, though
+# Trained for 25 epochs all four kinds pay next to nothing, on average: probably their clouds hardly overlap (Theorem 2.5). *Near, related* pairs pay most at the end, one or two hundredths, though
 # far, unrelated ones differ in about as many items; far but related ones pay about a thousandth.
-# For the other two the table gives limits: the 20,000 draws of a seed (100 pairs, 2 users, 100 points) may miss that much.
+# For the other two the table gives limits: the 20,000 draws of a seed (100 pairs, 2 users, 100 points) may miss 3 / 20,000.
 #
 # The rule of 5b.6 needs equal $N$. For two users alone with unequal $N$ there is a local threshold (task 5b.3): below a $\beta$ of its own, here from 2.2 to 43, a pair
 # gains by moving a little apart. Our $\beta=0.2$ is below all, so all should part,
-# and they pay little. That is no test of the thresholds: those of pairs that differ in 4 to 9 items lie at 1.5 to 4.5, and at $\beta=1$ such pairs
-# still pay more than half (.57, table of task 5b.3), where two Gaussians alone, of equal $N$, pay .26 to .05. These models have many users,
+# and they pay little. That is no test of the thresholds: those of pairs that differ in 4 to 9 items lie at 1.5 to 4.5, yet at $\beta=1$ such pairs
+# still pay more than half (.58, solution of task 5b.3), where two Gaussians alone, of equal $N$, pay .26 to .05. These models have many users,
 # 16 dimensions and decoders of limited slope. Nor does paying little show that
 # *different content* drives users apart: no training without reconstruction was run.
 #
 # **What the theorem does not say.**
 #
-# * It compares two answers *at one place*. 5b.6 says where the minimum lies; that training gets there, 40 networks showed, no proof.
+# * It compares two answers *at one place*. 5b.6 says when merging is best; that training gets there, 40 networks showed, no proof.
 # * A pair that pays little may still be near in $W_2$, if the clouds are small; the [sharing radius](GLOSSARY.md#sharing-radius) of chapter 04
 #   is in $W_1$.
 # * No third user appears, so it does not explain where users alike in taste lay in chapter 05.
@@ -556,7 +556,7 @@ print("in all 5 seeds and for all four kinds the price falls from over a half to
 # * At a shared place the best answer is the mean of both profiles, weighted by density times number of items. Its price is a weighted
 #   Jensen-Shannon divergence.
 # * For equal $N$ the whole price is $D\cdot H(U|Z)$: the items that differ, times what a point leaves open about its
-#   user. For equal spreads $H$ depends only on the distance in spreads.
+#   user. For Gaussians of equal spreads $H$ depends on the distance in spreads alone.
 # * For two users alone, with equal $N$, free posteriors and a free decoder, to merge is best if and only if they differ in at most $2\beta$ items. In the
 #   Mult-VAEs here, on [planted](GLOSSARY.md#planted) data, clean input and $\beta=0.2$, after 25 epochs the four kinds of pairs pay next to nothing, on average.
 
@@ -637,7 +637,7 @@ mv.checks.check_sampled_gap(sampled_gap)
 # | β | 4 to 9 differ | 10 to 39 | 40 and more |
 # |---|---:|---:|---:|
 # | 0.2 | .07 | .00 | .00 |
-# | 1 | .57 | .11 | .02 |
+# | 1 | .58 | .12 | .02 |
 # | 5 | .85 | .52 | .29 |
 # | 20 | .97 | .89 | .78 |
 #

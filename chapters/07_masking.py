@@ -212,7 +212,7 @@ inside = ~np.isnan(jaccard)
 for keep in (0.2, 0.5, 0.8):
     mine = contracts(common, different, keep)[inside]
     np.testing.assert_array_equal(mine, masking.masked_distance(common, different, keep).contracts[inside])
-    print(f"ρ = {keep}: of {mine.size:,} pairs {mine.mean():.3%} come closer; of the most similar", end=" ")
+    print(f"ρ = {keep}: of {mine.size:,} comparisons {mine.mean():.3%} come closer; of the most similar", end=" ")
     print(f"{(nearest < 1 / (1 + 2 * keep)).mean():.1%}")
 
 # %% tags=["checks"] jupyter={"source_hidden": true}
@@ -382,7 +382,7 @@ axes[0].legend(frameon=False, fontsize=9, loc="lower left")
 fig.tight_layout()
 
 # %% [markdown]
-# Where in the encoder is the scale of the raw input lost? The least alike pairs, before the tanh of the
+# Where in the encoder do raw inputs leave $c$? The least alike pairs, before the tanh of the
 # hidden layer, after it, and at $\mu$:
 
 
@@ -628,7 +628,7 @@ assert short > 0.5 > middle > 0.1 > long
 # **Reading.** At ρ = 0.1 a large part of the best answer to a view belongs to other users, most of all for short histories; for the long
 # third it is less than a tenth. (Others' part includes items that the owner has, too.)
 # At ρ = ½, the usual choice, nearly all of it is the owner's, though half of the views fit others, too:
-# nearly all of those have more items, $N_v>N_u$, and $2^{-(N_v-N_u)}$ times the owner's weight.
+# nearly all these others have more items, $N_v>N_u$, and $2^{-(N_v-N_u)}$ times the owner's weight.
 #
 # So raw masks, with a free best decoder, carry something between users through views that fit several; at ρ = ½ it is small here, with 60 items a user; with
 # ten of 300 (2,000 users, in a test) others have a fifth to a quarter. An indirect effect, through a smooth encoder, was not tested.
@@ -709,8 +709,8 @@ mv.checks.check_ideal_answer(ideal_answer)
 #
 # **One investigation** (`python chapters/investigate.py 07`; the data of 7.5, 200 test users, 20 masks a user, test nDCG@100, one run; ρ = .05, .1, .2, .3, .5;
 # the other models are asked with clean histories). The ideal
-# answer is best at ρ = 0.1, with .329; at ρ = 0.5 it has .269. A Mult-VAE trained at the same ρ has .386 and .430, EASE .439. The fewer items are
-# masked, the more views of a new user fit *nobody*: 11 % at ρ = 0.1, 44 % at ρ = 0.5 (an item more in a view adds nobody whom it fits; such views were left out, and popularity orders
+# answer is best at ρ = 0.1, with .329; at ρ = 0.5 it has .269. A Mult-VAE trained at the same ρ has .388 and .431, EASE .439. The fewer items are
+# masked, the more views of a new user fit *nobody*: 12 % at ρ = 0.1, 44 % at ρ = 0.5 (an item more in a view adds nobody whom it fits; such views were left out, and popularity orders
 # only what the others leave at nearly 0). The ideal answer is behind both models at all five ρ, and has nothing to say about a view that fits nobody. A smooth encoder gives such a view an answer like that of
 # similar ones; that this makes the difference was not tested. Next: users who have *most* items of the view, with a weight.
 #

@@ -55,7 +55,7 @@ split.train.shape
 # %% [markdown]
 # Three models whose latent space is the **plane**, with anchors of weight $\lambda=0$, 1 and 5 ($\lambda_A$ elsewhere). A colour is one user under eight
 # masks; the star is the mean anchor of all the user's items, $\bar e_x$ ($\lambda=0$ has none). The pull on a view is drawn to
-# where a loss of curvature 1 would end:
+# where a user's own loss of curvature 1 (8.5) would end:
 
 # %%
 common = {"keep": 0.5, "beta": 0.2, "anneal_steps": 100, "lr": 5e-3, "batch_size": 150, "epochs": 13}
@@ -197,7 +197,7 @@ print(f"distance to the centroid, squared: {losses[0]:.2f} and {losses[1]:.2f}")
 # \qquad \frac{\partial}{\partial e_i}\|\mu-\bar e_x\|^2 = -\frac2{N_x}(\mu-\bar e_x).$$
 #
 # The first pulls every anchor of the user to their mean; the second moves all of them by the *same* vector. So *one*
-# user's $L_A$ does not hold the anchors apart. Several users with fixed $\mu$ do: $L_A$ is then least at
+# user's $L_A$ does not hold the anchors apart. Several users with fixed $\mu$ do: $\sum_uL_A$ is least at
 # $e_i=\sum_u\frac{x_{ui}}{N_u}\mu_u\big/\sum_u\frac{x_{ui}}{N_u}$, a weighted mean of the $\mu$ of its users: anchors differ where these means do.
 
 
@@ -339,7 +339,7 @@ print(f"free μ: the two views end in one place for {(after < 0.01 * before).dou
 assert (after < 0.01 * before).double().mean() > 0.95
 
 # %% [markdown]
-# So the minimiser $m_h$ of this loss is **one point for all masks**, if a user has only one (two starts a user found one; measured, one model): there is no variance to shrink. What
+# So the minimiser $m_h$ of this loss is **one point for all masks**, if it is unique (for every user two starts ended in one; measured, one model): there is no variance to shrink. What
 # varies is the answer of the **encoder, which sees the view only**, $\mu_h$.
 #
 # A view that fits several users does not say whose it is, and even an encoder without limits then
@@ -413,9 +413,9 @@ for lam, rows in outcomes.items():
 
 # %% [markdown]
 # **Reading.** For $\lambda=1$ the *median* user shrinks about as predicted, which looks like success; for $\lambda=5$
-# twice the predicted variance is left. User by user the prediction fails: the rank correlation is negative in all five seeds (five more, $\lambda=1$: −.36 to +.06, with 400 masks −.60 to −.18), and at $\lambda=5$ about a quarter to a
+# twice the predicted variance is left. User by user the prediction fails: the rank correlation is negative in all five seeds (five more, $\lambda=1$: −.36 to −.01, with 400 masks −.60 to −.18), and at $\lambda=5$ about a quarter to a
 # half of the users exceed the bound of their local model. The variance *between* users falls similarly
-# (.115 and .027, orange line). One factor fits the median within a fifth.
+# (.116 and .027, orange line). One factor fits the median within a fifth.
 #
 # The answer to (a) is yes, but (b)? The paper: views come together, *therefore*
 # neighbourhoods are stable. Overlap: of the ten nearest neighbours under two masks, those in both over those in either.
@@ -617,7 +617,7 @@ assert all(np.argmax([of[who].mean() for who in groups.values()]) == 0 for of in
 # %% [markdown]
 # **Reading.** Shared accounts, though they hold more items, are hard for these models, those of unlike persons more than those of alike ones, and anchors do not change
 # that: (c) with $\lambda=1$ the mean of each group moves by less than .005, no group gains visibly. With $\lambda=5$ the accounts of *one* person lose most,
-# those of two persons less, the unlike ones not clearly (five more seeds: −.003 [−.010, +.005]): not the order that the reviewer feared. And the accounts of one person lie farthest from their centroid.
+# those of two persons less, the unlike ones not clearly (five more seeds: −.003 [−.011, +.005]): not the order that the reviewer feared. And the accounts of one person lie farthest from their centroid.
 #
 # ## 8.9 Recap
 #
@@ -625,7 +625,7 @@ assert all(np.argmax([of[who].mean() for who in groups.values()]) == 0 for of in
 #   towards each other.
 # * In a quadratic with one Hessian anchors leave at most $\tau^2$ of the variance over masks, in trace and spectral
 #   norm. With a free $\mu=z$ the loss does not contain the mask; the encoder's answer depends on it. Its variance shrank by about the factor of the variance between users,
-#   not user by user as $H$ predicts: ask for scale-free numbers. By these, neighbours became less stable on both large data sets.
+#   not user by user as $H$ predicts: ask for scale-free numbers. By these, neighbours became less stable in both larger models.
 # * Accuracy may rise all the same, on MovieLens-1M clearly.
 
 # %% [markdown]
@@ -697,13 +697,13 @@ mv.checks.check_nearest_centroid(nearest_centroid)
 # <details><summary>Solution</summary>
 #
 # **One investigation** (`python chapters/investigate.py 08`; the accounts of this chapter, true groups, λ = 1, the spread term kept and no scatter, 5 seeds;
-# nDCG@100 against no anchors, 95 % over accounts). Nearest centroid: accounts of one person −.003 [−.009, +.002], of two persons
-# +.002 [−.001, +.006]. One centroid: −.004 [−.008, +.001] and +.001 [−.003, +.005]. So shared accounts gain nothing that can be seen, from
+# nDCG@100 against no anchors, 95 % over accounts). Nearest centroid: accounts of one person −.003 [−.008, +.002], of two persons
+# +.002 [−.001, +.006]. One centroid: −.004 [−.009, +.000] and +.000 [−.003, +.004]. So shared accounts gain nothing that can be seen, from
 # either. The nearest centroid need not be the same for two views, so it need not draw them together; how often it changes was not counted. Without a
 # known grouping one would learn it, or use `softmin`, which weights near anchors more.
 #
-# The same command asks five more training seeds about 8.6 and 8.8. Rank correlation of predicted and seen shrinkage: at λ = 1 −.36 to +.06 with 40 masks and −.60 to −.18
-# with 400, which are less noisy; at λ = 5 −.52 to −.11 and −.44 to −.25. Overlap at λ = 5 minus none: −.010 to +.001, below 0 in four of the five. nDCG@100 at λ = 5 minus none: accounts of one person
-# −.038 [−.047, −.029], of two alike −.012 [−.021, −.004], of two unlike −.003 [−.010, +.005]. So whether the interval of the last leaves 0 out, as it just does in 8.8, depends on the seeds, which its interval leaves out.
+# The same command asks five more training seeds about 8.6 and 8.8. Rank correlation of predicted and seen shrinkage: at λ = 1 −.36 to −.01 with 40 masks and −.60 to −.18
+# with 400, which are less noisy; at λ = 5 −.56 to −.12 and −.47 to −.25. Overlap at λ = 5 minus none: −.008 to +.001, below 0 in four of the five. nDCG@100 at λ = 5 minus none: accounts of one person
+# −.038 [−.047, −.028], of two alike −.014 [−.022, −.005], of two unlike −.003 [−.011, +.005]. So whether the interval of the last leaves 0 out, as it just does in 8.8, depends on the seeds, which its interval leaves out.
 #
 # </details>

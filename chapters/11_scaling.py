@@ -96,7 +96,7 @@ print(f"by hand {by_hand:,}, with the bias {by_hand + bias:,}; by PyTorch {seen:
 # ## 11.3 Does time follow the count?
 #
 # Operations are not seconds. So we measure: one update, the fastest of 20, with one thing changed at a time, and all in turns, so that a slow second hits all. One update stands in both
-# panels (4,000 items, $d=100$): its two times differ by chance alone (of the clock, and of weights and data, which are drawn anew); the others may hold more. The
+# panels (4,000 items, $d=100$): its two times differ in nothing that we changed (clock, weights, data and place are new); the others may hold more. The
 # dashed line of the left panel is three products of the same shape, run alone. The dotted line is the
 # count of 11.2, laid through the last point.
 
@@ -443,10 +443,10 @@ assert (quiet[:, 1] < heavy[:, 1]).all()
 # [chapter 05b](05b_compromise_gap.ipynb) (what two users lose in reconstruction if they must share one answer where their posteriors
 # overlap) shows both beside the healthy row: the median pair of healthy users pays next to nothing of the compromise
 # gap, of heavy KL nearly all, of quiet noise nearly half. Beware of the certificates of
-# [chapter 04](04_sharing_radius.ipynb): by exact gradient distance quiet noise certifies 6.5 to 17 % of the pairs, the healthy
+# [chapter 04](04_sharing_radius.ipynb): by exact gradient distance quiet noise certifies here 6.5 to 17 % of the pairs, the healthy
 # model hardly any. Many certificates are no sign of health.
 # *Exact* holds for the draws of noise that all users share, here 8: with 128
-# (five seeds, run apart) quiet noise certified 1 to 4 %, with 4 a third on average.
+# (five seeds, run apart) quiet noise certified at most 4 %, with 4 at least a third.
 #
 # | kind | what the numbers say | what to do |
 # |---|---|---|

@@ -400,7 +400,7 @@ print(f"{'':16}{seven}\nthe first study {hold(by)}")
 # `direction` costs it nothing that can be seen at any of its three weights. The Mult-VAE gains at .1; at 1 no change is seen, and at 10 it loses. For the Mult-VAE our prediction was *wrong* on this draw: `direction`
 # keeps nothing of the gain. Without the scatter the mean gain is about as large (+.0060; +.0058).
 #
-# Ten more draws followed (named by seeds), predictions unchanged: five of the embedded data (98765: the first study's users) and five of Debian's packages (chapter 12). Their Mult-VAEs
+# Ten more studies followed (named by draws), predictions unchanged: five of the embedded data (98765: the first study's users) and five of Debian's packages (chapter 12). Their Mult-VAEs
 # have sizes chosen on validation users, 400–32 on the embedded data. "Mean of five": with the wider of two intervals (chapter 09). MovieLens-1M came last, two draws.
 
 # %% tags=["nbval-check-output"] jupyter={"source_hidden": true}
@@ -507,8 +507,8 @@ assert more["1"] == more["10"] == len(draws_of)  # on all draws
 # %% [markdown]
 # **Reading.** At $\lambda_A=1$ the full loss costs a Mult-DAE accuracy on all ten draws, a Mult-VAE on none. At .1 the Mult-DAE loses on three, the Mult-VAE gains on three. At 10 both lose, the Mult-VAE on eight draws.
 # So here the question of 13.1 changes: why is the Mult-DAE harmed at a smaller weight? At 1 it is not that its codes shrink more: those of the Mult-VAE shrank more, on every draw.
-# `direction` hurts it at 100 on six draws of ten, at 10 on two, not at the chosen weight.
-# **On MovieLens-1M** it stands as it was: on both draws the Mult-DAE loses at every weight, the Mult-VAE gains at every one.
+# `direction` hurts the Mult-DAE at 100 on six draws of ten, at 10 on two, not at the chosen weight.
+# **On MovieLens-1M** on both draws the Mult-DAE loses at every weight, the Mult-VAE gains at every one.
 #
 # ## 13.7 Who gains?
 
@@ -528,8 +528,8 @@ print(f"5–10 items, alone: helped on {helped} of ten draws, hurt on {hurt}")
 
 # %% [markdown]
 # **Reading.** In the first study (figure) the mean gain grows with the number of items. The paper motivates anchors by users about whom little is known; in a Mult-VAE no draw shows a gain for those with 5 to 10 items, and one a loss
-# (in a RecVAE one does: +.0167 [+.0018, +.0315], not predicted).
-# P7 holds on the embedded mean: −.0037 [−.0154, +.0080] with 5 to 10 items, +.0107 [−.0010, +.0224] with more than 100; both intervals contain 0, and alone only one draw has that order.
+# (in a RecVAE two do: +.0167 [+.0018, +.0315] and, on Debian, +.0056 [+.0015, +.0098], not predicted).
+# P7 holds on the embedded mean: −.0037 [−.0154, +.0080] with 5 to 10 items, +.0107 [−.0010, +.0224] with more than 100; both intervals contain 0, and of the five alone only one has that order.
 # On Debian, where nobody has so many, those with 11 to 50 gain, +.0113 [+.0031, +.0196] (alone among the seven groups of both data). On MovieLens those with most items gain most, but those with 11 to 50 least: P7 fails.
 #
 # ## 13.8 Recap

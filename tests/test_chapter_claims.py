@@ -47,7 +47,7 @@ SAID = {
         "one fifth of the items, rounded down and drawn at random, is held out",
         "Recall@20, a mean over users, is about a third higher for the personal lists",
         "gives an nDCG@100 far below 1",
-        "Pairing makes the interval nearly three times narrower here",
+        "Pairing makes the interval about three times narrower here",
         "Of the four above two are ahead of EASE, by .0015 and .004, two behind it, by .0003 and .004",
         "The popularity list has one item of it among eight, the Mult-VAE seven, down to place 79",
         "here the 100 items recommended to a test user have 52 training users on average (all items: 121)",
@@ -76,7 +76,7 @@ SAID = {
         "training ends the certificates: $\\Deltax$ overtakes $\\|gu\\|$, $W2$ grows, and so does the proved $K$",
         "All 19 of the star's community help, all 40 others harm",
         "lies well inside the circle for equal content, and yet its steps do the most harm",
-        "Before training the proved constant costs .14 to .22 more (95 %) than the first bound, $\\|gu-gv\\|$, and "
+        "Before training the proved constant loses .14 to .22 more of the pairs (95 %) than the first bound, by $\\|gu-gv\\|$, and "
         "cannot be told apart from the link along samples. After 100 steps it cannot be told apart from either link",
         "in the end hardly any",
         "And the proved constant grows, twelvefold",
@@ -99,7 +99,7 @@ SAID = {
         "Yes, since tanh lies between −1 and 1; and as the input has length 1, more closely",
         "harm each other in about nine of ten cases",
         "Both near kinds are closest. Far but related pairs lie clearly nearer than far and unrelated ones",
-        "None of three measures of nearness orders the four kinds, by their means",
+        "No measure of three puts the four kinds in the order of helping, by their means",
         "from the far kinds to the near ones, but not within the far or the near",
         "Far but related pairs lie clearly nearer than far and unrelated ones",
         "with the Jaccard index it is .26 to .29",
@@ -126,8 +126,8 @@ SAID = {
         "below a $\\beta$ of its own, here from 2.2 to 43, a pair gains by moving a little apart",
         "there is a local threshold (task 5b.3)",
         "Is there a threshold for $N_u\\ne N_v$?",
-        "those of pairs that differ in 4 to 9 items lie at 1.5 to 4.5, and at $\\beta=1$ such pairs still pay more "
-        "than half (.57, table of task 5b.3), where two Gaussians alone, of equal $N$, pay .26 to .05",
+        "those of pairs that differ in 4 to 9 items lie at 1.5 to 4.5, yet at $\\beta=1$ such pairs still pay more "
+        "than half (.58, solution of task 5b.3), where two Gaussians alone, of equal $N$, pay .26 to .05",
         "far but related ones pay about a thousandth. For the other two the table gives limits",
         "Users who differ in 12 items are already more than two spreads apart",
         "The networks merge their users at $D=0$, 4 and 8, and from 12 on they find the distance of the theory",
@@ -147,7 +147,7 @@ SAID = {
         "The shift rule fails here. From β = 0.2 to 1 it predicts that 11 to 13 of 16 dimensions die, and none does",
         "It belongs to the linear model with fixed noise and centred codes",
         "From each β to the next our Mult-VAEs kept more alive than its shift rule says",
-        "From 0.02 to 0.2 the rule leaves 14 or 15, all 16 are active, and most keep less than predicted, on average",
+        "From 0.02 to 0.2 the rule leaves 14 or 15, all 16 are active, and most have less KL than predicted, on average",
         "each unit of the best linear VAE takes one principal direction, the largest first",
         "so both KLs of 96 % of the pairs",
         "a nat saved costs between $\\beta1$ and $\\beta2$ nats of reconstruction",
@@ -157,7 +157,7 @@ SAID = {
         "The annealed models end with the higher objective (of masked inputs), so not at its minimum",
         "in each model one pair attains .66 of it or more",
         "no mean point lies below another's line. Some single trainings lie below the line of their own β",
-        "What they like enters through the two KLs only",
+        "Tastes enter through the two KLs only",
         "From β = 0.02 to 0.2 all fifths shrink by one factor, within a tenth",
         "The control shows what that alone does: a small tilt, and that of β = 0.2 is as large",
         "They rank better all the same, in all five seeds",
@@ -215,7 +215,7 @@ SAID = {
         "true of the trace and of the largest eigenvalue, not of every direction",
         "Along its new direction the anchored variance is below $\\tau^2$ times the free one",
         "Along $(1,-1)$ the free minimisers do not vary at all, and the anchored ones do",
-        "is one point for all masks, if a user has only one (two starts a user found one; measured, one model): there "
+        "is one point for all masks, if it is unique (for every user two starts ended in one; measured, one model): there "
         "is no variance to shrink",
         "even an encoder without limits then answers with a compromise",
         "Nearly every view fits one user only; such a compromise would be less than a tenth of the variance (if all "
@@ -243,7 +243,7 @@ SAID = {
         "Shared accounts, though they hold more items, are hard for these models, those of unlike persons more than "
         "those of alike ones",
         "the accounts of one person lie farthest from their centroid",
-        "those of two persons less, the unlike ones not clearly (five more seeds: −.003 [−.010, +.005]): not the order",
+        "those of two persons less, the unlike ones not clearly (five more seeds: −.003 [−.011, +.005]): not the order",
         "with $\\lambda=1$ the mean of each group moves by less than .005, no group gains visibly. With $\\lambda=5$ "
         "the accounts of "
         "one person lose most",
@@ -318,11 +318,11 @@ SAID = {
         "a click at rank 1 4 times as likely as one at rank 10 without cascade, and 107 times with it",
         "What is much better offline is better online",
         "EASE is ahead of all five Mult-VAEs online, and with the 500 held-out users no interval says so",
-        "500 people, one fold: at most about a fifth. Five folds instead: 8 % to more than half, "
+        "500 people, one fold: some 2 to 16 %. Five folds instead: 8 % to more than half, "
         "more for each model. "
         "Clicks of 500 people: some 28 to 53 %",
         "One interval of 20 misses that column (over +800 %)",
-        "Draws of 4,000 from 7,000 overlap: with new people the fractions would be less extreme",
+        "Draws of 4,000 from at most 7,000 overlap: with new people the fractions would be less extreme",
         "with a lift of some 40 %, the formula asks for a few hundred people",
         "Our better models differ by a few per cent or less",
         "A plan for 47 % had power .7, not .8: the treatment's clicks spread more, and the formula with both spreads "
@@ -336,7 +336,7 @@ SAID = {
         "it again: 3.72). To reach 3 at one planned look takes nearly twice the people",
         "wins nearly 700 %, or some 47 %, or nothing, or loses a little to EASE (last column: −3 to −6 %; one "
         "experiment of five says so)",
-        "within a few per cent of zero, and 3,500 people in an arm cannot see that (2 % takes some 80,000)",
+        "within a few per cent of zero, and 3,500 people in an arm cannot see that (2 % of clicks per person takes some 80,000)",
         "With the same 7,000 people nDCG@100 also puts EASE ahead of all five models, in every interval",
         "randomise persons, count errors over persons, and look once, or with an always-valid interval",
     ),
@@ -359,9 +359,9 @@ SAID = {
         "the three products are 94 % of the count, and alone (dashed) they take three quarters of the time here, half "
         "on another machine",
         "of heavy KL nearly all, of quiet noise nearly half",
-        "quiet noise certifies 6.5 to 17 % of the pairs, the healthy model hardly any",
+        "quiet noise certifies here 6.5 to 17 % of the pairs, the healthy model hardly any",
         "Exact holds for the draws of noise that all users share, here 8: with 128 (five seeds, run apart) quiet noise "
-        "certified 1 to 4 %, with 4 a third on average",
+        "certified at most 4 %, with 4 at least a third",
         "What must hold, holds for all three",
         "Many certificates are no sign of health",
         "Sum and process together are at least 90 % of the measured peak, and below it",
@@ -433,16 +433,16 @@ SAID = {
         "`direction` keeps .0005 of .0062 on Debian and .0032 of .0181 on MovieLens, neither part told apart from 0; "
         "on the other draw there it harms",
         "P7 holds on the embedded mean: −.0037 [−.0154, +.0080] with 5 to 10 items, +.0107 [−.0010, +.0224] with more "
-        "than 100; both intervals contain 0, and alone only one draw has that order",
+        "than 100; both intervals contain 0, and of the five alone only one has that order",
         "P6 On the mean over draws `direction` keeps half of that gain",
         "P7 On the mean over draws users with 5 to 10 items gain least, those with more than 100 most",
-        "in a Mult-VAE no draw shows a gain for those with 5 to 10 items, and one a loss (in a RecVAE one does: "
-        "+.0167 [+.0018, +.0315], not predicted",
+        "in a Mult-VAE no draw shows a gain for those with 5 to 10 items, and one a loss (in a RecVAE two do: "
+        "+.0167 [+.0018, +.0315] and, on Debian, +.0056 [+.0015, +.0098], not predicted",
         "on both draws the Mult-DAE loses at every weight, the Mult-VAE gains at every one",
         "At $\\lambdaA=1$ the full loss costs a Mult-DAE accuracy on all ten draws, a Mult-VAE on none. At .1 the "
         "Mult-DAE loses on three, the Mult-VAE gains on three. At 10 both lose, the Mult-VAE on eight draws",
         "At 1 it is not that its codes shrink more: those of the Mult-VAE shrank more, on every draw",
-        "`direction` hurts it at 100 on six draws of ten, at 10 on two, not at the chosen weight",
+        "`direction` hurts the Mult-DAE at 100 on six draws of ten, at 10 on two, not at the chosen weight",
         "the smaller network changes by −.0010 at .1 and +.0005 at 1, the large one by +.0058 and −.0009",
         "At the chosen weight anchors give a Mult-VAE +.0062 [+.0010, +.0115] on Debian, two of five draws show "
         "it alone",
@@ -511,14 +511,14 @@ SAID = {
         "busy users pay more nats, and a smaller part of their loss",
         "3 to 4 % of the loss of the lightest fifth, less than 1 % of that of the busiest",
         "With β = 1 all fifths lose on average, the lightest .034, the busiest .011 ± .012",
-        "In each seed these lightest users lost more, by .014 to .043. For other users the difference (−.023 ± .028) "
+        "In each seed these lightest users lost more, by .014 to .043. For another draw of users the difference (−.023 ± .028) "
         "may be 0, and so may the rank correlation of the change with $N$, .10 [−.01, .21]",
         "like $N^{.46}$, about $\\sqrt N$; $\\ell$ grows like $N^{1.1}$",
     ),
     "03": (
         "inside a fifth by $N$ the correlation is about −.65 on average, weakest in the busiest (43 to 120 items)",
         "with one user in each of two given fifths it is about −.5",
-        "and inside each fifth it is the stronger one",
+        "and inside each fifth more strongly",
         "Over all pairs their number does not: its rank correlation with $W_2$ is near 0",
         "and it is there in each fifth and seed",
         "for half of the pairs it gives $W_1$ to within one percent, for the widest to within about a tenth",
@@ -532,7 +532,7 @@ SAID = {
         "for half of the pairs it gives $W1$ to within one percent",
         "on average $W2$ is a fifth below the bound",
         "The gain is small, .04 of a cosine, but it is there in all five seeds",
-        "the gradients, those of the decoder's last layer, stay; their slope in $z$ becomes a tenth, and the "
+        "the gradients of the decoder's last layer stay; their slope in $z$ becomes a tenth, and the "
         "radius ten times as large",
         "A $K$-Lipschitz quantity differs by at most $K/2$ between the needles",
         "no $W>0$ bounds the KL of two users",
@@ -1747,9 +1747,11 @@ def worked_out():
     worth = [bare(curve[-1] - curve[0]) for curve in curves.values()]
     yield "09", f"a budget of ten is worth {worth[0]} and {worth[1]}"
     assert (curves["masked"] > curves["anchors"]).all()
-    assert 2.5 < (curves["masked"][-1] - curves["masked"][0]) / (curves["masked"] - curves["anchors"]).mean() < 3.5
-    top = int(curves["masked"].argmax())
-    yield "09", f"is highest at {top + 1} and then falls by {bare(curves['masked'][top] - curves['masked'][-1])}"
+    ahead = curves["masked"] - curves["anchors"]
+    yield "09", f"more than the two differ by at any budget ({bare(ahead.min())} to {bare(ahead.max())})"
+    assert all(curve[-1] - curve[0] > 2 * ahead.max() for curve in curves.values())
+    assert all((np.diff(curve) > 0).all() for curve in curves.values())
+    yield "09", "Both curves still rise at ten"
     of = found["10"]
     assert of["2000 people, hope 50%"]["stopped"] == 1
     yield "10", f"at the median on day {of['2000 people, hope 50%']['median day']:.0f}"

@@ -23,12 +23,13 @@ function paint(s, v, width) {
   const frame = [mx - wide, mx + wide, my - half, my + half];
   let inner = circle("f good a1", ux, uy, v.typical * unit) + circle("s soft dash", ux, uy, v.reach * unit);
   if (v.typical > 0) inner += circle("s good thick", ux, uy, v.typical * unit);
-  v.means.forEach(([x, y], w) => {
-    if (w === s.user) return;
+  const others = [...v.means.keys()].filter((w) => w !== s.user);
+  for (const w of others.sort((p, q) => v.certified[p] - v.certified[q])) { // a ring is never around a covered mark
+    const [x, y] = v.means[w];
     const draw = mark(community[w], a.X(x), a.Y(y), 5.5);
     inner += draw(`f ${v.exact[w] > 0 ? "good" : "bad"}`);
     if (v.certified[w]) inner += mark(community[w], a.X(x), a.Y(y), 9)("s ink thick");
-  });
+  }
   let svg = shape("clipPath", "", { id: "plane" }, shape("rect", "", { x: 0, y: 4, width, height }));
   svg += shape("g", "", { "clip-path": "url(#plane)" }, inner) + shape("rect", "s rule", { x: 0.5, y: 4, width: width - 1, height });
   svg += text("tick", 8, height - 6, `${number(2 * wide, 1)} units wide; shapes are communities`);

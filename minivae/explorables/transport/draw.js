@@ -42,7 +42,7 @@ function paint(s, v, width) {
   const left = wide ? size + 58 : 48;
   const top = wide ? 40 : height + 66;
   const b = axes({ left, top, width: (wide ? size : width) - (wide ? 8 : 58), height: wide ? height - 54 : 190, x: [0, 1.5], y: [Math.log10(LEAST), 4], xlabel: "thickness of the clouds", yticks: 0, xticks: 3 });
-  svg += text("name", left, top - 24, "for thin and thick clouds; the band ends at W₂") + b.svg;
+  svg += text("name", left, top - 24, "thin and thick clouds; the band ends at W₂") + b.svg;
   for (const power of [-1, 0, 1, 2, 3, 4]) {
     svg += line("grid", left, b.Y(power), b.right, b.Y(power)) + text("tick", left - 6, b.Y(power) + 4, power < 0 ? "0.1" : String(10 ** power), "end");
   }
