@@ -4,6 +4,7 @@ A conclusion that is flipped no longer stands in its chapter; one that is false 
 to measure is asserted in the chapters themselves, which run in the tests, too.
 """
 
+import importlib
 import json
 import math
 import re
@@ -1789,6 +1790,14 @@ def worked_out():
     yield "13", f"is {with_interval(of['learned − none'])}"
     yield "13", f"worse than learned anchors, {with_interval(of['closed form − learned'])}"
     yield "13", f"cannot be told apart from none, {with_interval(of['spread alone − none'])}"
+
+
+def test_the_open_tasks_were_measured_on_todays_events(monkeypatch):
+    """Their numbers stood there for a day after the planted data had changed."""
+    monkeypatch.syspath_prepend(str(CHAPTERS))
+    investigate = importlib.import_module("investigate")
+    of = mv.course.stored("investigations.json")["events"]
+    assert of == dict.fromkeys(investigate.OPEN, investigate.events())
 
 
 def test_the_solutions_of_open_tasks_say_what_was_measured():
