@@ -77,7 +77,8 @@ SAID = {
         "training ends the certificates: $\\Deltax$ overtakes $\\|gu\\|$, $W2$ grows, and so does the proved $K$",
         "All 19 of the star's community help, all 40 others harm",
         "lies well inside the circle for equal content, and yet its steps do the most harm",
-        "Before training the proved constant loses .14 to .22 more of the pairs (95 %) than the first bound, by $\\|gu-gv\\|$, and "
+        "Before training the proved constant loses .14 to .22 more of the pairs (95 %) than the first bound, "
+        "by $\\|gu-gv\\|$, and "
         "cannot be told apart from the link along samples. After 100 steps it cannot be told apart from either link",
         "in the end hardly any",
         "And the proved constant grows, twelvefold",
@@ -148,7 +149,8 @@ SAID = {
         "The shift rule fails here. From β = 0.2 to 1 it predicts that 11 to 13 of 16 dimensions die, and none does",
         "It belongs to the linear model with fixed noise and centred codes",
         "From each β to the next our Mult-VAEs kept more alive than its shift rule says",
-        "From 0.02 to 0.2 the rule leaves 14 or 15, all 16 are active, and most have less KL than predicted, on average",
+        "From 0.02 to 0.2 the rule leaves 14 or 15, all 16 are active, and most have less KL than predicted, "
+        "on average",
         "each unit of the best linear VAE takes one principal direction, the largest first",
         "so both KLs of 96 % of the pairs",
         "a nat saved costs between $\\beta1$ and $\\beta2$ nats of reconstruction",
@@ -216,7 +218,8 @@ SAID = {
         "true of the trace and of the largest eigenvalue, not of every direction",
         "Along its new direction the anchored variance is below $\\tau^2$ times the free one",
         "Along $(1,-1)$ the free minimisers do not vary at all, and the anchored ones do",
-        "is one point for all masks, if it is unique (for every user two starts ended in one; measured, one model): there "
+        "is one point for all masks, if it is unique (for every user two starts ended in one; measured, one "
+        "model): there "
         "is no variance to shrink",
         "even an encoder without limits then answers with a compromise",
         "Nearly every view fits one user only; such a compromise would be less than a tenth of the variance (if all "
@@ -337,7 +340,8 @@ SAID = {
         "it again: 3.72). To reach 3 at one planned look takes nearly twice the people",
         "wins nearly 700 %, or some 47 %, or nothing, or loses a little to EASE (last column: −3 to −6 %; one "
         "experiment of five says so)",
-        "within a few per cent of zero, and 3,500 people in an arm cannot see that (2 % of clicks per person takes some 80,000)",
+        "within a few per cent of zero, and 3,500 people in an arm cannot see that (2 % of clicks per person "
+        "takes some 80,000)",
         "With the same 7,000 people nDCG@100 also puts EASE ahead of all five models, in every interval",
         "randomise persons, count errors over persons, and look once, or with an always-valid interval",
     ),
@@ -512,7 +516,8 @@ SAID = {
         "busy users pay more nats, and a smaller part of their loss",
         "3 to 4 % of the loss of the lightest fifth, less than 1 % of that of the busiest",
         "With β = 1 all fifths lose on average, the lightest .034, the busiest .011 ± .012",
-        "In each seed these lightest users lost more, by .014 to .043. For another draw of users the difference (−.023 ± .028) "
+        "In each seed these lightest users lost more, by .014 to .043. For another draw of users the "
+        "difference (−.023 ± .028) "
         "may be 0, and so may the rank correlation of the change with $N$, .10 [−.01, .21]",
         "like $N^{.46}$, about $\\sqrt N$; $\\ell$ grows like $N^{1.1}$",
     ),
