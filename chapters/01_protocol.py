@@ -534,7 +534,7 @@ print(f"the means of the two halves differ by {difference / error:.1f} standard 
 # the nDCGs of each we subtract its mean over all 1,000 held-out users, who stand for the population. Draw $m$ users and choose the model that is best on them. How far above the mean of all 20 does it lie on these users, and how far on a second draw of $m$ users?
 #
 # The largest of 20 independent normal numbers is expected 1.87 standard deviations above their mean. So if the 20 means over users behave like such numbers, the lead is about
-# $1.87\,s_d/\sqrt m$, where $s_d$ is the standard deviation over users of a model's difference from the mean of all. (Each model is part of that mean: $s_d$ is 2.5 % below a single model's.)
+# $1.87\,s_d/\sqrt m$, where $s_d$ is the standard deviation over users of a model's difference from the mean of all. (Each number is part of that mean; if they are independent, $s_d$ is 2.5 % below the standard deviation of one.)
 
 
 # %% tags=["from-scratch"]

@@ -372,7 +372,7 @@ for ax, of, title in zip(
     mv.plots.lines(range(1, 6), of, colours=colours, ax=ax)
     ax.axhline(1, color="0.4", linewidth=1)
     ax.set(title=title, xticks=range(1, 6))
-for c, colour in zip((1, 0.71, 0.5), colours, strict=True):
+for c, colour in zip((1, 0.7, 0.5), colours, strict=True):  # means of 7.6 over these users
     axes[1].axhline(c, color=colour, linewidth=1, alpha=0.6)
     axes[1].text(5.25, c, f"$c={c:g}$", color=colour, va="center", fontsize=9)
 axes[0].set(xlabel="fifths of pairs, most alike (Jaccard) to least", ylabel="masked / clean distance")
@@ -422,7 +422,7 @@ for of in (latent, moved):
 assert (latent["normalise, then mask"] > 1).all()
 assert all((np.diff(r) < 0).all() for r in exact.values())  # most alike to least
 assert min(exact["mask, then normalise"]) > 1
-assert 0.71 < latent["mask, then normalise"][:, -1].min() < latent["mask, then normalise"][:, -1].max() < 0.82
+assert 0.7 < latent["mask, then normalise"][:, -1].min() < latent["mask, then normalise"][:, -1].max() < 0.82
 assert latent["raw"].min() > 0.6
 before, after, end = at_stage["raw"].T
 assert before.max() < 0.6 < 0.72 < after.min()
@@ -438,7 +438,7 @@ assert (alike < 0.5).mean() > 0.99
 # **Reading.** The *order* is the theorem's, for all three inputs: pairs that are alike move apart relative to pairs that are not. The
 # *sign* is not always: in latent space every fifth came closer if $c<1$, moved apart if $c=1$ (three inputs, which differ in more than $c$). With *mask, then
 # normalise* pairs move apart in the input and closer
-# in latent space, the least alike to a ratio a little above $c\approx0.71$. Raw inputs stay above $c=0.5$.
+# in latent space, the least alike to a ratio a little above $c\approx0.70$. Raw inputs stay above $c=0.5$.
 #
 # The stages, for the least alike only. The first, linear layer lowers the ratio of all three inputs. Raw pairs are then at about $c$, and it is at the tanh that they leave it: before it .54, after it .78; the
 # last layer takes a little back. For the other two inputs the tanh changes little.

@@ -446,7 +446,7 @@ assert (quiet[:, 1] < heavy[:, 1]).all()
 # [chapter 04](04_sharing_radius.ipynb): by exact gradient distance quiet noise certifies here 6.5 to 17 % of the pairs, the healthy
 # model hardly any. Many certificates are no sign of health.
 # *Exact* holds for the draws of noise that all users share, here 8: with 128
-# (five seeds, run apart) quiet noise certified at most 4 %, with 4 at least a third.
+# (five seeds, run apart) quiet noise certified at most 4 %, with 4 at least a third of these test users' pairs.
 #
 # | kind | what the numbers say | what to do |
 # |---|---|---|
