@@ -191,7 +191,7 @@ SAID = {
         "and nearly all the nearest pairs contract at ρ = ½ too",
         "The order is the theorem's, for all three inputs: pairs that are alike move apart",
         "in latent space every fifth came closer if $c<1$, moved apart if $c=1$",
-        "the least alike to a ratio a little above $c\\approx0.71$",
+        "the least alike to a ratio a little above $c\\approx0.70$",
         "it is at the tanh that they leave it: before it",
         "the last layer takes a little back. For the other two inputs the tanh changes little",
         "Raw inputs stay above $c=0.5$",
@@ -241,7 +241,9 @@ SAID = {
         "The centroid alone gives .012, with $\\mathrm{tr}\\,\\Sigma$ .019, all three terms .018",
         "the centroid alone costs .011, and with $\\mathrm{tr}\\,\\Sigma$ it is .003 [.000, .005] ahead",
         "The scatter makes no difference that can be seen",
-        "On the embedded data the full-size model (400–32, $\\lambda=.3$) cannot be told apart from masking, the small "
+        "On the embedded data the full-size model (400–32, $\\lambda=.3$) gains .0019 [.0003, .0035] over "
+        "users (with the "
+        "chance of seeds undecided, 09), the small "
         "one gains .004 [.002, .006] at $\\lambda=.1$, nothing that can be seen at 1, and $\\lambda=5$ harms it",
         "On MovieLens-1M accuracy rises while neighbours become less stable",
         "Shared accounts, though they hold more items, are hard for these models, those of unlike persons more than "
@@ -264,7 +266,7 @@ SAID = {
         "None of the values in this table was read in a primary artefact",
         "its authors' notebook: .4259, standard error .0021 [V]",
         "an exercise in reading a table, and no verdict on the paper",
-        "the search lowered PIA's own row by .001. (None of the three has an interval.)",
+        "PIA's own row fell by .001 after it (60 epochs at most). (None of the three has an interval.)",
         "the mean of ours is below even clean Mult-VAE's: its row says little",
         "`minivae tune` keeps test users out, so run the trials yourself",
         "With $r=.95$ the paired error is less than a quarter of the unpaired one",
@@ -280,8 +282,9 @@ SAID = {
         "an interval for both whose variance is on average too large",
         "anchors beat masking by more than twice that step, and EASE, which has no latent space, is ahead of "
         "the anchored VAE",
-        "On the embedded data the gain of anchors cannot be told apart from 0, and the anchored VAE is ahead of EASE",
-        "With the chance of seeds neither verdict on anchors changes",
+        "On the embedded data anchors gain a little over users; with the chance of seeds it is not told apart from 0 "
+        "(some trainings ended before β had risen: not decided). The anchored VAE is ahead of EASE",
+        "On MovieLens seeds change no verdict",
         "Mult-VAE gains .006, and the difference to PIA falls from .016 to .009",
         "PIA helps Mult-VAE, RecVAE and our H+Vamp. It hurts Mult-DAE a little by the interval over users; with the "
         "chance of "
@@ -293,21 +296,22 @@ SAID = {
         "told apart",
         "PIA helps RecVAE by .0095 [.0073, .0116], and RecVAE with anchors leads EASE by .0040 [.0015, .0064]; "
         "without them it is behind",
-        "On the embedded data, over users, PIA hurts Mult-DAE (five seeds) and helps RecVAE (two seeds); after 16 "
-        "trials each it hurts Mult-VAE, −.0020 [−.0036, −.0003]",
-        "trained again on four other draws of users and six folds (each of 6,034 users tested once), one seed each; "
-        "the first draw has five",
+        "On the embedded data, 16 trials each, no effect of PIA on Mult-VAE or Mult-DAE is seen; RecVAE "
+        "gains (presets, "
+        "two seeds)",
+        "trained again on four other draws of users and six folds (each of 6,034 users tested once), one seed each, "
+        "five on the first draw",
         'A table with many rows often holds a "better" among equals',
         "With the weights that torch draws by default your recommender is behind the package, by .008 [.003, .013] "
         "(measured, 5 seeds)",
-        "It is ahead of the default in most of the five seeds, by .006 over users and seeds, an interval that "
+        "It is ahead of the default in most seeds, by .006 over users and seeds, an interval that "
         "ends near 0, and is not told apart from the package",
-        "may move nDCG@100 by about .01",
+        "may move nDCG@100 by about .006",
         "With four intervals at $1-.05/4$ the verdicts of 9.7 over users and seeds stay",
         "In the simulation above the rule is too wide if draws differ in users and seeds (.99). How much it "
         "matters whom one trained on was not measured. With the same standard deviation as the tested users, six folds "
-        "hold the truth in .89, five draws in .93 (with two other seeds both .90 to .93). With three times it, in "
-        ".74 and .77",
+        "hold the truth in .89, five draws in .93 (with two other seeds both .90 to .93). With three times "
+        "that: .74 and .77",
         "of its rivals' settings only EASE's penalty and Mult-VAE's sizes were, and only on the embedded data",
         "What both models share, the user and their held-out items, is the larger part of the spread",
         "in some folds the best epoch of Mult-VAE was its last (our report: not decided)",
@@ -366,7 +370,7 @@ SAID = {
         "of heavy KL nearly all, of quiet noise nearly half",
         "quiet noise certifies here 6.5 to 17 % of the pairs, the healthy model hardly any",
         "Exact holds for the draws of noise that all users share, here 8: with 128 (five seeds, run apart) quiet noise "
-        "certified at most 4 %, with 4 at least a third",
+        "certified at most 4 %, with 4 at least a third of these test users' pairs",
         "What must hold, holds for all three",
         "Many certificates are no sign of health",
         "Sum and process together are at least 90 % of the measured peak, and below it",
@@ -438,12 +442,12 @@ SAID = {
         "`direction` keeps .0005 of .0062 on Debian and .0032 of .0181 on MovieLens, neither part told apart from 0; "
         "on the other draw there it harms",
         "P7 holds on the embedded mean: −.0037 [−.0154, +.0080] with 5 to 10 items, +.0107 [−.0010, +.0224] with more "
-        "than 100; both intervals contain 0, and of the five alone only one has that order",
+        "than 100; both contain 0, and of the five alone only one has that order",
         "P6 On the mean over draws `direction` keeps half of that gain",
         "P7 On the mean over draws users with 5 to 10 items gain least, those with more than 100 most",
         "in a Mult-VAE no draw shows a gain for those with 5 to 10 items, and one a loss (in a RecVAE two do: "
         "+.0167 [+.0018, +.0315] and, on Debian, +.0056 [+.0015, +.0098], not predicted",
-        "on both draws the Mult-DAE loses at every weight, the Mult-VAE gains at every one",
+        "On MovieLens-1M the full loss harms the Mult-DAE and helps the Mult-VAE, at every weight, on both draws",
         "At $\\lambdaA=1$ the full loss costs a Mult-DAE accuracy on all ten draws, a Mult-VAE on none. At .1 the "
         "Mult-DAE loses on three, the Mult-VAE gains on three. At 10 both lose, the Mult-VAE on eight draws",
         "At 1 it is not that its codes shrink more: those of the Mult-VAE shrank more, on every draw",
@@ -470,7 +474,8 @@ SAID = {
         "gained, P7 holds on the embedded mean. On MovieLens P3, P6 and P7 fail",
         "P5 fails on eight of ten",
         "on Debian two of five show the gain",
-        "after a search of 16 trials each a Mult-VAE shows no gain there, on the embedded data a loss",
+        "after 16 trials each neither a gain of a Mult-VAE nor a loss of a Mult-DAE is seen there or on the "
+        "embedded data",
     ),
     "01": (
         "Both times 2,000 others train with all their items (in the picture on the right: the upper six)",
@@ -931,8 +936,10 @@ def test_08_the_spread_term_matters_and_the_scatter_does_not():
             _, low, high = paired(anchored, "masked β=0.2")
             assert low < 0 < high
             assert paired("masked+PIA λ=5 β=0.2", "masked β=0.2")[2] < 0
-    (full_size,) = mv.course.stored("benchmark-planted.json")["claims"]
-    assert full_size["low"] < 0 < full_size["high"]
+    study = mv.course.stored("benchmark-planted.json")
+    (full_size,) = study["claims"]
+    assert [f"{full_size[k]:.4f}" for k in ("difference", "low", "high")] == ["0.0019", "0.0003", "0.0035"]
+    assert cautious(full_size, study)[0] < 0
 
 
 def test_08_the_matrix_inequality_breaks_along_the_other_diagonal():
@@ -1059,7 +1066,7 @@ def test_09_presets_and_equal_searches_order_the_models_as_the_text_says():
     assert step["low"] > 0
     assert gain["difference"] > 2 * step["difference"]
     assert movies["multvae+anchor", "ease"]["high"] < 0
-    assert planted["multvae+anchor", "multvae"]["low"] < 0 < planted["multvae+anchor", "multvae"]["high"]
+    assert planted["multvae+anchor", "multvae"]["low"] > 0
     assert planted["multvae+anchor", "ease"]["low"] > 0
     assert gain["low"] > planted["multvae+anchor", "multvae"]["high"]  # how much depends on the data
     assert round(gain["difference"], 3) == 0.016
@@ -1077,10 +1084,8 @@ def test_09_presets_and_equal_searches_order_the_models_as_the_text_says():
     for pair in (("recvae", "ease"), ("recvae+anchor", "ease")):
         assert draws[pair]["pooled"]["low"] < 0 < draws[pair]["pooled"]["high"]
     assert round(folds["recvae+anchor", "recvae"]["pooled"]["difference"], 4) == 0.0095
-    embedded = {
-        n: mv.course.stored(f"benchmark-planted-{n}.json")["claims"][0]["verdict"] for n in ("multdae", "recvae")
-    }
-    assert embedded == {"multdae": "hurts", "recvae": "helps"}
+    (recvae,) = mv.course.stored("benchmark-planted-recvae.json")["claims"]
+    assert recvae["verdict"] == "helps"
 
 
 def test_10_position_bias_and_the_price_of_many_looks():
@@ -1264,12 +1269,10 @@ def test_09_four_of_the_five_draws_have_one_seed():
             assert min(others) > 1.3 * first
 
 
-def test_09_after_equal_searches_mult_vae_is_ahead_on_the_embedded_data_by_the_interval_over_users():
-    study = mv.course.stored("benchmark-planted-searched.json")
-    (claim,) = study["claims"]
-    assert [round(claim[k], 4) for k in ("difference", "low", "high")] == [-0.0020, -0.0036, -0.0003]
-    low, high = cautious(claim, study)
-    assert low < 0 < high  # with the chance of seeds
+def test_09_after_equal_searches_no_effect_of_anchors_is_seen_on_the_embedded_data():
+    claims = mv.course.stored("benchmark-planted-searched.json")["claims"]
+    assert [c["with"] for c in claims] == ["multvae+anchor", "multdae+anchor"]
+    assert all(c["low"] < 0 < c["high"] for c in claims)
 
 
 def test_edlae_equals_recvae_with_anchors_on_six_folds_and_both_lead_ease():
@@ -1476,15 +1479,19 @@ def test_13_on_movielens_anchors_help_one_model_and_harm_the_other_at_every_weig
     assert (turned[0]["low"] < 0 < turned[0]["high"], turned[1]["high"] < 0) == (True, True)
 
 
-def test_13_after_an_equal_search_no_gain_is_left_on_the_embedded_data_sets():
-    for name, high in (("debian", 0.0030), ("planted", -0.0003)):
-        study = mv.course.stored(f"benchmark-{name}-searched.json")
-        (claim,) = study["claims"]
-        assert (claim["with"], claim["without"]) == ("multvae+anchor", "multvae")
-        assert claim["difference"] < 0
-        assert round(claim["high"], 4) == high
-        assert claim["verdict"] == ("hurts" if name == "planted" else "cannot be told apart")
-        assert set(study["preset"]["origin"]["trials_run"].values()) == {16}
+def test_13_after_an_equal_search_neither_gain_nor_loss_is_left_on_the_embedded_data_sets():
+    studies = [
+        mv.course.stored(f"benchmark-{n}.json") for n in ("debian-searched", "debian-multdae", "planted-searched")
+    ]
+    claims = [claim for study in studies for claim in study["claims"]]
+    assert [claim["with"] for claim in claims] == [f"mult{m}+anchor" for m in ("vae", "dae", "vae", "dae")]
+    for claim in claims:
+        assert claim["without"] == claim["with"].removesuffix("+anchor")
+        assert claim["low"] < 0 < claim["high"]
+        assert claim["verdict"] == "cannot be told apart"
+    for study in studies:
+        run = study["preset"]["origin"]["trials_run"]
+        assert {run[model] for model in study["preset"]["models"] if model in run} == {16}
 
 
 def test_13_codes_of_hvamp_shrink_to_less_than_half_as_predicted():

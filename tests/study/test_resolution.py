@@ -12,7 +12,7 @@ from minivae.study.draws.pooling import pool, pool_folds
 
 RESULTS = Path(__file__).parents[2] / "chapters" / "results"
 CLOSED_FORM = {"ease", "ials"}
-FIVE_SEEDS = ("planted", "planted-multdae", "ml-1m", "ml-1m-tuned")
+FIVE_SEEDS = ("planted", "planted-searched", "ml-1m", "ml-1m-tuned")
 
 
 def spreads(name, alike):
