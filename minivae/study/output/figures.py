@@ -45,6 +45,8 @@ class Drawn:
 
 def save(figure: Figure, out: Path, name: str) -> None:
     """Write out/NAME.png, .svg and .pdf."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once, not twice for each kind of file
     with matplotlib.rc_context({"svg.hashsalt": name}):
         for kind, left_out in FORMATS.items():
             about = {"format": kind, "dpi": DPI, "metadata": left_out}
