@@ -509,7 +509,7 @@ for name, told in {"searched": "16 trials each", "recvae": "presets"}.items():
 # those tested; models with and without anchors differ in more than λ, except Mult-VAE's; in some folds the best epoch of Mult-VAE was its last (our report: *not decided*).
 # In the simulation above the rule is too wide if draws differ in users and seeds (.99). How much it matters *whom* one trained on was not measured. With the same standard deviation as the tested users, six folds hold the truth in .89, five draws in .93 (with two other seeds both .90 to .93). With three times that: .74 and .77.
 #
-# On the embedded data, 16 trials each, no effect of PIA on Mult-VAE or Mult-DAE is seen; RecVAE gains (presets, two seeds). On MovieLens-1M Mult-VAE keeps +.0086 [+.0048, +.0123] (six folds).
+# On the embedded data, 16 trials each, no effect of PIA on nDCG@100 is seen (Mult-VAE, Mult-DAE); RecVAE gains (presets, two seeds). On MovieLens-1M Mult-VAE keeps +.0086 [+.0048, +.0123] (six folds).
 #
 # ## 9.8 How many verdicts?
 #
