@@ -38,6 +38,7 @@ class Planted:
         return path
 
     def _right(self) -> str:
+        """The source without the error; its words must stand there once."""
         source = self.source.read_text(encoding="utf-8")
         if source.count(self.old) != 1:
             raise SystemExit(
