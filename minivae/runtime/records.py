@@ -64,9 +64,10 @@ def write_record(path: Path, value: Mapping[str, Any] | Record) -> None:
     write_json(path, content | {CHECKSUM: checksum(content)})
 
 
-def write_result(path: Path, command: str, value: Record) -> None:
-    """Write a result as JSON for other programs, the command that made it first."""
-    write_json(path, {"command": command, **value.as_dict()})
+def write_result(path: Path, command: str, value: Record, events: str | None = None) -> None:
+    """Write a result as JSON for other programs: the command that made it, the fingerprint of its data, then itself."""
+    of = {} if events is None else {"events": events}
+    write_json(path, {"command": command, **of, **value.as_dict()})
 
 
 @overload

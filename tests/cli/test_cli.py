@@ -24,6 +24,7 @@ from minivae.data import lookup
 from minivae.data.interactions import Interactions
 from minivae.runtime.records import write_record
 from minivae.runtime.storage import load_arrays
+from minivae.study.run.runs import read_note
 
 ROOT = Path(__file__).parents[2]
 TINY = ["--epochs", "2", "--device", "cpu", "--precision", "fp32"]
@@ -214,6 +215,7 @@ def test_theory_shows_and_writes_the_card_of_a_trained_model(trained, tmp_path, 
     shown = capsys.readouterr().out
     card = json.loads((tmp_path / "card/card.json").read_text(encoding="utf-8"))
     text = (tmp_path / "card/card.md").read_text(encoding="utf-8")
+    assert card["events"] == read_note(trained).data.sha256
     statements = {c["statement"] for c in card["checks"]}
     assert {
         "Theorem 2.3",

@@ -12,6 +12,7 @@ from minivae.explain import conclusions, experiment
 from minivae.explain.records import RemovalResults
 from minivae.models import load_model
 from minivae.runtime.records import MeanInterval
+from minivae.study.run.sources import fingerprint
 from tests.report_pages import dead_links
 
 TINY = ["--epochs", "4", "--device", "cpu", "--precision", "fp32"]
@@ -182,6 +183,7 @@ def test_the_removal_test_is_made_by_a_command(data, tmp_path, capsys):
     value = json.loads((out / "removal.json").read_text("utf-8"))
     gaps = np.array(value["loss without helpers"]) - np.array(value["loss without others"])
     assert (value["receivers"], value["left out"]) == (3, 4)
+    assert value["events"] == fingerprint(mv.StrongSplit.load(data))
     assert value["difference"]["mean"] == pytest.approx(gaps.mean())
     assert value["difference"]["low"] < gaps.mean() < value["difference"]["high"]
     assert f"{gaps.mean():+.4f} nats higher" in page_of(out, "removal")
@@ -194,6 +196,7 @@ def test_far_pairs_leave_a_page(tmp_path):
     words = ["explain", "far", "--data", "planted", "--users", "400", "--epochs", "2", "--seeds", "2"]
     assert main([*words, "--hidden", "8", "--latent", "4", "--out", str(out)]) == 0
     value = json.loads((out / "far.json").read_text("utf-8"))
+    assert value["events"] == fingerprint(mv.strong_split(mv.planted(), n_heldout=2000, min_user=5))
     text = page_of(out, "far")
     for name, of in value["variants"].items():
         assert f"**{name}**, end: difference {of['end']['difference']:+.4f}" in text

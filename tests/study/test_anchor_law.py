@@ -9,6 +9,7 @@ import minivae as mv
 from minivae.cli.main import main
 from minivae.study.draws import anchor_law
 from minivae.study.run.runs import Result
+from minivae.study.run.sources import fingerprint
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,7 @@ def test_the_choice_and_the_difference(study, tmp_path):
     rows = json.loads((tmp_path / "o" / "anchors.json").read_text("utf-8"))["rows"]
     runs = {p.name.removesuffix("-seed0"): Result.load(p) for p in (study / "runs").iterdir()}
     assert {(r["model"], r["form"]) for r in rows} == {("multdae", "full"), ("multdae", "direction")}
+    assert {r["events"] for r in rows} == {fingerprint(mv.StrongSplit.load(study.parent / "data.safetensors"))}
     full = next(r for r in rows if r["form"] == "full")
     validation = {w: runs[f"multdae-full-{w}"].metrics.validation["ndcg@100"].mean for w in ("1", "10")}
     assert full["chosen weight"] == float(max(validation, key=validation.get))

@@ -119,7 +119,7 @@ def test_a_weight_is_chosen_on_validation_users_and_judged_on_test_users(tmp_pat
     for name in runs:
         (tmp_path / "runs" / f"{name}-seed0").mkdir(parents=True)
     monkeypatch.setattr(anchor_law.Result, "load", lambda p: runs[p.name.removesuffix("-seed0")])
-    note = SimpleNamespace(data=SimpleNamespace(split=tmp_path / "split.safetensors"))
+    note = SimpleNamespace(data=SimpleNamespace(split=tmp_path / "split.safetensors", sha256="e0"))
     monkeypatch.setattr(anchor_law, "read_note", lambda folder: note)
     monkeypatch.setattr(anchor_law, "norm_of_codes", lambda folder, split: float(len(folder)))
     (row,) = anchor_law.collect([tmp_path]).rows
@@ -135,6 +135,7 @@ def test_a_weight_is_chosen_on_validation_users_and_judged_on_test_users(tmp_pat
         {g: gain[of].mean() for g, of in groups.items()}
     )
     assert row.norm_of_codes == {"0": 7.0, "1": 14.0, "10": 15.0}
+    assert row.events == "e0"
     group, of = next((g, of) for g, of in groups.items() if of.sum() > 1)
     without_heldout = np.flatnonzero(of)[1:]  # all but one user of the group: no difference, so no interval
     for run in runs.values():
@@ -267,7 +268,7 @@ def test_means_over_draws_are_pooled_by_user_and_draw(tmp_path, monkeypatch):
         return SimpleNamespace(folder=run, metrics=metrics, scored={"test": test, "validation": None})
 
     def note(run):
-        return SimpleNamespace(data=SimpleNamespace(split=run.parents[1] / "split.safetensors"))
+        return SimpleNamespace(data=SimpleNamespace(split=run.parents[1] / "split.safetensors", sha256=""))
 
     monkeypatch.setattr(anchor_law.Result, "load", load)
     monkeypatch.setattr(anchor_law, "read_note", note)

@@ -34,6 +34,7 @@ from minivae.study.output.report import page_source
 from minivae.study.run import folders, presets
 from minivae.study.run.results import made
 from minivae.study.run.runs import read_note
+from minivae.study.run.sources import fingerprint
 from minivae.theory.adapter import Wrapped
 
 
@@ -92,7 +93,7 @@ def explain_transfer(options: flags.Explain) -> None:
     shown = save_figures(drawn, options.out)
     text = page_source(summary.compose(value, remarks), options.out, "explain")
     write_text(options.out / "explain.html", to_html(text, options.out, shown))
-    write_result(options.out / "transfer.json", command_line(), value)
+    write_result(options.out / "transfer.json", command_line(), value, fingerprint(split))
     of = value.segments["activity"]
     print_table(summary.flow_table(of), f"{split.name}: help from training users for test users, mean in nats")
     print(visible(f"page: {options.out}/explain.html"))

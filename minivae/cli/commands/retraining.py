@@ -63,7 +63,7 @@ def explain_lds(options: flags.Explain) -> None:
             options.receivers,
             progress=progress,
         )
-    write_result(options.out / "lds.json", command_line(), value)
+    write_result(options.out / "lds.json", command_line(), value, fingerprint(split))
     tables = {outcome: conclusions.lds_table(scores) for outcome, scores in value.scores.items()}
     title = f"Who helps whom, against retraining: {split.name}"
     leave("lds", title, conclusions.lds_conclusion(value), tables, plots.lds_figures(value), options.out)
@@ -93,7 +93,7 @@ def explain_far(options: flags.Explain) -> None:
     with lines() as progress:
         found = far.reach(build, split, variants, rows, pairs, range(options.seeds), progress)
     value = FarResults(split.name, len(pairs.related), found)
-    write_result(options.out / "far.json", command_line(), value)
+    write_result(options.out / "far.json", command_line(), value, fingerprint(split))
     tables = {
         f"mean cosine of gradients, {moment}": conclusions.far_table(found, moment) for moment in conclusions.MOMENTS
     }
@@ -125,7 +125,7 @@ def explain_removal(options: flags.Explain) -> None:
         difference=of.interval(),
         missed=float((found.helpers > found.others).mean()),
     )
-    write_result(options.out / "removal.json", command_line(), value)
+    write_result(options.out / "removal.json", command_line(), value, fingerprint(split))
     tables = {"are the helpers missed?": conclusions.removal_table(value)}
     title = f"Without the best helpers: {split.name}"
     leave("removal", title, conclusions.removal_conclusion(value), tables, plots.removal_figures(value), options.out)

@@ -86,7 +86,8 @@ def check_model(options: flags.Theory) -> bool:
     screen(200).print(card.table())
     if options.out is not None:
         text = page_source(card.parts(), options.out, "card")
-        write_result(options.out / "card.json", command_line(), card.results())
+        events = fingerprint(split) if users is None else None
+        write_result(options.out / "card.json", command_line(), card.results(), events)
         parts = [markdown(card.conclusion), "## Checks", text]
         drawn, words = plots.theory_figures(card), plots.theory_words(card)
         write_page(f"Report card: {markdown(label)}", parts, drawn, words, options.out, "card")
@@ -115,7 +116,7 @@ def observe(options: flags.Theory, split: StrongSplit) -> None:
         _, *text = prototype.compose(rows, title)
         page_source(prototype.compose(rows, title), options.out, "observations")
         value = prototype.Observations(split.name, prototype.RULE, rows, found, toys)
-        write_result(options.out / "observations.json", command_line(), value)
+        write_result(options.out / "observations.json", command_line(), value, digest)
         parts = [prototype.conclusion(rows), "## Observations", *text]
         drawn, words = plots.observation_figures(found, toys), plots.observation_words(found, toys)
         write_page(markdown(title), parts, drawn, words, options.out, "observations")

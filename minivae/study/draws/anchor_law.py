@@ -23,8 +23,11 @@ from minivae.study.run.runs import Result, read_note
 NAME = re.compile(r"(?P<model>[a-z]+)-(?P<form>full|centroid\+variance|direction)-(?P<weight>[\d.]+)")
 
 
-class LawRow(Record, frozen=True):
-    """One draw, model and form of the anchor loss: test nDCG@100 without anchors, and what each weight λ adds."""
+class LawRow(Record, frozen=True, omit_defaults=True):
+    """One draw, model and form of the anchor loss: test nDCG@100 without anchors, and what each weight λ adds.
+
+    `events` is the fingerprint of the draw; files of before December 2026 have none.
+    """
 
     study: str
     seed: int | float | str | None = field(name="seed of the draw")
@@ -36,6 +39,7 @@ class LawRow(Record, frozen=True):
     at_every_weight: Mapping[str, MeanInterval] = field(name="at every weight")
     by_activity: Mapping[str, MeanInterval] = field(name="by activity")
     norm_of_codes: Mapping[str, float] = field(name="norm of codes")
+    events: str = ""
 
 
 class LawMean(Record, frozen=True):
@@ -129,7 +133,8 @@ def _of_study(folder: Path) -> list[_Measured]:
     found = {name: m.groupdict() for name in runs if (m := NAME.fullmatch(name))}
     if not found:
         raise InputError(f"{folder} holds no finished run of the preset anchor-law; run minivae study with it first")
-    split = StrongSplit.load(read_note(next(iter(runs.values())).folder).data.split)
+    data = read_note(next(iter(runs.values())).folder).data
+    split = StrongSplit.load(data.split)
     groups = activity_groups(split.test)
     rows = []
     for model, form in dict.fromkeys((f["model"], f["form"]) for f in found.values()):
@@ -155,6 +160,7 @@ def _of_study(folder: Path) -> list[_Measured]:
                 g: paired_difference(each[of]).interval() for g, of in groups.items() if (of & counts).sum() > 1
             },
             norm_of_codes={w: norm_of_codes(run, split) for w, run in norms.items()},
+            events=data.sha256,
         )
         rows.append(_Measured(split.name, row, each, split.test.user_labels, groups, shape_of(split.train)[0]))
     return rows
