@@ -230,7 +230,7 @@ print(f"users whom all others together help: {(others > 0).mean():.0%}")
 #
 # Chance is 0. The sharing radius enters as the score $-(\kappa W_2+\Delta_x)$: by Theorem 2.3 $v$ helps $u$ if $\kappa W_2+\Delta_x<\|g_u\|$ ($\kappa$ is $K$ there, here as seen).
 #
-# **How large can LDS be?** Train each half twice (20 of the 50 on the embedded data), with two seeds. The [**repeatability**](GLOSSARY.md#repeatability) is the
+# **How large can LDS be?** Train each half twice, with two seeds. The [**repeatability**](GLOSSARY.md#repeatability) is the
 # correlation of the two losses. It is no upper limit: both losses vary by chance with the seed, and a score does not.
 #
 # Suppose that a user's loss is $S+\varepsilon$. The half decides $S$; $\varepsilon$ is independent chance; over the halves their variances are $\sigma_S^2$ and $\sigma_\varepsilon^2$.
@@ -309,12 +309,12 @@ print(
 )
 
 # %% [markdown]
-# **Reading.** On the embedded data $T$ scores .30 where another seed scores .57 (the repeatability), so the ceiling, its root, is about .76 if a loss is such a sum: $T$ orders
+# **Reading.** On the embedded data $T$ scores .31 where another seed scores .57 (the repeatability), so the ceiling, its root, is about .75 if a loss is such a sum: $T$ orders
 # the halves of a user better than chance (no single pair is judged), and reaches less than half of the ceiling. The rows of another user score about 0: this
 # order is not the same for everybody.
 #
-# The sharing radius cannot be told apart from 0; with what is common to all users taken off (task 12.3) it scores .12, where
-# $T$ scores .30 after the same step. Its theorem is not contradicted: it promises help for pairs that meet its condition, and on the trained models of chapter 04
+# The sharing radius cannot be told apart from 0; with what is common to all users taken off (task 12.3) it scores .11, where
+# $T$ scores .31 after the same step. Its theorem is not contradicted: it promises help for pairs that meet its condition, and on the trained models of chapter 04
 # hardly any pair did (here they were not counted).
 #
 # The trained model alone scores more than the sum along training on two of the three data sets,
@@ -411,17 +411,17 @@ for a, b in (("masked", "clean"), ("masked + PIA", "masked")):
 # %% [markdown]
 # **Reading.** These are cosines: no $T$, no retraining; so (c) is answered for the directions of gradients only. After three epochs the mean cosine is a little larger for related users than for strangers, in every variant.
 # At the end it is the other way round, in every variant: the difference is negative, and so are both
-# cosines. Paired over the seeds, masks raise the signed difference a little after 3, 8 and 13 epochs;
+# cosines. Paired over the seeds, masks raise the signed difference a little after 5, 8 and 13 epochs (after one they lower it, by .0001);
 # at the end masks changed nothing that
-# can be seen. Anchors lower it at first (after one epoch: −.0006, the others +.0057), raise it after 8 and 13, and
-# at the end, by .0023, a tenth of its size. Corrected for twelve intervals (9.8), masks after 3 and anchors at the end cannot be told apart from 0. Neither masks nor anchors changed the sign at the end. *Limits*: the pairs were chosen
+# can be seen. Anchors lower it at first (after one epoch: −.0011, the others +.006), raise it after 5, 8 and 13, and
+# at the end, by .0021, a tenth of its size. Corrected for twelve intervals (9.8), masks are seen after 13 only, anchors after 1, 13 and at the end. Neither masks nor anchors changed the sign at the end. *Limits*: the pairs were chosen
 # for having hardly a common item, so they are no random related pairs; and a gradient at the end of training says
 # nothing about what was learned before it.
 #
 # ## 12.9 Recap
 #
 # * One step of gradient descent on $v$ changes the loss of $u$ by $-\eta\langle g_u,g_v\rangle$, to first order. The sum over snapshots without the minus, $T$, is a hypothesis for a real training.
-# * On the embedded data $T$ scores .30, where the ceiling is about .76 (if a loss is a sum as in 12.6); the sharing radius about 0, and .12 without what is common to all.
+# * On the embedded data $T$ scores .31, where the ceiling is about .75 (if a loss is a sum as in 12.6); the sharing radius about 0, and .11 without what is common to all.
 # * At the end of training the gradients of far but related users agreed less than those of strangers, in all variants.
 
 # %% [markdown]

@@ -375,34 +375,34 @@ SAID = {
     ),
     "12": (
         "It is no upper limit: both losses vary by chance with the seed, and a score does not",
-        "Train each half twice (20 of the 50 on the embedded data), with two seeds",
+        "Train each half twice, with two seeds",
         "Thirteen bars lie below 0, five of them by less than .02",
         "50 test users (their order is random); and the others, drawn outside the thirty best helpers, match them",
         "It writes the sums of $T$ before the first retraining",
         "note the reconstruction loss of 300 test users $u$, of all their items",
         "Some halves may be good for everybody. A score that knows only this",
         "its ceiling is $\\sqrt{2r/(1+r)}=.50$ for $r=.14$, and $T$ rises too, to .29",
-        "Paired over the seeds, masks raise the signed difference a little after 3, 8 and 13 epochs",
-        "$T$ scores .30, where the ceiling is about .76 (if a loss is a sum as in 12.6); the sharing radius about "
+        "Paired over the seeds, masks raise the signed difference a little after 5, 8 and 13 epochs",
+        "$T$ scores .31, where the ceiling is about .75 (if a loss is a sum as in 12.6); the sharing radius about "
         "0, and "
-        ".12 without what is common to all",
+        ".11 without what is common to all",
         "the gradients of far but related users agreed less than those of strangers, in all variants",
         "One step of gradient descent on $v$ changes the loss of $u$ by $-\\eta\\langle gu,gv\\rangle$",
         "The sum over snapshots without the minus, $T$, is a hypothesis for a real training",
-        "Anchors lower it at first (after one epoch: −.0006, the others +.0057), raise it after 8 and 13",
+        "Anchors lower it at first (after one epoch: −.0011, the others +.006), raise it after 5, 8 and 13",
         "about half of the pairs help each other (all measured, 1 seed). The more common items, the more "
         "often (such users also have more items)",
         "fewer than one in a thousand, and on average their gradients point apart",
         "all others together help, by $T$, more than nine in ten users",
         "A score that knows $S$ exactly has $\\mathrm{corr}(S,S+\\varepsilon)^2$ equal to the same fraction. So it "
         "correlates with one training like the root of the repeatability",
-        "On the embedded data $T$ scores .30 where another seed scores .57 (the repeatability), so the ceiling, its "
-        "root, is about .76 if a loss is such a sum",
+        "On the embedded data $T$ scores .31 where another seed scores .57 (the repeatability), so the ceiling, its "
+        "root, is about .75 if a loss is such a sum",
         "$T$ orders the halves of a user better than chance (no single pair is judged), and reaches less than half of "
         "the ceiling",
         "The rows of another user score about 0",
         "The sharing radius cannot be told apart from 0; with what is common to all users taken off (task "
-        "12.3) it scores .12, where $T$ scores .30 after the same step",
+        "12.3) it scores .11, where $T$ scores .31 after the same step",
         "The trained model alone scores more than the sum along training on two of the three data sets, and less on "
         "the third; no paired difference was computed",
         "On Debian the radius is above 0, and below $T$. On MovieLens-1M $T$ is above chance, and inside the "
@@ -418,8 +418,8 @@ SAID = {
         "At one moment alone it is .64 to .76 of the users, from epoch 2 on",
         "At the end it is the other way round, in every variant: the difference is negative, and so are both cosines",
         "at the end masks changed nothing that can be seen. Anchors lower it at first",
-        "at the end, by .0023, a tenth of its size. Corrected for twelve intervals (9.8), masks after 3 and anchors "
-        "at the end cannot be told apart from 0",
+        "at the end, by .0021, a tenth of its size. Corrected for twelve intervals (9.8), masks are seen after 13 "
+        "only, anchors after 1, 13 and at the end",
         "Neither masks nor anchors changed the sign at the end",
     ),
     "13": (
@@ -1171,16 +1171,16 @@ def test_12_transfer_knows_a_part_and_the_radius_nothing():
     every = {name: mv.course.stored(f"lds-{name}.json")["scores"] for name in ("planted", "debian", "ml-1m")}
     halves = {n: mv.course.stored(f"lds-{n}.json") for n in every}
     assert {n: (of["subsets"], of["trained twice"]) for n, of in halves.items()} == {
-        "planted": (50, 20),
+        "planted": (50, 50),
         "debian": (50, 50),
         "ml-1m": (50, 50),
     }
     assert {of["receivers"] for of in halves.values()} == {300}
     scores = every["planted"]["reconstruction"]
-    assert f"{scores['transfer']['lds']:.2f}" == "0.30"
+    assert f"{scores['transfer']['lds']:.2f}" == "0.31"
     assert f"{scores['ceiling']['lds']:.2f}" == "0.57"
     root = scores["ceiling"]["lds"] ** 0.5
-    assert f"{root:.2f}" == "0.76"
+    assert f"{root:.2f}" == "0.75"
     assert scores["transfer"]["lds"] < root / 2
     assert scores["transfer of another user"]["low"] < 0 < scores["transfer of another user"]["high"]
     assert scores["last checkpoint"]["high"] > scores["transfer"]["lds"]
@@ -1192,7 +1192,7 @@ def test_12_transfer_knows_a_part_and_the_radius_nothing():
     numbers = [of["reconstruction"]["activity"] for of in every.values()]
     assert all(d["low"] < 0 < d["high"] for d in numbers)  # no sign that halves with many heavy users are good
     alone = every["planted"]["reconstruction, personal"]
-    assert f"{alone['sharing radius']['lds']:.2f}" == "0.12"
+    assert f"{alone['sharing radius']['lds']:.2f}" == "0.11"
     assert alone["sharing radius"]["high"] < alone["transfer"]["low"]
     debian = every["debian"]["reconstruction"]
     assert 0 < debian["sharing radius"]["low"] < debian["sharing radius"]["high"] < debian["transfer"]["low"]
@@ -1207,7 +1207,7 @@ def test_12_transfer_knows_a_part_and_the_radius_nothing():
     assert f"{both['transfer']['lds']:.2f}" == "0.29"
     repeat = movies["ceiling"]["lds"]
     assert f"{repeat**0.5:.2f} {(2 * repeat / (1 + repeat)) ** 0.5:.2f}" == "0.38 0.50"
-    assert f"{alone['transfer']['lds']:.2f}" == "0.30"
+    assert f"{alone['transfer']['lds']:.2f}" == "0.31"
 
 
 def test_12_a_score_without_chance_correlates_like_the_root_of_the_repeatability():
@@ -1518,7 +1518,7 @@ def test_12_far_but_related_users_end_as_rivals_with_and_without_masks():
     start = {name: line["epoch 1"] for name, line in far.items()}
     assert all(start[name]["low"] > 0 for name in ("clean", "masked"))
     assert all(line["epoch 3"]["low"] > 0 for line in far.values())
-    assert [round(line["difference"], 4) for line in start.values()] == [0.0057, 0.0057, -0.0006]
+    assert [round(line["difference"], 4) for line in start.values()] == [0.006, 0.0059, -0.0011]
     assert 0.88 < end["masked + PIA"]["difference"] / end["masked"]["difference"] < 0.92
 
     def seen(a, b, level=0.975):  # moment -> sign of the paired difference over seeds, 0 if its interval holds 0
@@ -1529,12 +1529,12 @@ def test_12_far_but_related_users_end_as_rivals_with_and_without_masks():
             found[moment] = int(np.sign(d.mean())) if abs(d.mean()) > half else 0
         return list(found.values())
 
-    assert seen("masked", "clean") == [0, 0, 1, 0, 1, 1, 0]
-    assert seen("masked + PIA", "masked") == [-1, -1, 0, 0, 1, 1, 1]
-    assert seen("masked", "clean", 1 - 0.025 / 12)[2:] == [0, 0, 1, 1, 0]
-    assert seen("masked + PIA", "masked", 1 - 0.025 / 12)[2:] == [0, 0, 1, 1, 0]
+    assert seen("masked", "clean") == [-1, 0, 0, 1, 1, 1, 0]
+    assert seen("masked + PIA", "masked") == [-1, -1, 0, 1, 1, 1, 1]
+    assert seen("masked", "clean", 1 - 0.025 / 12) == [0, 0, 0, 0, 0, 1, 0]
+    assert seen("masked + PIA", "masked", 1 - 0.025 / 12) == [-1, 0, 0, 0, 0, 1, 1]
     d = np.array(far["masked + PIA"]["end"]["seeds"]) - far["masked"]["end"]["seeds"]
-    assert round(d.mean(), 4) == 0.0023
+    assert round(d.mean(), 4) == 0.0021
 
 
 def test_12_the_trained_model_alone_and_the_sum_along_training_differ_either_way():
