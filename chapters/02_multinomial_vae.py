@@ -604,8 +604,7 @@ small, usual, one, four = swept[:, :, 0]
 assert (usual > one).all()
 assert (one > four).all()
 assert (small > usual).all()
-assert (small - usual).max() < 0.005
-print("β = 0.02 > 0.2 (by less than .005) > 1 > 4, in all 5 seeds:", True)
+print(f"β = 0.02 > 0.2 (by {(small - usual).mean():.3f} on average) > 1 > 4, in all 5 seeds:", True)
 
 # %% [markdown]
 # **Reading.** The true bound, β = 1, ranks *worse* than β = 0.2, and its $q$ lie nearer to the prior. Here β = 0.02

@@ -559,8 +559,8 @@ for b in ("multvae", "ease"):
 # %% [markdown]
 # **Reading.** On MovieLens-1M anchors gain .018 over masking (in float32, 09, .016),
 # after equal searches .008 to .011 on each of five draws; EASE stays ahead. The centroid alone gives .012,
-# with $\mathrm{tr}\,\Sigma$ .019, all three terms .018 ($\mathrm{tr}\,\Sigma$ alone: not run here). In the small model on the embedded data the centroid alone *costs* .011, and with $\mathrm{tr}\,\Sigma$ it is .003 [.000, .005] ahead. The scatter
-# makes no difference that can be seen. On the embedded data the full-size model (400–32, $\lambda=.3$) gains .0019 [.0003, .0035] over users (with the chance of seeds undecided, 09), the small one gains .004 [.002, .006] at $\lambda=.1$, nothing that can be seen at 1, and $\lambda=5$ harms it. On MovieLens-1M
+# with $\mathrm{tr}\,\Sigma$ .019, all three terms .018 ($\mathrm{tr}\,\Sigma$ alone: not run here). In the small model on the embedded data the centroid alone *costs* .013, and with $\mathrm{tr}\,\Sigma$ no change can be seen. The scatter
+# makes no difference that can be seen. On the embedded data the full-size model (400–32, $\lambda=.3$) gains .0019 [.0003, .0035] over users (with the chance of seeds undecided, 09), the small one gains .005 [.003, .007] at $\lambda=.1$, nothing that can be seen at 1, and $\lambda=5$ harms it. On MovieLens-1M
 # accuracy rises *while neighbours become less stable*.
 #
 # ## 8.8 Two tastes, one centroid

@@ -129,42 +129,41 @@ def rows(name: str) -> list[dict[str, Any]]:
 
 
 def test_at_one_weight_codes_of_the_model_that_loses_shrink_less():
-    """Finding 7: over twelve draws, `full` at λ = 1."""
+    """Finding 7: over twelve draws, `full` at λ = 1; harm on eleven."""
     of = {(name, r["seed of the draw"], r["model"]): r for name in ("planted", "debian", "ml-1m") for r in rows(name)
           if r["form"] == "full"}  # fmt: skip
     at = {key: r["at every weight"]["1"] for key, r in of.items()}
     kept = {key: r["norm of codes"]["1"] / r["norm of codes"]["0"] for key, r in of.items()}
     draws = sorted({key[:2] for key in of})
     assert len(draws) == 12
-    assert all(at[*draw, "multdae"]["high"] < 0 < at[*draw, "multvae"]["high"] for draw in draws)
+    assert [draw for draw in draws if at[*draw, "multdae"]["high"] >= 0] == [("planted", 3)]
+    assert all(at[*draw, "multvae"]["high"] > 0 for draw in draws)
     assert sum(at[*draw, "multvae"]["low"] > 0 for draw in draws) == 3
     assert all(kept[*draw, "multvae"] < kept[*draw, "multdae"] for draw in draws)
 
 
-def test_a_recvae_gains_on_planted_at_a_small_weight_and_loses_everywhere_at_a_large_one():
-    """Finding 7 and predictions Q3 to Q6 on three draws."""
-    of = {(r["study"], r["form"]): r for name in ("recvae-planted", "recvae-1") for r in rows(name)}
+def test_a_recvae_gains_nowhere_at_a_small_weight_and_loses_everywhere_at_a_large_one():
+    """Finding 7 and predictions Q3 and Q5 on three draws."""
+    of = {(r["study"], r["form"]): r for name in ("recvae-planted", "recvae-debian") for r in rows(name)}
     full = {study: r for (study, form), r in of.items() if form == "full"}
     assert len(full) == 3
     for study, r in full.items():
         assert r["chosen weight"] == 0.05
         assert r["at every weight"]["1"]["high"] < 0
-        assert (r["difference"]["low"] > 0) == ("planted" in study)
-        assert r["difference"]["high"] > 0
+        assert r["difference"]["low"] < 0 < r["difference"]["high"]
         assert of[study, "direction"]["difference"]["high"] > 0
-        assert of[study, "direction"]["difference"]["mean"] < r["difference"]["mean"] / 2
-        assert r["norm of codes"]["1"] < 0.3 * r["norm of codes"]["0"]
+        assert r["norm of codes"]["1"] < 0.31 * r["norm of codes"]["0"]
 
 
 def test_which_users_with_fewest_items_gain():
-    """Finding 9: in a Mult-VAE none, in any form; of all 89 intervals three lie above 0, and three below."""
-    files = ("planted", "debian", "ml-1m", "planted-large", "recvae-planted", "recvae-1", "hvamp")
+    """Finding 9: in a Mult-VAE none, in any form; of all 89 intervals one lies above 0, and three below."""
+    files = ("planted", "debian", "ml-1m", "planted-large", *(f"{m}-{d}" for m in ("recvae", "hvamp") for d in ("planted", "debian")))
     few = [(r["model"], r["form"], r["by activity"]["5–10"]) for name in files for r in rows(name)]
     above = sorted((model, form) for model, form, d in few if d["low"] > 0)
     below = sorted((model, form) for model, form, d in few if d["high"] < 0)
     assert len(few) == 89
-    assert above == [("multdae", "direction"), ("recvae", "centroid+variance"), ("recvae", "full")]
-    assert below == [("multdae", "full"), ("multdae", "full"), ("multvae", "full")]
+    assert above == [("multdae", "direction")]
+    assert below == [("multdae", "full")] * 3
 
 
 def test_spreads_of_the_masks_are_standard_deviations():
@@ -327,21 +326,27 @@ def test_the_settings_that_differ_between_two_searched_models_are_all_named():
     assert f"λ = {anchored['anchor']:.2f}".replace("0.", ".") in said
 
 
-OLDER = ("anchor-law-", "theory-planted", "sizes-planted")
+def events_of(stored: dict[str, Any]) -> set[str]:
+    """Fingerprints that a stored result says of its data: of a search, a study, another file, or of every draw."""
+    if "rows" in stored:
+        return {row.get("events") for row in stored["rows"]}
+    data = stored.get("data")
+    return {data.get("searchable", data.get("sha256"))} if isinstance(data, dict) else {stored.get("events")}
 
 
-def test_stored_results_on_planted_data_are_of_todays_events_or_named_as_older():
-    """The population was drawn otherwise until 30 November 2026: commands give other numbers than older files hold."""
-    split = mv.strong_split(mv.planted(), n_heldout=2000, min_user=5)
-    today, whole = fingerprint(split, ("validation",)), fingerprint(split)
-    page = (ROOT / "docs/guides/results.md").read_text(encoding="utf-8")
-    told = page.partition("**Which events.**")[2].partition("\n\n")[0]
-    results = ROOT / "chapters/results"
+def test_stored_results_on_planted_data_are_of_todays_events():
+    """The population was drawn otherwise until 30 November 2026; what a command gives today must be what is stored."""
+    data, results = mv.planted(), ROOT / "chapters/results"
+    today = {
+        fingerprint(mv.strong_split(data, n_heldout=2000, min_user=5, seed=seed), parts)
+        for seed in (98765, 1, 2, 3, 4)
+        for parts in (("validation",), ("validation", "test"))
+    }
     origin = tomllib.loads((results / "best-planted.toml").read_text(encoding="utf-8"))["origin"]
-    assert origin["sha256"] == today
-    for path in results.glob("*planted*.json"):
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        data = stored.get("data")
-        of_today = isinstance(data, dict) and data.get("searchable") == today or stored.get("events") == whole
-        assert of_today != path.stem.startswith(OLDER), path.stem
-    assert [name for name in OLDER if f"`{name}" not in told] == []
+    assert origin["sha256"] in today
+    paths = list(results.glob("*planted*.json"))
+    assert len(paths) > 10
+    for path in paths:
+        found = events_of(json.loads(path.read_text(encoding="utf-8")))
+        assert found, path.name
+        assert found <= today, path.name

@@ -45,6 +45,16 @@ def test_a_network_that_only_rescales_gets_a_warning():
     assert "does not say which users shrink more" in line.warning
 
 
+def test_a_network_whose_order_is_turned_around_is_told_so():
+    """Planted: whoever should shrink more shrinks less."""
+    h, free = views_of(3)
+    predicted = companions.predicted_shrinkage(h, 1.0, free)
+    factor = (1.1 - predicted).sqrt()[:, None, None]
+    line = companions.shrunk(predicted, free, factor * free, 1.0, "planted")
+    assert line.value.startswith("Spearman -1.00")
+    assert line.warning == "the local model has the users who shrink more the wrong way round"
+
+
 def test_predicted_shrinkage_by_hand():
     """H = diag(2, 6), λ = 1: (2/4)² and (6/8)² of the two variances."""
     h = torch.diag(torch.tensor([2.0, 6.0], dtype=torch.float64))[None]

@@ -163,7 +163,12 @@ def shrunk(predicted: Tensor, free: Tensor, anchored: Tensor, lam: float, on: st
         f"Spearman {rank:+.2f} [{low:+.2f}, {high:+.2f}]; median {float(predicted.median()):.2f} predicted, "
         f"{float(seen.median()):.2f} seen, {between:.2f} of the variance between users"
     )
-    warning = "" if low > 0 else "the local model does not say which users shrink more"
+    if low > 0:
+        warning = ""
+    elif high < 0:
+        warning = "the local model has the users who shrink more the wrong way round"
+    else:
+        warning = "the local model does not say which users shrink more"
     return measured("Proposition 3.2", f"shrinkage over masks, predicted and seen, λ = {lam:g}", on, value, warning)
 
 
