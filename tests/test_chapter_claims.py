@@ -449,7 +449,8 @@ SAID = {
         "At $\\lambdaA=1$ the full loss costs a Mult-DAE accuracy on nine of ten draws, a Mult-VAE on none. At .1 the "
         "Mult-DAE loses on four, the Mult-VAE gains on three. At 10 both lose, the Mult-VAE on nine draws",
         "At 1 it is not that its codes shrink more: those of the Mult-VAE shrank more, on every draw",
-        "`direction` hurts the Mult-DAE at 100 on five draws of ten, at 10 on two, at 1 on one, not at the chosen weight",
+        "`direction` hurts the Mult-DAE at 100 on five draws of ten, at 10 on two, at 1 on one, not at the "
+        "chosen weight",
         "the smaller network changes by +.0056 at .1 and +.0037 at 1, the large one by +.0045 and +.0012",
         "At the chosen weight anchors give a Mult-VAE +.0062 [+.0010, +.0115] on Debian, two of five draws show "
         "it alone",
@@ -468,8 +469,8 @@ SAID = {
         "Without the scatter the mean gain is as large (+.0045)",
         "`direction` keeps nothing of the gain (on average)",
         "the mean gain grows with the number of items",
-        "P2 held on all ten draws, P1 and P4 on nine, P3 on half of them, P5 on three. P6 fails wherever the chosen weight "
-        "gained, P7 holds on the embedded mean. On MovieLens P3, P6 and P7 fail",
+        "P2 held on all ten draws, P1 and P4 on nine, P3 on half of them, P5 on three. P6 fails wherever the chosen "
+        "weight gained, P7 holds on the embedded mean. On MovieLens P3, P6 and P7 fail",
         "P5 fails on seven of ten",
         "on Debian two of five show the gain, on the embedded data one",
         "after 16 trials each neither a gain of a Mult-VAE nor a loss of a Mult-DAE is seen there or on the "

@@ -157,7 +157,13 @@ def test_a_recvae_gains_nowhere_at_a_small_weight_and_loses_everywhere_at_a_larg
 
 def test_which_users_with_fewest_items_gain():
     """Finding 9: in a Mult-VAE none, in any form; of all 89 intervals one lies above 0, and three below."""
-    files = ("planted", "debian", "ml-1m", "planted-large", *(f"{m}-{d}" for m in ("recvae", "hvamp") for d in ("planted", "debian")))
+    files = (
+        "planted",
+        "debian",
+        "ml-1m",
+        "planted-large",
+        *(f"{m}-{d}" for m in ("recvae", "hvamp") for d in ("planted", "debian")),
+    )
     few = [(r["model"], r["form"], r["by activity"]["5–10"]) for name in files for r in rows(name)]
     above = sorted((model, form) for model, form, d in few if d["low"] > 0)
     below = sorted((model, form) for model, form, d in few if d["high"] < 0)
