@@ -604,6 +604,7 @@ small, usual, one, four = swept[:, :, 0]
 assert (usual > one).all()
 assert (one > four).all()
 assert (small > usual).all()
+assert (small - usual).mean() < 0.005  # a little
 print(f"β = 0.02 > 0.2 (by {(small - usual).mean():.3f} on average) > 1 > 4, in all 5 seeds:", True)
 
 # %% [markdown]

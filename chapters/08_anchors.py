@@ -489,7 +489,7 @@ for name, label in {"ml-1m": "MovieLens-1M", "planted": "embedded data"}.items()
     assert (pair[1]["overlap"] < pair[0]["overlap"]).all()
 
 # %% [markdown]
-# On both data sets neighbours became **less** stable, in every seed. On MovieLens-1M
+# On both data sets neighbours became **less** stable, in every seed, and
 # fewer pairs of views lie within the radius of [Theorem 2.3](04_sharing_radius.ipynb) on average (largest slope seen, not a proved constant).
 
 # %% [markdown] tags=["explorable"]

@@ -10,7 +10,6 @@ processes that do nothing else.
 
 import argparse
 import json
-import math
 import os
 import statistics
 import subprocess
@@ -27,8 +26,13 @@ LOOPBACK = Path("/sys/class/net/lo/statistics/tx_bytes")
 
 
 def sent() -> float:
-    """Bytes that went over the loopback device since the machine was started; NaN where Linux does not count them."""
-    return int(LOOPBACK.read_text("ascii")) if LOOPBACK.is_file() else math.nan
+    """Bytes that went over the loopback device since the machine was started; 0 where Linux does not count them."""
+    return int(LOOPBACK.read_text("ascii")) if LOOPBACK.is_file() else 0
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def part(path: str, users: int, steps: int) -> dict[str, float] | None:
@@ -49,6 +53,8 @@ def part(path: str, users: int, steps: int) -> dict[str, float] | None:
             Trainer.make(model, split.train, mv.TrainConfig(), team), products=next(model.parameters()).dtype
         )
         n = split.train.shape[0] // users * users
+        if n == 0:
+            raise SystemExit(f"{path} has {split.train.shape[0]} training users; an update takes {users}")
         order = streams.permutation(0, 0, split.train.shape[0])[:n]
 
         def update(i: int) -> object:
@@ -68,6 +74,8 @@ def part(path: str, users: int, steps: int) -> dict[str, float] | None:
 
         nothing = {"loss": torch.zeros(())}
         seconds, cpu, traffic = measured(update)
+        for p in model.parameters():
+            p.grad = torch.zeros_like(p)  # a sum that is taken again and again stays finite
         alone = measured(lambda _: team.sum_gradients(model.parameters(), nothing))[0] if team.size > 1 else 0.0
         result = {"seconds": seconds, "cpu": cpu, "bytes": traffic / team.size, "sum": alone}
         return result | {"parameters": sum(p.numel() for p in model.parameters())} if team.first else None
@@ -91,7 +99,7 @@ def compare(counts: Sequence[int], path: str, steps: int, rounds: int) -> list[d
     rows = []
     for r in counts:
         alone, seen = found[r, True], found[r, False]
-        share = max(1.0, r / (os.cpu_count() or 1))
+        share = max(1.0, r / cores())
         rows.append(
             {
                 "processes": r,
@@ -149,7 +157,7 @@ def main() -> None:
         if options.data is None:
             make = f"import minivae as mv; mv.strong_split(mv.planted(shape='ml-20m'), n_heldout=10000).save({path!r})"
             subprocess.run([sys.executable, "-c", make], check=True)
-        rows = compare(options.processes, path, options.steps, options.rounds)
+        rows = compare(sorted({1, *options.processes}), path, options.steps, options.rounds)
     print(table(rows))
     if options.json:
         options.json.write_text(json.dumps({"rows": rows}, indent=1), "utf-8")
