@@ -37,20 +37,21 @@ def retrained(options: flags.Explain, split: StrongSplit) -> tuple[Callable[[], 
     return lambda: MultVAE(split.n_items, options.hidden, options.latent), config
 
 
-def of_same_data(split: StrongSplit, folder: Path) -> None:
-    """Refuse to go on in a folder whose trainings were of other data, though it lay in the same place."""
+def of_same_data(split: StrongSplit, folder: Path) -> str:
+    """The fingerprint of the data; a folder whose trainings were of others is refused, though they lay in one place."""
     path, here = folder / TrainedOnNote.FILE, TrainedOnNote(fingerprint(split))
     if path.is_file() and read_record(path, TrainedOnNote) != here:
         raise InputError(
             f"{folder} was begun with other data than {split.name} is now; choose another folder with --out"
         )
     write_record(path, here)
+    return here.fingerprint
 
 
 def explain_lds(options: flags.Explain) -> None:
     """Scores against retraining on halves of the users."""
     split = source_of(options).load(tables=False)
-    of_same_data(split, options.out)
+    events = of_same_data(split, options.out)
     build, config = retrained(options, split)
     with lines() as progress:
         value = experiment.measure(
@@ -63,7 +64,7 @@ def explain_lds(options: flags.Explain) -> None:
             options.receivers,
             progress=progress,
         )
-    write_result(options.out / "lds.json", command_line(), value, fingerprint(split))
+    write_result(options.out / "lds.json", command_line(), value, events)
     tables = {outcome: conclusions.lds_table(scores) for outcome, scores in value.scores.items()}
     title = f"Who helps whom, against retraining: {split.name}"
     leave("lds", title, conclusions.lds_conclusion(value), tables, plots.lds_figures(value), options.out)
@@ -104,7 +105,7 @@ def explain_far(options: flags.Explain) -> None:
 def explain_removal(options: flags.Explain) -> None:
     """Trainings without a test user's best helpers beside trainings without others of like activity."""
     split = source_of(options).load(tables=False)
-    of_same_data(split, options.out)
+    events = of_same_data(split, options.out)
     build, config = retrained(options, split)
     config = replace(config, patience=options.epochs)
     receivers = experiment.receivers_of(split, options.receivers)
@@ -125,7 +126,7 @@ def explain_removal(options: flags.Explain) -> None:
         difference=of.interval(),
         missed=float((found.helpers > found.others).mean()),
     )
-    write_result(options.out / "removal.json", command_line(), value, fingerprint(split))
+    write_result(options.out / "removal.json", command_line(), value, events)
     tables = {"are the helpers missed?": conclusions.removal_table(value)}
     title = f"Without the best helpers: {split.name}"
     leave("removal", title, conclusions.removal_conclusion(value), tables, plots.removal_figures(value), options.out)
