@@ -24,6 +24,7 @@ from minivae.runtime.records import MeanInterval
 BLOCK_CELLS = 1 << 23
 POPULARITY_TOP = 20
 ACTIVITY_GROUPS = ((5, 10), (11, 50), (51, 100), (101, None))
+NAN_SCORES = "the model returned NaN scores; it has diverged or its file is damaged: train it again"
 
 
 class Scorer(Protocol):
@@ -117,8 +118,8 @@ def top_items(
 ) -> tuple[Tensor, Tensor]:
     """The k best items per row that are not in the history: scores and items, each (B, k).
 
-    Where fewer than k items are left, the rest has score −inf. `scores` is masked in place, not copied, and given back
-    as it was: a model may return a tensor that it keeps. `hidden` are indices of items that are shown to no user.
+    Where fewer than k items are left, the rest has score −inf. A tensor is masked in place, not copied, and given back
+    as it was: a model may return one that it keeps. `hidden` are indices of items that are shown to no user.
 
     Raises
     ------
@@ -126,7 +127,7 @@ def top_items(
         If a score is NaN or the shapes differ.
     """
     try:
-        scores = torch.as_tensor(scores)
+        scores = scores if isinstance(scores, Tensor) else torch.tensor(scores)  # a copy: arrays may be read-only
     except (TypeError, ValueError, RuntimeError) as e:
         raise InputError(f"the model returned a {type(scores).__name__} in place of scores, (B, I) numbers") from e
     if scores.shape != history.shape:
@@ -144,11 +145,13 @@ def top_items(
         scores = scores.index_fill(1, torch.from_numpy(hidden).to(scores.device), float("-inf"))
     flat = scores.view(-1)
     before = flat[seen]
-    flat.index_fill_(0, seen, float("-inf"))
-    values, items = torch.topk(scores, min(k, scores.shape[1]), dim=1)
-    flat.index_copy_(0, seen, before)
+    try:
+        flat.index_fill_(0, seen, float("-inf"))
+        values, items = torch.topk(scores, min(k, scores.shape[1]), dim=1)
+    finally:
+        flat.index_copy_(0, seen, before)
     if bool(torch.isnan(values[:, :1]).any()):  # NaN sorts above everything, so the first column shows it
-        raise InputError("the model returned NaN scores; it has diverged or its file is damaged: train it again")
+        raise InputError(NAN_SCORES)
     return values, items
 
 

@@ -12,7 +12,8 @@ from minivae.data.item_labels import ItemLabels
 from minivae.data.lookup import known_form
 from minivae.data.users import Users, binary, shape_of
 from minivae.errors import InputError
-from minivae.ranking import Scorer, top_items, users_per_block
+from minivae.ranking import NAN_SCORES, Scorer, top_items, users_per_block
+from minivae.runtime.limits import allowed_memory
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,8 @@ def recommend(
     Raises
     ------
     InputError
-        If k is no positive whole number, an item of `among` or `exclude` is unknown, the number of labels does not fit,
-        `history` holds negative entries, or a score is NaN.
+        If k is no positive whole number, the memory cannot hold k for each user, an item of `among` or `exclude` is
+        unknown, the number of labels does not fit, `history` holds negative entries, or a score is NaN.
 
     Examples
     --------
@@ -117,6 +118,11 @@ def recommend(
     if labels is not None and len(labels) != n_items:
         raise InputError(f"{len(labels)} labels do not fit {n_items} items; give split.item_labels")
     hidden = _hidden(n_items, among, exclude, labels)
+    if 16 * max(n_users, 1) * int(k) > allowed_memory():  # an item and a score, of eight bytes at most
+        raise InputError(
+            f"k={k} for each of {n_users:,} users is more than the memory can hold; there are {n_items:,} items to "
+            "recommend, so ask for a smaller k, or for fewer users at a time"
+        )
     width = min(int(k), n_items)
     items, values = torch.full((n_users, int(k)), -1), torch.empty(0)
     block = users_per_block(n_items)
@@ -135,6 +141,11 @@ def ranks_of(model: Scorer, history: Users, item: int) -> np.ndarray:
     """Rank of one item among the new items of each user, (B,) int64 from 1; 0 for users who have it.
 
     Of items with the same score those with a smaller index come first.
+
+    Raises
+    ------
+    InputError
+        If `item` is none, `history` holds negative entries, or the score of a new item is NaN.
     """
     history = binary(history, "history")
     n_users, n_items = shape_of(history)
@@ -144,11 +155,14 @@ def ranks_of(model: Scorer, history: Users, item: int) -> np.ndarray:
     for a in range(0, n_users, block):
         rows = history[a : a + block]
         with torch.no_grad():
-            scores = torch.as_tensor(model.score(rows)).double().cpu().numpy().copy()
-        scores[np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr)), rows.indices] = -np.inf
-        own = scores[:, item]
-        before = (scores > own[:, None]).sum(1) + (scores[:, :item] == own[:, None]).sum(1)
-        ranks[a : a + block] = np.where(own > -np.inf, before + 1, 0)
+            scores = torch.as_tensor(model.score(rows)).double().cpu().numpy()
+        new = np.ones(scores.shape, bool)
+        new[rows.nonzero()] = False
+        if (np.isnan(scores) & new).any():
+            raise InputError(NAN_SCORES)
+        own = scores[:, [item]]
+        before = ((scores > own) & new).sum(1) + ((scores == own) & new)[:, :item].sum(1)
+        ranks[a : a + block] = np.where(new[:, item], before + 1, 0)
     return ranks
 
 

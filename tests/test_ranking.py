@@ -412,6 +412,37 @@ def test_top_items_in_order():
     assert values.tolist() == [[5.0, 3.0, 1.0]]
 
 
+def test_an_array_of_the_model_is_never_written_to(tmp_path, monkeypatch):
+    """It may be a file that is only read: a write there ends the process, before anything can be undone."""
+    scores, history, _ = problem(4)
+    kept, topk = scores.copy(), torch.topk
+
+    def looking(*given, **named):
+        np.testing.assert_array_equal(kept, scores)
+        return topk(*given, **named)
+
+    monkeypatch.setattr(torch, "topk", looking)
+    want = top_items(torch.from_numpy(scores.copy()), csr(history), 5)
+    found = top_items(kept, csr(history), 5)
+    np.save(tmp_path / "scores.npy", scores)
+    mapped = top_items(np.load(tmp_path / "scores.npy", mmap_mode="r")[:], csr(history), 5)
+    for got in (found, mapped):
+        assert all(torch.equal(a, b) for a, b in zip(got, want, strict=True))
+
+
+def test_a_tensor_of_the_model_is_as_it_was_when_ranking_fails(monkeypatch):
+    scores, history, _ = problem(4)
+    kept = torch.from_numpy(scores.copy())
+
+    def failing(*given, **named):
+        raise MemoryError
+
+    monkeypatch.setattr(torch, "topk", failing)
+    with pytest.raises(MemoryError):
+        top_items(kept, csr(history), 5)
+    np.testing.assert_array_equal(kept.numpy(), scores)
+
+
 def check_interval(difference):
     rng = np.random.default_rng(0)
     a, b = rng.random(200), rng.random(200) + 0.05

@@ -248,3 +248,34 @@ def test_rank_of_an_item_that_is_none():
     for item in (-1, 30):
         with pytest.raises(InputError, match="item must hold indices of items, whole numbers from 0 to 29"):
             ranks_of(Fixed(np.zeros((2, 30))), csr(np.zeros((2, 30))), item)
+
+
+def check_unusual_ranks(ranks_of):
+    """An item without chances stands last; whether a user has it is said by the history alone."""
+    inf, nan = math.inf, math.nan
+    scores = [[1, -inf, 3, -inf], [nan, -inf, 3, -inf], [1, 2, inf, inf]]
+    history = csr([[0, 0, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0]])
+    assert [ranks_of(Fixed(scores), history, item).tolist() for item in (1, 2, 3)] == [[3, 2, 2], [1, 1, 0], [4, 3, 1]]
+    with pytest.raises(InputError, match="NaN"):
+        ranks_of(Fixed(scores), history * 0, 1)
+
+
+def test_rank_of_an_item_with_an_infinite_score_and_no_rank_among_nan():
+    check_unusual_ranks(ranks_of)
+
+    def by_score(model, history, item):
+        """Broken twin: a user has what is scored −∞."""
+        return np.where(torch.isneginf(model.scores[:, item]), 0, ranks_of(model, history, item))
+
+    with pytest.raises(AssertionError):
+        check_unusual_ranks(by_score)
+
+
+def test_more_recommendations_than_the_memory_holds_are_refused(monkeypatch):
+    for k in (10**12, 2**70):
+        with pytest.raises(InputError, match=f"k={k} for each of 2 users .* can hold; there are 3 items .* smaller k"):
+            recommend(Fixed(np.zeros((2, 3))), np.zeros((2, 3)), k)
+    monkeypatch.setenv("MINIVAE_MAX_MEMORY", "160")  # ten items and scores of eight bytes each
+    assert recommend(Fixed(np.zeros((2, 3))), np.zeros((2, 3)), 5).scores.element_size() <= 8
+    with pytest.raises(InputError, match="k=6"):
+        recommend(Fixed(np.zeros((2, 3))), np.zeros((2, 3)), 6)

@@ -11,6 +11,7 @@ from minivae.runtime.records import Record
 FEW_TRAINING_USERS = 50
 PROBED = 200  # test users for whom the ranking by popularity is compared in full
 LIANG = {"n_heldout", "seed", "min_user", "min_item"}
+FOLD = {"folds", "fold", "seed"}
 
 
 def protocol_in_words(split: StrongSplit) -> str:
@@ -19,6 +20,11 @@ def protocol_in_words(split: StrongSplit) -> str:
     if set(p) == LIANG and not known:
         return (
             "Strong generalization after Liang et al. (2018): test users are new; a fifth of their items is held out."
+        )
+    if set(p) == FOLD and not known:
+        return (
+            f"Fold {p['fold']} of {p['folds']} of the users: test users are new, and each is tested in one fold; a "
+            "fifth of their items is held out."
         )
     if p.get("rule") == "time":
         first, second = moment(p["train_until"]), moment(p["validation_until"])
@@ -83,7 +89,7 @@ def leakage(split: StrongSplit) -> list[Finding]:
     A shared user is a leak only where the protocol says that test users are new.
     """
     popular = np.bincount(split.train.indices, minlength=split.n_items)
-    strong = set(split.protocol) == LIANG
+    strong = set(split.protocol) in (LIANG, FOLD)
     rows = []
     for name in ("validation", "test"):
         part: FoldIn = getattr(split, name)

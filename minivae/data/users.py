@@ -34,7 +34,7 @@ def as_csr(x: Users) -> scipy.sparse.csr_matrix:
     Returns
     -------
     csr_matrix
-        Of the dtype of `x`; float32 for half precision.
+        Of the dtype of `x`; float32 for half precision, int64 for booleans and shorter integers of a sparse `x`.
 
     Raises
     ------
@@ -54,12 +54,15 @@ def as_csr(x: Users) -> scipy.sparse.csr_matrix:
 
 
 def _two_dimensional(x: Any) -> Any:
-    """`x` as a scipy matrix or a numpy array of two dimensions, half precision as float32."""
+    """`x` as a scipy matrix or a numpy array of two dimensions, half precision as float32, short integers widened."""
     torch = sys.modules.get("torch")  # who has a tensor has loaded it
     if torch is not None and isinstance(x, torch.Tensor):
         found = x.detach().cpu()
-        found = found if found.layout == torch.strided else found.to_dense()
-        found = (found.float() if found.dtype in (torch.float16, torch.bfloat16) else found).numpy()
+        found = found.float() if found.dtype in (torch.float16, torch.bfloat16) else found
+        if found.layout != torch.strided:
+            whole = not (found.is_floating_point() or found.is_complex())
+            found = (found.long() if whole else found).to_dense()
+        found = found.numpy()
     elif scipy.sparse.issparse(x):
         found = x
     else:
@@ -70,6 +73,8 @@ def _two_dimensional(x: Any) -> Any:
         )
     if found.dtype.kind not in "biuf":
         raise InputError(f"the users × items matrix holds {found.dtype}; it must hold real numbers")
+    if scipy.sparse.issparse(found) and found.dtype.kind in "bui" and found.dtype.itemsize < 8:
+        return found.astype(np.int64)  # repeated entries are added up: 256 ones of uint8 would be none
     return found.astype(np.float32) if found.dtype == np.float16 else found
 
 

@@ -18,7 +18,8 @@ from minivae.theory.numerics.samples import dense, still
 from minivae.training import fit
 
 WATCHED = 50
-"""Validation users of a retraining: it runs to its last epoch, so they choose nothing and need not be many."""
+"""Validation users of a retraining, with held-out items: it runs to its last epoch, so they choose nothing and need
+not be many."""
 BLOCK = 1024
 
 
@@ -85,7 +86,8 @@ def retrain(
         if line["epoch"] == config.epochs:
             last.append(outcome(model, receivers))
 
-    few = FoldIn(split.validation.history[:WATCHED], split.validation.heldout[:WATCHED])
+    watched = np.flatnonzero(np.diff(split.validation.heldout.indptr))[:WATCHED]
+    few = FoldIn(split.validation.history[watched], split.validation.heldout[watched])
     labels = None if split.train_labels is None else split.train_labels[users]
     part = replace(split, train=split.train[users], train_labels=labels, validation=few)
     fit(build(), part, replace(config, patience=config.epochs), callback=look)

@@ -24,8 +24,9 @@ class Snapshot:
     model : VAE | Wrapped
         In evaluation mode; an outside model behind `minivae.theory.wrap` too.
     weight : float
-        η_t, what a user's gradient is multiplied with while the run looks like this: ``lr · epochs / batch_size`` for a
-        stretch of some epochs, because an epoch moves the parameters by ``−lr/B`` times every user's gradient.
+        η_t, what a user's gradient is multiplied with while the run looks like this: ``lr · epochs / B`` for a stretch
+        of some epochs, because an epoch moves the parameters by ``−lr/B`` times every user's gradient. B are the users
+        of an update: the batch size, or all training users where they are fewer.
     epoch : int
         After how many epochs.
     """
@@ -81,8 +82,9 @@ def record(
 ) -> tuple[list[Snapshot], VAE, Run]:
     """Train, and keep snapshots on the way: the moments of `at`, up to the epoch that is chosen in the end.
 
-    The weights are ``lr · (e_{t+1} − e_t) / batch_size`` with the end as the last e. They are those of plain gradient
-    descent with the run's learning rate; the run itself uses Adam, whose steps have other lengths in other directions.
+    The weights are ``lr · (e_{t+1} − e_t) / B`` with the end as the last e, and B as in `Snapshot`. They are those of
+    plain gradient descent with the run's learning rate; the run itself uses Adam, whose steps have other lengths in
+    other directions.
 
     Parameters
     ----------
@@ -122,7 +124,6 @@ def record(
     epochs = sorted(e for e in recorder.models if e in wanted and e < end)
     if not epochs:
         raise InputError(f"none of the epochs {sorted(wanted)} lies before epoch {end}, the end of the run")
-    snapshots = [
-        Snapshot(recorder.models[a], config.lr * (b - a) / config.batch_size, a) for a, b in pairwise([*epochs, end])
-    ]
+    batch = min(config.batch_size, split.train.shape[0])
+    snapshots = [Snapshot(recorder.models[a], config.lr * (b - a) / batch, a) for a, b in pairwise([*epochs, end])]
     return snapshots, model, run

@@ -59,7 +59,9 @@ class HVamp(VAE):
         components: int = 1000,
     ) -> None:
         super().__init__()
-        check_sizes(n_items=n_items, hidden=hidden, latent=latent)
+        n_items, hidden, latent, components = check_sizes(
+            n_items=n_items, hidden=hidden, latent=latent, components=components
+        )
         self.n_items, self.hidden, self.latent = n_items, hidden, 2 * latent
         self.prior_sizes = {"prior": prior, "components": components}
         self.encoder = nn.Sequential(

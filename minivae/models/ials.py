@@ -63,8 +63,8 @@ class IALS(Baseline):
         check_whole(0, seed=seed)
         if not l2 > 0 or not alpha > 1:
             raise InputError(f"l2={l2} must be positive, and alpha={alpha} more than 1")
-        self.factors, self.l2, self.alpha = factors, l2, alpha
-        self.iterations, self.seed, self.threads = iterations, seed, threads
+        self.factors, self.l2, self.alpha = int(factors), float(l2), float(alpha)
+        self.iterations, self.seed, self.threads = int(iterations), int(seed), int(threads)
 
     @property
     def sizes(self) -> dict[str, Any]:

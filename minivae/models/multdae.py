@@ -36,7 +36,7 @@ class MultDAE(VAE):
 
     def __init__(self, n_items: int, latent: int = 200) -> None:
         super().__init__()
-        check_sizes(n_items=n_items, latent=latent)
+        n_items, latent = check_sizes(n_items=n_items, latent=latent)
         self.n_items, self.latent = n_items, latent
         self.prior = None
         self.encoder = SparseLinear(n_items, latent)

@@ -50,7 +50,9 @@ class MultVAE(VAE):
         components: int = 1000,
     ) -> None:
         super().__init__()
-        check_sizes(n_items=n_items, hidden=hidden, latent=latent)
+        n_items, hidden, latent, components = check_sizes(
+            n_items=n_items, hidden=hidden, latent=latent, components=components
+        )
         self.n_items, self.hidden, self.latent = n_items, hidden, latent
         self.encoder_input = SparseLinear(n_items, hidden)
         self.encoder_output = nn.Linear(hidden, 2 * latent)

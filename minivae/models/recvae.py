@@ -1,6 +1,7 @@
 """RecVAE (Shenbin, Alekseev, Tutubalina, Malykh and Nikolenko, WSDM 2020)."""
 
 import math
+from numbers import Real
 
 import torch
 import torch.nn.functional as F
@@ -90,11 +91,13 @@ class RecVAE(VAE):
         components: int = 1000,
     ) -> None:
         super().__init__()
-        check_sizes(n_items=n_items, hidden=hidden, latent=latent)
-        if not (isinstance(norm_eps, int | float) and 0 < norm_eps < math.inf):
+        n_items, hidden, latent, components = check_sizes(
+            n_items=n_items, hidden=hidden, latent=latent, components=components
+        )
+        if not (isinstance(norm_eps, Real) and 0 < norm_eps < math.inf):
             raise InputError(f"norm_eps={norm_eps!r} is not possible; it must be finite and positive")
-        self.n_items, self.hidden, self.latent, self.norm_eps = n_items, hidden, latent, norm_eps
-        self.encoder = DenseEncoder(n_items, hidden, latent, norm_eps)
+        self.n_items, self.hidden, self.latent, self.norm_eps = n_items, hidden, latent, float(norm_eps)
+        self.encoder = DenseEncoder(n_items, hidden, latent, self.norm_eps)
         self.decoder = nn.Sequential(nn.Linear(latent, n_items))
         self.prior_sizes = {"prior": prior, "components": components}
         self.prior = make_prior(prior, self.encoder, n_items, components, latent)

@@ -72,7 +72,7 @@ class SLIM(ItemItem):
             raise InputError(f"rho={rho} and tolerance={tolerance} must be finite and positive")
         check_whole(1, iterations=iterations)
         self.l1, self.l2, self.rho = float(l1), float(l2), float(rho)
-        self.iterations, self.tolerance = iterations, float(tolerance)
+        self.iterations, self.tolerance = int(iterations), float(tolerance)
 
     @property
     def sizes(self) -> dict[str, Any]:

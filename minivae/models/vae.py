@@ -221,6 +221,13 @@ def _missing(model: VAE, part: str) -> NotImplementedError:
     return NotImplementedError(f"{type(model).__name__} must implement {part}; help(minivae.VAE) says what it is")
 
 
-def check_sizes(**sizes: int) -> None:
-    """Raise `InputError` if one of the named sizes is no whole number from 1 to 2**31 − 1."""
+def check_sizes(**sizes: int) -> list[int]:
+    """The named sizes as Python's int, which JSON holds; `InputError` for what is no whole number from 1 to 2**31 − 1.
+
+    Examples
+    --------
+    >>> check_sizes(n_items=np.int64(40), latent=4)
+    [40, 4]
+    """
     check_whole(1, 2**31 - 1, **sizes)
+    return [int(n) for n in sizes.values()]

@@ -14,10 +14,10 @@ from typing import Any, cast
 import numpy as np
 import scipy.sparse as sp
 import torch
-from torch import nn
 
 from minivae.data.splits import FoldIn, StrongSplit
 from minivae.models import VAE, save_model
+from minivae.models.contract import require_complete
 from minivae.models.ease import EASE
 from minivae.models.item_item import ItemItem
 from minivae.models.phase import Phase
@@ -238,9 +238,9 @@ def operations(jobs: Sequence[Job], split: StrongSplit) -> float:
         for job in jobs:
             name = job.spec.name
             if job.spec.trained and name not in numbers_of:
-                decoder = job.spec.build_vae(split.n_items).decoder
-                last = decoder[-1] if isinstance(decoder, nn.Sequential) else nn.Identity()  # others are refused later
-                numbers_of[name] = sum(p.numel() for p in last.parameters())
+                model = job.spec.build_vae(split.n_items)
+                require_complete(model)
+                numbers_of[name] = sum(p.numel() for p in model.decoder[-1].parameters())
             total += 6.0 * job.config.epochs * split.train.shape[0] * numbers_of.get(name, 0)
     return total
 

@@ -103,6 +103,13 @@ def test_protocols_in_words():
     unknown = "The split was given by the user; how it was made is not known."
     assert protocol_in_words(known) == f"{unknown} 1 of 2 test users are training users (weak generalization)."
     assert protocol_in_words(split_of(train, test, test, ["a", "b"])) == unknown
+    fold = {"folds": 5, "fold": 2, "seed": 7}
+    assert protocol_in_words(split_of(train, test, test, ["a", "b"], protocol=fold)) == (
+        "Fold 2 of 5 of the users: test users are new, and each is tested in one fold; a fifth of their items is held "
+        "out."
+    )
+    rows = leakage(split_of(train, test, test, ["y", "b"], protocol=fold))
+    assert [r.part for r in rows if r.leak] == ["validation", "test"]
     time = split_of(train, test, test, protocol={"rule": "time", "train_until": 5.0, "validation_until": 7.0})
     assert protocol_in_words(time) == (
         "Global cut in time: trained on what came before 5, validated on what came before 7, tested on the rest; the "

@@ -63,6 +63,29 @@ def test_duplicates_alone_are_merged_and_zeros_alone_dropped(data, indices, entr
     np.testing.assert_array_equal(found.toarray(), given.toarray())
 
 
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint8, np.int16, np.uint16, np.int32])
+def test_repeated_entries_of_short_integers_do_not_run_over(dtype):
+    """256 repeats of 1 are 0 in uint8, and 128 are negative in int8."""
+    for n in (128, 256, 1 << 16):
+        ones = np.ones(n, dtype)
+        coo = sp.coo_matrix((ones, (np.zeros(n, int), np.full(n, 2))), shape=(1, 3))
+        csr = sp.csr_matrix((ones, np.full(n, 2, np.int32), np.int32([0, n])), shape=(1, 3))
+        for x in (coo, csr):
+            assert as_csr(x).toarray().tolist() == [[0, 0, n]]
+            assert binary(x, "x").toarray().tolist() == [[0, 0, 1]]
+            assert (x.nnz, x.dtype) == (n, dtype)
+            assert (x.data == 1).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int8, torch.uint8, torch.int16, torch.float16, torch.bfloat16])
+def test_repeated_entries_of_sparse_tensors_do_not_run_over(dtype):
+    for n in (128, 257, 1 << 16):
+        at = torch.tensor([[0] * n, [2] * n])
+        x = torch.sparse_coo_tensor(at, torch.ones(n, dtype=dtype), (1, 3), check_invariants=True)
+        assert as_csr(x).toarray().tolist() == [[0, 0, n]]
+        assert x.dtype == dtype
+
+
 @pytest.mark.parametrize("x", [np.ones(3), np.ones((2, 2, 2)), [1, 0], None, [[1], [2, 3]]])
 def test_as_csr_refuses_what_is_no_matrix(x):
     with pytest.raises(InputError, match="users × items"):

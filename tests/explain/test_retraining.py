@@ -9,7 +9,7 @@ import torch
 from scipy.stats import spearmanr
 
 from minivae import FoldIn, InputError, MultVAE, TrainConfig, evaluate, fit, planted, strong_split
-from minivae.explain import experiment
+from minivae.explain import experiment, retraining
 from minivae.explain.datamodel import lds_of_sums
 from minivae.explain.experiment import OUTCOME, PREDICTED, measure, outcomes, receivers_of, table
 from minivae.explain.retraining import losses, outcome, retrain
@@ -230,3 +230,39 @@ def test_fresh_parameters_see_users_as_the_run_does(mask):
     snapshots, model, _ = record(lambda: MultVAE(split.n_items, 4, 2), split, config, to_the_end=True)
     assert snapshots[0].epoch == 0
     assert snapshots[0].model.normalize == model.normalize == (mask != "raw")
+
+
+def test_a_batch_larger_than_the_users_weighs_as_all_of_them():
+    """The runs are the same, and so are the lengths of their steps."""
+    split = strong_split(planted(n_users=150, n_items=40, n_events=2000), n_heldout=20)
+    n = split.train.shape[0]
+
+    def weights(batch_size):
+        config = replace(CONFIG, epochs=2, batch_size=batch_size)
+        snapshots, model, _ = record(lambda: MultVAE(split.n_items, 4, 2), split, config, to_the_end=True)
+        return [s.weight for s in snapshots], model.score(split.test.history)
+
+    (whole, a), (more, b), (half, _) = (weights(size) for size in (n, 5 * n, n // 2))
+    assert torch.equal(a, b)
+    assert more == whole == [CONFIG.lr / n] * 2
+    assert half == [CONFIG.lr / (n // 2)] * 2
+
+
+def test_validation_users_without_heldout_items_are_not_those_that_are_watched(toy_split, monkeypatch):
+    """The first have nothing held out; a run that watched those alone could choose no epoch."""
+    monkeypatch.setattr(retraining, "WATCHED", 4)
+    history, heldout = toy_split.validation.history, toy_split.validation.heldout.tolil()
+    heldout[:5] = 0
+    split = replace(toy_split, validation=FoldIn(history, heldout.tocsr()))
+    seen, everybody = [], np.ones(split.train.shape[0], bool)
+
+    def looking(model, part, config, **named):
+        seen.append(part.validation)
+        return fit(model, part, config, **named)
+
+    monkeypatch.setattr(retraining, "fit", looking)
+    retrain(lambda: MultVAE(split.n_items, 8, 4), split, replace(CONFIG, epochs=1), everybody, split.test)
+    rows = np.flatnonzero(np.diff(split.validation.heldout.indptr))[:4]
+    assert rows.min() >= 5
+    np.testing.assert_array_equal(seen[0].history.toarray(), history[rows].toarray())
+    np.testing.assert_array_equal(seen[0].heldout.toarray(), split.validation.heldout[rows].toarray())

@@ -52,6 +52,30 @@ def test_baselines_come_back_to_the_bit(name, x, tmp_path):
     assert not (tmp_path / "empty").exists()
 
 
+NUMPY = {
+    "multvae": lambda n, x: mv.MultVAE(n(25), hidden=n(8), latent=n(4), components=n(3)),
+    "multdae": lambda n, x: mv.MultDAE(n(25), latent=n(4)),
+    "recvae": lambda n, x: mv.RecVAE(n(25), n(8), n(4), norm_eps=x(0.5), components=n(3)),
+    "hvamp": lambda n, x: mv.HVamp(n(25), n(8), n(4), components=n(3)),
+    "ease": lambda n, x: EASE(x(30)),
+    "edlae": lambda n, x: EDLAE(x(0.5), x(20)),
+    "slim": lambda n, x: SLIM(x(0.5), x(3), x(30), iterations=n(9), tolerance=x(0.25)),
+    "ials": lambda n, x: IALS(n(4), x(1.5), x(10), iterations=n(2), seed=n(1), threads=n(1)),
+}
+
+
+@pytest.mark.parametrize("name", [pytest.param(k, marks=needs_implicit) if k == "ials" else k for k in NUMPY])
+@pytest.mark.parametrize("kinds", [(np.int64, np.float32), (np.uint8, np.float64)])
+def test_numbers_of_numpy_make_the_model_that_those_of_python_make(name, kinds, x, tmp_path):
+    model, plain = NUMPY[name](*kinds), NUMPY[name](int, float)
+    assert model.sizes == plain.sizes
+    assert all(type(v) in (int, float, str) for v in model.sizes.values())
+    if isinstance(model, Baseline):
+        model.fit(x)
+    save_model(model, tmp_path / "model.safetensors")
+    assert load_model(tmp_path).sizes == plain.sizes
+
+
 def test_ease_of_many_items_keeps_the_largest_weights_of_each_column(x, tmp_path, monkeypatch):
     monkeypatch.setattr(item_item, "DENSE_ITEMS", 10)
     monkeypatch.setattr(item_item, "KEPT", 8)

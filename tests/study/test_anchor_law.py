@@ -1,6 +1,7 @@
 """When do anchors help: the weight is chosen on validation users, the difference is that of the test users."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -43,3 +44,16 @@ def test_a_folder_that_is_no_such_study(tmp_path, capsys):
     assert "needs --study" in capsys.readouterr().err
     with pytest.raises(mv.InputError, match="no finished run"):
         anchor_law.collect([tmp_path])
+
+
+def test_another_split_in_the_place_of_the_first_is_refused(study, tmp_path):
+    """Activity and norms of codes would be of users that no difference is of."""
+    copy = shutil.copytree(study.parent, tmp_path / "copy") / "study"
+    found = anchor_law.collect([copy]).rows
+    assert [r.events for r in found] == [r.events for r in anchor_law.collect([study]).rows]
+    other = mv.strong_split(mv.planted(n_users=300, n_items=120, n_events=6000), n_heldout=50, seed=3)
+    for path in (copy.parent / "data.safetensors", copy / "split.safetensors"):
+        if path.exists():
+            other.save(path)
+    with pytest.raises(mv.InputError, match="is no longer the split"):
+        anchor_law.collect([copy])

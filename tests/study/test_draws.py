@@ -196,6 +196,7 @@ REFUSED = {
     "the same draw twice": (["{s5}", "{s5}"], "same draw"),
     "no study": (["{s5}", "{root}"], "holds no finished study"),
     "other settings": (["{s5}", "{other}"], "multvae was run with training.epochs 2 in draw 5 and 1 in draw 6"),
+    "two of one name": (["{s5}", "{again}"], "would both be called 5 in the tables"),
     "a folder of something else": (["{s5}", "{s6}", "--out", "{s5}"], "something else"),
 }
 
@@ -208,7 +209,12 @@ def test_what_does_not_belong_together_is_refused(case, folders, tmp_path, capsy
         argv_other = ["study", "--data", str(folders / "6.safetensors"), "--models", "multvae", "--epochs", "1"]
         argv_other += ["--settings", str(folders / "small.toml")]
         assert main([*argv_other, "--device", "cpu", "--precision", "fp32", "--out", str(other)]) == 0
-    places = {"root": folders, "s5": folders / "s5", "s6": folders / "s6", "other": other}
+    places = {"root": folders, "s5": folders / "s5", "s6": folders / "s6", "other": other, "again": folders / "again"}
+    if case == "two of one name" and not places["again"].is_dir():  # the same seed, after another filter
+        data = mv.planted(n_users=300, n_items=120, n_events=6000)
+        mv.strong_split(data, n_heldout=60, min_user=8, seed=5).save(folders / "again.safetensors")
+        argv_again = ["study", "--data", str(folders / "again.safetensors"), "--models", "popularity"]
+        assert main([*argv_again, "--device", "cpu", "--precision", "fp32", "--out", str(places["again"])]) == 0
     argv = [a.format(**places) for a in argv]
     argv += [] if "--out" in argv else ["--out", str(tmp_path / "o")]
     capsys.readouterr()

@@ -168,7 +168,7 @@ def test_what_is_written_has_a_caption_and_what_is_not_is_removed(drawn, monkeyp
     for kind in figures.FORMATS:
         (tmp_path / f"latent.{kind}").touch()
     found = figures.write_figures(models, value, toy_split, tmp_path)
-    assert saved == ["metrics", "anchors", "differences", "curves", "beta"]
+    assert saved == ["metrics", "anchors", "differences", "curves", "section-2"]
     assert list(found) == [f"{n}.png" for n in saved]
     assert not list(tmp_path.iterdir())
     levels = {r.model: r.metrics["ndcg@100"].mean for r in value.summary}
@@ -178,7 +178,7 @@ def test_what_is_written_has_a_caption_and_what_is_not_is_removed(drawn, monkeyp
     assert found["anchors.png"].seen == figures._in_words(value.claims)
     assert found["curves.png"].caption.startswith("Validation nDCG@100 by epoch; EASE needs no epochs.")
     swept = [d for d in best if (d.a, d.b) in {("recvae", "multvae"), ("multdae", "multvae")}]
-    assert found["beta.png"].seen == figures._in_words(swept)
+    assert found["section-2.png"].seen == figures._in_words(swept)
 
 
 def test_a_forest_of_draws_has_each_draw_and_then_the_pooled_difference(drawn):

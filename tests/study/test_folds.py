@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,6 +52,17 @@ def assert_folds(split, parts):
         for label, items in whole(part).items():
             assert items == everyone[label] & known
     assert sorted(tested) == sorted(validated) == sorted(everyone)
+
+
+@pytest.mark.parametrize("cut", [mv.leave_last_out, mv.time_split])
+def test_users_who_stand_in_two_parts_cannot_be_cut_in_folds(cut):
+    """Fold 2 would train on what a user of fold 1 is tested on."""
+    rng = np.random.default_rng(0)
+    users, items = rng.integers([[60], [40]], size=(2, 900))
+    known = cut(mv.Interactions.from_labels(users, items, time=rng.permutation(900).astype(float)))
+    for split in (known, replace(known, train_labels=None), replace(known, protocol={})):
+        with pytest.raises(InputError, match="tested on users that it was trained on"):
+            folds(split, 4)
 
 
 @pytest.mark.parametrize("k", [3, 6])

@@ -276,7 +276,9 @@ def law():
 def composed():
     """Name -> text of every golden file."""
     models, value = study()
-    seen = {f"{n}.png": Drawn(f"Caption of {n}.", f"Seen: {n}.") for n in ("metrics", "anchors", "differences", "beta")}
+    seen = {
+        f"{n}.png": Drawn(f"Caption of {n}.", f"Seen: {n}.") for n in ("metrics", "anchors", "differences", "section-2")
+    }
     seen |= {f"{n}.png": Drawn(f"Caption of {n}.") for n in ("curves", "latent")}
     law_rows = law()
     return {

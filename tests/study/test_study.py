@@ -465,6 +465,15 @@ def test_sections_show_the_differences_that_ran(study, data, tmp_path):
     assert used["other"]["arguments"] == {"hidden": 8, "latent": 4}
 
 
+def test_the_axis_of_a_section_is_a_setting_of_all_its_models(tmp_path):
+    section = "[[sections]]\ntitle = 'Mine'\nmodels = ['multvae']\nagainst = 'multvae-clean'\naxis = '{}'\n"
+    (tmp_path / "good.toml").write_text(section.format("latent"), encoding="utf-8")
+    (tmp_path / "bad.toml").write_text(section.format("latnet"), encoding="utf-8")
+    assert presets.load("default", tmp_path / "good.toml").sections[-1].axis == "latent"
+    with pytest.raises(InputError, match="axis 'latnet', which is no setting of multvae"):
+        presets.load("default", tmp_path / "bad.toml")
+
+
 def test_published_curves_have_sources_and_stand_only_beside_their_data(results):
     for name in ("ml-20m", "netflix", "msd"):
         curves = published_results.curves(name)

@@ -17,8 +17,9 @@ from minivae.options import SELECTION
 from minivae.ranking import activity_groups, compare, paired_difference
 from minivae.runtime.records import MeanInterval, Record
 from minivae.runtime.table import Table, numbers, words
+from minivae.study.draws.draws import split_of
 from minivae.study.draws.pooling import pool
-from minivae.study.run.runs import Result, read_note
+from minivae.study.run.runs import Result, read_note, refuse_other_users
 
 NAME = re.compile(r"(?P<model>[a-z]+)-(?P<form>full|centroid\+variance|direction)-(?P<weight>[\d.]+)")
 
@@ -134,7 +135,9 @@ def _of_study(folder: Path) -> list[_Measured]:
     if not found:
         raise InputError(f"{folder} holds no finished run of the preset anchor-law; run minivae study with it first")
     data = read_note(next(iter(runs.values())).folder).data
-    split = StrongSplit.load(data.split)
+    split = split_of(data, folder)
+    for result in done:
+        refuse_other_users(result, split)
     groups = activity_groups(split.test)
     rows = []
     for model, form in dict.fromkeys((f["model"], f["form"]) for f in found.values()):

@@ -37,10 +37,15 @@ def finished_study(folder: Path) -> tuple[StudyRead, list[Path], DataNote, Stron
     if not runs:
         raise InputError(f"{folder} holds no study with runs of its own; name the studies that were combined in it")
     data = read_note(runs[0]).data
+    return results, runs, data, split_of(data, folder)
+
+
+def split_of(data: DataNote, folder: Path) -> StrongSplit:
+    """The split that the runs of a study are of; `InputError` if it is gone or another one stands in its place."""
     split = StrongSplit.load(data.split)
     if fingerprint(split) != data.sha256:
         raise InputError(f"{data.split} is no longer the split that {folder} was made from; make it again")
-    return results, runs, data, split
+    return split
 
 
 @dataclass(frozen=True)
@@ -160,6 +165,12 @@ def combine(draws: Sequence[SplitStudy]) -> Combined:
         If the studies do not belong together.
     """
     names, folds = check(draws), are_folds(draws)
+    labels = [d.label for d in draws]
+    if twice := next((label for label in labels if labels.count(label) > 1), None):
+        raise InputError(
+            f"two of the studies would both be called {twice} in the tables, by the seed of the draw or the folder's "
+            "name; draw the users of one with another seed, or rename its folder"
+        )
     first = draws[0].results
     pooled = {(d.label, n): d.models[n].pooled() for d in draws for n in names}
     users, n_train = [d.users for d in draws], [d.results.data.users.training for d in draws]

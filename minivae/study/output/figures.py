@@ -17,6 +17,7 @@ from minivae.options import METRICS, SELECTION
 from minivae.runtime.storage import write_whole
 from minivae.study.output import published
 from minivae.study.run.conclusions import Estimate, sign
+from minivae.study.run.notes import defaults_of
 from minivae.study.run.records import Claim, Comparison, Study
 from minivae.study.run.results import ModelResult
 from minivae.study.run.settings import Section
@@ -90,11 +91,11 @@ def write_figures(models: Sequence[ModelResult], results: Study, split: StrongSp
             f"One panel a VAE, a dot for each of {split.test.n_users:,} test users, coloured by activity.",
         ),
     }
-    for section in results.sections:
+    for k, section in enumerate(results.sections, 1):
         if section.axis:
             caption = f"Difference of test nDCG@100 by {section.axis}, 95 % intervals over users; the line is none."
             seen = _in_words([d for d in best if (d.a, d.b) in section.pairs])
-            figures[section.axis] = (sensitivity(section, results), caption, seen)
+            figures[f"section-{k}"] = (sensitivity(section, results), caption, seen)
     found = {}
     for name, (figure, caption, seen) in figures.items():
         if figure is not None:
@@ -141,7 +142,10 @@ def forest(rows: Sequence[tuple[str, Estimate, str]], row_height: float) -> Figu
 
 def sensitivity(section: Section, results: Study) -> Figure | None:
     """Differences of nDCG@100 of a section's models by the setting in which they differ."""
-    settings = {n: {**m.arguments, **m.training} for n, m in results.preset.models.items()}
+    settings = {
+        n: {**(old := defaults_of(m.kind))["arguments"], **old["training"], **m.arguments, **m.training}
+        for n, m in results.preset.models.items()
+    }
     rows = [d for d in results.differences if d.metric == SELECTION and (d.a, d.b) in section.pairs]
     rows = sorted((settings[d.a][section.axis], d.difference, d.low, d.high) for d in rows)
     if len(rows) < 2:

@@ -67,11 +67,11 @@ def compose(results: Study, models: Sequence[ModelResult], captions: Mapping[str
     if results.differences:
         parts += ["## Paired differences", _pairing(results)]
         parts += [tables.differences(results.differences), *_figures(captions, "differences.png")]
-    for section in results.sections:
+    for k, section in enumerate(results.sections, 1):
         table = tables.section(section.pairs, results)
         if table.rows:
             parts += [f"## {markdown(section.title)}", prose(section.text), table]
-            parts += _figures(captions, f"{section.axis}.png") if section.axis else []
+            parts += _figures(captions, f"section-{k}.png")
     parts += ["## By activity", "nDCG@100 of test users by their number of interactions, history and held out."]
     parts += [tables.groups({row.model: row.groups for row in results.summary})]
     parts += ["## Coverage", tables.coverage(results.summary)]

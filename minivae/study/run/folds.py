@@ -74,10 +74,16 @@ def folds(split: StrongSplit, k: int, seed: int = DRAW) -> list[StrongSplit]:
     Raises
     ------
     InputError
-        If k < 3, or a fold would have no two users.
+        If k < 3, a fold would have no two users, or a user stands in two parts of `split`, as when it is cut in time.
     """
     check_whole(LEAST, folds=k)  # fewer leave no user to train on
     everyone = Population.of(split, seed)
+    twice = len(everyone.labels) - len(np.unique(everyone.labels))
+    if twice or "rule" in split.protocol:
+        raise InputError(
+            f"folds cut the users of {split.name} in {k} parts, but its training, validation and test users are partly "
+            "the same ones, so a model would be tested on users that it was trained on; split by users first"
+        )
     n = len(everyone.labels)
     if n < 2 * k:
         raise InputError(f"{n} users are too few for {k} folds of at least 2; give fewer folds")

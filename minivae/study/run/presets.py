@@ -192,7 +192,7 @@ def _section(table: Any, where: str) -> Section:
 
 
 def refuse_section(section: Section, models: Mapping[str, ModelSpec], where: str) -> None:
-    """Raise `InputError` if a section compares what is no model, or a model with itself."""
+    """Raise `InputError` if a section compares what is no model, a model with itself, or by what is no setting."""
     for name in section.names:
         if name not in models:
             raise InputError(
@@ -200,6 +200,12 @@ def refuse_section(section: Section, models: Mapping[str, ModelSpec], where: str
             )
     if same := next((a for a, b in section.pairs if a == b), None):
         raise InputError(f"{where}: section {section.title!r} compares {same} with itself; name two models")
+    for name in section.names if section.axis else ():
+        if not models[name].has(section.axis):
+            raise InputError(
+                f"{where}: section {section.title!r} has the axis {section.axis!r}, which is no setting of {name}; "
+                "name one that all its models have"
+            )
 
 
 def _hint(name: str, models: Iterable[str]) -> str:
