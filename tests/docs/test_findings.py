@@ -8,9 +8,12 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import matplotlib.pyplot as plt
 import pytest
 
 import minivae as mv
+from minivae.study.output import figures
+from minivae.study.run.records import Comparison
 from minivae.study.run.sources import fingerprint
 from tests.test_chapter_claims import wider_of_two
 
@@ -93,6 +96,20 @@ def test_the_table_of_the_readme_is_of_the_stored_study():
         cells.append("{:+.4f} [{:+.4f}, {:+.4f}]".format(d["difference"], d["low"], d["high"]))
         row = f"| {model} | {' | '.join(cells)} |".replace("-0", "−0").replace("0.", ".")
         assert row in text
+
+
+def test_the_first_figure_of_the_readme_is_of_the_stored_study(tmp_path):
+    """The same picture when it is drawn from the file; with one estimate moved it is another."""
+    stored_rows = json.loads((ROOT / "chapters/results/benchmark-planted.json").read_text("utf-8"))["differences"]
+    shown_there = plt.imread(ROOT / "chapters/figures/study.png")
+
+    def differs(rows: list[dict[str, Any]]) -> float:
+        figures.save(figures.paired([Comparison.from_dict(row) for row in rows]), tmp_path, "again")
+        again = plt.imread(tmp_path / "again.png")
+        return 1.0 if again.shape != shown_there.shape else float(abs(again - shown_there).mean())
+
+    moved = [row | {"difference": row["difference"] - 0.0004} for row in stored_rows]
+    assert differs(stored_rows) < differs(moved) / 4
 
 
 def test_the_radius_certifies_no_pair_in_a_stored_model():
