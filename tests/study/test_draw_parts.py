@@ -96,19 +96,27 @@ def test_a_study_was_searched_if_its_settings_come_from_its_own_validation_users
     assert draws.SplitStudy("0", results, "", {}, np.array([])).searched is answer
 
 
+def scored_of(split, values):
+    """Accuracies by hand of the users of a split, of those who validate none."""
+    counts = {part: np.diff(getattr(split, part).heldout.indptr) for part in ("validation", "test")}
+    return {
+        "test": Evaluation({SELECTION: values}, counts["test"], 0.5, 1.0),
+        "validation": Evaluation({}, counts["validation"], 0.5, 1.0),
+    }
+
+
 def law_runs(split, names):
     """Runs with an accuracy by hand: validation 0.1, 0.3, 0.2 in turn, test 0.5 + 0.01 (position + user)."""
     n = split.test.heldout.shape[0]
     found = {}
     for k, name in enumerate(names):
-        values = {SELECTION: 0.5 + 0.01 * (k + np.arange(n) % 3 * k)}
+        values = 0.5 + 0.01 * (k + np.arange(n) % 3 * k)
         metrics = SimpleNamespace(
             model=name,
             validation={SELECTION: SimpleNamespace(mean=[0.1, 0.3, 0.2][k])},
             levels=lambda k=k: {SELECTION: SimpleNamespace(mean=0.123 + k)},
         )
-        scored = {"test": Evaluation(values, np.ones(n, int), 0.5, 1.0), "validation": None}
-        found[name] = SimpleNamespace(folder=name, metrics=metrics, scored=scored)
+        found[name] = SimpleNamespace(folder=name, metrics=metrics, scored=scored_of(split, values))
     return found
 
 
@@ -119,7 +127,7 @@ def test_a_weight_is_chosen_on_validation_users_and_judged_on_test_users(tmp_pat
     for name in runs:
         (tmp_path / "runs" / f"{name}-seed0").mkdir(parents=True)
     monkeypatch.setattr(anchor_law.Result, "load", lambda p: runs[p.name.removesuffix("-seed0")])
-    note = SimpleNamespace(data=SimpleNamespace(split=tmp_path / "split.safetensors", sha256="e0"))
+    note = SimpleNamespace(data=SimpleNamespace(split=tmp_path / "split.safetensors", sha256=draws.fingerprint(split)))
     monkeypatch.setattr(anchor_law, "read_note", lambda folder: note)
     monkeypatch.setattr(anchor_law, "norm_of_codes", lambda folder, split: float(len(folder)))
     (row,) = anchor_law.collect([tmp_path]).rows
@@ -135,7 +143,7 @@ def test_a_weight_is_chosen_on_validation_users_and_judged_on_test_users(tmp_pat
         {g: gain[of].mean() for g, of in groups.items()}
     )
     assert row.norm_of_codes == {"0": 7.0, "1": 14.0, "10": 15.0}
-    assert row.events == "e0"
+    assert row.events == draws.fingerprint(split)
     group, of = next((g, of) for g, of in groups.items() if of.sum() > 1)
     without_heldout = np.flatnonzero(of)[1:]  # all but one user of the group: no difference, so no interval
     for run in runs.values():
@@ -264,11 +272,12 @@ def test_means_over_draws_are_pooled_by_user_and_draw(tmp_path, monkeypatch):
             validation={SELECTION: SimpleNamespace(mean=0.1)},
             levels=lambda: {SELECTION: SimpleNamespace(mean=0.5)},
         )
-        test = Evaluation({SELECTION: scored}, np.ones(10, int), 0.5, 1.0)
-        return SimpleNamespace(folder=run, metrics=metrics, scored={"test": test, "validation": None})
+        return SimpleNamespace(folder=run, metrics=metrics, scored=scored_of(splits[folder], scored))
 
     def note(run):
-        return SimpleNamespace(data=SimpleNamespace(split=run.parents[1] / "split.safetensors", sha256=""))
+        folder = run.parents[1]
+        sha256 = draws.fingerprint(splits[folder])
+        return SimpleNamespace(data=SimpleNamespace(split=folder / "split.safetensors", sha256=sha256))
 
     monkeypatch.setattr(anchor_law.Result, "load", load)
     monkeypatch.setattr(anchor_law, "read_note", note)

@@ -5,11 +5,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import nn
 
 import minivae as mv
 from minivae.cli import main
@@ -168,9 +166,3 @@ def test_operations_are_those_of_the_output_layer(split):
     assert forecast.operations(jobs, split) == 6 * 3 * split.train.shape[0] * sum(wide)
     assert forecast.operations(jobs[:1], split) == 0
     assert forecast.operations(jobs * 2, split) == 2 * forecast.operations(jobs, split)
-
-
-def test_a_model_that_is_refused_later_counts_nothing(split):
-    """A decoder that is no row of layers: `fit` says what is missing, before it the forecast has no number."""
-    odd = SimpleNamespace(name="odd", trained=True, build_vae=lambda n: SimpleNamespace(decoder=nn.Linear(2, n)))
-    assert forecast.operations([SimpleNamespace(spec=odd, config=SimpleNamespace(epochs=3))], split) == 0

@@ -162,9 +162,18 @@ class Open(mv.MultVAE):
         super().__init__(n_items, hidden=width, latent=4)
 
 
+class Bare(mv.VAE):
+    """A VAE of one's own without its parts."""
+
+    def __init__(self, n_items: int):
+        super().__init__()
+        self.n_items = n_items
+
+
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
+        (Bare, "Bare cannot be trained yet: it lacks latent, encoder, decoder, posterior(x)"),
         (Half, "Half lacks score, set_state, sizes, state; help(minivae.Baseline) says what each is"),
         (Open, "model own has no value of 'width': write it in the settings, or a default"),
     ],
