@@ -213,8 +213,8 @@ def test_what_does_not_belong_together_is_refused(case, folders, tmp_path, capsy
     if case == "two of one name" and not places["again"].is_dir():  # the same seed, after another filter
         data = mv.planted(n_users=300, n_items=120, n_events=6000)
         mv.strong_split(data, n_heldout=60, min_user=8, seed=5).save(folders / "again.safetensors")
-        argv_again = ["study", "--data", str(folders / "again.safetensors"), "--models", "popularity"]
-        assert main([*argv_again, "--device", "cpu", "--precision", "fp32", "--out", str(places["again"])]) == 0
+        argv_again = ["study", "--data", str(folders / "again.safetensors"), *TINY]
+        assert main([*argv_again, "--settings", str(folders / "small.toml"), "--out", str(places["again"])]) == 0
     argv = [a.format(**places) for a in argv]
     argv += [] if "--out" in argv else ["--out", str(tmp_path / "o")]
     capsys.readouterr()
