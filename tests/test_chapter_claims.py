@@ -1446,8 +1446,8 @@ def test_13_the_means_of_five_draws_have_the_order_of_the_seventh_prediction():
         of["multvae", "full"]["by activity"]["5–10"] for name in ("planted", "debian") for of in law(name)[0].values()
     ]
     assert (sum(d["low"] > 0 for d in few), sum(d["high"] < 0 for d in few)) == (0, 0)
-    recvae = [of["recvae", "full"]["by activity"]["5–10"] for of in law("recvae-planted")[0].values()]
-    assert len(recvae) == 2
+    recvae = [of["recvae", "full"]["by activity"]["5–10"] for of in law("priors-planted")[0].values()]
+    assert len(recvae) == 5
     assert all(d["low"] < 0 < d["high"] for d in recvae)
     (claim,) = mv.course.stored("benchmark-debian-recvae.json")["claims"]
     few_of_debian = claim["groups"]["5–10"]
