@@ -182,6 +182,7 @@ def test_full_anchors_at_a_large_weight_shrink_codes_and_harm_on_all_ten_draws(d
         kept = {}
         for model in ("recvae", "hvamp"):
             row = of[model, "full", seed]
+            assert row["chosen weight"] == 0.05
             assert row["at every weight"]["1"]["high"] < 0
             kept[model] = row["norm of codes"]["1"] / row["norm of codes"]["0"]
         assert kept["hvamp"] < kept["recvae"]
@@ -213,6 +214,11 @@ def test_on_which_draws_models_with_a_learned_prior_gain():
             assert means[data, m, "full"]["by activity"]["5–10"]["low"] < 0
     outside = {key for key, m in means.items() if not m["difference"]["low"] <= 0 <= m["difference"]["high"]}
     assert outside == {("debian", "hvamp", "full")}
+    turned, whole = (means["planted", "recvae", form]["difference"]["mean"] for form in ("direction", "full"))
+    assert turned < whole / 2
+    at = {m: [priors(d)[m, "full", s]["at every weight"]["0.2"] for d in ("planted", "debian") for s in DRAWS]
+          for m in ("recvae", "hvamp")}  # fmt: skip
+    assert {m: sum(d["high"] < 0 for d in of) for m, of in at.items()} == {"recvae": 8, "hvamp": 6}
     assert means["debian", "hvamp", "full"]["by activity"]["5–10"]["high"] < 0
 
 

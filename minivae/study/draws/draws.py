@@ -195,7 +195,7 @@ def combine(draws: Sequence[SplitStudy]) -> Combined:
             differences.append(PooledDifference(a, b, m, each, whole, verdict, known[a, b]))
     return Combined(
         data=first.data.name,
-        draws=[d.label for d in draws],
+        draws=labels,
         design="folds" if folds else "draws",
         seeds={n: min(len(d.models[n].runs) for d in draws) for n in names},
         test_users=UsersTested([len(u) for u in users], len(np.unique(np.concatenate([u.astype(str) for u in users])))),

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -142,12 +143,14 @@ def forest(rows: Sequence[tuple[str, Estimate, str]], row_height: float) -> Figu
 
 def sensitivity(section: Section, results: Study) -> Figure | None:
     """Differences of nDCG@100 of a section's models by the setting in which they differ."""
-    settings = {
-        n: {**(old := defaults_of(m.kind))["arguments"], **old["training"], **m.arguments, **m.training}
-        for n, m in results.preset.models.items()
-    }
+
+    def setting(name: str) -> Any:
+        m = results.preset.models[name]
+        defaults = defaults_of(m.kind)
+        return {**defaults["arguments"], **defaults["training"], **m.arguments, **m.training}[section.axis]
+
     rows = [d for d in results.differences if d.metric == SELECTION and (d.a, d.b) in section.pairs]
-    rows = sorted((settings[d.a][section.axis], d.difference, d.low, d.high) for d in rows)
+    rows = sorted((setting(d.a), d.difference, d.low, d.high) for d in rows)
     if len(rows) < 2:
         return None
     figure = Figure(figsize=(7, 4), layout="constrained")
